@@ -1,0 +1,43 @@
+# Every target sets the machine up first: `.venv` from the hash-locked requirements. See trademaster/local/bootstrap.py.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo sandbox test lint bench lock clean
+
+CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup:  ## Make .venv (done by every other target)
+	@for python in $(CANDIDATES); do \
+		if command -v $$python >/dev/null && $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+			exec $$python trademaster/local/bootstrap.py; \
+		fi; \
+	done; \
+	echo "Python 3.11 or newer is needed and none was found: install it, or name it with PYTHON=/path/to/python." >&2; exit 1
+
+demo: setup  ## Run everything with simulated brokers; Ctrl-C stops it
+	@exec .venv/bin/python -m trademaster.local.demo
+
+sandbox: setup  ## Run the simulated brokers alone
+	@exec .venv/bin/python -m trademaster.local.sandbox
+
+test: setup  ## Run the tests against real PostgreSQL and Redis
+	.venv/bin/python -m pytest
+
+lint: setup  ## Check style and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: setup  ## Measure; prints one table
+	.venv/bin/python -m bench
+
+LOCK := UV_PYTHON_DOWNLOADS=never .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+lock: setup  ## Regenerate the locks from requirements*.in (UPGRADE=1 takes the newest versions)
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) -c requirements.lock requirements-dev.in -o requirements-dev.lock
+
+clean:  ## Remove .venv, the demo's data and all caches
+	rm -rf .venv .run staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

