@@ -54,9 +54,9 @@ def python_line() -> str:
 
 
 def locks_line() -> str:
-    """One digest over every lock and over the recipe itself."""
+    """One digest over every lock."""
     digest = hashlib.sha256()
-    for path in (REQUIREMENTS, INSTALLER, REDIS, Path(__file__)):
+    for path in (REQUIREMENTS, INSTALLER, REDIS):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -103,15 +103,17 @@ def has_module(name: str) -> bool:
 
 
 def make_environment() -> Sequence[str | Path]:
-    """Create an empty `.venv` and return the pip command that installs into it.
+    """Make `.venv` and return the pip command that installs into it.
 
     The outer pip does it where there is one: Debian's Python has no ensurepip unless python3-venv is installed.
+    An environment once completed by this Python is kept and updated; anything else is started afresh.
     """
+    venv = [BASE_PYTHON, "-m", "venv", *([] if stamp_lines()[:1] == [python_line()] else ["--clear"])]
     if has_module("pip"):
-        run("create .venv", [BASE_PYTHON, "-m", "venv", "--clear", "--without-pip", VENV])
+        run("create .venv", [*venv, "--without-pip", VENV])
         return [BASE_PYTHON, "-m", "pip", "--python", PYTHON]
     if has_module("ensurepip"):
-        run("create .venv", [BASE_PYTHON, "-m", "venv", "--clear", VENV])
+        run("create .venv", [*venv, VENV])
         return [PYTHON, "-m", "pip"]
     raise BootstrapFailed(f"{BASE_PYTHON} has neither pip nor ensurepip: install python3-venv (Debian, Ubuntu).")
 
@@ -178,7 +180,6 @@ def bootstrap() -> None:
         if is_ready():
             return
         say("Setting up .venv (once) ...")
-        STAMP.unlink(missing_ok=True)
         install(make_environment())
         STAMP.write_text(f"{python_line()}\n{locks_line()}\n")
 
