@@ -31,8 +31,7 @@ def application_environment(
     *, database_url: str, redis_url: str, secret_key: str, field_encryption_key: str, public_url: str
 ) -> dict[str, str]:
     """Our environment without any broker address of the outside world, and with simulated brokers only."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")}
-    return inherited | {
+    ours = {
         "DJANGO_SETTINGS_MODULE": SETTINGS,
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
@@ -42,6 +41,12 @@ def application_environment(
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "SIMULATED_BROKERS": "1",
     }
+    # The settings read NAME_FILE before NAME.
+    unwanted = {f"{name}_FILE" for name in ours}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("BROKER_") and name not in unwanted
+    }
+    return inherited | ours
 
 
 def broker_environment(brokers: Mapping[str, SimulatedBroker]) -> dict[str, str]:
