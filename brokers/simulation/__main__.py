@@ -1,0 +1,5 @@
+import sys
+
+from brokers.simulation.command import main
+
+sys.exit(main())

@@ -1,0 +1,275 @@
+"""The control API of the simulated brokers, and a small client for it.
+
+GET  /                              every broker: url, faults, calls counted, live sessions
+PUT  /brokers/<slug>/faults/<kind>  switch a fault on; the body holds a `Fault`'s fields, or nothing
+DEL  /brokers/<slug>/faults[/<kind>]
+POST /brokers/<slug>/revoke         end every session at the broker
+GET  /brokers/<slug>/book           the account in neutral words, with last and previous prices as strings
+PUT  /brokers/<slug>/book           replace it
+PUT  /brokers/<slug>/serve          answer a call verbatim: {"call": "GET /path", "body", "status"?, "content_type"?}
+DEL  /brokers/<slug>/serve
+POST /counters/reset
+GET  /market                        {"frozen", "prices"}
+PUT  /market                        {"frozen"?, "prices"?: [{"isin", "exchange", "last_price", "close_price"?}]}
+                                    (`symbol` in place of `isin` for derivatives)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import requests
+from aiohttp import web
+
+from brokers.simulation.book import book_from_plain
+from brokers.simulation.faults import Fault, FaultKind
+from brokers.simulation.wire import JSON, Reply
+
+if TYPE_CHECKING:
+    from brokers.simulation.server import Simulation
+    from brokers.simulation.site import Site
+
+CLIENT_TIMEOUT = 10.0
+
+
+class BadRequest(Exception):
+    """The control API cannot do that; the text says why."""
+
+
+class Served(msgspec.Struct, forbid_unknown_fields=True):
+    """A reply to give verbatim to one call, `METHOD /path`."""
+
+    call: str
+    body: str
+    status: int = 200
+    content_type: str = JSON
+
+
+class PriceChange(msgspec.Struct, forbid_unknown_fields=True):
+    exchange: str
+    last_price: Decimal
+    isin: str = ""
+    symbol: str = ""
+    close_price: Decimal | None = None
+
+
+class MarketChange(msgspec.Struct, forbid_unknown_fields=True):
+    frozen: bool | None = None
+    prices: list[PriceChange] = []
+
+
+def control_application(simulation: Simulation) -> web.Application:
+    """Build the aiohttp application of the control API."""
+    api = ControlApi(simulation)
+    application = web.Application(middlewares=[plain_errors])
+    application.add_routes(
+        [
+            web.get("/", api.overview),
+            web.put("/brokers/{slug}/faults/{kind}", api.set_fault),
+            web.delete("/brokers/{slug}/faults", api.clear_faults),
+            web.delete("/brokers/{slug}/faults/{kind}", api.clear_faults),
+            web.post("/brokers/{slug}/revoke", api.revoke),
+            web.get("/brokers/{slug}/book", api.book),
+            web.put("/brokers/{slug}/book", api.set_book),
+            web.put("/brokers/{slug}/serve", api.serve),
+            web.delete("/brokers/{slug}/serve", api.serve_nothing),
+            web.post("/counters/reset", api.reset_counters),
+            web.get("/market", api.market),
+            web.put("/market", api.set_market),
+        ]
+    )
+    return application
+
+
+@web.middleware
+async def plain_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer a request that cannot be done with 400 and one line of reason."""
+    try:
+        return await handler(request)
+    except (BadRequest, msgspec.ValidationError, msgspec.DecodeError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+
+
+class ControlApi:
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+
+    async def overview(self, request: web.Request) -> web.Response:
+        return answer({"brokers": {slug: self._summary(site) for slug, site in self.simulation.sites.items()}})
+
+    async def set_fault(self, request: web.Request) -> web.Response:
+        site = self._site(request)
+        fault = msgspec.json.decode(await request.read() or b"{}", type=Fault)
+        await site.set_fault(fault_kind(request), fault)
+        return answer(self._summary(site))
+
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        site = self._site(request)
+        await site.clear_faults(fault_kind(request) if "kind" in request.match_info else None)
+        return answer(self._summary(site))
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        revoked = self._site(request).sandbox.sessions.revoke_all()
+        self.simulation.save()
+        return answer({"revoked": revoked})
+
+    async def book(self, request: web.Request) -> web.Response:
+        return answer(self.simulation.priced_book(self._site(request).sandbox.slug))
+
+    async def set_book(self, request: web.Request) -> web.Response:
+        site = self._site(request)
+        book = book_from_plain(msgspec.json.decode(await request.read()))
+        for key in book.keys:
+            if self.simulation.market.price(key) is None:
+                raise BadRequest(f"{key} has no price in this market")
+        site.sandbox.book = book
+        self.simulation.save()
+        return answer(self.simulation.priced_book(site.sandbox.slug))
+
+    async def serve(self, request: web.Request) -> web.Response:
+        served = msgspec.json.decode(await request.read(), type=Served)
+        self._site(request).served[served.call] = Reply(served.status, served.body.encode(), served.content_type)
+        return answer({"serving": served.call})
+
+    async def serve_nothing(self, request: web.Request) -> web.Response:
+        self._site(request).served.clear()
+        return answer({"serving": None})
+
+    async def reset_counters(self, request: web.Request) -> web.Response:
+        for site in self.simulation.sites.values():
+            site.calls.clear()
+        return answer({"reset": True})
+
+    async def market(self, request: web.Request) -> web.Response:
+        market = self.simulation.market
+        return answer({"frozen": market.frozen, "prices": market.snapshot()})
+
+    async def set_market(self, request: web.Request) -> web.Response:
+        change = msgspec.json.decode(await request.read(), type=MarketChange)
+        market = self.simulation.market
+        keys = [self._listing_key(price) for price in change.prices]  # all or nothing
+        for key, price in zip(keys, change.prices, strict=True):
+            market.set_price(key, last=price.last_price, close=price.close_price)
+        if change.frozen is not None:
+            market.frozen = change.frozen
+        self.simulation.save()
+        return answer({"frozen": market.frozen, "set": keys})
+
+    def _listing_key(self, change: PriceChange) -> str:
+        instruments = self.simulation.market.instruments
+        listing = instruments.at(change.isin, change.exchange) or instruments.get(f"{change.exchange}:{change.symbol}")
+        if listing is None:
+            raise BadRequest(f"no instrument {change.isin or change.symbol} at {change.exchange}")
+        return listing.key
+
+    def _site(self, request: web.Request) -> Site:
+        site = self.simulation.sites.get(request.match_info["slug"])
+        if site is None:
+            raise BadRequest(f"no simulated broker {request.match_info['slug']!r}")
+        return site
+
+    def _summary(self, site: Site) -> dict[str, object]:
+        return {
+            "url": site.url,
+            "faults": {kind.value: fault for kind, fault in site.faults.active.items()},
+            "calls": dict(site.calls),
+            "live_sessions": site.sandbox.sessions.count_live(site.sandbox.now()),
+        }
+
+
+def fault_kind(request: web.Request) -> FaultKind:
+    name = request.match_info["kind"]
+    try:
+        return FaultKind(name)
+    except ValueError:
+        raise BadRequest(f"no fault {name!r}; there are {', '.join(FaultKind)}") from None
+
+
+def answer(value: object) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type=JSON)
+
+
+class Control:
+    """A blocking client of the control API, for tests and scripts.
+
+    Every method raises requests.HTTPError, with the API's reason, when it is refused.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def overview(self) -> dict[str, Any]:
+        return self._send("GET", "/")
+
+    def set_fault(self, slug: str, kind: str, **parameters: object) -> dict[str, Any]:
+        """Switch a fault on; `parameters` are the fields of `faults.Fault`."""
+        return self._send("PUT", f"/brokers/{slug}/faults/{kind}", parameters)
+
+    def clear_faults(self, slug: str, kind: str | None = None) -> dict[str, Any]:
+        return self._send("DELETE", f"/brokers/{slug}/faults" + (f"/{kind}" if kind else ""))
+
+    def revoke(self, slug: str) -> int:
+        """End every session at the broker; returns how many there were."""
+        return int(self._send("POST", f"/brokers/{slug}/revoke")["revoked"])
+
+    def book(self, slug: str) -> dict[str, Any]:
+        return self._send("GET", f"/brokers/{slug}/book")
+
+    def set_book(self, slug: str, book: Mapping[str, object]) -> dict[str, Any]:
+        """Replace a book; a document of `book()` with changed numbers is one too."""
+        return self._send("PUT", f"/brokers/{slug}/book", book)
+
+    def serve(self, slug: str, call: str, payload: object, *, status: int = 200, content_type: str = JSON) -> None:
+        """Answer `call` (`GET /path`) with `payload` from now on: text and bytes verbatim, else as JSON."""
+        if isinstance(payload, bytes):
+            payload = payload.decode()
+        body = payload if isinstance(payload, str) else json.dumps(payload)
+        document = {"call": call, "body": body, "status": status, "content_type": content_type}
+        self._send("PUT", f"/brokers/{slug}/serve", document)
+
+    def serve_nothing(self, slug: str) -> None:
+        """Go back to the broker's own replies."""
+        self._send("DELETE", f"/brokers/{slug}/serve")
+
+    def counters(self, slug: str) -> dict[str, int]:
+        """Return how often each `METHOD /path` was asked."""
+        calls: dict[str, int] = self.overview()["brokers"][slug]["calls"]
+        return calls
+
+    def reset_counters(self) -> None:
+        self._send("POST", "/counters/reset")
+
+    def market(self) -> dict[str, Any]:
+        return self._send("GET", "/market")
+
+    def freeze(self, frozen: bool = True) -> None:
+        self._send("PUT", "/market", {"frozen": frozen})
+
+    def set_price(
+        self,
+        exchange: str,
+        last_price: Decimal | str,
+        *,
+        isin: str = "",
+        symbol: str = "",
+        close_price: Decimal | str | None = None,
+    ) -> None:
+        """Set one price; name the instrument by ISIN, or by symbol (derivatives)."""
+        change = {"exchange": exchange, "isin": isin, "symbol": symbol, "last_price": str(last_price)}
+        if close_price is not None:
+            change["close_price"] = str(close_price)
+        self._send("PUT", "/market", {"prices": [change]})
+
+    def _send(self, method: str, path: str, document: Mapping[str, object] | None = None) -> dict[str, Any]:
+        reply = requests.request(method, self.url + path, json=document, timeout=CLIENT_TIMEOUT)
+        if reply.status_code == requests.codes.bad_request:
+            raise requests.HTTPError(reply.json()["error"], response=reply)
+        reply.raise_for_status()
+        answered: dict[str, Any] = reply.json()
+        return answered

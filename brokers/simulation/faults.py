@@ -1,0 +1,96 @@
+"""Faults that can be switched on, per broker, through the control API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from brokers.simulation.wire import JSON, Json, Reply
+
+
+class FaultKind(StrEnum):
+    LATENCY = "latency"  # waits `milliseconds` before answering
+    RATE_LIMIT = "rate_limit"  # the broker's 429
+    SERVER_ERROR = "server_error"  # the broker's 500
+    MAINTENANCE = "maintenance"  # the broker's maintenance reply, or with format "html" a 503 page
+    EXPIRED_TOKEN = "expired_token"  # noqa: S105 - every call that needs a token is told the token is dead
+    MALFORMED_BODY = "malformed_body"  # the right status, half of the body
+    HTML_GATEWAY = "html_gateway"  # a proxy's 502 page
+    DROP_CONNECTION = "drop_connection"  # reset before the reply, or with mode "mid_body" in the middle of it
+    DOWN = "down"  # nothing listens on the port
+    SLOW_BODY = "slow_body"  # the body drips out over `milliseconds`
+    EMPTY_ACCOUNT = "empty_account"  # the customer owns nothing
+    UNKNOWN_FIELD = "unknown_field"  # every JSON object gets a new `field`
+    MISSING_FIELD = "missing_field"  # every JSON object loses `field`
+
+
+class Fault(msgspec.Struct, forbid_unknown_fields=True):
+    """How a fault shows itself.
+
+    `path`: only requests whose path starts so. `count`: only the next so many requests, then it is gone.
+    """
+
+    path: str = ""
+    count: int | None = None
+    milliseconds: int = 2000
+    mode: Literal["before_reply", "mid_body"] = "before_reply"
+    format: Literal["json", "html"] = "json"
+    field: str = "unannounced_field"
+
+
+class Faults:
+    """The faults of one broker, at most one of each kind."""
+
+    def __init__(self) -> None:
+        self.active: dict[FaultKind, Fault] = {}
+
+    def hitting(self, path: str, *, is_page: bool) -> dict[FaultKind, Fault]:
+        """Return the faults this request meets, and count it against them.
+
+        A browser page is hit only by a fault whose `path` names it: brokers serve theirs from another host.
+        """
+        hits = {
+            kind: fault
+            for kind, fault in self.active.items()
+            if path.startswith(fault.path) and (fault.path or not is_page)
+        }
+        for kind, fault in hits.items():
+            if fault.count is not None:
+                fault.count -= 1
+                if fault.count <= 0:
+                    del self.active[kind]
+        return hits
+
+
+def half(reply: Reply) -> Reply:
+    """Cut the body in the middle."""
+    return replace(reply, body=reply.body[: len(reply.body) // 2])
+
+
+def with_field(reply: Reply, field: str) -> Reply:
+    """Add `field` to every JSON object of the body."""
+    return _rewritten(reply, lambda row: {**row, field: "new"})
+
+
+def without_field(reply: Reply, field: str) -> Reply:
+    """Remove `field` from every JSON object of the body."""
+    return _rewritten(reply, lambda row: {name: value for name, value in row.items() if name != field})
+
+
+def _rewritten(reply: Reply, change: Callable[[dict[str, Json]], dict[str, Json]]) -> Reply:
+    if reply.content_type != JSON or not reply.body:
+        return reply
+
+    def walk(value: Json) -> Json:
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        if isinstance(value, dict):
+            return change({name: walk(item) for name, item in value.items()})
+        return value
+
+    return replace(reply, body=json.dumps(walk(json.loads(reply.body)), separators=(",", ":")).encode())

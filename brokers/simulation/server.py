@@ -1,0 +1,302 @@
+"""All simulated brokers in one process: one event loop, one port per broker, the control API beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+import requests
+from aiohttp import web
+
+from brokers.simulation.book import demo_books
+from brokers.simulation.control import Control, control_application
+from brokers.simulation.dialect import Clock, Sandbox
+from brokers.simulation.instruments import load_instruments
+from brokers.simulation.market import SECONDS_PER_TICK, Market
+from brokers.simulation.site import HOST, Site
+from brokers.simulation.state import BrokerState, State, StateFile
+
+# slug → distance of the broker's port from the base port, where the control API listens.
+PORT_OFFSETS = {
+    "zerodha": 1,
+    "groww": 2,
+    "angel_one": 3,
+    "upstox": 4,
+    "fyers": 5,
+    "iifl": 6,
+    "iifl_capital": 7,
+}
+DEFAULT_BASE_PORT = 9100
+DEFAULT_REDIRECT_BASE = "http://127.0.0.1:8000"
+TICKS_PER_SAVE = 10
+LOGIN_TIMEOUT = 10.0
+START_TIMEOUT = 20.0
+
+
+class SimulationError(Exception):
+    """The simulation cannot start; the text is one line for the person who started it."""
+
+
+def available_slugs() -> list[str]:
+    """List the brokers whose package has a sandbox, in port order."""
+    return [slug for slug in PORT_OFFSETS if _has_sandbox(slug)]
+
+
+def _has_sandbox(slug: str) -> bool:
+    if importlib.util.find_spec(f"brokers.{slug}") is None:
+        return False
+    return importlib.util.find_spec(f"brokers.{slug}.sandbox") is not None
+
+
+def load_sandbox(slug: str) -> type[Sandbox]:
+    """Import `brokers.<slug>.sandbox:SANDBOX`. Raises SimulationError for an unknown slug."""
+    if slug not in PORT_OFFSETS or not _has_sandbox(slug):
+        raise SimulationError(f"no simulated broker {slug!r}; there are {', '.join(available_slugs())}")
+    sandbox: type[Sandbox] = importlib.import_module(f"brokers.{slug}.sandbox").SANDBOX
+    return sandbox
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Simulation:
+    """The market, the brokers and their listeners. Lives in one event loop."""
+
+    def __init__(
+        self,
+        slugs: Iterable[str],
+        *,
+        base_port: int = DEFAULT_BASE_PORT,
+        frozen: bool = False,
+        redirect_base: str = DEFAULT_REDIRECT_BASE,
+        state_dir: Path | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.base_port = base_port
+        self.redirect_base = redirect_base
+        self.market = Market(load_instruments(), frozen=frozen)
+        self._file = StateFile(state_dir)
+        self._remembered = self._load()
+        self.market.restore(self._remembered.prices)
+        books = demo_books()
+        self.sites: dict[str, Site] = {}
+        for slug in slugs:
+            known = self._remembered.brokers.get(slug)
+            sandbox = self._sandbox(load_sandbox(slug), books, known, clock)
+            port = base_port + PORT_OFFSETS[slug] if base_port else 0
+            self.sites[slug] = Site(sandbox, port=port, changed=self.save)
+        self._control: web.AppRunner | None = None
+
+    def _load(self) -> State:
+        try:
+            return self._file.load()
+        except msgspec.DecodeError as error:
+            raise SimulationError(f"{self._file.directory}/state.json is damaged ({error}); delete it") from error
+
+    def _sandbox(
+        self, dialect: type[Sandbox], books: Mapping[str, Any], known: BrokerState | None, clock: Clock
+    ) -> Sandbox:
+        redirect_uri = f"{self.redirect_base}/brokers/callback/{dialect.slug}"
+        if known is None:
+            book = books[dialect.slug]
+            known = BrokerState(
+                app=dialect.new_app(redirect_uri),
+                login_values={field.name: field.right_value(book.account) for field in dialect.login_fields},
+                book=book,
+            )
+        known.app.redirect_uri = redirect_uri
+        return dialect(
+            app=known.app,
+            login_values=known.login_values,
+            book=known.book,
+            market=self.market,
+            sessions=known.sessions,
+            clock=clock,
+        )
+
+    @property
+    def control_url(self) -> str:
+        return f"http://{HOST}:{self.base_port}"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what brokers.json holds: addresses, app credentials and the right login of every broker."""
+        return {
+            "control_url": self.control_url,
+            "brokers": {slug: self._description(site) for slug, site in self.sites.items()},
+        }
+
+    def _description(self, site: Site) -> dict[str, Any]:
+        sandbox = site.sandbox
+        return {
+            "base_url": site.url,
+            "login_url": site.url + sandbox.login_path,
+            "stream_url": None,
+            "api_key": sandbox.app.api_key,
+            "api_secret": sandbox.app.api_secret,
+            "redirect_uri": sandbox.app.redirect_uri,
+            "login": dict(sandbox.login_values),
+        }
+
+    def priced_book(self, slug: str) -> dict[str, Any]:
+        """Return a book as plain JSON values, each row with its name, `last_price` and `close_price`."""
+        book = self.sites[slug].sandbox.book
+        plain: dict[str, Any] = msgspec.to_builtins(book)
+        for key, row in zip(book.keys, [*plain["holdings"], *plain["positions"]], strict=True):
+            price = self.market.price(key)
+            row["name"] = self.market.instruments[key].name
+            row["last_price"] = str(price.last) if price else None
+            row["close_price"] = str(price.close) if price else None
+        return plain
+
+    def save(self) -> None:
+        """Write sessions, codes, books and prices to the state file. Faults are not kept."""
+        if self._file.directory is None:
+            return
+        brokers = {
+            slug: BrokerState(
+                app=site.sandbox.app,
+                login_values=site.sandbox.login_values,
+                book=site.sandbox.book,
+                sessions=site.sandbox.sessions,
+            )
+            for slug, site in self.sites.items()
+        }
+        # A broker left out by --only keeps what it had.
+        self._file.save(State(brokers={**self._remembered.brokers, **brokers}, prices=self.market.snapshot()))
+
+    async def start(self) -> None:
+        """Open every port and write brokers.json. Raises SimulationError when a port is in use."""
+        self._control = web.AppRunner(control_application(self), access_log=None, shutdown_timeout=1)
+        await self._control.setup()
+        await self._listen("the control API", self.base_port, web.TCPSite(self._control, HOST, self.base_port).start)
+        self.base_port = self._control.addresses[0][1]
+        for slug, site in self.sites.items():
+            await self._listen(slug, site.port, site.open)
+        self.save()
+        self._file.publish(self.describe())
+
+    async def _listen(self, what: str, port: int, listen: Callable[[], Any]) -> None:
+        try:
+            await listen()
+        except OSError as error:
+            await self.stop()
+            raise SimulationError(f"cannot listen on {HOST}:{port} for {what}: {error.strerror}") from error
+
+    async def run_until(self, stopping: asyncio.Event) -> None:
+        """Move prices every half second until told to stop, then close every port."""
+        ticks = 0
+        try:
+            while not stopping.is_set():
+                try:
+                    await asyncio.wait_for(stopping.wait(), SECONDS_PER_TICK)
+                except TimeoutError:
+                    self.market.tick()
+                    ticks += 1
+                    if ticks % TICKS_PER_SAVE == 0:
+                        self.save()
+        finally:
+            await self.stop()
+            self.save()
+
+    async def stop(self) -> None:
+        for site in self.sites.values():
+            await site.close()
+        if self._control is not None:
+            await self._control.cleanup()
+
+
+class Callback(dict[str, str]):
+    """The query parameters with which a broker sent the browser back; `location` is the whole address."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(parse_qsl(urlsplit(location).query, keep_blank_values=True))
+        self.location = location
+
+
+class SimulatedBrokers:
+    """Simulated brokers inside this process, for tests: a context manager that runs them in a thread.
+
+        with SimulatedBrokers(["zerodha", "upstox"]) as simulated:
+            simulated.brokers["zerodha"]["base_url"]
+            simulated.control.set_fault("zerodha", "rate_limit", count=1)
+            callback = simulated.login("zerodha", authorization_url)
+
+    `base_port` 0 takes free ports. Prices stand still unless `frozen` is False. `clock` moves token deaths.
+    """
+
+    def __init__(
+        self,
+        slugs: Iterable[str] | None = None,
+        *,
+        base_port: int = 0,
+        frozen: bool = True,
+        redirect_base: str = DEFAULT_REDIRECT_BASE,
+        state_dir: Path | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._simulation = Simulation(
+            available_slugs() if slugs is None else slugs,
+            base_port=base_port,
+            frozen=frozen,
+            redirect_base=redirect_base,
+            state_dir=state_dir,
+            clock=clock,
+        )
+        self._thread = threading.Thread(target=self._run, name="simulated-brokers", daemon=True)
+        self._started = threading.Event()
+        self._failure: SimulationError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._started.wait(START_TIMEOUT):
+            raise SimulationError("the simulated brokers did not start in time")
+        if self._failure is not None:
+            raise self._failure
+        description = self._simulation.describe()
+        self.control_url: str = description["control_url"]
+        self.brokers: dict[str, dict[str, Any]] = description["brokers"]
+        self.control = Control(self.control_url)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            await self._simulation.start()
+        except SimulationError as error:
+            self._failure = error
+            self._started.set()
+            return
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._started.set()
+        await self._simulation.run_until(self._stopping)
+
+    def login(self, slug: str, authorization_url: str, **changed: str) -> Callback:
+        """Log the demo customer in over HTTP and return where the broker sends the browser.
+
+        `changed` replaces login fields (`password="wrong"`), or cancels (`cancel="1"`).
+        Raises LookupError when the broker shows its page again instead of going back.
+        """
+        form = {**self.brokers[slug]["login"], **changed}
+        reply = requests.post(authorization_url, data=form, allow_redirects=False, timeout=LOGIN_TIMEOUT)
+        if "Location" not in reply.headers:
+            raise LookupError(f"{slug} refused the login with HTTP {reply.status_code}")
+        return Callback(reply.headers["Location"])

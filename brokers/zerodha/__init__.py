@@ -1,0 +1,9 @@
+"""Zerodha: Kite Connect v3."""
+
+from brokers.base import Broker
+from brokers.zerodha.auth import ZerodhaAuth
+from brokers.zerodha.client import ZerodhaClient
+from brokers.zerodha.mapping import failure
+from brokers.zerodha.spec import SPEC
+
+BROKER = Broker(spec=SPEC, auth_class=ZerodhaAuth, client_class=ZerodhaClient, failure=failure)
