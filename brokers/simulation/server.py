@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib
 import importlib.util
 import threading
@@ -189,7 +190,8 @@ class Simulation:
             await listen()
         except OSError as error:
             await self.stop()
-            raise SimulationError(f"cannot listen on {HOST}:{port} for {what}: {error.strerror}") from error
+            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened: {error.strerror}"
+            raise SimulationError(f"port {port} ({what}) {reason}") from error
 
     async def run_until(self, stopping: asyncio.Event) -> None:
         """Move prices every half second until told to stop, then close every port."""

@@ -1,0 +1,553 @@
+"""Upstox API v2 and v3, simulated: the wire of api.upstox.com, assets.upstox.com and the login page.
+
+Shapes and field order follow the Upstox API docs and fixtures/upstox/*.json. On purpose as unhelpful as the
+published samples: `day_change` stays 0, a carried position's `pnl` forgets what was paid, a full quote's
+`last_price` has passed through a 32-bit float and its `ohlc.close` is not the previous close.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from functools import cached_property
+from uuid import uuid4
+
+from brokers.simulation.book import ZERO, Holding, Position
+from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
+from brokers.simulation.instruments import Listing
+from brokers.simulation.login import LoginField
+from brokers.simulation.market import Price
+from brokers.simulation.sessions import IST, next_at, random_text
+from brokers.simulation.web_token import signed_token
+from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect, single_precision
+
+TOKEN_DEATH = time(3, 30)  # IST, the first one after the login
+QUOTE_LIMIT = 500
+FUNDS_PATHS = ("/v2/user/get-funds-and-margin", "/v3/user/get-funds-and-margin")
+FUNDS_HOURS = (423, "UDAPI100072", "The Funds service is accessible from 5:30 AM to 12:00 AM IST daily")
+BAD_APP = (401, "UDAPI100068", "Check your 'client_id' and 'redirect_uri'; one or both are incorrect.")
+BAD_CODE = (401, "UDAPI100057", "Invalid authorization code")
+BAD_SECRET = (401, "UDAPI100069", "Check your 'client_id' and 'client_secret'; one or both are incorrect.")
+BAD_REDIRECT = (401, "UDAPI100070", "The 'redirect_uri' is incorrect")
+NO_KEY = (400, "UDAPI1009", "The 'instrument_key' is required")
+BAD_KEY = (400, "UDAPI1011", "The 'instrument_key' is invalid")
+NO_ORDER = (400, "UDAPI100010", "Order not found")
+PROBLEMS = {
+    Problem.TOKEN_DEAD: (401, "UDAPI100050", "Invalid token used to access API"),
+    Problem.RATE_LIMITED: (429, "UDAPI10005", "Too Many Request Sent"),
+    Problem.SERVER_ERROR: (500, "UDAPI100500", "Something went wrong... please contact us"),
+    Problem.MAINTENANCE: (423, "UDAPI100074", "Service is accessible from 5:30 AM to 12:00 AM IST daily"),
+    Problem.NOT_FOUND: (404, "UDAPI100060", "Resource not Found"),
+    Problem.METHOD_NOT_ALLOWED: (405, "UDAPI10000", "This request is not supported by Upstox API"),
+}
+PRODUCTS = {"CNC": "D", "NRML": "D", "MIS": "I", "MTF": "MTF"}
+# our exchange → (Upstox segment, the exchange its instrument file names)
+SEGMENTS = {
+    "NSE": ("NSE_EQ", "NSE"),
+    "BSE": ("BSE_EQ", "BSE"),
+    "NFO": ("NSE_FO", "NSE"),
+    "BFO": ("BSE_FO", "BSE"),
+    "CDS": ("NCD_FO", "NSE"),
+    "MCX": ("MCX_FO", "MCX"),
+}
+INDEX_KEYS = {
+    "NIFTY": "NSE_INDEX|Nifty 50",
+    "BANKNIFTY": "NSE_INDEX|Nifty Bank",
+    "SENSEX": "BSE_INDEX|SENSEX",
+    "MIDCPNIFTY": "NSE_INDEX|NIFTY MID SELECT",
+}
+UNDERLYING_TYPES = {"NFO": "EQUITY", "BFO": "EQUITY", "CDS": "CUR", "MCX": "COM"}
+
+
+class UpstoxSandbox(Sandbox):
+    slug, name = "upstox", "Upstox"
+    login_path = "/v2/login/authorization/dialog"
+    login_fields = (
+        LoginField("mobile", "Mobile number", account="mobile"),
+        LoginField("otp", "OTP", digits=6),
+        LoginField("pin", "PIN", digits=6),
+    )
+
+    def routes(self) -> Iterable[Route]:
+        yield Route("GET", "/v2/login/authorization/dialog", self.dialog, Access.PAGE)
+        yield Route("POST", "/v2/login/authorization/dialog", self.login, Access.PAGE)
+        yield Route("GET", "/login", self.login_form, Access.PAGE)
+        yield Route("POST", "/login", self.login, Access.PAGE)
+        yield Route("POST", "/v2/login/authorization/token", self.exchange, Access.PUBLIC)
+        yield Route("DELETE", "/v2/logout", self.logout)
+        yield Route("GET", "/v2/user/profile", self.profile)
+        yield Route("GET", "/v2/user/get-funds-and-margin", self.funds_v2)
+        yield Route("GET", "/v3/user/get-funds-and-margin", self.funds_v3)
+        yield Route("GET", "/v2/portfolio/long-term-holdings", self.holdings)
+        yield Route("GET", "/v2/portfolio/short-term-positions", self.positions)
+        yield Route("GET", "/v3/portfolio/mtf-positions", self.mtf_positions)
+        yield Route("GET", "/v2/order/retrieve-all", self.nothing)
+        yield Route("GET", "/v2/order/trades/get-trades-for-day", self.nothing)
+        yield Route("GET", "/v2/order/details", self.no_order)
+        yield Route("GET", "/v2/market-quote/ltp", self.ltp_v2)
+        yield Route("GET", "/v3/market-quote/ltp", self.ltp_v3)
+        yield Route("GET", "/v3/market-quote/ohlc", self.ohlc_v3)
+        yield Route("GET", "/v2/market-quote/quotes", self.quotes_v2)
+        yield Route("GET", "/v2/market/status/{exchange}", self.market_status)
+        yield Route("GET", "/market-quote/instruments/exchange/{file}", self.instruments_master, Access.PUBLIC)
+
+    @classmethod
+    def new_app(cls, redirect_uri: str) -> App:
+        lower = "abcdefghijklmnopqrstuvwxyz0123456789"
+        return App(api_key=str(uuid4()), api_secret=random_text(10, lower), redirect_uri=redirect_uri)
+
+    def problem(self, kind: Problem, path: str = "") -> Reply:
+        if kind is Problem.MAINTENANCE and path in FUNDS_PATHS:
+            return error(*FUNDS_HOURS)
+        return error(*PROBLEMS[kind])
+
+    # --- login and session -----------------------------------------------------------------------
+
+    def dialog(self, call: Call) -> Reply:
+        """The authorization address only checks the app and passes on to the login page."""
+        self._check_app(call)
+        return redirect("/login", {name: values[0] for name, values in call.query.items()})
+
+    def login_form(self, call: Call) -> Reply:
+        self._check_app(call)
+        return super().login_form(call)
+
+    def accepted(self, call: Call) -> Reply:
+        self._check_app(call)
+        code = self.sessions.issue_code(random_text(6), now=self.now(), redirect_uri=call.asked("redirect_uri"))
+        return self._back(call, {"code": code})
+
+    def cancelled(self, call: Call) -> Reply:
+        """Unpublished; OAuth 2.0 would answer so."""
+        self._check_app(call)
+        return self._back(call, {"error": "access_denied"})
+
+    def _back(self, call: Call, pairs: dict[str, str]) -> Reply:
+        state = call.query.get("state", [])
+        return redirect(self.app.redirect_uri, {**pairs, **{"state": value for value in state[:1]}})
+
+    def _check_app(self, call: Call) -> None:
+        right_app = same(call.asked("client_id"), self.app.api_key)
+        right_place = call.asked("redirect_uri") == self.app.redirect_uri
+        if not (right_app and right_place and call.asked("response_type") == "code"):
+            raise Refusal(error(*BAD_APP))
+
+    def exchange(self, call: Call) -> Reply:
+        """Answer without the envelope. The code is burnt whatever follows."""
+        code = self.sessions.spend_code(call.posted("code"), now=self.now())
+        if code is None or call.posted("grant_type") != "authorization_code":
+            raise Refusal(error(*BAD_CODE))
+        right_key = same(call.posted("client_id"), self.app.api_key)
+        if not (right_key and same(call.posted("client_secret"), self.app.api_secret)):
+            raise Refusal(error(*BAD_SECRET))
+        if call.posted("redirect_uri") != code.redirect_uri:
+            raise Refusal(error(*BAD_REDIRECT))
+        now = self.now()
+        expires_at = next_at(now, TOKEN_DEATH)
+        token = self._access_token(now, expires_at)
+        self.sessions.open(token, now=now, expires_at=expires_at)
+        return json_reply({**self._profile(), "access_token": token})
+
+    def _access_token(self, now: datetime, expires_at: datetime) -> str:
+        claims = {
+            "sub": self.book.account.user_id,
+            "jti": secrets.token_hex(12),
+            "isMultiClient": False,
+            "isPlusPlan": False,
+            "iat": int(now.timestamp()),
+            "iss": "udapi-gateway-service",
+            "exp": int(expires_at.timestamp()),
+        }
+        return signed_token(claims, self.app.api_secret)
+
+    def logout(self, call: Call) -> Reply:
+        self.sessions.close(self.token(call))
+        return success(True)
+
+    def token(self, call: Call) -> str:
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        return token if scheme == "Bearer" else ""
+
+    # --- account ---------------------------------------------------------------------------------
+
+    def nothing(self, call: Call) -> Reply:
+        return success([])
+
+    def no_order(self, call: Call) -> Reply:
+        raise Refusal(error(*NO_ORDER))
+
+    def profile(self, call: Call) -> Reply:
+        return success({**self._profile(), "ddpi": False})
+
+    def _profile(self) -> dict[str, Json]:
+        account = self.book.account
+        return {
+            "email": account.email,
+            "exchanges": ["NSE", "NFO", "BSE", "CDS", "BFO", "BCD"],
+            "products": ["D", "CO", "I", "MTF"],
+            "broker": "UPSTOX",
+            "user_id": account.user_id,
+            "user_name": account.name,
+            "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
+            "user_type": "individual",
+            "poa": False,
+            "is_active": True,
+        }
+
+    def funds_v2(self, call: Call) -> Reply:
+        """Since July 2025 everything is in `equity`."""
+        funds = self.book.funds
+        segments = {
+            "equity": {
+                "used_margin": float(funds.used),
+                "payin_amount": float(funds.added_today),
+                "span_margin": float(funds.used_span),
+                "adhoc_margin": 0.0,
+                "notional_cash": 0.0,
+                "available_margin": float(funds.available),
+                "exposure_margin": float(funds.used_exposure),
+            },
+            "commodity": {
+                "used_margin": 0,
+                "payin_amount": 0,
+                "span_margin": 0,
+                "adhoc_margin": 0,
+                "notional_cash": 0,
+                "available_margin": 0,
+                "exposure_margin": 0,
+            },
+        }
+        wanted = {"SEC": "equity", "COM": "commodity"}.get(call.asked("segment"))
+        return success({wanted: segments[wanted]} if wanted else segments)
+
+    def funds_v3(self, call: Call) -> Reply:
+        funds = self.book.funds
+        return success(
+            {
+                "available_to_trade": {
+                    "total": float(funds.available),
+                    "cash_available_to_trade": {
+                        "total": float(funds.cash - funds.cash_used),
+                        "cash": {
+                            "opening_balance": float(funds.opening_balance),
+                            "added_today": float(funds.added_today),
+                            "withdrawn_today": -float(funds.withdrawn_today),
+                            "amount_from_stock_sale": 0.0,
+                            "unpaid_charges": 0,
+                        },
+                        "margin_used": {
+                            "total": float(funds.cash_used),
+                            "mtf": float(funds.used_mtf),
+                            "loss": {"total": 0.0, "realised": 0.0, "unrealised": 0.0},
+                            "span_exposure": float(funds.used_span + funds.used_exposure),
+                            "cash_margin_var_elm": 0.0,
+                            "premium_present": 0.0,
+                            "delivery_margin": delivery_margin(funds.used_delivery),
+                        },
+                    },
+                    "pledge_available_to_trade": {
+                        "total": float(funds.collateral - funds.collateral_used),
+                        "margin_from_pledge": {
+                            "total": float(funds.collateral),
+                            "equity": float(funds.collateral),
+                            "mutual_funds": 0.0,
+                        },
+                        "margin_used": {
+                            "total": float(funds.collateral_used),
+                            "mtf": 0.0,
+                            "span_exposure": 0.0,
+                            "cash_margin_var_elm": float(funds.collateral_used),
+                            "premium_present": 0.0,
+                            "delivery_margin": delivery_margin(ZERO),
+                        },
+                    },
+                },
+                "unavailable_to_trade": {
+                    "cash_unavailable_to_trade": {"unsettled_profit": {"todays_profit": 0.0, "previous_days": 0.0}},
+                    "pledge_unavailable_to_trade": {"equity": 0.0, "mutual_funds": 0.0},
+                },
+            }
+        )
+
+    # --- portfolio -------------------------------------------------------------------------------
+
+    def holdings(self, call: Call) -> Reply:
+        return success([self._holding(row) for row in self.book.holdings])
+
+    def _holding(self, row: Holding) -> Json:
+        """`quantity` is the total, T1 and pledged shares inside; a sale of today is already taken off."""
+        listing, price = self.instruments[row.key], self.price(row.key)
+        average = None if row.average_price is None else float(row.average_price)
+        return {
+            "isin": row.isin,
+            "cnc_used_quantity": row.used_today,
+            "collateral_type": "WC",
+            "company_name": listing.name.upper(),
+            "haircut": 0.2,
+            "product": "D",
+            "quantity": row.owned,
+            "trading_symbol": row.symbol,
+            "tradingsymbol": row.symbol,
+            "last_price": float(price.last),
+            "close_price": float(price.close),
+            "pnl": 0 if average is None else (float(price.last) - average) * row.owned,
+            "day_change": 0,
+            "day_change_percentage": 0,
+            "instrument_token": instrument_key(listing),
+            "average_price": average,
+            "collateral_quantity": row.pledged,
+            "collateral_update_quantity": 0,
+            "t1_quantity": row.t1,
+            "exchange": row.exchange,
+        }
+
+    def positions(self, call: Call) -> Reply:
+        return success([self._position(row) for row in self.book.positions if row.product != "MTF"])
+
+    def mtf_positions(self, call: Call) -> Reply:
+        carried = [financed(row) for row in self.book.holdings if row.mtf]
+        bought = [row for row in self.book.positions if row.product == "MTF"]
+        return success([self._position(row) for row in carried + bought])
+
+    def _position(self, row: Position) -> Json:
+        """Money of a carried quantity sits in `overnight_*_amount` only; one opened today has no average."""
+        listing, price = self.instruments[row.key], self.price(row.key)
+        units = listing.contract_multiplier
+        day_buy, day_sell = row.day_buy_value * units, row.day_sell_value * units
+        paid = row.overnight_buy_quantity * row.overnight_price * units
+        received = row.overnight_sell_quantity * row.overnight_price * units
+        pnl = float(day_sell) - float(day_buy) + float(row.quantity * price.last * units)
+        symbol = f"{row.symbol}-EQ" if row.exchange == "NSE" and row.product != "MTF" else row.symbol
+        return {
+            "exchange": row.exchange,
+            "multiplier": float(units),
+            "value": float(paid + day_buy - received - day_sell),
+            "pnl": pnl,
+            "product": PRODUCTS[row.product],
+            "instrument_token": instrument_key(listing),
+            "average_price": float(row.average_price) if row.overnight_quantity else None,
+            "buy_value": float(day_buy),
+            "overnight_quantity": row.overnight_quantity,
+            "day_buy_value": float(day_buy),
+            "day_buy_price": float(row.day_buy_price),
+            "overnight_buy_amount": float(paid),
+            "overnight_buy_quantity": row.overnight_buy_quantity,
+            "day_buy_quantity": row.day_buy_quantity,
+            "day_sell_value": float(day_sell),
+            "day_sell_price": float(row.day_sell_price),
+            "overnight_sell_amount": float(received),
+            "overnight_sell_quantity": row.overnight_sell_quantity,
+            "day_sell_quantity": row.day_sell_quantity,
+            "quantity": row.quantity,
+            "last_price": float(price.last),
+            "unrealised": pnl,
+            "realised": -0.0,
+            "sell_value": float(day_sell),
+            "trading_symbol": symbol,
+            "tradingsymbol": symbol,
+            "close_price": float(price.close),
+            "buy_price": float(row.buy_price),
+            "sell_price": float(row.sell_price),
+        }
+
+    # --- market ----------------------------------------------------------------------------------
+
+    @cached_property
+    def _by_key(self) -> dict[str, Listing]:
+        return {instrument_key(listing): listing for listing in self.instruments}
+
+    def _asked(self, call: Call) -> list[tuple[str, Listing, Price]]:
+        """Return reply key, listing and price of each key asked: unknown ones vanish, a malformed one fails all."""
+        text = call.asked("instrument_key") or call.asked("symbol")
+        if not text:
+            raise Refusal(error(*NO_KEY, property_path="instrument_key"))
+        keys = text.split(",")
+        wrong = next((key for key in keys if "|" not in key), keys[-1] if len(keys) > QUOTE_LIMIT else None)
+        if wrong is not None:
+            raise Refusal(error(*BAD_KEY, property_path="instrument_key", invalid_value=wrong))
+        listings = (self._by_key[key] for key in dict.fromkeys(keys) if key in self._by_key)
+        priced = ((listing, self.market.price(listing.key)) for listing in listings)
+        return [(f"{segment(item)}:{item.symbol}", item, price) for item, price in priced if price]
+
+    def ltp_v2(self, call: Call) -> Reply:
+        return success({key: ltp(item, price) for key, item, price in self._asked(call)})
+
+    def ltp_v3(self, call: Call) -> Reply:
+        """`cp` is the previous close."""
+        return success(
+            {
+                key: {
+                    **ltp(item, price),
+                    "ltq": item.lot_size,
+                    "volume": price.volume,
+                    "cp": float(price.close),
+                }
+                for key, item, price in self._asked(call)
+            }
+        )
+
+    def ohlc_v3(self, call: Call) -> Reply:
+        daily = call.asked("interval") == "1d"
+        now = int(self.now().timestamp() * 1000)
+        return success(
+            {
+                key: {
+                    **ltp(item, price),
+                    "prev_ohlc": candle([price.close] * 4, 0, now - 86_400_000) if daily else None,
+                    "live_ohlc": candle([price.open, price.high, price.low, price.last], price.volume, now),
+                }
+                for key, item, price in self._asked(call)
+            }
+        )
+
+    def quotes_v2(self, call: Call) -> Reply:
+        return success({key: self._quote(item, price) for key, item, price in self._asked(call)})
+
+    def _quote(self, listing: Listing, price: Price) -> Json:
+        now = self.now()
+        empty: Json = {"quantity": 0, "price": 0, "orders": 0}
+        best: Json = {"quantity": 100 * listing.lot_size, "price": float(price.last), "orders": 3}
+        side: list[Json] = [best, empty, empty, empty, empty]
+        return {
+            "ohlc": {
+                "open": float(price.open),
+                "high": float(price.high),
+                "low": float(price.low),
+                "close": float(price.last),
+            },
+            "depth": {"buy": side, "sell": side},
+            "timestamp": now.astimezone(IST).isoformat(timespec="milliseconds"),
+            "instrument_token": instrument_key(listing),
+            "symbol": listing.symbol,
+            "last_price": single_precision(price.last),
+            "volume": price.volume,
+            "average_price": float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01"))),
+            "oi": 0,
+            "net_change": float(price.last) - float(price.close),
+            "total_buy_quantity": 100 * listing.lot_size,
+            "total_sell_quantity": 100 * listing.lot_size,
+            "lower_circuit_limit": float(price.close * Decimal("0.9")),
+            "upper_circuit_limit": float(price.close * Decimal("1.1")),
+            "last_trade_time": str(int(now.timestamp() * 1000)),
+            "oi_day_high": 0,
+            "oi_day_low": 0,
+        }
+
+    def market_status(self, call: Call) -> Reply:
+        """The simulated market is always open."""
+        updated = int(self.now().timestamp() * 1000)
+        return success({"exchange": call.parts["exchange"], "status": "NORMAL_OPEN", "last_updated": updated})
+
+    def instruments_master(self, call: Call) -> Reply:
+        """A gzip file holding a bare JSON array, not a compressed reply."""
+        name = call.parts["file"].removesuffix(".json.gz")
+        if name not in ("complete", "NSE", "BSE", "MCX") or name == call.parts["file"]:
+            raise self.refusal(Problem.NOT_FOUND)
+        rows = [self._master_row(item) for item in self.instruments if name in ("complete", SEGMENTS[item.exchange][1])]
+        return Reply(200, gzip.compress(json.dumps(rows).encode(), mtime=0), "application/gzip")
+
+    def _master_row(self, listing: Listing) -> Json:
+        row: dict[str, Json] = {
+            "segment": segment(listing),
+            "name": listing.name.upper(),
+            "exchange": SEGMENTS[listing.exchange][1],
+            "instrument_key": instrument_key(listing),
+            "lot_size": listing.lot_size,
+            "freeze_quantity": float(listing.row["freeze_qty"] or 100_000),
+            "exchange_token": listing.exchange_token,
+            "tick_size": float(listing.tick((self.market.price(listing.key) or NO_PRICE).last) * 100),  # paise
+        }
+        if listing.is_cash:
+            return row | {
+                "isin": listing.isin,
+                "instrument_type": listing.row["series"] if listing.exchange == "NSE" else "A",
+                "trading_symbol": listing.symbol,
+                "short_name": listing.symbol,
+                "security_type": "NORMAL",
+            }
+        return row | self._contract(listing)
+
+    def _contract(self, listing: Listing) -> dict[str, Json]:
+        index_key = INDEX_KEYS.get(listing.underlying)
+        share = self.instruments.get(f"NSE:{listing.underlying}")
+        underlying_key = index_key or (instrument_key(share) if share else None)
+        contract: dict[str, Json] = {
+            "name": listing.underlying,
+            "weekly": False,
+            "expiry": end_of_day(listing),
+            "instrument_type": listing.option_type or "FUT",
+            "underlying_symbol": listing.underlying,
+            "minimum_lot": listing.lot_size,
+            "underlying_type": "INDEX" if index_key else UNDERLYING_TYPES[listing.exchange],
+            "trading_symbol": listing.row["upstox_symbol"],
+            "strike_price": float(listing.strike or 0),
+        }
+        return contract | ({"underlying_key": underlying_key} if underlying_key else {})
+
+
+SANDBOX = UpstoxSandbox
+NO_PRICE = Price(
+    last=Decimal(100), close=Decimal(100), open=Decimal(100), high=Decimal(100), low=Decimal(100), volume=0
+)
+
+
+def success(data: object) -> Reply:
+    return json_reply({"status": "success", "data": data})
+
+
+def error(
+    status: int, code: str, message: str, *, property_path: str | None = None, invalid_value: str | None = None
+) -> Reply:
+    """Word one error in both spellings, as live replies do."""
+    entry = {
+        "errorCode": code,
+        "message": message,
+        "propertyPath": property_path,
+        "invalidValue": invalid_value,
+        "error_code": code,
+        "property_path": property_path,
+        "invalid_value": invalid_value,
+    }
+    return json_reply({"status": "error", "errors": [entry]}, status)
+
+
+def segment(listing: Listing) -> str:
+    return SEGMENTS[listing.exchange][0]
+
+
+def instrument_key(listing: Listing) -> str:
+    """`NSE_EQ|INE009A01021` for shares; `NSE_FO|61471` for contracts. Replies call it `instrument_token`."""
+    return f"{segment(listing)}|{listing.isin}" if listing.is_cash else listing.row["upstox_key"]
+
+
+def ltp(listing: Listing, price: Price) -> dict[str, Json]:
+    return {"last_price": float(price.last), "instrument_token": instrument_key(listing)}
+
+
+def candle(prices: list[Decimal], volume: int, timestamp: int) -> Json:
+    """`prices`: open, high, low, close; `timestamp` in epoch milliseconds."""
+    candle_open, high, low, close = (float(price) for price in prices)
+    return {"open": candle_open, "high": high, "low": low, "close": close, "volume": volume, "ts": timestamp}
+
+
+def delivery_margin(equity: Decimal) -> Json:
+    return {"total": float(equity), "equity": float(equity), "fo_settlement": 0.0}
+
+
+def financed(row: Holding) -> Position:
+    """The MTF line of a holding as a carried MTF position."""
+    quantity, price = (row.mtf.quantity, row.mtf.average_price) if row.mtf else (0, ZERO)
+    return Position(
+        symbol=row.symbol, exchange=row.exchange, product="MTF", overnight_quantity=quantity, overnight_price=price
+    )
+
+
+def end_of_day(listing: Listing) -> int | None:
+    """Expiry as Upstox writes it: epoch milliseconds of 23:59:59 IST."""
+    if listing.expiry is None:
+        return None
+    return int(datetime.combine(listing.expiry, time(23, 59, 59), tzinfo=IST).astimezone(UTC).timestamp() * 1000)
