@@ -19,17 +19,27 @@ from trademaster.local.failure import ServiceFailed, explain
 
 Ready = Callable[[], Awaitable[bool]]
 
-READY_PATIENCE = 30.0
 POLL = 0.05
-STOP_PATIENCE = 25.0  # longer than the web server waits for requests in flight
-FIRST_DELAY = 0.5
-LONGEST_DELAY = 15.0
-SETTLED_AFTER = 60.0  # a child that lived this long has forgotten its earlier crashes
-MOST_CRASHES = 5
 LONGEST_LINE = 1024 * 1024
 
 COLOURS = (36, 33, 32, 35, 34, 31)
 OURS = "demo"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long we wait, in seconds, and how often we try."""
+
+    ready: float = 30.0
+    stop: float = 25.0  # longer than the web server waits for requests in flight
+    first_restart: float = 0.5
+    longest_restart: float = 15.0
+    settled: float = 60.0  # a child that lived this long has its earlier crashes forgotten
+    most_crashes: int = 5
+
+    def restart_delay(self, crashes: int) -> float:
+        """Before the restart that follows the n-th crash in a row."""
+        return min(self.first_restart * 2.0 ** (crashes - 1), self.longest_restart)
 
 
 @dataclass(frozen=True)
@@ -58,16 +68,12 @@ class Console:
             sys.stdout.flush()
 
 
-def restart_delay(crashes: int) -> float:
-    """Seconds before the restart that follows the n-th crash in a row."""
-    return min(FIRST_DELAY * 2.0 ** (crashes - 1), LONGEST_DELAY)
-
-
 class Supervisor:
     """Use inside one event loop, in the main thread: a child dies with the thread that bore it."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, patience: Patience | None = None) -> None:
         self.console = console or Console()
+        self.patience = patience or Patience()
         self._keepers: list[tuple[Program, asyncio.Task[None]]] = []
         self._companions: list[asyncio.Task[None]] = []
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -106,7 +112,8 @@ class Supervisor:
     async def unless_finished(self, work: Awaitable[None]) -> None:
         """Do some work, but let go of it when a signal or a failure ends the whole first."""
         task = asyncio.ensure_future(work)
-        await asyncio.wait({task, self._end}, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [task, self._end]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
@@ -159,12 +166,12 @@ class Supervisor:
     async def _becomes_ready(self, program: Program, process: asyncio.subprocess.Process) -> None:
         if program.ready is None:
             return
-        deadline = time.monotonic() + READY_PATIENCE
+        deadline = time.monotonic() + self.patience.ready
         while not self.is_finishing and not await program.ready():
             if process.returncode is not None:
                 raise ServiceFailed(f"{program.name} {how_it_ended(process.returncode)} before it was ready.")
             if time.monotonic() > deadline:
-                raise ServiceFailed(f"{program.name} was not ready within {READY_PATIENCE:.0f} seconds.")
+                raise ServiceFailed(f"{program.name} was not ready within {self.patience.ready:.0f} seconds.")
             await asyncio.sleep(POLL)
 
     async def _keep(self, program: Program, process: asyncio.subprocess.Process) -> None:
@@ -176,11 +183,11 @@ class Supervisor:
             code = await process.wait()
             if self.is_finishing:
                 return
-            crashes = 1 if time.monotonic() - born > SETTLED_AFTER else crashes + 1
-            if crashes >= MOST_CRASHES:
-                self.fail(f"{program.name} {how_it_ended(code)} {crashes} times in a row.")
+            crashes = 1 if time.monotonic() - born > self.patience.settled else crashes + 1
+            if crashes >= self.patience.most_crashes:
+                self.fail(f"{program.name} crashed {crashes} times in a row; the last time it {how_it_ended(code)}.")
                 return
-            delay = restart_delay(crashes)
+            delay = self.patience.restart_delay(crashes)
             self.console.line(OURS, f"{program.name} {how_it_ended(code)}; starting it again in {delay:g} s")
             await asyncio.sleep(delay)
             if self.is_finishing:
@@ -212,15 +219,17 @@ class Supervisor:
             await self._stop(program, self._processes[program.name])
             keeper.cancel()
             await asyncio.wait({keeper})
+        if self._failure is not None:
+            self.console.line(OURS, self._failure)  # last, where it will be read
 
     async def _stop(self, program: Program, process: asyncio.subprocess.Process) -> None:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(program.stop_signal)
             try:
-                await asyncio.wait_for(process.wait(), STOP_PATIENCE)
+                await asyncio.wait_for(process.wait(), self.patience.stop)
             except TimeoutError:
-                self.console.line(OURS, f"{program.name} did not stop within {STOP_PATIENCE:.0f} s; killing it")
+                self.console.line(OURS, f"{program.name} did not stop within {self.patience.stop:.0f} s; killing it")
                 process.kill()
         code = await process.wait()
         self.console.line(OURS, f"{program.name} {'stopped' if code == 0 else how_it_ended(code)}")
@@ -230,9 +239,11 @@ def how_it_ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
 
 
-async def supervise(work: Callable[[Supervisor], Awaitable[None]], console: Console | None = None) -> int:
-    """Do the work, which starts programs; then wait for the end and stop them all. Returns the exit code."""
-    supervisor = Supervisor(console)
+async def supervise(
+    work: Callable[[Supervisor], Awaitable[None]], console: Console | None = None, patience: Patience | None = None
+) -> int:
+    """Do the work, which starts programs; wait for the end; stop them all. Returns the exit code: 0 after a signal."""
+    supervisor = Supervisor(console, patience)
     supervisor.listen_for_signals()
     try:
         await supervisor.unless_finished(work(supervisor))
@@ -242,5 +253,3 @@ async def supervise(work: Callable[[Supervisor], Awaitable[None]], console: Cons
         return 1
     finally:
         await supervisor.stop()
-        if supervisor._failure is not None:
-            supervisor.console.line(OURS, supervisor._failure)

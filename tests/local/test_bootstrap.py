@@ -1,0 +1,56 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trademaster.local import bootstrap
+
+
+@pytest.mark.parametrize(
+    ("output", "line"),
+    [
+        ("error: failed to write\n  Caused by: No space left on device (os error 28)\n", "the disk is full"),
+        (
+            "error: Failed to fetch\n  Caused by: dns error: failed to lookup address",
+            "the package index cannot be reached (network, proxy?)",
+        ),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "a downloaded package does not match its locked hash"),
+        ("one\n\n  another reason \n", "another reason"),
+        ("", "no message"),
+    ],
+)
+def test_a_tools_output_becomes_one_line(output: str, line: str):
+    assert bootstrap.explain(output) == line
+
+
+def test_a_failing_step_is_one_error_and_no_traceback():
+    with pytest.raises(bootstrap.BootstrapFailed, match=r"^Cannot do it: out of luck\.$"):
+        bootstrap.run("do it", [sys.executable, "-c", "import sys; sys.exit('out of luck')"])
+
+
+def test_it_needs_nothing_but_the_standard_library():
+    """It runs before anything is installed: -S and -I hide every installed package and this repository."""
+    script = Path(bootstrap.__file__)
+    code = f"import runpy; runpy.run_path({str(script)!r}, run_name='looked_at')"
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
+
+
+def test_an_old_python_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(bootstrap, "OLDEST_PYTHON", (99, 0))
+    assert bootstrap.main() == 1
+    assert capsys.readouterr().err.startswith("Python 3.11 or newer is needed; ")
+
+
+@pytest.mark.parametrize("lock", [bootstrap.REQUIREMENTS, bootstrap.INSTALLER, bootstrap.REDIS])
+def test_locks_hold_hashes_and_no_addresses(lock: Path):
+    text = lock.read_text()
+    assert "--hash=sha256:" in text
+    assert "://" not in text
+
+
+def test_production_and_development_are_locked_to_the_same_versions():
+    def versions(path: Path) -> set[str]:
+        return {line.rstrip(" \\") for line in path.read_text().splitlines() if line[:1].isalnum()}
+
+    assert versions(bootstrap.ROOT / "requirements.lock") <= versions(bootstrap.REQUIREMENTS)
