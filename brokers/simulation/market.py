@@ -57,6 +57,11 @@ class Market:
         """Return the price of a listing key, or None when it does not trade."""
         return self._prices.get(key)
 
+    def tick_size(self, listing: Listing) -> Decimal:
+        """Return the listing's price step today; of one without a price, the step of a low price."""
+        price = self.price(listing.key)
+        return listing.tick(price.last if price else Decimal(1))
+
     def tick(self) -> None:
         """Move every price by a random number of its ticks, BSE staying a few ticks off NSE."""
         if self.frozen:

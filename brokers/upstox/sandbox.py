@@ -127,8 +127,8 @@ class UpstoxSandbox(Sandbox):
         return self._back(call, {"error": "access_denied"})
 
     def _back(self, call: Call, pairs: dict[str, str]) -> Reply:
-        state = call.query.get("state", [])
-        return redirect(self.app.redirect_uri, {**pairs, **{"state": value for value in state[:1]}})
+        state = {"state": call.asked("state")} if "state" in call.query else {}
+        return redirect(self.app.redirect_uri, pairs | state)
 
     def _check_app(self, call: Call) -> None:
         right_app = same(call.asked("client_id"), self.app.api_key)
@@ -459,7 +459,7 @@ class UpstoxSandbox(Sandbox):
             "lot_size": listing.lot_size,
             "freeze_quantity": float(listing.row["freeze_qty"] or 100_000),
             "exchange_token": listing.exchange_token,
-            "tick_size": float(listing.tick((self.market.price(listing.key) or NO_PRICE).last) * 100),  # paise
+            "tick_size": float(self.market.tick_size(listing) * 100),  # paise
         }
         if listing.is_cash:
             return row | {
@@ -490,9 +490,6 @@ class UpstoxSandbox(Sandbox):
 
 
 SANDBOX = UpstoxSandbox
-NO_PRICE = Price(
-    last=Decimal(100), close=Decimal(100), open=Decimal(100), high=Decimal(100), low=Decimal(100), volume=0
-)
 
 
 def success(data: object) -> Reply:

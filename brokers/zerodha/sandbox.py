@@ -344,7 +344,7 @@ class ZerodhaSandbox(Sandbox):
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(MASTER_COLUMNS)
-        rows.writerows(master_row(item) for item in self.instruments if exchange in (None, item.exchange))
+        rows.writerows(master_row(item, self.market.tick_size(item)) for item in self.instruments if exchange in (None, item.exchange))
         return Reply(200, text.getvalue().encode(), "text/csv")
 
 
@@ -448,7 +448,7 @@ def ohlc(price: Price) -> Json:
     }
 
 
-def master_row(listing: Listing) -> tuple[object, ...]:
+def master_row(listing: Listing, tick_size: Decimal) -> tuple[object, ...]:
     """One line of the instruments dump: no ISIN; lots of 1 on MCX and CDS."""
     kind = "EQ" if listing.is_cash else listing.option_type or "FUT"
     segment = {"EQ": "", "FUT": "-FUT"}.get(kind, "-OPT")
@@ -460,7 +460,7 @@ def master_row(listing: Listing) -> tuple[object, ...]:
         0,
         listing.expiry or "",
         listing.strike or 0,
-        listing.tick(Decimal(100)),
+        tick_size,
         listing.lot_size,
         kind,
         listing.exchange + segment,
