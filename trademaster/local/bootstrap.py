@@ -143,12 +143,11 @@ def install(pip: Command) -> None:
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
     try:
         run("install uv", [*pip, "install", *quiet, "--only-binary", ":all:", "--require-hashes", "-r", INSTALLER])
-        uv = [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON]
+        uv: Command = [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON]
         install_locked(uv, uv_environment())
     except BootstrapFailed as failure:
         if any(reason in str(failure) for reason in FINAL_REASONS):
             raise
-        say(f"{failure} Trying with pip.")
         install_locked([*pip, "install", *quiet], {})
 
 

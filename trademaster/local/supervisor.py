@@ -97,7 +97,6 @@ class Supervisor:
         self._failure = self._failure or reason
         self.finish(1)
 
-    @property
     def is_finishing(self) -> bool:
         return self._end.done()
 
@@ -167,7 +166,7 @@ class Supervisor:
         if program.ready is None:
             return
         deadline = time.monotonic() + self.patience.ready
-        while not self.is_finishing and not await program.ready():
+        while not self.is_finishing() and not await program.ready():
             if process.returncode is not None:
                 raise ServiceFailed(f"{program.name} {how_it_ended(process.returncode)} before it was ready.")
             if time.monotonic() > deadline:
@@ -181,7 +180,7 @@ class Supervisor:
             born = time.monotonic()
             await self._relay(program, process)
             code = await process.wait()
-            if self.is_finishing:
+            if self.is_finishing():
                 return
             crashes = 1 if time.monotonic() - born > self.patience.settled else crashes + 1
             if crashes >= self.patience.most_crashes:
@@ -190,7 +189,7 @@ class Supervisor:
             delay = self.patience.restart_delay(crashes)
             self.console.line(OURS, f"{program.name} {how_it_ended(code)}; starting it again in {delay:g} s")
             await asyncio.sleep(delay)
-            if self.is_finishing:
+            if self.is_finishing():
                 return
             try:
                 process = await self._spawn(program)

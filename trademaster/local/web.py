@@ -24,7 +24,7 @@ PATIENCE = 20.0
 POLL = 0.05
 
 
-class GracefulServer(Server):  # type: ignore[misc] - Daphne is untyped
+class GracefulServer(Server):
     """Ends by SIGTERM or SIGINT with exit code 0."""
 
     could_not_listen = False
