@@ -181,9 +181,10 @@ class UpstoxSandbox(Sandbox):
         raise Refusal(error(*NO_ORDER))
 
     def profile(self, call: Call) -> Reply:
-        return success({**self._profile(), "ddpi": False})
+        return success(self._profile(ddpi=False))
 
-    def _profile(self) -> dict[str, Json]:
+    def _profile(self, **newer: Json) -> dict[str, Json]:
+        """`newer`: fields that only the profile call has, before the last one."""
         account = self.book.account
         return {
             "email": account.email,
@@ -195,6 +196,7 @@ class UpstoxSandbox(Sandbox):
             "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
             "user_type": "individual",
             "poa": False,
+            **newer,
             "is_active": True,
         }
 

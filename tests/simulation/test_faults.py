@@ -168,7 +168,7 @@ def test_the_control_api_explains_what_it_refuses(simulated: SimulatedBrokers) -
         simulated.control.set_fault("zerodha", "latency", colour="red")
     with pytest.raises(requests.HTTPError, match="no simulated broker"):
         simulated.control.revoke("nobody")
+    ghost = {"symbol": "GHOST", "isin": "INE000000000", "exchange": "NSE"}
+    haunted = {**simulated.control.book("zerodha"), "holdings": [ghost]}
     with pytest.raises(requests.HTTPError, match="NSE:GHOST"):
-        ghost = {"symbol": "GHOST", "isin": "INE000000000", "exchange": "NSE"}
-        book = simulated.control.book("zerodha")
-        simulated.control.set_book("zerodha", {**book, "holdings": [ghost]})
+        simulated.control.set_book("zerodha", haunted)

@@ -1,0 +1,131 @@
+"""Start, stop, memory over a restart, and the command."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from brokers.simulation.server import SimulatedBrokers, SimulationError, available_slugs
+from tests.simulation.conftest import upstox_client, upstox_exchange, upstox_login_url, zerodha_client
+
+
+def test_available_brokers_come_in_port_order() -> None:
+    slugs = available_slugs()
+    assert slugs.index("zerodha") < slugs.index("upstox")
+
+
+def test_credentials_sessions_codes_books_and_prices_survive_a_restart(tmp_path: Path) -> None:
+    with SimulatedBrokers(["zerodha", "upstox"], state_dir=tmp_path) as first:
+        zerodha, upstox = zerodha_client(first), upstox_client(first)
+        code = first.login("upstox", upstox_login_url(first.brokers["upstox"]))["code"]
+        first.control.set_price("NSE", "1573.7", isin="INE009A01021")
+        book = first.control.book("zerodha")
+        book["holdings"] = book["holdings"][:1]
+        first.control.set_book("zerodha", book)
+        first.control.set_fault("zerodha", "server_error")
+    with SimulatedBrokers(["zerodha", "upstox"], state_dir=tmp_path) as second:
+        for slug in ("zerodha", "upstox"):
+            for name in ("api_key", "api_secret", "login"):
+                assert first.brokers[slug][name] == second.brokers[slug][name]
+        zerodha.base_url = second.brokers["zerodha"]["base_url"]
+        upstox.base_url = second.brokers["upstox"]["base_url"]
+        (row,) = zerodha.data("/portfolio/holdings")  # the fault is gone, the session and the book are not
+        assert (row["tradingsymbol"], row["last_price"]) == ("INFY", 1573.7)
+        assert upstox.get("/v2/user/profile").status_code == 200
+        assert upstox_exchange(second.brokers["upstox"], code).status_code == 200
+
+
+def test_a_broker_left_out_keeps_its_memory(tmp_path: Path) -> None:
+    with SimulatedBrokers(["zerodha", "upstox"], state_dir=tmp_path) as both:
+        secret = both.brokers["upstox"]["api_secret"]
+    with SimulatedBrokers(["zerodha"], state_dir=tmp_path):
+        pass
+    with SimulatedBrokers(["upstox"], state_dir=tmp_path) as alone:
+        assert alone.brokers["upstox"]["api_secret"] == secret
+
+
+def test_files_with_secrets_are_the_owners_only(tmp_path: Path) -> None:
+    with SimulatedBrokers(["zerodha"], state_dir=tmp_path) as simulated:
+        published = json.loads((tmp_path / "brokers.json").read_text())
+        assert published == {"control_url": simulated.control_url, "brokers": simulated.brokers}
+        assert set(published["brokers"]["zerodha"]) == {
+            "base_url", "login_url", "stream_url", "api_key", "api_secret", "redirect_uri", "login",
+        }  # fmt: skip
+        for name in ("brokers.json", "state.json"):
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+def test_a_damaged_state_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"brokers": ')
+    with pytest.raises(SimulationError, match=re.escape(f"{tmp_path}/state.json is damaged")):
+        SimulatedBrokers(["zerodha"], state_dir=tmp_path)
+
+
+def test_an_unknown_broker_is_named() -> None:
+    with pytest.raises(SimulationError, match="no simulated broker 'nobody'"):
+        SimulatedBrokers(["nobody"])
+
+
+def test_the_market_can_be_frozen_while_it_runs() -> None:
+    with SimulatedBrokers(["zerodha"], frozen=False) as simulated:
+        assert simulated.control.market()["frozen"] is False
+        simulated.control.freeze()
+        assert simulated.control.market()["frozen"] is True
+
+
+def free_base_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1]) - 1  # zerodha then listens on the probed port
+
+
+@contextmanager
+def command(tmp_path: Path, base_port: int) -> Iterator[subprocess.Popen[str]]:
+    """Run the command; whatever the test does, nothing is left running."""
+    arguments = ["--base-port", str(base_port), "--state-dir", str(tmp_path), "--only", "zerodha", "--frozen"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "brokers.simulation", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_says_ready_and_stops_cleanly(tmp_path: Path, stop: signal.Signals) -> None:
+    with command(tmp_path, free_base_port()) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert lines[2] == "ready\n"
+        url = json.loads((tmp_path / "brokers.json").read_text())["brokers"]["zerodha"]["base_url"]
+        assert url in lines[1]
+        assert requests.get(url + "/user/profile", headers={"X-Kite-Version": "3"}, timeout=5).status_code == 403
+        process.send_signal(stop)
+        assert process.wait(timeout=5) == 0
+
+
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with command(tmp_path, port - 1) as process:
+            _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert errors == f"sandbox: port {port} (zerodha) is in use\n"
