@@ -191,9 +191,9 @@ def demo_books() -> dict[str, Book]:
     return msgspec.json.decode(BOOKS_FILE.read_bytes(), type=dict[str, Book])
 
 
-def book_from_plain(value: object) -> Book:
-    """Build a Book from decoded JSON; keys it does not know are ignored.
+def book_from_json(document: bytes) -> Book:
+    """Read a book from JSON; keys it does not know are ignored, money may be a string or an exact number.
 
-    Raises msgspec.ValidationError, naming the path of the wrong value.
+    Raises msgspec.ValidationError, naming the path of the wrong value; msgspec.DecodeError for no JSON.
     """
-    return msgspec.convert(value, Book, strict=False)
+    return msgspec.json.decode(document, type=Book)

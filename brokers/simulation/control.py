@@ -25,7 +25,7 @@ import msgspec
 import requests
 from aiohttp import web
 
-from brokers.simulation.book import book_from_plain
+from brokers.simulation.book import book_from_json
 from brokers.simulation.faults import Fault, FaultKind
 from brokers.simulation.wire import JSON, Reply
 
@@ -124,7 +124,7 @@ class ControlApi:
 
     async def set_book(self, request: web.Request) -> web.Response:
         site = self._site(request)
-        book = book_from_plain(msgspec.json.decode(await request.read()))
+        book = book_from_json(await request.read())
         for key in book.keys:
             if self.simulation.market.price(key) is None:
                 raise BadRequest(f"{key} has no price in this market")

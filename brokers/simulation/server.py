@@ -17,7 +17,7 @@ import msgspec
 import requests
 from aiohttp import web
 
-from brokers.simulation.book import demo_books
+from brokers.simulation.book import Book, demo_books
 from brokers.simulation.control import Control, control_application
 from brokers.simulation.dialect import Clock, Sandbox
 from brokers.simulation.instruments import load_instruments
@@ -104,17 +104,14 @@ class Simulation:
             raise SimulationError(f"{self._file.directory}/state.json is damaged ({error}); delete it") from error
 
     def _sandbox(
-        self, dialect: type[Sandbox], books: Mapping[str, Any], known: BrokerState | None, clock: Clock
+        self, dialect: type[Sandbox], books: Mapping[str, Book], known: BrokerState | None, clock: Clock
     ) -> Sandbox:
         redirect_uri = f"{self.redirect_base}/brokers/callback/{dialect.slug}"
         if known is None:
-            book = books[dialect.slug]
-            known = BrokerState(
-                app=dialect.new_app(redirect_uri),
-                login_values={field.name: field.right_value(book.account) for field in dialect.login_fields},
-                book=book,
-            )
+            known = BrokerState(app=dialect.new_app(redirect_uri), login_values={}, book=books[dialect.slug])
         known.app.redirect_uri = redirect_uri
+        for field in dialect.login_fields:
+            known.login_values.setdefault(field.name, field.right_value(known.book.account))
         return dialect(
             app=known.app,
             login_values=known.login_values,

@@ -35,6 +35,7 @@ class Sessions(msgspec.Struct):
 
     def issue_code(self, code: str, *, now: datetime, redirect_uri: str) -> str:
         """Remember a code; `redirect_uri` is empty where the broker knows only the registered one."""
+        self.codes = {known: each for known, each in self.codes.items() if now < each.expires_at}
         self.codes[code] = Code(expires_at=now + CODE_LIFETIME, redirect_uri=redirect_uri)
         return code
 
@@ -45,8 +46,8 @@ class Sessions(msgspec.Struct):
 
     def open(self, token: str, *, now: datetime, expires_at: datetime, alone: bool = False) -> Session:
         """Start a session; `alone` ends all others, where a broker allows one live token per app."""
-        if alone:
-            self.open_sessions.clear()
+        kept = {} if alone else self.open_sessions
+        self.open_sessions = {known: each for known, each in kept.items() if now < each.expires_at}
         self.open_sessions[token] = Session(token=token, created_at=now, expires_at=expires_at)
         return self.open_sessions[token]
 

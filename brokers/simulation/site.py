@@ -47,7 +47,7 @@ class Site:
     async def open(self) -> None:
         """Listen; port 0 takes a free one and keeps it. Raises OSError when the port is in use."""
         if self._runner is None:
-            self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=1)
+            self._runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=1)
             await self._runner.setup()
         self._listener = web.TCPSite(self._runner, HOST, self.port)
         await self._listener.start()

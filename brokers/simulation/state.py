@@ -54,7 +54,7 @@ class StateFile:
         """Replace a file in one step, so that a reader or a crash never meets half of it."""
         if self.directory is None:
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = self.directory / f".{name}.new"
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
