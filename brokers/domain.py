@@ -1,0 +1,271 @@
+"""The words every other room speaks: what a broker account holds, whichever broker keeps it.
+
+A broker package translates its wire into these frozen dataclasses; nothing past `mapping.py` sees a wire dict.
+Quantities are units (never lots), money is INR, both exact `Decimal`; `None` means *unknown*, never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from brokers.secret import Secret
+
+ZERO = Decimal(0)
+
+
+class Exchange(StrEnum):
+    NSE = "NSE"
+    BSE = "BSE"
+    NFO = "NFO"
+    BFO = "BFO"
+    CDS = "CDS"
+    BCD = "BCD"
+    MCX = "MCX"
+    NCO = "NCO"  # NSE's commodity segment
+
+
+class Segment(StrEnum):
+    EQUITY = "EQUITY"
+    FNO = "FNO"
+    CURRENCY = "CURRENCY"
+    COMMODITY = "COMMODITY"
+
+
+SEGMENT_OF: dict[Exchange, Segment] = {
+    Exchange.NSE: Segment.EQUITY,
+    Exchange.BSE: Segment.EQUITY,
+    Exchange.NFO: Segment.FNO,
+    Exchange.BFO: Segment.FNO,
+    Exchange.CDS: Segment.CURRENCY,
+    Exchange.BCD: Segment.CURRENCY,
+    Exchange.MCX: Segment.COMMODITY,
+    Exchange.NCO: Segment.COMMODITY,
+}
+
+
+class Product(StrEnum):
+    CNC = "CNC"  # delivery
+    MIS = "MIS"  # intraday
+    NRML = "NRML"  # carried forward
+    MTF = "MTF"  # delivery, funded by the broker
+    CO = "CO"  # cover and bracket orders: old rows only
+    BO = "BO"
+
+
+DELIVERY_PRODUCTS = frozenset({Product.CNC, Product.MTF})
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    SL = "SL"
+    SL_M = "SL_M"
+
+
+class ConnectionStatus(StrEnum):
+    CONNECTED = "CONNECTED"
+    DISCONNECTED = "DISCONNECTED"
+    TOKEN_EXPIRED = "TOKEN_EXPIRED"  # noqa: S105 - a status, not a secret
+    RATE_LIMITED = "RATE_LIMITED"
+    MAINTENANCE = "MAINTENANCE"
+    ERROR = "ERROR"
+    SUSPENDED = "SUSPENDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Whose account a session opens, and what it may do there."""
+
+    account_id: str
+    name: str
+    exchanges: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    order_types: tuple[str, ...] = ()
+    is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """Shares in one demat account, one line per listing and product.
+
+    The three quantities never overlap; their sum is what is owned. `used_quantity` is the part of them sold, or
+    blocked for sale, today; `sales_deducted` says whether the three are already net of it (None: the wire cannot
+    tell, see `portfolio.consolidate.settle_sales`). `funded_amount` is the broker's loan on an MTF line.
+    """
+
+    exchange: Exchange
+    tradingsymbol: str
+    isin: str | None
+    broker_token: str
+    product: Product = Product.CNC
+    settled_quantity: Decimal
+    t1_quantity: Decimal = ZERO
+    pledged_quantity: Decimal = ZERO
+    used_quantity: Decimal = ZERO
+    sales_deducted: bool | None = True
+    average_price: Decimal | None
+    last_price: Decimal | None
+    close_price: Decimal | None
+    funded_amount: Decimal | None = None
+    company_name: str | None = None
+
+    @property
+    def owned_quantity(self) -> Decimal:
+        return self.settled_quantity + self.t1_quantity + self.pledged_quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """A net position: today's trade, or a derivative carried over. `quantity` is signed; a closed row has 0.
+
+    Values are INR over the whole life of the row (`buy_value`, `sell_value`) and over today alone (`day_*`).
+    """
+
+    exchange: Exchange
+    tradingsymbol: str
+    isin: str | None
+    broker_token: str
+    product: Product
+    quantity: Decimal
+    overnight_quantity: Decimal
+    average_price: Decimal | None
+    last_price: Decimal | None
+    close_price: Decimal | None
+    buy_value: Decimal
+    sell_value: Decimal
+    day_buy_quantity: Decimal
+    day_buy_value: Decimal
+    day_sell_quantity: Decimal
+    day_sell_value: Decimal
+
+    @property
+    def segment(self) -> Segment:
+        return SEGMENT_OF[self.exchange]
+
+    @property
+    def is_delivery(self) -> bool:
+        """Shares bought or sold for keeps: they belong to the holdings of the book, not beside them."""
+        return self.segment is Segment.EQUITY and self.product in DELIVERY_PRODUCTS
+
+    @property
+    def pnl(self) -> Decimal | None:
+        """Booked and open profit together: sold − bought + what is open at the last price."""
+        open_value = self._open_value()
+        return None if open_value is None else self.sell_value - self.buy_value + open_value
+
+    @property
+    def unrealised(self) -> Decimal | None:
+        if self.quantity == 0:
+            return ZERO
+        if self.average_price is None or self.last_price is None:
+            return None
+        return self.quantity * (self.last_price - self.average_price)
+
+    @property
+    def realised(self) -> Decimal | None:
+        if self.pnl is None or self.unrealised is None:
+            return None
+        return self.pnl - self.unrealised
+
+    @property
+    def day_pnl(self) -> Decimal | None:
+        """Today's profit: the carried part is measured from the previous close, today's trades from their prices."""
+        open_value = self._open_value()
+        if open_value is None:
+            return None
+        carried_value = ZERO
+        if self.overnight_quantity:
+            if self.close_price is None:
+                return None
+            carried_value = self.overnight_quantity * self.close_price
+        return self.day_sell_value - self.day_buy_value + open_value - carried_value
+
+    def _open_value(self) -> Decimal | None:
+        if self.quantity == 0:
+            return ZERO
+        return None if self.last_price is None else self.quantity * self.last_price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funds:
+    """INR. `collateral` is margin from pledged shares: not wealth, those shares are already counted."""
+
+    available: Decimal | None
+    used: Decimal | None
+    collateral: Decimal | None
+    cash: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """The last price of one listing, and the previous day's close."""
+
+    exchange: Exchange
+    broker_token: str
+    last_price: Decimal | None
+    close_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a quote is asked for: where a share trades and what the broker calls it there."""
+
+    exchange: Exchange
+    tradingsymbol: str
+    broker_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowProblem:
+    """A row that could not be read: which list, which row, which field. It never quotes the row."""
+
+    part: str
+    row: int
+    field: str
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[T]):
+    """What a list became: the rows that could be read, and a problem for each that could not."""
+
+    items: tuple[T, ...]
+    problems: tuple[RowProblem, ...] = ()
+
+    def __add__(self, other: Rows[T]) -> Rows[T]:
+        return Rows(self.items + other.items, self.problems + other.problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerPortfolio:
+    """One account's whole answer, true at `as_of`. `funds` is None when the broker would not say."""
+
+    as_of: datetime
+    holdings: tuple[Holding, ...] = ()
+    positions: tuple[Position, ...] = ()
+    funds: Funds | None = None
+    problems: tuple[RowProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppCredentials:
+    """The trader's own API app at a broker."""
+
+    api_key: Secret
+    api_secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a login yields. `expires_at` is the last instant it can live; most die early next morning."""
+
+    access_token: Secret
+    refresh_token: Secret | None = None
+    expires_at: datetime | None = None
+    account_id: str | None = None

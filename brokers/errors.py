@@ -1,0 +1,131 @@
+"""What can go wrong at a broker, and what each kind means.
+
+    BrokerError              code, words for people; retryable, connection_status, user_action
+    ├── BrokerUnavailable    nothing was changed: a read failed, or a write never left          retry
+    │   └── RateLimited      carries retry_after in seconds                                     retry later
+    ├── OutcomeUnknown       a write left and no verdict came: timeout, 5xx, unreadable reply   reconcile, never resend
+    ├── SessionEnded         expired or revoked                                                 the user logs in again
+    ├── RequestRefused       the broker understood and said no                                  show the reason
+    │   └── OrderRejected    only on the broker's own word                                      show the reason
+    ├── NotSupported         known from the spec, raised before any I/O                         offer another broker
+    └── UnexpectedResponse   a shape or state we do not know; names fields, never quotes bodies  we fix the mapping
+
+Each answers three questions: may I retry (`retryable`), who must act (`user_action`), and what does this make of the
+connection (`connection_status`; None leaves it as it is).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from brokers.domain import ConnectionStatus
+
+
+class BrokerError(Exception):
+    """`message` is ours and safe to log; `reason` is the broker's own words, for the person concerned alone."""
+
+    default_code: ClassVar[str] = "broker_error"
+    retryable: ClassVar[bool] = False
+    default_status: ClassVar[ConnectionStatus | None] = ConnectionStatus.ERROR
+    default_action: ClassVar[str] = "Try again later."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        vendor_code: str | None = None,
+        reason: str | None = None,
+        connection_status: ConnectionStatus | None = None,
+        user_action: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.vendor_code = vendor_code
+        self.reason = reason
+        self.connection_status = connection_status or self.default_status
+        self.user_action = user_action or self.default_action
+
+
+class BrokerUnavailable(BrokerError):
+    default_code = "broker_unavailable"
+    retryable = True
+    default_action = "Nothing to do: it is asked again by itself."
+
+
+class RateLimited(BrokerUnavailable):
+    """`retry_after` is in seconds; None when the broker does not say."""
+
+    default_code = "broker_rate_limited"
+    default_status = ConnectionStatus.RATE_LIMITED
+    retry_after: float | None = None
+
+
+class OutcomeUnknown(BrokerError):
+    default_code = "outcome_unknown"
+    default_action = "Do not send it again: it is being settled from the broker's own book."
+
+
+class SessionEnded(BrokerError):
+    default_code = "session_ended"
+    default_status = ConnectionStatus.TOKEN_EXPIRED
+    default_action = "Log in to the broker again."
+
+
+class RequestRefused(BrokerError):
+    default_code = "request_refused"
+    default_status = None
+    default_action = "See the broker's reason."
+
+
+class OrderRejected(RequestRefused):
+    default_code = "order_rejected"
+
+
+class NotSupported(BrokerError):
+    default_code = "not_supported"
+    default_status = None
+    default_action = "Use another broker for this."
+
+
+class UnexpectedResponse(BrokerError):
+    """The reply has a shape we do not know. `field` names the place; the body is never quoted."""
+
+    default_code = "unexpected_response"
+    default_action = "Nothing to do: support has been told that the broker's answer changed."
+
+    def __init__(self, field: str, problem: str = "is unreadable", *, vendor_code: str | None = None) -> None:
+        super().__init__(f"The broker's reply cannot be read: `{field}` {problem}.", vendor_code=vendor_code)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one of a broker's error codes means to us; the tables in every `spec.py` are made of these."""
+
+    error: type[BrokerError]
+    code: str | None = None
+    connection_status: ConnectionStatus | None = None
+    user_action: str | None = None
+
+
+TOKEN_EXPIRED = Verdict(SessionEnded)
+RATE_LIMITED = Verdict(RateLimited)
+MAINTENANCE = Verdict(BrokerUnavailable, "broker_maintenance", ConnectionStatus.MAINTENANCE)
+UNAVAILABLE = Verdict(BrokerUnavailable)
+SUSPENDED = Verdict(
+    RequestRefused,
+    "access_suspended",
+    ConnectionStatus.SUSPENDED,
+    "The broker blocks this account or app: see its reason and settle it with the broker.",
+)
+REJECTED_INPUT = Verdict(RequestRefused)
+MISCONFIGURED = Verdict(
+    RequestRefused,
+    "app_misconfigured",
+    None,
+    "Check your app's API key, secret and redirect address at the broker.",
+)
+UNEXPECTED = Verdict(UnexpectedResponse)

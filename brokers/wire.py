@@ -1,0 +1,163 @@
+"""Readers of one wire field each, shared by every `mapping.py`.
+
+They are strict: a field that is absent, or of a kind that we do not expect, raises `UnexpectedResponse` naming the
+field. Brokers write numbers as JSON numbers, as strings, with thousands commas, and as the string "NaN"; all of these
+come out as exact `Decimal`, and "no number" as None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from brokers.domain import ZERO, RowProblem, Rows
+from brokers.errors import UnexpectedResponse
+
+Row = Mapping[str, Any]
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+IST = ZoneInfo("Asia/Kolkata")
+NO_NUMBER = frozenset({"", "-", "NA", "N/A", "NAN", "NULL", "NONE"})
+
+
+def required(row: Row, name: str) -> Any:
+    """The field's value, which may be null; its absence is an error."""
+    try:
+        return row[name]
+    except KeyError:
+        raise UnexpectedResponse(name, "is missing") from None
+
+
+def record(row: Row, name: str) -> Row:
+    """A nested object."""
+    return as_record(required(row, name), name)
+
+
+def as_record(value: object, name: str) -> Row:
+    if not isinstance(value, Mapping):
+        raise UnexpectedResponse(name, "is not an object")
+    return value
+
+
+def as_rows(value: object, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise UnexpectedResponse(name, "is not a list")
+    return value
+
+
+def text(row: Row, name: str) -> str:
+    """A non-empty string; numbers that serve as identifiers become strings."""
+    value = required(row, name)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise UnexpectedResponse(name, "is not a text")
+    return str(value)
+
+
+def first_text(row: Row, *names: str) -> str:
+    """The first of several spellings that is there: brokers keep deprecated twins of many fields."""
+    for name in names:
+        if row.get(name) not in (None, ""):
+            return text(row, name)
+    raise UnexpectedResponse(names[0], "is missing")
+
+
+def texts(row: Row, name: str) -> tuple[str, ...]:
+    """A list of strings; an absent or null list is empty."""
+    return tuple(str(item) for item in as_rows(row.get(name) or [], name))
+
+
+def number(value: object, name: str) -> Decimal | None:
+    """An exact number, or None where the wire says that there is none. Floats are refused: they lost digits already."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        digits = value.strip().replace(",", "")
+        if digits.upper() in NO_NUMBER:
+            return None
+        value = digits
+    elif isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise UnexpectedResponse(name, "is not a number")
+    try:
+        exact = Decimal(value)
+    except InvalidOperation:
+        raise UnexpectedResponse(name, "is not a number") from None
+    if not exact.is_finite():
+        raise UnexpectedResponse(name, "is not a finite number")
+    return exact or ZERO  # -0.0 occurs on the wire
+
+
+def money(row: Row, name: str) -> Decimal | None:
+    """An amount in INR; the field must be there, null means unknown."""
+    return number(required(row, name), name)
+
+
+def amount(row: Row, name: str) -> Decimal:
+    """A number that cannot be unknown: a quantity, or a value that others are computed from."""
+    exact = money(row, name)
+    if exact is None:
+        raise UnexpectedResponse(name, "has no number")
+    return exact
+
+
+def positive(row: Row, name: str) -> Decimal | None:
+    """A price for which the wire writes 0 or null when it does not know."""
+    exact = money(row, name)
+    if exact is not None and exact < 0:
+        raise UnexpectedResponse(name, "is negative")
+    return exact or None
+
+
+def whole(row: Row, name: str) -> Decimal:
+    """A quantity that must not be negative."""
+    exact = amount(row, name)
+    if exact < 0:
+        raise UnexpectedResponse(name, "is negative")
+    return exact
+
+
+def flag(row: Row, name: str) -> bool:
+    value = required(row, name)
+    if not isinstance(value, bool):
+        raise UnexpectedResponse(name, "is not true or false")
+    return value
+
+
+def one_of(kind: type[E], row: Row, name: str) -> E:
+    """A word of ours written the same way on the wire."""
+    try:
+        return kind(required(row, name))
+    except ValueError:
+        raise UnexpectedResponse(name, "has a value we do not know") from None
+
+
+def translated(table: Mapping[Any, T], key: object, name: str) -> T:
+    """A word of theirs, looked up in a table of the spec."""
+    try:
+        return table[key]
+    except (KeyError, TypeError):
+        raise UnexpectedResponse(name, "has a value we do not know") from None
+
+
+def ist(value: str, name: str, form: str = "%Y-%m-%d %H:%M:%S") -> datetime:
+    """A naive wire time, which is Indian Standard Time."""
+    try:
+        return datetime.strptime(value, form).replace(tzinfo=IST)
+    except ValueError:
+        raise UnexpectedResponse(name, "is not a time") from None
+
+
+def each(part: str, read: Callable[[Row], Iterable[T]], data: object) -> Rows[T]:
+    """Read every row of a list; a row yields one object or several. One bad row does not hide the others."""
+    items: list[T] = []
+    problems: list[RowProblem] = []
+    for index, row in enumerate(as_rows(data, part)):
+        try:
+            items.extend(read(as_record(row, part)))
+        except UnexpectedResponse as error:
+            problems.append(RowProblem(part=part, row=index, field=error.field))
+    return Rows(tuple(items), tuple(problems))
