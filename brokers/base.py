@@ -1,0 +1,221 @@
+"""All that a broker package must offer; the packages fill it in the same order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from brokers.domain import (
+    AppCredentials,
+    BrokerPortfolio,
+    Exchange,
+    Funds,
+    Holding,
+    Listing,
+    OrderType,
+    Position,
+    Product,
+    Profile,
+    Quote,
+    Rows,
+    Session,
+)
+from brokers.errors import NotSupported, RequestRefused
+from brokers.secret import Secret
+from brokers.transport import Deadline, Endpoints, ErrorTable, Failure, Transport
+from brokers.wire import IST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """At most `calls` within any `seconds`, for one class of endpoints."""
+
+    endpoints: str
+    calls: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a broker offers through its API. None: no figure is published."""
+
+    order_types: tuple[OrderType, ...]
+    products: tuple[Product, ...]
+    exchanges: tuple[Exchange, ...]
+    max_order_value: Decimal | None = None
+    max_order_quantity: int | None = None
+    supports_margin_trading: bool
+    supports_options_trading: bool
+    supports_commodity_trading: bool
+    supports_international_trading: bool = False
+    rate_limits: tuple[RateLimit, ...]
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPolicy:
+    """When a session dies: at `ends_at` IST, on the day of the login where that hour is still to come, else the next.
+
+    With `always_next_day` it lives past the first such hour. `refreshable`: it can be renewed without a login.
+    """
+
+    ends_at: time
+    always_next_day: bool = False
+    refreshable: bool = False
+
+    def end(self, logged_in_at: datetime) -> datetime:
+        local = logged_in_at.astimezone(IST)
+        same_day = local.replace(hour=self.ends_at.hour, minute=self.ends_at.minute, second=0, microsecond=0)
+        if self.always_next_day or same_day <= local:
+            return same_day + timedelta(days=1)
+        return same_day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackSpec:
+    """How the login comes back: the parameter that carries the code, and what a success must say."""
+
+    code: str
+    state: str = "state"
+    success: Mapping[str, str] = field(default_factory=dict)
+
+    def read_code(self, callback: Mapping[str, str]) -> Secret:
+        """The one-use code. Raises RequestRefused where the trader, or the broker, said no."""
+        said_no = any(callback.get(name, value) != value for name, value in self.success.items())
+        if said_no or not callback.get(self.code):
+            raise RequestRefused(
+                "The login at the broker was not completed.",
+                code="login_refused",
+                user_action="Start the connection again and finish the broker's login.",
+            )
+        return Secret(callback[self.code])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSpec:
+    """Everything about a broker that is a fact and not a step."""
+
+    slug: str
+    name: str
+    endpoints: Endpoints
+    headers: Mapping[str, str] = field(default_factory=dict)
+    callback: CallbackSpec
+    session: SessionPolicy
+    capabilities: Capabilities
+    errors: ErrorTable
+
+
+class BrokerAuth(ABC):
+    """Opens and closes sessions for one app. Every method but `authorization_url` talks to the broker."""
+
+    spec: ClassVar[BrokerSpec]
+
+    def __init__(self, http: Transport, app: AppCredentials) -> None:
+        self.http = http
+        self.app = app
+
+    @abstractmethod
+    def authorization_url(self, *, state: str, redirect_uri: str) -> str:
+        """Where to send the trader's browser."""
+
+    @abstractmethod
+    def exchange(self, *, callback: Mapping[str, str], redirect_uri: str, now: datetime) -> Session:
+        """Trade the callback's one-use code for a session."""
+
+    def refresh(self, session: Session, *, now: datetime) -> Session:
+        raise NotSupported(f"{self.spec.name} has no refresh: a new login is needed.")
+
+    def revoke(self, session: Session) -> None:
+        raise NotSupported(f"{self.spec.name} has no way to end a session.")
+
+
+PortfolioPart = Rows[Holding] | Rows[Position] | Funds
+
+
+class BrokerClient(ABC):
+    """Reads one account. Every method is one call, raises a BrokerError, and returns domain objects."""
+
+    spec: ClassVar[BrokerSpec]
+
+    def __init__(self, http: Transport, app: AppCredentials, session: Session) -> None:
+        self.http = http
+        self.app = app
+        self.session = session
+
+    @abstractmethod
+    def authorization(self) -> Secret:
+        """The Authorization header."""
+
+    @abstractmethod
+    def profile(self) -> Profile: ...
+
+    @abstractmethod
+    def holdings(self) -> Rows[Holding]: ...
+
+    @abstractmethod
+    def positions(self) -> Rows[Position]: ...
+
+    @abstractmethod
+    def funds(self) -> Funds: ...
+
+    @abstractmethod
+    def quotes(self, listings: Iterable[Listing]) -> tuple[Quote, ...]:
+        """Quotes for those listings that the broker knows; the others are absent."""
+
+    def portfolio_parts(self) -> Mapping[str, Callable[[], PortfolioPart]]:
+        """The calls that make a portfolio; they may run at the same time."""
+        return {"holdings": self.holdings, "positions": self.positions, "funds": self.funds}
+
+    @classmethod
+    def assemble(cls, parts: Mapping[str, PortfolioPart], *, as_of: datetime) -> BrokerPortfolio:
+        """Put the parts together. `holdings` and `positions` are there; `funds` may be absent."""
+        holdings, positions, funds = parts["holdings"], parts["positions"], parts.get("funds")
+        assert isinstance(holdings, Rows)  # noqa: S101 - for the type checker
+        assert isinstance(positions, Rows)  # noqa: S101
+        return BrokerPortfolio(
+            as_of=as_of,
+            holdings=holdings.items,
+            positions=positions.items,
+            funds=funds if isinstance(funds, Funds) else None,
+            problems=holdings.problems + positions.problems,
+        )
+
+    def get(self, path: str, params: Any = None) -> Any:
+        """One authenticated read."""
+        return self.http.call("GET", path, params=params, authorization=self.authorization(), secrets=self._secrets())
+
+    def _secrets(self) -> tuple[Secret, ...]:
+        return (self.session.access_token, self.app.api_secret, self.app.api_key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """One broker package, as the registry hands it out."""
+
+    spec: BrokerSpec
+    auth_class: type[BrokerAuth]
+    client_class: type[BrokerClient]
+    failure: Callable[[Any], Failure | None]
+
+    def transport(
+        self, *, endpoints: Endpoints | None = None, loopback_only: bool = False, deadline: Deadline | None = None
+    ) -> Transport:
+        return Transport(
+            slug=self.spec.slug,
+            endpoints=endpoints or self.spec.endpoints,
+            errors=self.spec.errors,
+            failure=self.failure,
+            headers=self.spec.headers,
+            loopback_only=loopback_only,
+            deadline=deadline,
+        )
+
+    def auth(self, http: Transport, app: AppCredentials) -> BrokerAuth:
+        return self.auth_class(http, app)
+
+    def client(self, http: Transport, app: AppCredentials, session: Session) -> BrokerClient:
+        return self.client_class(http, app, session)

@@ -1,0 +1,293 @@
+"""The one HTTP client: pooled, bounded in time and size, exact JSON in, one kind of error out.
+
+It logs method, path without query, broker, status and milliseconds; never headers, bodies or parameters.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from functools import cache
+from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+
+from brokers.errors import (
+    RATE_LIMITED,
+    UNAVAILABLE,
+    BrokerError,
+    BrokerUnavailable,
+    NotSupported,
+    OutcomeUnknown,
+    RateLimited,
+    UnexpectedResponse,
+    Verdict,
+)
+from brokers.secret import Secret
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 2.0
+TOTAL_SECONDS = 10.0
+LARGEST_BODY = 16 * 1024 * 1024
+LONGEST_REASON = 300
+
+ErrorTable = Mapping[tuple[int | None, str | None], Verdict]
+_json = msgspec.json.Decoder(float_hook=Decimal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where a broker answers: `base_url` for calls, `login_url` for the page the trader's browser is sent to."""
+
+    base_url: str
+    login_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What an error envelope says: the broker's own code and words."""
+
+    code: str | None
+    message: str | None = None
+
+
+class Deadline:
+    """An end in time, shared by every call made for one purpose."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        return self._end - time.monotonic()
+
+
+class Transport:
+    """Speaks HTTP to one broker.
+
+    `failure` reads the dialect's error envelope out of a decoded body (None: no error there); `errors` is the spec's
+    table, looked up by (status, code), then (None, code), then (status, None). `secrets` are cut out of every reason.
+    With `loopback_only`, which the demo and the tests set, no other host is ever spoken to.
+    """
+
+    def __init__(
+        self,
+        *,
+        slug: str,
+        endpoints: Endpoints,
+        errors: ErrorTable,
+        failure: Callable[[Any], Failure | None],
+        headers: Mapping[str, str] | None = None,
+        loopback_only: bool = False,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self.slug = slug
+        self.endpoints = endpoints
+        self._errors = errors
+        self._failure = failure
+        self._headers = dict(headers or {})
+        self._loopback_only = loopback_only
+        self._deadline = deadline
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        authorization: Secret | None = None,
+        params: Any = None,
+        form: Mapping[str, str] | None = None,
+        json: Any = None,
+        writes: bool = False,
+        secrets: Sequence[Secret] = (),
+    ) -> Any:
+        """Make one call and return the decoded body, numbers as int or Decimal.
+
+        `writes` says that the call changes something: it is then sent once, and no answer is OutcomeUnknown. A read
+        whose connection breaks is asked once more. Raises a BrokerError, nothing else.
+        """
+        url = self.endpoints.base_url.rstrip("/") + path
+        self._refuse_live_hosts(url)
+        headers = dict(self._headers)
+        if authorization is not None:
+            headers["Authorization"] = authorization.reveal()
+        deadline = self._deadline or Deadline(TOTAL_SECONDS)
+        started = time.monotonic()
+        outcome = "no answer"
+        try:
+            request = {"params": params, "data": form, "json": json, "headers": headers}
+            status, reply_headers, raw = self._exchange(method, url, request, writes=writes, deadline=deadline)
+            outcome = str(status)
+            return self._read(status, reply_headers, raw, writes=writes, secrets=secrets)
+        except BrokerError as error:
+            outcome = f"{outcome} {error.code}"
+            raise
+        finally:
+            elapsed = round((time.monotonic() - started) * 1000)
+            logger.info("%s %s %s: %s in %d ms", self.slug, method, path, outcome, elapsed)
+
+    def _exchange(
+        self, method: str, url: str, request: Mapping[str, Any], *, writes: bool, deadline: Deadline
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        attempts = 1 if writes else 2
+        while True:
+            attempts -= 1
+            try:
+                return self._send(method, url, request, deadline)
+            except requests.ConnectTimeout:
+                raise BrokerUnavailable("The broker cannot be reached in time.") from None
+            except requests.Timeout:
+                raise self._no_answer(writes, "The broker did not answer in time.") from None
+            except requests.ConnectionError as error:
+                if _never_left(error):
+                    raise BrokerUnavailable("The broker cannot be reached.") from None
+                if attempts and deadline.remaining() > 0:
+                    continue
+                raise self._no_answer(writes, "The broker cut the connection.") from None
+            except requests.RequestException:
+                raise self._no_answer(writes, "The broker's answer broke off.") from None
+
+    def _send(
+        self, method: str, url: str, request: Mapping[str, Any], deadline: Deadline
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        remaining = deadline.remaining()
+        if remaining <= 0:
+            raise requests.ConnectTimeout
+        with _session(self.slug).request(
+            method,
+            url,
+            stream=True,
+            allow_redirects=False,
+            timeout=(min(CONNECT_SECONDS, remaining), remaining),
+            **request,
+        ) as response:
+            chunks: list[bytes] = []
+            size = 0
+            for chunk in response.iter_content(65536):
+                size += len(chunk)
+                if size > LARGEST_BODY:
+                    raise UnexpectedResponse("body", "is larger than any honest answer")
+                if deadline.remaining() <= 0:
+                    raise requests.Timeout
+                chunks.append(chunk)
+            return response.status_code, response.headers, b"".join(chunks)
+
+    def _read(
+        self, status: int, headers: Mapping[str, str], raw: bytes, *, writes: bool, secrets: Sequence[Secret]
+    ) -> Any:
+        try:
+            body = _json.decode(raw)
+        except (msgspec.DecodeError, RecursionError, ArithmeticError):
+            body = None
+            if status < 400:
+                raise self._unreadable(writes) from None
+        failure = self._failure(body)
+        if status < 300 and failure is None:
+            return body
+        raise self._error(status, headers, failure or Failure(None), writes=writes, secrets=secrets)
+
+    def _error(
+        self, status: int, headers: Mapping[str, str], failure: Failure, *, writes: bool, secrets: Sequence[Secret]
+    ) -> BrokerError:
+        if writes and status >= 500:
+            return OutcomeUnknown("The broker failed while it was writing.", vendor_code=failure.code)
+        verdict = self._verdict(status, failure.code)
+        if verdict.error is UnexpectedResponse:
+            return UnexpectedResponse(f"HTTP {status}", "is not an answer we know", vendor_code=failure.code)
+        error = verdict.error(
+            f"{verdict.error.__name__} (HTTP {status}, code {failure.code or 'none'}).",
+            code=verdict.code,
+            vendor_code=failure.code,
+            reason=_redacted(failure.message, secrets),
+            connection_status=verdict.connection_status,
+            user_action=verdict.user_action,
+        )
+        if isinstance(error, RateLimited):
+            error.retry_after = _retry_after(headers.get("Retry-After"))
+        return error
+
+    def _verdict(self, status: int, code: str | None) -> Verdict:
+        for key in ((status, code), (None, code), (status, None)):
+            if key != (None, None) and key in self._errors:
+                return self._errors[key]
+        if status == 429:
+            return RATE_LIMITED
+        return UNAVAILABLE if status >= 500 else Verdict(UnexpectedResponse)
+
+    def _refuse_live_hosts(self, url: str) -> None:
+        if self._loopback_only and not is_loopback(urlsplit(url).hostname or ""):
+            raise NotSupported("This installation is a simulation: it refuses to talk to a live broker.")
+
+    @staticmethod
+    def _no_answer(writes: bool, message: str) -> BrokerError:
+        return OutcomeUnknown(message) if writes else BrokerUnavailable(message)
+
+    @staticmethod
+    def _unreadable(writes: bool) -> BrokerError:
+        if writes:
+            return OutcomeUnknown("The broker's answer to a write cannot be read.")
+        return UnexpectedResponse("body", "is not JSON")
+
+
+@cache
+def _session(slug: str) -> requests.Session:
+    """One pool of connections per broker. No cookies, no environment: accounts of several people share it."""
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.clear()
+    session.headers.update(
+        {"User-Agent": "TradeMaster", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+    )
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=64, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _never_left(error: requests.ConnectionError) -> bool:
+    """Whether the connection was never made, so that the broker cannot have seen the request."""
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError)
+
+
+def _redacted(message: str | None, secrets: Sequence[Secret]) -> str | None:
+    if not message:
+        return None
+    for secret in secrets:
+        if secret:
+            message = message.replace(secret.reveal(), "…")
+    return message[:LONGEST_REASON]
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from either form of the header."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
