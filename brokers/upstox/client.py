@@ -1,0 +1,49 @@
+"""Upstox's calls, one short method each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from brokers.base import BrokerClient, PortfolioPart
+from brokers.domain import BrokerPortfolio, Funds, Holding, Listing, Position, Profile, Quote, Rows
+from brokers.secret import Secret
+from brokers.upstox import instruments, mapping
+from brokers.upstox.spec import SPEC
+from brokers.wire import each
+
+
+class UpstoxClient(BrokerClient):
+    spec = SPEC
+
+    def authorization(self) -> Secret:
+        return Secret(f"Bearer {self.session.access_token.reveal()}")
+
+    def profile(self) -> Profile:
+        return mapping.profile(mapping.data(self.get("/v2/user/profile")))
+
+    def holdings(self) -> Rows[Holding]:
+        return each("holdings", mapping.holdings, mapping.data(self.get("/v2/portfolio/long-term-holdings")))
+
+    def positions(self) -> Rows[Position]:
+        return each("positions", mapping.positions, mapping.data(self.get("/v2/portfolio/short-term-positions")))
+
+    def funded_positions(self) -> Rows[Position]:
+        return each("funded_positions", mapping.positions, mapping.data(self.get("/v3/portfolio/mtf-positions")))
+
+    def funds(self) -> Funds:
+        """Closed from 00:00 to 05:30 IST: BrokerUnavailable with MAINTENANCE, never zero."""
+        return mapping.funds(mapping.data(self.get("/v3/user/get-funds-and-margin")))
+
+    def quotes(self, listings: Iterable[Listing]) -> tuple[Quote, ...]:
+        """Up to 500 listings a call."""
+        asked = {instruments.quote_key(listing): listing for listing in listings}
+        body = self.get("/v3/market-quote/ltp", {"instrument_key": ",".join(asked)})
+        return mapping.quotes(mapping.data(body), asked)
+
+    def portfolio_parts(self) -> Mapping[str, Callable[[], PortfolioPart]]:
+        return {**super().portfolio_parts(), "funded_positions": self.funded_positions}
+
+    @classmethod
+    def assemble(cls, parts: Mapping[str, PortfolioPart], *, as_of: datetime) -> BrokerPortfolio:
+        return mapping.without_doubles(super().assemble(parts, as_of=as_of), parts["funded_positions"])

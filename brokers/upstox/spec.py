@@ -1,0 +1,105 @@
+"""Upstox as data. Source: Upstox API v2/v3 documentation, August and September 2026."""
+
+from datetime import time
+
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.domain import Exchange, OrderType, Product, Segment
+from brokers.errors import (
+    MAINTENANCE,
+    MISCONFIGURED,
+    RATE_LIMITED,
+    REJECTED_INPUT,
+    SUSPENDED,
+    TOKEN_EXPIRED,
+    UNAVAILABLE,
+    UNEXPECTED,
+    Verdict,
+)
+from brokers.transport import Endpoints
+
+
+def _udapi(*numbers: int | range) -> list[tuple[None, str]]:
+    """Keys of the error table, whatever the HTTP status: statuses are published per class of error, not per code."""
+    spread = [number for group in numbers for number in (group if isinstance(group, range) else (group,))]
+    return [(None, f"UDAPI{number}") for number in spread]
+
+
+ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    **dict.fromkeys(_udapi(100050, 100057), TOKEN_EXPIRED),
+    **dict.fromkeys(_udapi(100016, 100068, 100069, 100070), MISCONFIGURED),
+    **dict.fromkeys(
+        _udapi(100067, 1149, 1221, 100073, 100049, 100058, 1155, 1157, range(1181, 1189), 1154, 1156), SUSPENDED
+    ),
+    **dict.fromkeys(_udapi(10005), RATE_LIMITED),
+    **dict.fromkeys(_udapi(100072, 100074), MAINTENANCE),
+    **dict.fromkeys(
+        _udapi(
+            *(100036, 100038, 1003, 1004, 1007, 1009, 1010, 1011, 1019, 1023, 1026, 1027, 1028),
+            *(range(1052, 1066), range(1087, 1090), range(1096, 1104), 100042, 100043, 100059),
+            *(range(1114, 1120), range(1126, 1149), 1150, 1151, 1159, range(1169, 1176)),
+            *(1158, 1161, 100010, 100040, 100041, 1033, 1034, 1035, range(1108, 1114)),
+        ),
+        REJECTED_INPUT,
+    ),
+    **dict.fromkeys(_udapi(100060, 10000, 100015), UNEXPECTED),
+    **dict.fromkeys(_udapi(100500), UNAVAILABLE),
+    (401, None): TOKEN_EXPIRED,
+    (403, None): UNAVAILABLE,  # the CDN's HTML page, not the API
+    (404, None): UNEXPECTED,
+    (423, None): MAINTENANCE,
+    (429, None): RATE_LIMITED,
+    (500, None): UNAVAILABLE,
+    (502, None): MAINTENANCE,
+    (503, None): MAINTENANCE,
+    (504, None): MAINTENANCE,
+}
+
+SPEC = BrokerSpec(
+    slug="upstox",
+    name="Upstox",
+    endpoints=Endpoints(
+        base_url="https://api.upstox.com", login_url="https://api.upstox.com/v2/login/authorization/dialog"
+    ),
+    callback=CallbackSpec(code="code"),
+    # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
+    session=SessionPolicy(ends_at=time(3, 30)),
+    capabilities=Capabilities(
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
+        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.NCO),
+        supports_margin_trading=True,
+        supports_options_trading=True,
+        supports_commodity_trading=True,
+        rate_limits=(
+            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="orders", calls=500, seconds=60),
+            RateLimit(endpoints="orders", calls=2000, seconds=1800),
+            RateLimit(endpoints="other", calls=50, seconds=1),
+            RateLimit(endpoints="other", calls=500, seconds=60),
+            RateLimit(endpoints="other", calls=2000, seconds=1800),
+        ),
+        features=("holdings", "positions", "funds", "quotes", "revoke"),
+    ),
+    errors=ERRORS,
+)
+
+EXCHANGES = {
+    "NSE": Exchange.NSE,
+    "BSE": Exchange.BSE,
+    "NFO": Exchange.NFO,
+    "BFO": Exchange.BFO,
+    "CDS": Exchange.CDS,
+    "BCD": Exchange.BCD,
+    "MCX": Exchange.MCX,
+    "NSCOM": Exchange.NCO,
+}
+
+# `D` is delivery on shares and carry-forward elsewhere; the two OCO and CO words occur in old rows only.
+PRODUCTS = {
+    **{("D", segment): Product.NRML for segment in Segment},
+    ("D", Segment.EQUITY): Product.CNC,
+    **{("I", segment): Product.MIS for segment in Segment},
+    ("MTF", Segment.EQUITY): Product.MTF,
+    **{("CO", segment): Product.CO for segment in Segment},
+    **{("OCO", segment): Product.BO for segment in Segment},
+}

@@ -1,0 +1,214 @@
+"""Kite's JSON into our words. Pure.
+
+Sources: Kite Connect v3 docs ("User", "Portfolio", "Market quotes"); fixtures/zerodha/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from brokers.domain import Exchange, Funds, Holding, Listing, Position, Product, Profile, Quote, Session
+from brokers.secret import Secret
+from brokers.transport import Failure
+from brokers.wire import (
+    Row,
+    amount,
+    as_record,
+    flag,
+    money,
+    one_of,
+    positive,
+    record,
+    required,
+    text,
+    texts,
+    translated,
+    whole,
+)
+from brokers.zerodha.spec import PRODUCTS
+
+
+def failure(body: Any) -> Failure | None:
+    """Read `{"status": "error", "message", "error_type"}`; None for a success."""
+    if not isinstance(body, Mapping) or body.get("status") == "success":
+        return None
+    return Failure(body.get("error_type"), body.get("message"))
+
+
+def data(body: Any) -> Any:
+    return required(as_record(body, "body"), "data")
+
+
+def session(row: Any, *, expires_at: datetime) -> Session:
+    """Map the reply of POST /session/token. `refresh_token` is empty for ordinary apps; other tokens are not kept."""
+    row = as_record(row, "data")
+    return Session(
+        access_token=Secret(text(row, "access_token")),
+        expires_at=expires_at,
+        account_id=text(row, "user_id"),
+    )
+
+
+def profile(row: Any) -> Profile:
+    row = as_record(row, "data")
+    return Profile(
+        account_id=text(row, "user_id"),
+        name=text(row, "user_name"),
+        exchanges=texts(row, "exchanges"),
+        products=texts(row, "products"),
+        order_types=texts(row, "order_types"),
+    )
+
+
+def holdings(row: Row) -> list[Holding]:
+    """Map one element of `data` in GET /portfolio/holdings: the shares, and beside them the funded ones, if any.
+
+    Wire: `quantity` counts free delivered shares only; T1 and pledged shares stand beside it, and so does `mtf`
+    (UNCONFIRMED whether it is ever inside; the published row with quantity 1 and mtf 1000 says no).
+    Prices are INR per share; an average of 0, or `discrepancy`, means unknown. A close of 0 is no close.
+    Ignored on purpose: `pnl` and `day_change*`, which we compute ourselves.
+    """
+    own = _own_shares(row)
+    funded = _funded_shares(row, own)
+    if funded is None:
+        return [own]
+    return [own, funded] if own.owned_quantity or own.used_quantity else [funded]
+
+
+def _own_shares(row: Row) -> Holding:
+    settled, t1 = whole(row, "quantity"), whole(row, "t1_quantity")
+    used, opening = whole(row, "used_quantity"), whole(row, "opening_quantity")
+    return Holding(
+        exchange=one_of(Exchange, row, "exchange"),
+        tradingsymbol=text(row, "tradingsymbol"),
+        isin=text(row, "isin"),
+        broker_token=text(row, "instrument_token"),
+        settled_quantity=settled,
+        t1_quantity=t1,
+        pledged_quantity=whole(row, "collateral_quantity"),
+        used_quantity=used,
+        sales_deducted=_sales_deducted(settled + t1, used, opening),
+        average_price=None if flag(row, "discrepancy") else positive(row, "average_price"),
+        last_price=positive(row, "last_price"),
+        close_price=positive(row, "close_price"),
+    )
+
+
+def _sales_deducted(free: Decimal, used: Decimal, opening: Decimal) -> bool | None:
+    """Whether today's sales have left the quantities already: the row's own opening quantity tells.
+
+    UNCONFIRMED which of the two Kite does; where neither sum fits, only an earlier snapshot can tell.
+    """
+    if not used or opening == free + used:
+        return True
+    return False if opening == free else None
+
+
+def _funded_shares(row: Row, own: Holding) -> Holding | None:
+    """The `mtf` object: shares bought with the broker's money, a line of their own."""
+    mtf = row.get("mtf")
+    if not mtf or not whole(as_record(mtf, "mtf"), "quantity"):
+        return None
+    value, margin = money(mtf, "value"), money(mtf, "initial_margin")
+    return Holding(
+        exchange=own.exchange,
+        tradingsymbol=own.tradingsymbol,
+        isin=own.isin,
+        broker_token=own.broker_token,
+        product=Product.MTF,
+        settled_quantity=whole(mtf, "quantity"),
+        used_quantity=whole(mtf, "used_quantity"),
+        sales_deducted=None if whole(mtf, "used_quantity") else True,
+        average_price=positive(mtf, "average_price"),
+        last_price=own.last_price,
+        close_price=own.close_price,
+        # UNCONFIRMED: the loan is read as what the shares cost less what the trader put in.
+        funded_amount=None if value is None or margin is None else value - margin,
+    )
+
+
+def net_positions(body: Any) -> Any:
+    """The `net` list is what is open; `day` is today's dealing over again, never to be added."""
+    return required(as_record(data(body), "data"), "net")
+
+
+def positions(row: Row) -> list[Position]:
+    """Map one element of `data.net` in GET /portfolio/positions.
+
+    Wire: `quantity` counts lots on MCX and currency; `multiplier` makes units of them and is inside every `*_value`.
+    A closed row has quantity 0 and average 0. `close_price` is 0 for a position opened today.
+    """
+    multiplier = amount(row, "multiplier")
+    quantity = amount(row, "quantity")
+    return [
+        Position(
+            exchange=one_of(Exchange, row, "exchange"),
+            tradingsymbol=text(row, "tradingsymbol"),
+            isin=None,
+            broker_token=text(row, "instrument_token"),
+            product=translated(PRODUCTS, required(row, "product"), "product"),
+            quantity=quantity * multiplier,
+            overnight_quantity=amount(row, "overnight_quantity") * multiplier,
+            average_price=positive(row, "average_price") if quantity else None,
+            last_price=positive(row, "last_price"),
+            close_price=positive(row, "close_price"),
+            buy_value=amount(row, "buy_value"),
+            sell_value=amount(row, "sell_value"),
+            day_buy_quantity=whole(row, "day_buy_quantity") * multiplier,
+            day_buy_value=amount(row, "day_buy_value"),
+            day_sell_quantity=whole(row, "day_sell_quantity") * multiplier,
+            day_sell_value=amount(row, "day_sell_value"),
+        )
+    ]
+
+
+def funds(row: Any) -> Funds:
+    """Map GET /user/margins: one ledger per segment, added; `utilised.debits` as given, never rebuilt."""
+    row = as_record(row, "data")
+    ledgers = [_ledger(record(row, name)) for name in ("equity", "commodity") if row.get(name)]
+    open_ledgers = [ledger for ledger in ledgers if ledger is not None]
+    return Funds(
+        available=_total(ledger.available for ledger in open_ledgers),
+        used=_total(ledger.used for ledger in open_ledgers),
+        collateral=_total(ledger.collateral for ledger in open_ledgers),
+        cash=_total(ledger.cash for ledger in open_ledgers),
+    )
+
+
+def _ledger(row: Row) -> Funds | None:
+    """None where the segment is not open. A cash of 0 on a funded account has been seen live: then it is derived."""
+    if not flag(row, "enabled"):
+        return None
+    available, utilised = record(row, "available"), record(row, "utilised")
+    net, debits = amount(row, "net"), amount(utilised, "debits")
+    collateral = amount(available, "collateral")
+    return Funds(
+        available=net,
+        used=debits,
+        collateral=collateral,
+        cash=amount(available, "cash") or net + debits - collateral,
+    )
+
+
+def _total(values: Any) -> Decimal | None:
+    """The sum over the open segments; None where no segment is open."""
+    amounts = list(values)
+    return sum(amounts, Decimal(0)) if amounts else None
+
+
+def quotes(rows: Any, asked: Mapping[str, Listing]) -> tuple[Quote, ...]:
+    """Map GET /quote/ohlc. Instruments without data are simply missing; `ohlc.close` is the previous day's."""
+    found = as_record(rows, "data")
+    return tuple(
+        Quote(
+            exchange=listing.exchange,
+            broker_token=listing.broker_token,
+            last_price=positive(found[key], "last_price"),
+            close_price=positive(record(found[key], "ohlc"), "close"),
+        )
+        for key, listing in asked.items()
+        if key in found
+    )

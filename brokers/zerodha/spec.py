@@ -1,0 +1,74 @@
+"""Zerodha as data. Source: Kite Connect v3 documentation, July 2026."""
+
+from datetime import time
+
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.domain import Exchange, OrderType, Product
+from brokers.errors import (
+    MAINTENANCE,
+    REJECTED_INPUT,
+    SUSPENDED,
+    TOKEN_EXPIRED,
+    UNAVAILABLE,
+    UNEXPECTED,
+    RequestRefused,
+    Verdict,
+)
+from brokers.transport import Endpoints
+
+SPEC = BrokerSpec(
+    slug="zerodha",
+    name="Zerodha",
+    endpoints=Endpoints(base_url="https://api.kite.trade", login_url="https://kite.zerodha.com/connect/login"),
+    headers={"X-Kite-Version": "3"},
+    callback=CallbackSpec(code="request_token", success={"status": "success"}),
+    # Dead at 06:00 on the calendar day after the login. Whether a login at 02:00 survives that same morning is
+    # UNCONFIRMED: we keep to the documented wording and let the 403 decide.
+    session=SessionPolicy(ends_at=time(6, 0), always_next_day=True),
+    capabilities=Capabilities(
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
+        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX),
+        supports_margin_trading=True,
+        supports_options_trading=True,
+        supports_commodity_trading=True,
+        rate_limits=(
+            RateLimit(endpoints="quotes", calls=1, seconds=1),
+            RateLimit(endpoints="history", calls=3, seconds=1),
+            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="orders", calls=400, seconds=60),
+            RateLimit(endpoints="orders", calls=5000, seconds=86400),
+            RateLimit(endpoints="other", calls=10, seconds=1),
+        ),
+        features=("holdings", "positions", "funds", "quotes", "revoke"),
+    ),
+    errors={
+        (None, "TokenException"): TOKEN_EXPIRED,
+        (None, "TwoFAException"): TOKEN_EXPIRED,
+        (None, "PermissionException"): SUSPENDED,
+        (None, "PermissionError"): SUSPENDED,  # the Go SDK's spelling; the wire's is UNCONFIRMED
+        (None, "UserException"): SUSPENDED,
+        (None, "InputException"): REJECTED_INPUT,
+        (None, "MarginException"): Verdict(RequestRefused, "insufficient_funds"),
+        (None, "HoldingException"): Verdict(RequestRefused, "insufficient_holdings"),
+        (400, "OrderException"): REJECTED_INPUT,
+        (500, "OrderException"): UNAVAILABLE,
+        (428, None): REJECTED_INPUT,
+        (404, None): UNEXPECTED,
+        (405, None): UNEXPECTED,
+        (410, None): UNEXPECTED,
+        (500, None): UNAVAILABLE,
+        (502, None): MAINTENANCE,
+        (503, None): MAINTENANCE,
+        (504, None): MAINTENANCE,
+    },
+)
+
+PRODUCTS = {
+    "CNC": Product.CNC,
+    "MIS": Product.MIS,
+    "NRML": Product.NRML,
+    "MTF": Product.MTF,
+    "CO": Product.CO,
+    "BO": Product.BO,
+}
