@@ -1,0 +1,78 @@
+"""For the person on call at 09:15: what is each connection, since when, and why. Nothing here shows a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.timesince import timesince
+
+from brokers.models import BrokerApp, BrokerConnection, KeyProof, OAuthState
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows to look at. What changes them are services."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(BrokerConnection)
+class BrokerConnectionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "display_name",
+        "user",
+        "broker_type",
+        "account_id",
+        "status",
+        "last_success",
+        "failures",
+        "error_code",
+    )
+    list_filter = ("status", "broker_type")
+    list_select_related = ("user",)
+    search_fields = ("id", "account_id", "display_name", "user__username", "user__email")
+    ordering = ("-updated_at",)
+    exclude = ("access_token_encrypted", "refresh_token_encrypted")
+
+    @admin.display(description="last success", ordering="last_successful_call")
+    def last_success(self, connection: BrokerConnection) -> str:
+        when = connection.last_successful_call
+        return f"{timesince(when)} ago" if when else "never"
+
+    @admin.display(description="failures", ordering="consecutive_failures")
+    def failures(self, connection: BrokerConnection) -> int:
+        return connection.consecutive_failures
+
+
+@admin.register(BrokerApp)
+class BrokerAppAdmin(ReadOnlyAdmin):
+    list_display = ("user", "broker_type", "created_at", "updated_at")
+    list_filter = ("broker_type",)
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+    exclude = ("api_key_encrypted", "api_secret_encrypted")
+
+
+@admin.register(OAuthState)
+class OAuthStateAdmin(ReadOnlyAdmin):
+    list_display = ("user", "broker_type", "redirect_uri", "created_at", "expires_at")
+    list_filter = ("broker_type",)
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+    exclude = ("state",)
+
+
+@admin.register(KeyProof)
+class KeyProofAdmin(ReadOnlyAdmin):
+    list_display = ("id",)
+    search_fields = ("id",)
+    list_filter = ()
+    exclude = ("ciphertext",)

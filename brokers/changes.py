@@ -1,0 +1,16 @@
+"""A counter per user that moves when their connections change: whoever keeps something made from them compares it."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from brokers.shared import redis
+
+
+def generation_key(user_id: int) -> str:
+    return f"connections:{user_id}:generation"
+
+
+def connections_changed(user_id: int) -> None:
+    """Count a change, once it is committed."""
+    transaction.on_commit(lambda: redis().incr(generation_key(user_id)))

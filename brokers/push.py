@@ -1,0 +1,45 @@
+"""What is sent to a user's open pages. A push is a hint: the snapshot is the truth, and a lost push loses nothing."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+
+def group_of(user_id: int) -> str:
+    return f"user.{user_id}"
+
+
+def publish_json(user_id: int, kind: str, data: str, *, key: str = "") -> None:
+    """Send JSON text to every open socket of the user. Of two with the same kind and key, the later one wins.
+
+    Redis being away costs the push and nothing else.
+    """
+    message = {"type": "push", "kind": kind, "key": key, "data": data}
+    try:
+        async_to_sync(get_channel_layer().group_send)(group_of(user_id), message)
+    except (RedisError, OSError) as error:
+        logger.warning("A %s push for user %s was lost: %s", kind, user_id, type(error).__name__)
+
+
+def broker_status(connection: Any) -> None:
+    """Tell the user what one of their connections is now, and why."""
+    status = {
+        "connection_id": connection.pk,
+        "broker_type": connection.broker_type,
+        "broker_name": connection.broker_name,
+        "account_id": connection.account_id,
+        "status": connection.status,
+        "error_code": connection.error_code or None,
+        "error_message": connection.error_message or None,
+        "last_successful_call": connection.last_successful_call,
+    }
+    text = msgspec.json.encode(status).decode()
+    publish_json(connection.user_id, "BROKER_STATUS_UPDATE", text, key=str(connection.pk))
