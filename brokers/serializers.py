@@ -1,0 +1,117 @@
+"""What the broker API reads and writes. Output never holds a secret: tokens have no field here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from brokers import registry, services
+from brokers.models import BrokerApp, BrokerConnection
+
+
+class BrokerTypeField(serializers.CharField):
+    """A broker's slug, in any case. Raises UnsupportedBroker."""
+
+    def to_internal_value(self, data: Any) -> str:
+        slug = super().to_internal_value(data).lower()
+        registry.load(slug)
+        return slug
+
+
+class InitiateRequest(serializers.Serializer[Any]):
+    broker_type = BrokerTypeField(max_length=20)
+    redirect_uri = serializers.CharField(
+        max_length=500, required=False, help_text="Where the broker returns to; this installation's own page if absent."
+    )
+
+
+class LoginStartAnswer(serializers.Serializer[Any]):
+    broker_type = serializers.CharField()
+    authorization_url = serializers.CharField(help_text="Send the trader's browser there.")
+    state = serializers.CharField(help_text="One use, ten minutes; comes back in the callback.")
+    expires_at = serializers.DateTimeField()
+
+
+class CompleteRequest(serializers.Serializer[Any]):
+    """Either `callback`, the parameters that came back as they are, or `code` alone."""
+
+    state = serializers.CharField(max_length=200)
+    callback = serializers.DictField(child=serializers.CharField(max_length=4000), required=False)
+    code = serializers.CharField(max_length=4000, required=False)
+    broker_type = BrokerTypeField(max_length=20, required=False)
+    redirect_uri = serializers.CharField(max_length=500, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("callback" in attrs) == ("code" in attrs):
+            raise serializers.ValidationError({"callback": ["Send either `callback`, or `broker_type` and `code`."]})
+        if "code" in attrs:
+            if "broker_type" not in attrs:
+                raise serializers.ValidationError({"broker_type": ["Needed beside `code`."]})
+            attrs["callback"] = services.callback_from(attrs["code"], attrs["broker_type"])
+        return attrs
+
+
+class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
+    broker_name = serializers.CharField(read_only=True)
+    error_code = serializers.SerializerMethodField()
+    error_message = serializers.SerializerMethodField()
+
+    class Meta:
+        model = BrokerConnection
+        fields = (
+            "id",
+            "broker_type",
+            "broker_name",
+            "account_id",
+            "display_name",
+            "status",
+            "error_code",
+            "error_message",
+            "token_expires_at",
+            "last_successful_call",
+            "last_health_check",
+            "consecutive_failures",
+            "capabilities",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = fields
+
+    def get_error_code(self, connection: BrokerConnection) -> str | None:
+        return connection.error_code or None
+
+    def get_error_message(self, connection: BrokerConnection) -> str | None:
+        return connection.error_message or None
+
+
+class RenameRequest(serializers.Serializer[Any]):
+    display_name = serializers.CharField(max_length=100)
+
+
+class AppRequest(serializers.Serializer[Any]):
+    api_key = serializers.CharField(max_length=200, write_only=True)
+    api_secret = serializers.CharField(max_length=500, write_only=True)
+
+
+class AppAnswer(serializers.ModelSerializer[BrokerApp]):
+    configured = serializers.SerializerMethodField()
+
+    class Meta:
+        model = BrokerApp
+        fields = ("broker_type", "configured", "updated_at")
+        read_only_fields = fields
+
+    def get_configured(self, app: BrokerApp) -> bool:
+        return True
+
+
+class BrokerAnswer(serializers.Serializer[Any]):
+    broker_type = serializers.CharField()
+    name = serializers.CharField()
+    redirect_uri = serializers.CharField(help_text="Register this address for your app at the broker.")
+    app_configured = serializers.BooleanField(help_text="Whether an API key and secret are stored.")
+    code_parameter = serializers.CharField(help_text="The callback's parameter that carries the one-use code.")
+    session_ends_at = serializers.TimeField(help_text="IST; a session dies at this hour.")
+    session_refreshable = serializers.BooleanField()
+    capabilities = serializers.JSONField()

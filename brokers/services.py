@@ -1,0 +1,365 @@
+"""The verbs of broker connections: begin a login, complete it, use it, end it.
+
+No transaction holds a call to a broker, and what is pushed waits for the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import User
+from brokers import push, registry
+from brokers.base import Broker, BrokerClient
+from brokers.changes import connections_changed
+from brokers.domain import AppCredentials, ConnectionStatus, Profile, Session
+from brokers.errors import BrokerError, NotSupported, RateLimited, RequestRefused, SessionEnded
+from brokers.models import BrokerApp, BrokerConnection, OAuthState
+from brokers.secret import Secret
+from brokers.transport import Deadline, Endpoints, Transport
+
+logger = logging.getLogger(__name__)
+
+
+class ConnectRefused(Exception):
+    """A login that we do not begin, or do not complete. `code` is stable; nothing was stored."""
+
+    def __init__(self, code: str, message: str, remedy: str = "Start the connection again.") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginStart:
+    broker_type: str
+    authorization_url: str
+    state: str
+    expires_at: datetime
+
+
+# --- speaking to a broker ---------------------------------------------------------------------------------------------
+def endpoints_of(broker: Broker) -> Endpoints:
+    """The broker's own addresses, unless the installation overrides them."""
+    override = settings.BROKERS[broker.spec.slug]
+    return Endpoints(
+        base_url=override["base_url"] or broker.spec.endpoints.base_url,
+        login_url=override["login_url"] or broker.spec.endpoints.login_url,
+    )
+
+
+def transport_to(broker: Broker, deadline: Deadline | None = None) -> Transport:
+    return broker.transport(endpoints=endpoints_of(broker), loopback_only=settings.SIMULATED_BROKERS, deadline=deadline)
+
+
+def app_credentials(user: User, broker_type: str) -> AppCredentials:
+    """The trader's own app, or the platform's. Raises ConnectRefused with `broker_app_missing`."""
+    own = next((row for row in user.broker_apps.all() if row.broker_type == broker_type), None)
+    if own is not None:
+        return own.credentials
+    shared = settings.BROKERS[broker_type]
+    if shared["api_key"] and shared["api_secret"]:
+        return AppCredentials(api_key=Secret(shared["api_key"]), api_secret=Secret(shared["api_secret"]))
+    raise ConnectRefused(
+        "broker_app_missing",
+        f"There is no API key for {registry.load(broker_type).spec.name} yet.",
+        "Enter the key and secret of your API app at this broker first.",
+    )
+
+
+def client_for(connection: BrokerConnection, *, deadline: Deadline | None = None, now: datetime) -> BrokerClient:
+    """A client of the stored session. Reads rows: not for threads.
+
+    Raises SessionEnded where there is no session, RateLimited while the broker wants to be left alone.
+    """
+    session = connection.session
+    if session is None or connection.status == ConnectionStatus.TOKEN_EXPIRED:
+        raise SessionEnded("The session of this connection has ended.")
+    if connection.retry_after is not None and connection.retry_after > now:
+        raise RateLimited("The broker asked for a pause.", connection_status=ConnectionStatus.RATE_LIMITED)
+    broker = registry.load(connection.broker_type)
+    app = app_credentials(connection.user, connection.broker_type)
+    return broker.client(transport_to(broker, deadline), app, session)
+
+
+def clients_for(
+    connections: Sequence[BrokerConnection], *, deadline: Deadline, now: datetime
+) -> dict[UUID, BrokerClient | BrokerError]:
+    """A client per connection; or, for one that cannot be asked now, the error that says why."""
+    clients: dict[UUID, BrokerClient | BrokerError] = {}
+    for connection in connections:
+        try:
+            clients[connection.pk] = client_for(connection, deadline=deadline, now=now)
+        except BrokerError as error:
+            clients[connection.pk] = error
+        except ConnectRefused as refusal:
+            clients[connection.pk] = RequestRefused(
+                refusal.message, code=refusal.code, user_action=refusal.remedy, connection_status=ConnectionStatus.ERROR
+            )
+    return clients
+
+
+# --- the login --------------------------------------------------------------------------------------------------------
+def own_callback(broker_type: str) -> str:
+    """The address to register for an app at the broker."""
+    return f"{settings.PUBLIC_URL}/brokers/callback/{broker_type}"
+
+
+def allowed_redirects(broker_type: str) -> list[str]:
+    return [own_callback(broker_type), *settings.REDIRECT_URIS]
+
+
+def initiate(*, user: User, broker_type: str, redirect_uri: str, now: datetime) -> LoginStart:
+    """Begin a login: the address to send the browser to, with a fresh one-use state in it.
+
+    Raises UnsupportedBroker; ConnectRefused (`redirect_uri_not_allowed`, `broker_app_missing`).
+    """
+    broker = registry.load(broker_type)
+    if redirect_uri not in allowed_redirects(broker_type):
+        raise ConnectRefused(
+            "redirect_uri_not_allowed",
+            "The broker may not send the browser to this address.",
+            "Use this installation's callback address, or ask its operator to allow yours (REDIRECT_URIS).",
+        )
+    app = app_credentials(user, broker_type)
+    state = secrets.token_urlsafe(32)
+    expires_at = now + settings.STATE_LIFETIME
+    OAuthState.objects.create(
+        state=_hash(state), user=user, broker_type=broker_type, redirect_uri=redirect_uri, expires_at=expires_at
+    )
+    address = broker.auth(transport_to(broker), app).authorization_url(state=state, redirect_uri=redirect_uri)
+    logger.info("Login to %s begun by user %s", broker_type, user.pk)
+    return LoginStart(broker_type=broker_type, authorization_url=address, state=state, expires_at=expires_at)
+
+
+def complete(
+    *,
+    user: User,
+    state: str,
+    callback: Mapping[str, str],
+    now: datetime,
+    broker_type: str | None = None,
+    redirect_uri: str | None = None,
+) -> BrokerConnection:
+    """Complete a login: spend the state, exchange the code, prove the token by reading the profile, store it.
+
+    `broker_type` and `redirect_uri`, where the caller knows them, must be those the login was begun with.
+    Raises ConnectRefused (`invalid_state`, `state_expired`, `state_of_another_user`, `state_of_another_broker`,
+    `redirect_uri_mismatch`, `account_inactive`, `account_mismatch`) and any BrokerError; then nothing was stored.
+    """
+    login = _spend(user, state, now, broker_type, redirect_uri)
+    broker = registry.load(login.broker_type)
+    app = app_credentials(user, login.broker_type)
+    http = transport_to(broker)
+    session = broker.auth(http, app).exchange(callback=callback, redirect_uri=login.redirect_uri, now=now)
+    profile = _proven(broker.client(http, app, session).profile(), session)
+    connection = _store(user, broker, session, profile, now)
+    logger.info("Connected %s of user %s as connection %s", broker.spec.slug, user.pk, connection.pk)
+    return connection
+
+
+def _spend(user: User, state: str, now: datetime, broker_type: str | None, redirect_uri: str | None) -> OAuthState:
+    login = OAuthState.objects.filter(pk=_hash(state)).first()
+    if login is None:
+        raise ConnectRefused("invalid_state", "This login is unknown, or was used already.")
+    if login.user_id != user.pk:  # not spent: Mallory must not be able to burn Alice's login
+        raise ConnectRefused("state_of_another_user", "This login was begun by somebody else.")
+    if not login.spend():
+        raise ConnectRefused("invalid_state", "This login is unknown, or was used already.")
+    if login.expires_at <= now:
+        raise ConnectRefused("state_expired", "This login took too long.")
+    if broker_type is not None and broker_type != login.broker_type:
+        raise ConnectRefused("state_of_another_broker", "This login was begun for another broker.")
+    if redirect_uri is not None and redirect_uri != login.redirect_uri:
+        raise ConnectRefused("redirect_uri_mismatch", "The browser came back to another address than agreed.")
+    return login
+
+
+def _proven(profile: Profile, session: Session) -> Profile:
+    """What a profile call with the new token says of it. Raises ConnectRefused."""
+    if not profile.is_active:
+        raise ConnectRefused(
+            "account_inactive", "The broker says that this account is not active.", "Settle it with the broker."
+        )
+    if session.account_id is not None and session.account_id != profile.account_id:
+        raise ConnectRefused("account_mismatch", "The broker's token opens another account than it says.")
+    return profile
+
+
+@transaction.atomic
+def _store(user: User, broker: Broker, session: Session, profile: Profile, now: datetime) -> BrokerConnection:
+    """Create the connection, or repair it: the same account keeps its id and its name."""
+    connection, _ = BrokerConnection.objects.select_for_update().update_or_create(
+        user=user,
+        broker_type=broker.spec.slug,
+        account_id=profile.account_id,
+        defaults={
+            "access_token_encrypted": session.access_token,
+            "refresh_token_encrypted": session.refresh_token,
+            "token_expires_at": session.expires_at,
+            "status": ConnectionStatus.CONNECTED,
+            "last_successful_call": now,
+            "next_health_check_at": now,
+            "consecutive_failures": 0,
+            "error_code": "",
+            "error_message": "",
+            "retry_after": None,
+            "capabilities": capabilities_of(broker),
+        },
+    )
+    if not connection.display_name:
+        connection.display_name = f"{broker.spec.name} {profile.account_id}"
+        connection.save(update_fields=["display_name"])
+    connections_changed(user.pk)
+    announce(connection)
+    return connection
+
+
+def store_app(*, user: User, broker_type: str, api_key: str, api_secret: str) -> BrokerApp:
+    """Keep the trader's own API key and secret, encrypted. Raises UnsupportedBroker."""
+    registry.load(broker_type)
+    app, _ = BrokerApp.objects.update_or_create(
+        user=user,
+        broker_type=broker_type,
+        defaults={"api_key_encrypted": Secret(api_key), "api_secret_encrypted": Secret(api_secret)},
+    )
+    connections_changed(user.pk)
+    return app
+
+
+def rename(connection: BrokerConnection, display_name: str) -> None:
+    connection.display_name = display_name
+    connection.save(update_fields=["display_name", "updated_at"])
+    connections_changed(connection.user_id)
+
+
+def described(broker: Broker, configured: Container[str]) -> dict[str, Any]:
+    """A broker for the list of brokers; `configured` are the slugs whose app the trader has stored."""
+    spec, shared = broker.spec, settings.BROKERS[broker.spec.slug]
+    return {
+        "broker_type": spec.slug,
+        "name": spec.name,
+        "redirect_uri": own_callback(spec.slug),
+        "app_configured": spec.slug in configured or bool(shared["api_key"] and shared["api_secret"]),
+        "code_parameter": spec.callback.code,
+        "session_ends_at": spec.session.ends_at,
+        "session_refreshable": spec.session.refreshable,
+        "capabilities": capabilities_of(broker),
+    }
+
+
+def capabilities_of(broker: Broker) -> dict[str, Any]:
+    """The spec's capabilities as plain JSON values; amounts as strings."""
+    plain: dict[str, Any] = msgspec.to_builtins(broker.spec.capabilities)
+    return plain
+
+
+def disconnect(connection: BrokerConnection) -> None:
+    """End the session at the broker where it can be ended, wipe the tokens, keep the history.
+
+    The trader's wish does not depend on the broker: if it does not answer, the tokens are wiped all the same.
+    """
+    session = connection.session
+    if session is not None and connection.status != ConnectionStatus.TOKEN_EXPIRED:
+        broker = registry.load(connection.broker_type)
+        try:
+            app = app_credentials(connection.user, connection.broker_type)
+            broker.auth(transport_to(broker), app).revoke(session)
+        except (BrokerError, ConnectRefused) as error:
+            logger.info("Connection %s was not revoked at the broker: %s", connection.pk, error.code)
+    change_status(connection, ConnectionStatus.DISCONNECTED, code="disconnected", message="Disconnected by the trader.")
+
+
+# --- what becomes of a connection -------------------------------------------------------------------------------------
+def learn(connection: BrokerConnection, error: BrokerError | None, now: datetime) -> None:
+    """Take note of how a call ended. If that changes what the connection is, its user is told."""
+    changed = connection.record_success(now) if error is None else connection.record_failure(error, now)
+    if changed:
+        logger.warning("Connection %s %s", connection.pk, "is well again" if error is None else f"fails: {error.code}")
+        announce(connection)
+
+
+class TokenRefreshFailed(ConnectRefused):
+    """The session could not be renewed: only a new login helps."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("token_refresh_failed", message, "Log in to the broker again.")
+
+
+def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerConnection:
+    """Renew the session without a login, where the broker still offers that.
+
+    Raises TokenRefreshFailed; where the broker itself refused, the connection is TOKEN_EXPIRED from then on.
+    """
+    session = connection.session
+    if session is None:
+        raise TokenRefreshFailed("This connection has no session to renew.")
+    broker = registry.load(connection.broker_type)
+    auth = broker.auth(transport_to(broker), app_credentials(connection.user, connection.broker_type))
+    try:
+        renewed = auth.refresh(session, now=now)
+    except NotSupported as error:
+        raise TokenRefreshFailed(error.message) from None
+    except BrokerError as error:
+        change_status(connection, ConnectionStatus.TOKEN_EXPIRED, code="token_refresh_failed", message=error.message)
+        raise TokenRefreshFailed(error.message) from None
+    connection.keep_session(renewed, now)
+    connections_changed(connection.user_id)
+    announce(connection)
+    return connection
+
+
+def end_expired_sessions(now: datetime) -> int:
+    """Mark every session whose known end has come, before a call of its fails. Returns how many."""
+    ended = 0
+    for connection in BrokerConnection.objects.past_their_end(now):
+        ended += change_status(
+            connection,
+            ConnectionStatus.TOKEN_EXPIRED,
+            code=SessionEnded.default_code,
+            message="The broker ends every session at this hour.",
+        )
+    return ended
+
+
+def change_status(connection: BrokerConnection, status: ConnectionStatus, *, code: str, message: str) -> bool:
+    changed = connection.end_session(status, code=code, message=message)
+    if changed:
+        connections_changed(connection.user_id)
+        announce(connection)
+    return changed
+
+
+def announce(connection: BrokerConnection) -> None:
+    """Push the connection as it stands, once what was written is committed."""
+
+    def push_it() -> None:
+        push.broker_status(BrokerConnection.objects.get(pk=connection.pk))
+
+    transaction.on_commit(push_it)
+
+
+def purge_states(now: datetime) -> int:
+    """Delete logins that nobody completed. Returns how many."""
+    return OAuthState.objects.filter(expires_at__lte=now).delete()[0]
+
+
+def callback_from(code: str, broker_type: str) -> dict[str, str]:
+    """A bare code as this broker's own callback."""
+    spec = registry.load(broker_type).spec.callback
+    return {**spec.success, spec.code: code}
+
+
+def _hash(state: str) -> str:
+    return sha256(state.encode()).hexdigest()

@@ -1,0 +1,14 @@
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from brokers import views
+
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("brokers/connect", views.ConnectView, basename="connect")
+router.register("brokers/connections", views.ConnectionViewSet, basename="connection")
+
+urlpatterns = [
+    path("brokers", views.BrokerList.as_view(), name="broker-list"),
+    path("brokers/apps/<str:broker_type>", views.AppView.as_view(), name="broker-app"),
+    *router.urls,
+]

@@ -1,0 +1,156 @@
+"""The broker API, and the page brokers send the browser back to. Views parse, make one call, and answer."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import UserRateThrottle
+from rest_framework.views import APIView
+
+from brokers import registry, services
+from brokers.errors import BrokerError
+from brokers.models import BrokerApp, BrokerConnection
+from brokers.serializers import (
+    AppAnswer,
+    AppRequest,
+    BrokerAnswer,
+    CompleteRequest,
+    ConnectionSerializer,
+    InitiateRequest,
+    LoginStartAnswer,
+    RenameRequest,
+)
+
+
+class ConnectThrottle(UserRateThrottle):
+    scope = "connect"
+
+
+class BrokerList(APIView):
+    @extend_schema(summary="Brokers and what they can do", responses=BrokerAnswer(many=True))
+    def get(self, request: Request) -> Response:
+        configured = set(request.user.broker_apps.values_list("broker_type", flat=True))
+        return Response([services.described(broker, configured) for broker in registry.brokers()])
+
+
+class AppView(APIView):
+    """The trader's own API app at a broker. Key and secret go in and never come out."""
+
+    @extend_schema(summary="Store an API key and secret", request=AppRequest, responses=AppAnswer)
+    def put(self, request: Request, broker_type: str) -> Response:
+        body = AppRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        app = services.store_app(user=request.user, broker_type=broker_type.lower(), **body.validated_data)
+        return Response(AppAnswer(app).data)
+
+    @extend_schema(summary="Forget an API key and secret", responses={204: None})
+    def delete(self, request: Request, broker_type: str) -> Response:
+        BrokerApp.objects.filter(user=request.user, broker_type=broker_type.lower()).delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ConnectView(viewsets.ViewSet):
+    """A login at a broker, in two steps that are the same for every broker."""
+
+    throttle_classes = [ConnectThrottle]
+
+    @extend_schema(summary="Begin a broker login", request=InitiateRequest, responses=LoginStartAnswer)
+    @action(detail=False, methods=["post"])
+    def initiate(self, request: Request) -> Response:
+        body = InitiateRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        broker_type = body.validated_data["broker_type"]
+        start = services.initiate(
+            user=request.user,
+            broker_type=broker_type,
+            redirect_uri=body.validated_data.get("redirect_uri") or services.own_callback(broker_type),
+            now=timezone.now(),
+        )
+        return Response(LoginStartAnswer(start).data)
+
+    @extend_schema(summary="Complete a broker login", request=CompleteRequest, responses=ConnectionSerializer)
+    @action(detail=False, methods=["post"])
+    def complete(self, request: Request) -> Response:
+        body = CompleteRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        fields = {name: value for name, value in body.validated_data.items() if name != "code"}
+        connection = services.complete(user=request.user, now=timezone.now(), **fields)
+        return Response(ConnectionSerializer(connection).data)
+
+
+class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[BrokerConnection]):
+    serializer_class = ConnectionSerializer
+    queryset = BrokerConnection.objects.none()
+    lookup_value_converter = "uuid"
+
+    def get_queryset(self) -> Any:
+        return BrokerConnection.objects.filter(user=self.request.user)
+
+    @extend_schema(summary="Rename a connection", request=RenameRequest, responses=ConnectionSerializer)
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        body = RenameRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        connection = self.get_object()
+        services.rename(connection, body.validated_data["display_name"])
+        return Response(ConnectionSerializer(connection).data)
+
+    @extend_schema(summary="Disconnect: end the session, wipe the tokens, keep the history", responses={204: None})
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        services.disconnect(self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(
+        summary="Renew the session without a login, where the broker offers that",
+        request=None,
+        responses={200: ConnectionSerializer, 409: OpenApiResponse(description="token_refresh_failed")},
+    )
+    @action(detail=True, methods=["post"], throttle_classes=[ConnectThrottle])
+    def refresh(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        connection = services.refresh_session(self.get_object(), now=timezone.now())
+        return Response(ConnectionSerializer(connection).data)
+
+
+@never_cache
+@require_GET
+@login_required
+def oauth_callback(request: HttpRequest, broker_type: str) -> HttpResponse:
+    """Where a broker returns the trader's browser to: complete the login, then show the dashboard."""
+    parameters = request.GET.dict()
+    try:
+        name = registry.load(broker_type).spec.callback.state
+        connection = services.complete(
+            user=request.user,
+            state=parameters.pop(name, ""),
+            callback=parameters,
+            broker_type=broker_type,
+            now=timezone.now(),
+        )
+    except registry.UnsupportedBroker:
+        return _refused(request, broker_type, "unsupported_broker", "There is no such broker here.")
+    except services.ConnectRefused as refusal:
+        return _refused(request, broker_type, refusal.code, f"{refusal.message} {refusal.remedy}")
+    except BrokerError as error:
+        reason = f" The broker says: {error.reason}" if error.reason else ""
+        return _refused(request, broker_type, error.code, f"{error.message}{reason} {error.user_action}")
+    messages.success(request, f"{connection.display_name} is connected.")
+    return redirect("dashboard")
+
+
+def _refused(request: HttpRequest, broker_type: str, code: str, words: str) -> HttpResponse:
+    messages.error(request, words)
+    response = redirect("connect")
+    response["Location"] += "?" + urlencode({"refused": code, "broker": broker_type})
+    return response
