@@ -1,0 +1,47 @@
+from django.contrib import admin
+
+from brokers.admin import ReadOnlyAdmin
+from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition
+
+
+class BreakdownInline(admin.TabularInline):
+    model = BrokerPositionBreakdown
+    fields = ("broker_connection", "product", "quantity", "avg_price", "current_value")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+
+@admin.register(ConsolidatedPosition)
+class ConsolidatedPositionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "symbol",
+        "user",
+        "total_quantity",
+        "avg_price",
+        "current_value",
+        "unrealized_pnl",
+        "stale",
+        "last_updated",
+    )
+    list_filter = ("stale",)
+    list_select_related = ("user",)
+    search_fields = ("symbol", "instrument_key", "company_name", "user__username", "user__email")
+    inlines = (BreakdownInline,)
+
+
+@admin.register(BrokerPositionBreakdown)
+class BrokerPositionBreakdownAdmin(ReadOnlyAdmin):
+    list_display = ("consolidated_position", "broker_connection", "product", "quantity", "avg_price", "current_value")
+    list_filter = ("broker_connection__broker_type", "product")
+    list_select_related = ("consolidated_position", "broker_connection")
+    search_fields = ("consolidated_position__symbol", "broker_connection__account_id")
+
+
+@admin.register(BrokerSnapshot)
+class BrokerSnapshotAdmin(ReadOnlyAdmin):
+    list_display = ("connection", "as_of", "funds_as_of")
+    list_filter = ("connection__broker_type",)
+    list_select_related = ("connection",)
+    search_fields = ("connection__account_id", "connection__user__username")
+    date_hierarchy = "as_of"

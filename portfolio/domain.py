@@ -1,0 +1,267 @@
+"""The words of one merged book: what goes into `consolidate`, and the answer that comes out.
+
+Amounts are INR, exact; an annotation says how each kind of number is written (`presentation.py`). None is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from brokers.domain import BrokerPortfolio, Exchange, Product
+from portfolio.presentation import Money, Percent, Price, Quantity
+
+
+class SourceState(StrEnum):
+    LIVE = "LIVE"  # the broker answered just now
+    STALE = "STALE"  # its last good answer, from before
+    MISSING = "MISSING"  # not in the totals
+
+
+class AssetClass(StrEnum):
+    EQUITY = "EQUITY"
+    FUND = "FUND"  # exchange-traded and mutual funds
+    DEBT = "DEBT"
+    OTHER = "OTHER"
+
+
+class TradeKind(StrEnum):
+    DERIVATIVE = "DERIVATIVE"
+    INTRADAY = "INTRADAY"
+    SALE_OF_HOLDING = "SALE_OF_HOLDING"  # the sale itself, not a short: those shares have left the holdings
+    CLOSED_DELIVERY = "CLOSED_DELIVERY"  # bought and sold today
+
+
+# --- what goes in -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One connection's part. `rank` is the broker's order in the registry.
+
+    `owned_before_sales` (ISIN → quantity) is what an earlier answer showed before today's sales, for brokers whose
+    holdings do not say whether a sale has left them yet.
+    """
+
+    connection_id: str
+    broker_type: str
+    broker_name: str
+    display_name: str
+    rank: int
+    state: SourceState
+    portfolio: BrokerPortfolio | None = None
+    owned_before_sales: Mapping[str, Decimal] = field(default_factory=dict)
+    funds_as_of: datetime | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    user_action: str | None = None
+
+
+# --- what comes out ---------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerPosition:
+    """One broker's lots of one position. MTF shares, bought with the broker's money, are a line of their own."""
+
+    connection_id: str
+    broker_id: str
+    broker_name: str
+    product: Product
+    quantity: Quantity
+    settled_quantity: Quantity
+    t1_quantity: Quantity
+    pledged_quantity: Quantity
+    today_quantity: Quantity
+    avg_price: Price | None
+    total_cost: Money | None
+    current_value: Money | None
+    unrealized_pnl: Money | None
+    day_change: Money | None
+    funded_amount: Money | None
+    stale: bool
+    sale_unsettled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsolidatedPosition:
+    """One share over all brokers; `key` is its ISIN, or names a listing that nobody can match.
+
+    `known_cost` and `known_quantity` cover the lots whose price paid is known.
+    """
+
+    key: str
+    isin: str | None
+    symbol: str
+    exchange: Exchange
+    company_name: str | None
+    asset_class: AssetClass
+    total_quantity: Quantity
+    settled_quantity: Quantity
+    t1_quantity: Quantity
+    pledged_quantity: Quantity
+    today_quantity: Quantity
+    mtf_quantity: Quantity
+    avg_price: Price | None
+    current_price: Price | None
+    close_price: Price | None
+    price_source: str | None
+    price_as_of: datetime | None
+    total_cost: Money | None
+    known_cost: Money
+    known_quantity: Quantity
+    current_value: Money | None
+    unrealized_pnl: Money | None
+    unrealized_pnl_percent: Percent | None
+    day_change: Money | None
+    day_change_percent: Percent | None
+    weight_percent: Percent | None
+    stale: bool
+    broker_positions: tuple[BrokerPosition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingPosition:
+    """A position that is not shares owned: it stays under its own broker."""
+
+    connection_id: str
+    broker_id: str
+    broker_name: str
+    kind: TradeKind
+    exchange: Exchange
+    symbol: str
+    product: Product
+    quantity: Quantity
+    avg_price: Price | None
+    current_price: Price | None
+    unrealized_pnl: Money | None
+    realized_pnl: Money | None
+    day_pnl: Money | None
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerFunds:
+    connection_id: str
+    broker_id: str
+    broker_name: str
+    available: Money | None
+    used: Money | None
+    collateral: Money | None
+    cash: Money | None
+    as_of: datetime | None
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundsTotal:
+    """Sums over `brokers`. Collateral is margin from pledged shares, not wealth."""
+
+    available: Money | None
+    used: Money | None
+    collateral: Money | None
+    cash: Money | None
+    complete: bool
+    brokers: tuple[BrokerFunds, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerBreakdown:
+    """What one connection adds to the totals."""
+
+    connection_id: str
+    broker_id: str
+    broker_name: str
+    display_name: str
+    positions: int
+    total_value: Money | None
+    total_cost: Money | None
+    unrealized_pnl: Money | None
+    day_change: Money | None
+    weight_percent: Percent | None
+    as_of: datetime
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetAllocation:
+    asset_class: AssetClass
+    current_value: Money
+    weight_percent: Percent | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """One line per connection, in the totals or not, and why."""
+
+    connection_id: str
+    broker_id: str
+    broker_name: str
+    display_name: str
+    state: SourceState
+    in_totals: bool
+    as_of: datetime | None
+    age_seconds: int | None
+    error_code: str | None
+    error_message: str | None
+    user_action: str | None
+    unreadable_rows: int
+    unreadable_fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingSummary:
+    """Sums over `trading_positions`; None where a single row is unknown."""
+
+    unrealized_pnl: Money | None
+    realized_pnl: Money | None
+    day_pnl: Money | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What the totals stand on: how many positions there are, and how many lack what.
+
+    `value_with_known_cost` is the part of `total_value` that `total_cost` and `unrealized_pnl` speak of.
+    """
+
+    positions: int
+    without_price: int
+    without_cost: int
+    without_day_change: int
+    sales_unsettled: int
+    unreadable_rows: int
+    value_with_known_cost: Money | None
+    sources: int
+    sources_live: int
+    sources_stale: int
+    sources_missing: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsolidatedPortfolio:
+    """The whole book in INR. `complete` means: every source live, every row read, every position priced.
+
+    `as_of` is the oldest answer in the totals. `mtf_funded_amount` is what brokers lent for MTF shares: it stands
+    beside `total_value`, which counts those shares in full.
+    """
+
+    user_id: int
+    as_of: datetime | None
+    last_updated: datetime
+    complete: bool
+    currency: str
+    total_value: Money | None
+    total_cost: Money | None
+    unrealized_pnl: Money | None
+    unrealized_pnl_percent: Percent | None
+    day_change: Money | None
+    day_change_percent: Percent | None
+    mtf_funded_amount: Money | None
+    coverage: Coverage
+    positions: tuple[ConsolidatedPosition, ...]
+    trading_positions: tuple[TradingPosition, ...]
+    trading: TradingSummary
+    broker_breakdown: tuple[BrokerBreakdown, ...]
+    asset_allocation: tuple[AssetAllocation, ...]
+    funds: FundsTotal
+    sources: tuple[SourceReport, ...]

@@ -1,0 +1,237 @@
+"""One broker's answer into lots of shares owned, and positions merely traded. Pure.
+
+Here today's dealing meets yesterday's holdings: shares bought today count as owned, a sale out of holdings is taken out
+once and not twice, and a listing that nobody can match stays under its own broker.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from brokers.domain import ZERO, BrokerPortfolio, Exchange, Holding, Position, Product
+from portfolio.domain import Source, SourceState, TradeKind, TradingPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lot:
+    """Shares of one listing at one broker under one product. `key` is the ISIN, or names a listing we cannot match."""
+
+    source: Source
+    key: str
+    isin: str | None
+    exchange: Exchange
+    symbol: str
+    company_name: str | None
+    product: Product
+    settled: Decimal = ZERO
+    t1: Decimal = ZERO
+    pledged: Decimal = ZERO
+    today: Decimal = ZERO
+    average_price: Decimal | None
+    last_price: Decimal | None
+    close_price: Decimal | None
+    funded_amount: Decimal | None = None
+    sale_unsettled: bool = False
+
+    @property
+    def quantity(self) -> Decimal:
+        return self.settled + self.t1 + self.pledged + self.today
+
+    @property
+    def cost(self) -> Decimal | None:
+        return None if self.average_price is None else self.quantity * self.average_price
+
+
+def owned_before_sales(portfolio: BrokerPortfolio, previous: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """What to remember of this answer (ISIN → quantity), so that a later sale can be told from an earlier one.
+
+    Shares with a sale of today on the books keep what was remembered before it.
+    """
+    sold = {key for position in portfolio.positions if _is_sale(position) for key in _names(position)}
+    remembered: dict[str, Decimal] = defaultdict(Decimal)
+    for holding in portfolio.holdings:
+        if holding.isin is None or holding.product is not Product.CNC:
+            continue
+        if sold.isdisjoint(_names(holding)):
+            remembered[holding.isin] += holding.owned_quantity
+        elif holding.isin in previous:
+            remembered[holding.isin] = previous[holding.isin]
+    return dict(remembered)
+
+
+Directory = Mapping[tuple[str, str], Holding]
+
+
+def directory_of(sources: Iterable[Source]) -> Directory:
+    """Who is who: (exchange, symbol) → a holding that carries the ISIN. The first source in order wins."""
+    found: dict[tuple[str, str], Holding] = {}
+    for source in sources:
+        for holding in source.portfolio.holdings if source.portfolio else ():
+            if holding.isin:
+                found.setdefault((holding.exchange, holding.tradingsymbol), holding)
+    return found
+
+
+def split(source: Source, directory: Directory) -> tuple[list[Lot], list[TradingPosition]]:
+    """What the source owns, and what it merely trades."""
+    assert source.portfolio is not None  # noqa: S101 - for the type checker
+    holdings = list(source.portfolio.holdings)
+    lots: list[Lot] = []
+    trades: list[TradingPosition] = []
+    sales: dict[str, Decimal] = defaultdict(Decimal)
+    for position in source.portfolio.positions:
+        if not position.is_delivery:
+            kind = TradeKind.INTRADAY if position.exchange in (Exchange.NSE, Exchange.BSE) else TradeKind.DERIVATIVE
+            trades.append(_trade(source, position, kind))
+            continue
+        owned = _holding_of(position, holdings)
+        bought = _net_today(position, owned)
+        if bought > 0:
+            lots.append(_bought_today(source, position, bought, owned, directory))
+        elif bought < 0:
+            sales[_sold_key(position, owned)] -= bought
+            trades.append(_sale(source, position, -bought, owned))
+        elif position.quantity == 0:
+            trades.append(_trade(source, position, TradeKind.CLOSED_DELIVERY))
+    for holding in holdings:
+        lots.append(_settle_sale(_held(source, holding, directory), holding, sales))
+    return [lot for lot in lots if lot.quantity], trades
+
+
+def _held(source: Source, holding: Holding, directory: Directory) -> Lot:
+    isin, key, company = _identity(source, holding, directory)
+    return Lot(
+        source=source,
+        key=key,
+        isin=isin,
+        exchange=holding.exchange,
+        symbol=holding.tradingsymbol,
+        company_name=holding.company_name or company,
+        product=holding.product,
+        settled=holding.settled_quantity,
+        t1=holding.t1_quantity,
+        pledged=holding.pledged_quantity,
+        average_price=holding.average_price,
+        last_price=holding.last_price,
+        close_price=holding.close_price,
+        funded_amount=holding.funded_amount,
+    )
+
+
+def _settle_sale(lot: Lot, holding: Holding, sales: dict[str, Decimal]) -> Lot:
+    """Take today's sale out of a holding that still counts it; where that cannot be told, leave it and mark it."""
+    if holding.sales_deducted:
+        return lot
+    if holding.sales_deducted is False:
+        return _less(lot, holding.used_quantity)
+    sold = sales.pop(_sold_key(holding, holding), ZERO)
+    if not sold:  # blocked by open orders: nothing has been sold
+        return lot
+    before = lot.source.owned_before_sales.get(lot.isin or "") if holding.product is Product.CNC else None
+    if before is not None and lot.quantity == before - sold:
+        return lot
+    if before is not None and lot.quantity == before:
+        return _less(lot, sold)
+    return replace(lot, sale_unsettled=True)
+
+
+def _less(lot: Lot, sold: Decimal) -> Lot:
+    """Sold shares leave the free ones first, then T1, then the pledged ones; never more than there are."""
+    left = sold
+    remaining = []
+    for quantity in (lot.settled, lot.t1, lot.pledged):
+        taken = min(quantity, left)
+        remaining.append(quantity - taken)
+        left -= taken
+    return replace(lot, settled=remaining[0], t1=remaining[1], pledged=remaining[2], sale_unsettled=left > 0)
+
+
+def _net_today(position: Position, owned: Holding | None) -> Decimal:
+    """Shares that today's dealing added or took: a carried part is in the holdings already, if they know the share."""
+    return position.quantity - position.overnight_quantity if owned is not None else position.quantity
+
+
+def _is_sale(position: Position) -> bool:
+    return position.is_delivery and position.quantity - position.overnight_quantity < 0
+
+
+def _names(line: Holding | Position) -> set[str]:
+    """Under what a line of one broker can be recognised in another list of that broker."""
+    return {name for name in (line.isin, line.broker_token, f"{line.exchange}:{line.tradingsymbol}") if name}
+
+
+def _holding_of(position: Position, holdings: Iterable[Holding]) -> Holding | None:
+    names = _names(position)
+    same = (line for line in holdings if line.product is position.product and not names.isdisjoint(_names(line)))
+    return next(same, None)
+
+
+def _sold_key(line: Holding | Position, owned: Holding | None) -> str:
+    known = owned or line
+    return f"{line.product}:{known.isin or known.broker_token}"
+
+
+def _bought_today(
+    source: Source, position: Position, bought: Decimal, owned: Holding | None, directory: Directory
+) -> Lot:
+    isin, key, company = _identity(source, owned or position, directory)
+    carried = position.quantity - bought if owned is None else ZERO
+    return Lot(
+        source=source,
+        key=key,
+        isin=isin,
+        exchange=position.exchange,
+        symbol=position.tradingsymbol,
+        company_name=(owned.company_name if owned else None) or company,
+        product=position.product,
+        settled=carried,
+        today=bought,
+        average_price=position.average_price,
+        last_price=position.last_price,
+        close_price=position.close_price or (owned.close_price if owned else None),
+    )
+
+
+def _identity(source: Source, line: Holding | Position, directory: Directory) -> tuple[str | None, str, str | None]:
+    """ISIN, merge key and company name. A listing nobody can match stays under its own broker: kept, never guessed."""
+    known = directory.get((line.exchange, line.tradingsymbol))
+    isin = line.isin or (known.isin if known else None)
+    company = known.company_name if known else None
+    return isin, isin or f"{source.connection_id}:{line.exchange}:{line.tradingsymbol}", company
+
+
+def _trade(source: Source, position: Position, kind: TradeKind) -> TradingPosition:
+    return TradingPosition(
+        connection_id=source.connection_id,
+        broker_id=source.broker_type,
+        broker_name=source.broker_name,
+        kind=kind,
+        exchange=position.exchange,
+        symbol=position.tradingsymbol,
+        product=position.product,
+        quantity=position.quantity,
+        avg_price=position.average_price,
+        current_price=position.last_price,
+        unrealized_pnl=position.unrealised,
+        realized_pnl=position.realised,
+        day_pnl=position.day_pnl,
+        stale=source.state is SourceState.STALE,
+    )
+
+
+def _sale(source: Source, position: Position, sold: Decimal, owned: Holding | None) -> TradingPosition:
+    """A sale out of holdings: booked profit is measured from what the shares cost, today's from their last close."""
+    price = position.day_sell_value / position.day_sell_quantity if position.day_sell_quantity else None
+    cost = owned.average_price if owned else None
+    close = owned.close_price if owned else None
+    return replace(
+        _trade(source, position, TradeKind.SALE_OF_HOLDING),
+        quantity=-sold,
+        avg_price=price,
+        unrealized_pnl=ZERO,
+        realized_pnl=None if price is None or cost is None else sold * (price - cost),
+        day_pnl=None if price is None or close is None else sold * (price - close),
+    )

@@ -1,0 +1,270 @@
+"""The verbs of the merged book: fetch it, share it, keep its last good state, push it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import User
+from brokers import push, registry
+from brokers import services as broker_services
+from brokers.base import BrokerClient
+from brokers.domain import BrokerPortfolio
+from brokers.errors import BrokerError
+from brokers.models import BrokerConnection
+from brokers.serializers import ConnectionSerializer
+from brokers.shared import redis
+from brokers.transport import Deadline
+from portfolio import sharing
+from portfolio.consolidate import consolidate
+from portfolio.domain import ConsolidatedPortfolio, Source, SourceState
+from portfolio.fetching import Answer, fetch_all
+from portfolio.lots import owned_before_sales
+from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition
+from portfolio.presentation import present
+from portfolio.sharing import Rendered
+
+logger = logging.getLogger(__name__)
+
+# Of the promised time, what merging and answering may take.
+MERGE_SECONDS = 0.25
+# Support's tables are written this often at most, however often the book moves.
+TABLES_EVERY_SECONDS = 30
+
+_payload = msgspec.json.Decoder(BrokerPortfolio)
+
+
+class NoBrokerConnections(Exception):
+    """There is nothing to merge: not an empty portfolio, but none."""
+
+
+def consolidated(user: User, *, now: datetime) -> Rendered:
+    """The merged book, at most PORTFOLIO_CACHE_SECONDS old and within PORTFOLIO_DEADLINE_SECONDS.
+
+    However many ask at once, each broker is asked once. Raises NoBrokerConnections.
+    """
+    return sharing.shared(user.pk, lambda: _fetched(user, now))
+
+
+def refresh(user: User, *, now: datetime) -> Rendered:
+    """The merged book, fetched now, whatever the cache holds; pushed to the user's open pages."""
+    return sharing.renewed(user.pk, lambda: _fetched(user, now))
+
+
+def refresh_quietly(user: User, *, now: datetime) -> None:
+    """Refresh for an open page, which may well belong to somebody without a connection."""
+    try:
+        refresh(user, now=now)
+    except NoBrokerConnections:
+        logger.debug("User %s watches, but has no connection yet", user.pk)
+
+
+def latest(user: User, *, now: datetime) -> Rendered:
+    """What is known without asking a broker: the cached answer, or the last good ones, marked stale.
+
+    Raises NoBrokerConnections.
+    """
+    found = sharing.cached(user.pk)
+    if found is not None:
+        return found
+    connections = _connections(user)
+    snapshots = _snapshots(connections)
+    return _rendered(user, [_source(row, None, snapshots.get(row.pk)) for row in connections], now)[0]
+
+
+def snapshot_json(user: User, *, now: datetime) -> str:
+    """What a page is given when it opens, as JSON: the book as known, or why there is none, and the connections."""
+    portfolio, error = "null", None
+    try:
+        portfolio = latest(user, now=now).include.decode()
+    except NoBrokerConnections:
+        error = {"code": "no_broker_connections", "message": "No broker is connected yet."}
+    connections = ConnectionSerializer(BrokerConnection.objects.filter(user=user), many=True).data
+    rest = msgspec.json.encode({"error": error, "connections": connections}, enc_hook=str).decode()
+    return f'{{"portfolio":{portfolio},{rest[1:]}'
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+def _fetched(user: User, now: datetime) -> Rendered:
+    connections = _connections(user)
+    snapshots = _snapshots(connections)
+    deadline = Deadline(settings.PORTFOLIO_DEADLINE_SECONDS - MERGE_SECONDS)
+    answers = _ask(connections, deadline, now)
+    kept = _keep(connections, answers, snapshots)
+    sources = [_source(row, answers[row.pk], kept.get(row.pk)) for row in connections]
+    rendered, book = _rendered(user, sources, now)
+    _write_tables(user, book)
+    push.publish_json(user.pk, "PORTFOLIO_UPDATE", rendered.include.decode())
+    return rendered
+
+
+def _connections(user: User) -> list[BrokerConnection]:
+    connections = list(
+        BrokerConnection.objects.active().filter(user=user).select_related("user").prefetch_related("user__broker_apps")
+    )
+    if not connections:
+        raise NoBrokerConnections
+    return connections
+
+
+def _ask(connections: Sequence[BrokerConnection], deadline: Deadline, now: datetime) -> dict[UUID, Answer]:
+    """One answer per connection. Those that could be asked learn from it; the others answer with the reason."""
+    clients = broker_services.clients_for(connections, deadline=deadline, now=now)
+    ready = {key: client for key, client in clients.items() if isinstance(client, BrokerClient)}
+    answers = fetch_all(ready, deadline, now=now)
+    for connection in connections:
+        if connection.pk in answers:
+            broker_services.learn(connection, answers[connection.pk].error, now)
+    refused = {key: Answer(None, client) for key, client in clients.items() if isinstance(client, BrokerError)}
+    return answers | refused
+
+
+# --- last good answers ------------------------------------------------------------------------------------------------
+def _snapshots(connections: Sequence[BrokerConnection]) -> dict[UUID, BrokerSnapshot]:
+    return {row.pk: row for row in BrokerSnapshot.objects.filter(connection__in=connections)}
+
+
+def _keep(
+    connections: Sequence[BrokerConnection],
+    answers: Mapping[UUID, Answer],
+    before: Mapping[UUID, BrokerSnapshot],
+) -> dict[UUID, BrokerSnapshot]:
+    """Keep every good answer as the connection's last good one; funds that did not come keep their older state."""
+    kept = dict(before)
+    written = []
+    for connection in connections:
+        portfolio = answers[connection.pk].portfolio
+        if portfolio is None:
+            continue
+        old = before.get(connection.pk)
+        funds_as_of = portfolio.as_of if portfolio.funds else None
+        if portfolio.funds is None and old is not None:
+            portfolio = replace(portfolio, funds=_decoded(old).funds)
+            funds_as_of = old.funds_as_of
+        remembered = {isin: Decimal(quantity) for isin, quantity in (old.owned_before_sales if old else {}).items()}
+        kept[connection.pk] = BrokerSnapshot(
+            connection=connection,
+            payload=msgspec.json.encode(portfolio).decode(),
+            as_of=portfolio.as_of,
+            funds_as_of=funds_as_of,
+            owned_before_sales={
+                isin: str(quantity) for isin, quantity in owned_before_sales(portfolio, remembered).items()
+            },
+        )
+        written.append(kept[connection.pk])
+    BrokerSnapshot.objects.bulk_create(
+        written,
+        update_conflicts=True,
+        unique_fields=["connection"],
+        update_fields=["payload", "as_of", "funds_as_of", "owned_before_sales"],
+    )
+    return kept
+
+
+def _decoded(snapshot: BrokerSnapshot) -> BrokerPortfolio:
+    return _payload.decode(snapshot.payload)
+
+
+def _source(connection: BrokerConnection, answer: Answer | None, snapshot: BrokerSnapshot | None) -> Source:
+    """A live source if the broker just answered, else its last good answer, else a missing one."""
+    live = answer is not None and answer.portfolio is not None
+    error = answer.error if answer else None
+    state = SourceState.LIVE if live else SourceState.STALE if snapshot else SourceState.MISSING
+    return Source(
+        connection_id=str(connection.pk),
+        broker_type=connection.broker_type,
+        broker_name=connection.broker_name,
+        display_name=connection.display_name,
+        rank=registry.order_of(connection.broker_type),
+        state=state,
+        portfolio=_decoded(snapshot) if snapshot else None,
+        owned_before_sales={
+            isin: Decimal(quantity) for isin, quantity in (snapshot.owned_before_sales if snapshot else {}).items()
+        },
+        funds_as_of=snapshot.funds_as_of if snapshot else None,
+        error_code=error.code if error else None,
+        error_message=error.message if error else None,
+        user_action=error.user_action if error else None,
+    )
+
+
+# --- answering --------------------------------------------------------------------------------------------------------
+def _rendered(user: User, sources: Sequence[Source], now: datetime) -> tuple[Rendered, ConsolidatedPortfolio]:
+    book = consolidate(user.pk, sources, now=now)
+    include = msgspec.json.encode(present(book))
+    if all(source.state is not SourceState.STALE for source in sources):
+        return Rendered(include, include), book
+    fresh = [
+        replace(source, state=SourceState.MISSING, portfolio=None) if source.state is SourceState.STALE else source
+        for source in sources
+    ]
+    return Rendered(include, msgspec.json.encode(present(consolidate(user.pk, fresh, now=now)))), book
+
+
+def _write_tables(user: User, book: ConsolidatedPortfolio) -> None:
+    """Write the book to the tables that support reads, now and then."""
+    if not redis().set(f"portfolio:{user.pk}:tables", 1, nx=True, ex=TABLES_EVERY_SECONDS):
+        return
+    with transaction.atomic():
+        rows = ConsolidatedPosition.objects.bulk_create(
+            _position_rows(user, book),
+            update_conflicts=True,
+            unique_fields=["user", "instrument_key"],
+            update_fields=[
+                "symbol",
+                "company_name",
+                "total_quantity",
+                "avg_price",
+                "current_price",
+                "total_cost",
+                "current_value",
+                "unrealized_pnl",
+                "day_change",
+                "stale",
+                "last_updated",
+            ],
+        )
+        ids = {row.instrument_key: row.pk for row in rows}
+        user.consolidated_positions.exclude(pk__in=ids.values()).delete()
+        BrokerPositionBreakdown.objects.filter(consolidated_position__user=user).delete()
+        BrokerPositionBreakdown.objects.bulk_create(_breakdown_rows(book, ids))
+
+
+def _position_rows(user: User, book: ConsolidatedPortfolio) -> Iterable[ConsolidatedPosition]:
+    for position in book.positions:
+        yield ConsolidatedPosition(
+            user=user,
+            instrument_key=position.key,
+            symbol=position.symbol,
+            company_name=position.company_name or "",
+            total_quantity=position.total_quantity,
+            avg_price=position.avg_price,
+            current_price=position.current_price,
+            total_cost=position.total_cost,
+            current_value=position.current_value,
+            unrealized_pnl=position.unrealized_pnl,
+            day_change=position.day_change,
+            stale=position.stale,
+            last_updated=book.last_updated,
+        )
+
+
+def _breakdown_rows(book: ConsolidatedPortfolio, ids: Mapping[str, int]) -> Iterable[BrokerPositionBreakdown]:
+    for position in book.positions:
+        for part in position.broker_positions:
+            yield BrokerPositionBreakdown(
+                consolidated_position_id=ids[position.key],
+                broker_connection_id=part.connection_id,
+                product=part.product,
+                quantity=part.quantity,
+                avg_price=part.avg_price,
+                current_value=part.current_value,
+            )

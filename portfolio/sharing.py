@@ -1,0 +1,65 @@
+"""One answer per user for everybody who asks at the same time, in this process and in the others."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+
+import msgspec
+from django.conf import settings
+
+from brokers.changes import generation_key
+from brokers.shared import redis
+
+_flights: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """The JSON of one portfolio: with stale sources inside, and without them."""
+
+    include: bytes
+    exclude: bytes
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """An answer in the cache, and the state of the user's connections that it was made from."""
+
+    generation: bytes
+    rendered: Rendered
+
+
+def shared(user_id: int, make: Callable[[], Rendered]) -> Rendered:
+    """The cached answer, or one made now by whoever came first; the others wait for it."""
+    found = cached(user_id)
+    if found is not None:
+        return found
+    with _flights[user_id]:
+        found = cached(user_id)
+        if found is not None:
+            return found
+        wait = settings.PORTFOLIO_DEADLINE_SECONDS + 2
+        with redis().lock(_key(user_id, "lock"), timeout=wait, blocking_timeout=wait, sleep=0.02):
+            return cached(user_id) or renewed(user_id, make)
+
+
+def renewed(user_id: int, make: Callable[[], Rendered]) -> Rendered:
+    """A fresh answer, whatever the cache holds. If the connections change meanwhile, it is served but not kept."""
+    generation = redis().get(generation_key(user_id)) or b""
+    rendered = make()
+    kept = msgspec.msgpack.encode(Kept(generation, rendered))
+    redis().set(_key(user_id, "answer"), kept, px=int(settings.PORTFOLIO_CACHE_SECONDS * 1000))
+    return rendered
+
+
+def cached(user_id: int) -> Rendered | None:
+    """The answer kept for this user, if the connections are still those it was made from."""
+    stored, generation = redis().mget(_key(user_id, "answer"), generation_key(user_id))
+    if stored is None:
+        return None
+    kept = msgspec.msgpack.decode(stored, type=Kept)
+    return kept.rendered if kept.generation == (generation or b"") else None
+
+
+def _key(user_id: int, part: str) -> str:
+    return f"portfolio:{user_id}:{part}"
