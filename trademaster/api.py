@@ -1,0 +1,173 @@
+"""The edge of the API: one error shape, one table from errors to HTTP statuses, exact numbers out.
+
+{"error": {"code": "invalid_state", "message": "…", "remedy": "…", "details": {…} | null}}
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, JsonResponse
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import exceptions, serializers, status
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.renderers import BaseRenderer
+from rest_framework.response import Response
+
+from brokers.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    NotSupported,
+    OutcomeUnknown,
+    RateLimited,
+    RequestRefused,
+    SessionEnded,
+    UnexpectedResponse,
+)
+from brokers.registry import UnsupportedBroker
+from brokers.services import ConnectRefused
+from portfolio.services import NoBrokerConnections
+
+logger = logging.getLogger(__name__)
+
+# The first class that fits counts.
+BROKER_STATUSES: tuple[tuple[type[BrokerError], int], ...] = (
+    (RateLimited, status.HTTP_503_SERVICE_UNAVAILABLE),
+    (BrokerUnavailable, status.HTTP_503_SERVICE_UNAVAILABLE),
+    (OutcomeUnknown, status.HTTP_502_BAD_GATEWAY),
+    (UnexpectedResponse, status.HTTP_502_BAD_GATEWAY),
+    (SessionEnded, status.HTTP_409_CONFLICT),
+    (NotSupported, status.HTTP_422_UNPROCESSABLE_ENTITY),
+    (RequestRefused, status.HTTP_422_UNPROCESSABLE_ENTITY),
+)
+REFUSAL_STATUSES = {
+    "state_of_another_user": status.HTTP_403_FORBIDDEN,
+    "broker_app_missing": status.HTTP_409_CONFLICT,
+    "token_refresh_failed": status.HTTP_409_CONFLICT,
+    "account_inactive": status.HTTP_409_CONFLICT,
+    "account_mismatch": status.HTTP_502_BAD_GATEWAY,
+}
+# The framework's own refusals: code and remedy.
+REMEDIES: dict[type[exceptions.APIException], tuple[str, str]] = {
+    exceptions.ValidationError: ("invalid_input", "Correct the fields named in `details`."),
+    exceptions.ParseError: ("invalid_json", "Send a JSON object."),
+    exceptions.NotAuthenticated: ("not_authenticated", "Sign in first."),
+    exceptions.AuthenticationFailed: ("not_authenticated", "Sign in again."),
+    exceptions.PermissionDenied: ("permission_denied", "Use an account whose role is TRADER."),
+    exceptions.NotFound: ("not_found", "Check the address and the id."),
+    exceptions.MethodNotAllowed: ("method_not_allowed", "See the API documentation at /api/docs."),
+    exceptions.NotAcceptable: ("not_acceptable", "Ask for application/json."),
+    exceptions.UnsupportedMediaType: ("unsupported_media_type", "Send application/json."),
+    exceptions.Throttled: ("throttled", "Wait as long as Retry-After says."),
+}
+
+
+class SessionLogin(SessionAuthentication):
+    """The browser's session. Naming a scheme makes "not signed in" a 401 and not a 403."""
+
+    def authenticate_header(self, request: Any) -> str:
+        return "Session"
+
+    def enforce_csrf(self, request: Any) -> None:
+        try:
+            super().enforce_csrf(request)
+        except exceptions.PermissionDenied as refusal:
+            raise CsrfFailed from refusal
+
+
+class CsrfFailed(exceptions.PermissionDenied):
+    default_detail = "The CSRF token is missing or wrong."
+    default_code = "csrf_failed"
+
+
+class SessionLoginScheme(OpenApiAuthenticationExtension):
+    target_class = SessionLogin
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+class JSONRenderer(BaseRenderer):
+    """JSON by msgspec: Decimals become strings. (The framework's own renderer would write some of them as floats.)"""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else msgspec.json.encode(data, enc_hook=str)
+
+
+class ErrorDetail(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="Stable: programs may decide on it.")
+    message = serializers.CharField(help_text="What happened.")
+    remedy = serializers.CharField(help_text="What to do about it.")
+    details = serializers.JSONField(allow_null=True, help_text="Fields concerned, or the broker's own words.")
+
+
+class ErrorAnswer(serializers.Serializer[Any]):
+    """The one shape of every error."""
+
+    error = ErrorDetail()
+
+
+def error_body(code: str, message: str, remedy: str, details: Any = None) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "remedy": remedy, "details": details}}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Turn what a view raised into the error shape; None (a 500) for what nobody foresaw."""
+    if isinstance(error, BrokerError):
+        return _broker_error(error)
+    if isinstance(error, ConnectRefused):
+        http_status = REFUSAL_STATUSES.get(error.code, status.HTTP_400_BAD_REQUEST)
+        return Response(error_body(error.code, error.message, error.remedy), http_status)
+    if isinstance(error, UnsupportedBroker):
+        body = error_body(
+            "unsupported_broker", "There is no such broker here.", "See GET /api/v1/brokers for the list."
+        )
+        return Response(body, status.HTTP_400_BAD_REQUEST)
+    if isinstance(error, NoBrokerConnections):
+        body = error_body("no_broker_connections", "No broker is connected yet.", "Connect a broker first.")
+        return Response(body, status.HTTP_404_NOT_FOUND)
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    if isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if isinstance(error, exceptions.APIException):
+        return _api_error(error)
+    return None
+
+
+def _broker_error(error: BrokerError) -> Response:
+    http_status = next((http for kind, http in BROKER_STATUSES if isinstance(error, kind)), 502)
+    details = {"broker_code": error.vendor_code, "broker_reason": error.reason}
+    response = Response(error_body(error.code, error.message, error.user_action, details), http_status)
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        response["Retry-After"] = str(int(error.retry_after) + 1)
+    return response
+
+
+def _api_error(error: exceptions.APIException) -> Response:
+    code, remedy = REMEDIES.get(type(error), (error.default_code, "See the API documentation at /api/docs."))
+    if isinstance(error, CsrfFailed):
+        remedy = "Send the value of the csrftoken cookie in the X-CSRFToken header."
+    if isinstance(error, exceptions.ValidationError):
+        body = error_body(code, "Some fields are missing or wrong.", remedy, error.detail)
+    else:
+        body = error_body(code, str(error.detail), remedy)
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header
+    if getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(error.wait) + 1)
+    return Response(body, error.status_code, headers=headers)
+
+
+def unknown_route(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+    """The API's own 404, for addresses under /api/ that do not exist."""
+    return JsonResponse(error_body("not_found", "There is no such address.", "See /api/docs."), status=404)

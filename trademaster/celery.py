@@ -1,0 +1,20 @@
+"""The Celery application. Tasks live in each app's `tasks.py`; the timetable is in settings."""
+
+import os
+
+from celery import Celery
+from celery.signals import worker_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trademaster.settings")
+
+app = Celery("trademaster")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@worker_init.connect
+def prove_keys(**_: object) -> None:
+    """A worker with the wrong key must not start: it would send ciphertext to brokers."""
+    from brokers import vault
+
+    vault.prove_keys()

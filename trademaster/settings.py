@@ -1,0 +1,267 @@
+"""Every setting of the house, and the only place that reads the environment.
+
+docs/operations.md lists the variables. `SIMULATED_BROKERS=1` is the demo and the tests: brokers must then be on this
+machine, and every page says SIMULATED.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from brokers import registry
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def env_text(name: str, default: str | None = None) -> str:
+    """A required setting, unless it has a default."""
+    value = os.environ.get(name, default)
+    if value is None:
+        raise ImproperlyConfigured(f"{name} is not set. See docs/operations.md, or start everything with `make demo`.")
+    return value
+
+
+def env_secret(name: str, default: str | None = None) -> str:
+    """A secret from NAME, or from the file that NAME_FILE points to."""
+    path = os.environ.get(f"{name}_FILE")
+    if path is None:
+        return env_text(name, default)
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error.strerror}.") from None
+
+
+def env_bool(name: str, default: bool = False) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": default}
+    value = os.environ.get(name, "").strip().lower()
+    if value not in words:
+        raise ImproperlyConfigured(f"{name} must be 1 or 0.")
+    return words[value]
+
+
+def env_number(name: str, default: float) -> float:
+    try:
+        return float(os.environ.get(name, default))
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a number.") from None
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+def redis_database(url: str, number: int) -> str:
+    """The same Redis, another numbered database: cache, queue and channels must not evict one another."""
+    return urlsplit(url)._replace(path=f"/{number}").geturl()
+
+
+# --- the installation -------------------------------------------------------------------------------------------------
+DEBUG = env_bool("DEBUG")
+SIMULATED_BROKERS = env_bool("SIMULATED_BROKERS")
+PUBLIC_URL = env_text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+SECRET_KEY = env_secret("SECRET_KEY")
+FIELD_ENCRYPTION_KEY = [key for key in env_secret("FIELD_ENCRYPTION_KEYS").split(",") if key.strip()]
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(PUBLIC_URL).hostname or "")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", PUBLIC_URL)
+_HTTPS = PUBLIC_URL.startswith("https://")
+
+ROOT_URLCONF = "trademaster.urls"
+ASGI_APPLICATION = "trademaster.asgi.application"
+APPEND_SLASH = False
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "trademaster",
+    "accounts",
+    "brokers",
+    "health",
+    "portfolio",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "trademaster.pages.installation",
+            ],
+        },
+    },
+]
+
+# --- rows, cache, queue -----------------------------------------------------------------------------------------------
+# Each request under ASGI has a thread of its own: a bounded pool, and no connection kept beyond its request.
+DATABASE_POOL = int(env_number("DATABASE_POOL", 12))
+DATABASES = {"default": dj_database_url.parse(env_secret("DATABASE_URL"), conn_max_age=0)}
+DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env_secret("REDIS_URL")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_database(REDIS_URL, 1)},
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [redis_database(REDIS_URL, 2)]},
+    },
+}
+
+CELERY_BROKER_URL = redis_database(REDIS_URL, 0)
+CELERY_TIMEZONE = "Asia/Kolkata"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_ROUTES = {"health.*": {"queue": "health"}, "portfolio.*": {"queue": "portfolio"}}
+HEALTH_TICK_SECONDS = env_number("HEALTH_TICK_SECONDS", 5)
+PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
+CELERY_BEAT_SCHEDULE = {
+    "check-due-connections": {
+        "task": "health.check_due",
+        "schedule": HEALTH_TICK_SECONDS,
+        "options": {"expires": HEALTH_TICK_SECONDS, "queue": "health"},
+    },
+    "end-expired-sessions": {
+        "task": "brokers.end_expired_sessions",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "purge-states": {
+        "task": "brokers.purge_states",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
+    },
+    "refresh-watched-portfolios": {
+        "task": "portfolio.refresh_watched",
+        "schedule": PORTFOLIO_REFRESH_SECONDS,
+        "options": {"expires": PORTFOLIO_REFRESH_SECONDS, "queue": "portfolio"},
+    },
+}
+
+# --- people -----------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
+SECURE_SSL_REDIRECT = False  # the proxy's task, see docs/operations.md
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY") else None
+
+# --- brokers ----------------------------------------------------------------------------------------------------------
+# slug → {"base_url": …, "login_url": …, "api_key": …, "api_secret": …}; what is not given comes from the broker's spec,
+# or, for the key and the secret, from the trader.
+BROKERS = {
+    slug: {
+        "base_url": os.environ.get(f"BROKER_{slug.upper()}_BASE_URL"),
+        "login_url": os.environ.get(f"BROKER_{slug.upper()}_LOGIN_URL"),
+        "api_key": env_secret(f"BROKER_{slug.upper()}_API_KEY", ""),
+        "api_secret": env_secret(f"BROKER_{slug.upper()}_API_SECRET", ""),
+    }
+    for slug in registry.slugs()
+}
+# Where a broker may send the trader's browser back to, besides our own callback pages.
+REDIRECT_URIS = env_list("REDIRECT_URIS")
+STATE_LIFETIME = timedelta(minutes=10)
+# The whole answer comes within this time, however slow a broker is.
+PORTFOLIO_DEADLINE_SECONDS = env_number("PORTFOLIO_DEADLINE_SECONDS", 3)
+PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)
+HEALTH_INTERVAL_SECONDS = env_number("HEALTH_INTERVAL_SECONDS", 30)
+HEALTH_FAILING_INTERVAL_SECONDS = env_number("HEALTH_FAILING_INTERVAL_SECONDS", 5)
+
+# --- API --------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["trademaster.api.SessionLogin"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.IsTrader"],
+    "DEFAULT_RENDERER_CLASSES": ["trademaster.api.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "trademaster.api.exception_handler",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": env_text("API_RATE", "600/min"), "connect": env_text("CONNECT_RATE", "30/min")},
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "TradeMaster API",
+    "VERSION": "1",
+    "DESCRIPTION": "One portfolio over several Indian brokers. Amounts are INR, written as strings; null is unknown.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+# --- words, time, files -----------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-in"
+TIME_ZONE = "Asia/Kolkata"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = SIMULATED_BROKERS or DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env_text("LOG_LEVEL", "INFO")},
+    "loggers": {
+        # These write whole URLs, queries included, at lower levels: a token could be among them.
+        "urllib3": {"level": "WARNING"},
+        "requests": {"level": "WARNING"},
+        "requests_oauthlib": {"level": "WARNING"},
+        "django.channels.server": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+    },
+}

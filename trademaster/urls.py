@@ -1,0 +1,31 @@
+"""Every address of the house."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from brokers.views import oauth_callback
+from health.views import live, ready
+from trademaster import pages
+from trademaster.api import unknown_route
+
+api = [
+    path("", include("portfolio.urls")),
+    path("", include("brokers.urls")),
+]
+
+urlpatterns = [
+    path("", pages.dashboard, name="dashboard"),
+    path("connect", pages.connect, name="connect"),
+    path("login", LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
+    path("logout", LogoutView.as_view(), name="logout"),
+    path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
+    path("api/v1/", include(api)),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    re_path(r"^api/.*$", unknown_route),
+    path("health/live", live, name="live"),
+    path("health/ready", ready, name="ready"),
+    path("admin/", admin.site.urls),
+]
