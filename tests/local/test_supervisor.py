@@ -133,11 +133,25 @@ async def test_a_very_long_line_does_not_end_the_relay():
     recorder = Recorder()
 
     async def work(supervisor: Supervisor) -> None:
-        await supervisor.run(program("talker", "print('x' * 3_000_000); print('after')"))
+        await supervisor.start(
+            program("talker", "print('x' * 3_000_000); print('after', flush=True)\n" + PATIENT_CHILD)
+        )
+        await recorder.until("talker", "after")
         supervisor.finish(0)
 
     assert await supervise(work, recorder, IMPATIENT) == 0
-    assert ("talker", "after") in recorder.lines
+
+
+async def test_what_a_step_prints_is_its_result_and_what_it_complains_about_is_shown():
+    recorder = Recorder()
+
+    async def work(supervisor: Supervisor) -> None:
+        code = "import sys; print('result'); print('careful', file=sys.stderr)"
+        assert await supervisor.run(program("step", code)) == "result\n"
+        supervisor.finish(0)
+
+    assert await supervise(work, recorder, IMPATIENT) == 0
+    assert recorder.lines == [("step", "careful")]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")

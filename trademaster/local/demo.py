@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -13,14 +12,17 @@ from pathlib import Path
 from trademaster.local import ports
 from trademaster.local.connect import connect_all
 from trademaster.local.environment import Simulation, application_environment, broker_environment
-from trademaster.local.failure import ServiceFailed, explain
-from trademaster.local.run_directory import ROLES, Login, RunDirectory, Web
+from trademaster.local.failure import ServiceFailed
+from trademaster.local.run_directory import Login, RunDirectory, Web
 from trademaster.local.services import LocalServices
 from trademaster.local.supervisor import OURS, Console, Program, Supervisor, supervise
 
 ROOT = Path(__file__).resolve().parents[2]
 SANDBOX_PORTS = 8  # the control API, then one for each of the brokers we know or shall know
 WATCH_INTERVAL = 1.0
+MANAGE = (sys.executable, "manage.py")
+# WhiteNoise takes static files from the apps here, and need not complain that nobody collected them.
+QUIET = {"PYTHONWARNINGS": "ignore:No directory at:UserWarning"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def sandbox_program(run: RunDirectory, at: Ports, environment: Mapping[str, str]
         written = run.written_at(run.sandbox_file)
         return written is not None and written >= started and await ports.answers(at.sandbox)
 
-    command = [sys.executable, "manage.py", "sandbox", "--base-port", str(at.sandbox),
+    command = [*MANAGE, "sandbox", "--base-port", str(at.sandbox),
                "--state-dir", str(run.sandbox), "--redirect-base", at.url]  # fmt: skip
     return Program("sandbox", command, environment, ready)
 
@@ -75,7 +77,7 @@ def application_programs(run: RunDirectory, at: Ports, environment: Mapping[str,
     async def ready() -> bool:
         return await ports.answers(at.web)
 
-    celery = [sys.executable, "-m", "celery", "-A", "trademaster"]
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "trademaster"]
     web = [sys.executable, "-m", "trademaster.local.web", "--port", str(at.web)]
     worker = [*celery, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio",
               "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]  # fmt: skip
@@ -87,24 +89,23 @@ def application_programs(run: RunDirectory, at: Ports, environment: Mapping[str,
     ]
 
 
-def make_users(run: RunDirectory, environment: Mapping[str, str]) -> tuple[dict[str, Login], bool]:
-    """The demo users' logins, and whether they are new. Raises ServiceFailed.
+async def make_users(
+    supervisor: Supervisor, run: RunDirectory, environment: Mapping[str, str]
+) -> tuple[dict[str, Login], bool]:
+    """Bring the tables up to date; return the demo users' logins, and whether they are new. Raises ServiceFailed.
 
     Passwords are known to nobody but demo.json: where that is lost, new ones are set.
     """
     known = run.logins()
-    command = [sys.executable, "manage.py", "demo_users", *([] if known else ["--new-passwords"])]
-    result = subprocess.run(command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise ServiceFailed(f"The demo users cannot be created: {explain(result.stderr)}.")
-    made: dict[str, str | None] = json.loads(result.stdout)
-    fresh = {role: Login(username=role, password=made[role] or "") for role in ROLES if made.get(role)}
+    command = [*MANAGE, "demo_users", "--migrate", *([] if known else ["--new-passwords"])]
+    made: dict[str, str | None] = json.loads(await supervisor.run(Program("database", command, environment)))
+    fresh = {role: Login(username=role, password=password) for role, password in made.items() if password}
     return {**known, **fresh}, bool(fresh)
 
 
 async def run_demo(supervisor: Supervisor, run: RunDirectory, at: Ports, services: LocalServices) -> None:
     """Start everything in order and say where it is. Raises ServiceFailed."""
-    environment = application_environment(
+    environment = QUIET | application_environment(
         database_url=services.database_url,
         redis_url=services.redis_url,
         secret_key=run.secret_key(),
@@ -112,19 +113,16 @@ async def run_demo(supervisor: Supervisor, run: RunDirectory, at: Ports, service
         public_url=at.url,
     )
     # The tables and the brokers need not wait for each other.
-    await asyncio.gather(
-        supervisor.run(Program("migrate", [sys.executable, "manage.py", "migrate", "--verbosity", "0"], environment)),
+    (logins, are_new), _ = await asyncio.gather(
+        make_users(supervisor, run, environment),
         supervisor.start(sandbox_program(run, at, environment)),
     )
     simulation = run.simulation()
-    environment |= broker_environment(simulation["brokers"])
-    (logins, are_new), _ = await asyncio.gather(
-        asyncio.to_thread(make_users, run, environment),
-        supervisor.start(*application_programs(run, at, environment)),
-    )
-    # Before connecting: were that to be interrupted, the passwords would be lost.
     web = Web(url=at.url, trader=logins["trader"], support=logins["support"])
+    # At once: were the rest interrupted, the passwords would be lost.
     run.write_demo(simulation, web)
+    environment |= broker_environment(simulation["brokers"])
+    await supervisor.start(*application_programs(run, at, environment))
     await asyncio.to_thread(connect, supervisor.console, simulation, web)
     announce(supervisor.console, run, web, are_new)
 
@@ -161,6 +159,7 @@ def main() -> int:
     console = Console()
     try:
         os.chdir(ROOT)
+        os.umask(0o077)  # whatever is written below the run directory is its owner's business
         at = Ports.of_this_machine(os.environ)
         run = RunDirectory.of_this_machine()
         run.take()

@@ -35,6 +35,7 @@ def main() -> int:
     console = Console()
     try:
         os.chdir(ROOT)
+        os.umask(0o077)  # whatever is written below the run directory is its owner's business
         at = Ports.of_this_machine(os.environ)
         run = RunDirectory.of_this_machine()
         run.take()

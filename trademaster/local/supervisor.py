@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -134,30 +135,35 @@ class Supervisor:
             waits.append(self._becomes_ready(program, process))
         await asyncio.gather(*waits)
 
-    async def run(self, program: Program) -> None:
-        """Run one program to its end. Raises ServiceFailed unless it succeeds."""
-        process = await self._spawn(program)
+    async def run(self, program: Program) -> str:
+        """Run one program to its end, relay what it says on stderr and return its stdout.
+
+        Raises ServiceFailed unless it succeeds.
+        """
+        process = await self._spawn(program, stderr=asyncio.subprocess.PIPE)
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - we asked for pipes
         try:
-            await self._relay(program, process)
+            output, _ = await asyncio.gather(process.stdout.read(), self._relay(program, process.stderr))
             code = await process.wait()
         except asyncio.CancelledError:
             await self._stop(program, process)
             raise
         if code:
             raise ServiceFailed(f"{program.name} failed ({how_it_ended(code)}): see its lines above.")
+        return output.decode()
 
-    async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
+    async def _spawn(self, program: Program, stderr: int = asyncio.subprocess.STDOUT) -> asyncio.subprocess.Process:
         try:
             process = await asyncio.create_subprocess_exec(
                 *program.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stderr=stderr,
                 env=dict(program.environment) or None,
                 limit=LONGEST_LINE,
                 preexec_fn=child.birth(program.stop_signal),
             )
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             raise ServiceFailed(f"{program.name} cannot start: {explain(str(error))}.") from error
         self._processes[program.name] = process
         return process
@@ -178,7 +184,8 @@ class Supervisor:
         crashes = 0
         while True:
             born = time.monotonic()
-            await self._relay(program, process)
+            assert process.stdout is not None  # noqa: S101 - we asked for a pipe
+            await self._relay(program, process.stdout)
             code = await process.wait()
             if self.is_finishing():
                 return
@@ -197,11 +204,10 @@ class Supervisor:
                 self.fail(str(failure))
                 return
 
-    async def _relay(self, program: Program, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None  # noqa: S101 - we asked for a pipe
+    async def _relay(self, program: Program, stream: asyncio.StreamReader) -> None:
         while True:
             try:
-                line = await process.stdout.readline()
+                line = await stream.readline()
             except ValueError:  # longer than LONGEST_LINE: that piece is dropped, the stream goes on
                 continue
             if not line:

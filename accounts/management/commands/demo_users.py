@@ -1,4 +1,4 @@
-"""Create the demo's two people."""
+"""Create the demo's two people, and the tables they need."""
 
 import json
 import secrets
@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
@@ -37,11 +38,14 @@ class Command(BaseCommand):
     help = "Create the users trader and support and print, as JSON, the passwords that were set (null: unchanged)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--migrate", action="store_true", help="bring the tables up to date first (saves a start)")
         parser.add_argument("--new-passwords", action="store_true", help="set new passwords for existing users too")
 
-    def handle(self, *args: object, new_passwords: bool, **options: object) -> None:
+    def handle(self, *args: object, migrate: bool, new_passwords: bool, **options: object) -> None:
         if not settings.SIMULATED_BROKERS:
             raise CommandError("Demo users exist only where brokers are simulated (SIMULATED_BROKERS=1).")
+        if migrate:
+            call_command("migrate", verbosity=0, interactive=False)
         with transaction.atomic():
             _, trader = ensure_user("trader", Role.TRADER, new_password=new_passwords)
             user, support = ensure_user("support", Role.SUPPORT, new_password=new_passwords, is_staff=True)
