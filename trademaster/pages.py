@@ -1,0 +1,39 @@
+"""The pages a trader sees. They carry no numbers: those come by websocket and API, once the page stands."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
+
+
+def installation(request: HttpRequest | None) -> dict[str, Any]:
+    """Context processor: what every page must say about where it runs."""
+    return {"simulated": settings.SIMULATED_BROKERS}
+
+
+@require_safe
+@login_required
+def dashboard(request: HttpRequest) -> HttpResponse:
+    return _trader_page(request, "dashboard.html")
+
+
+@require_safe
+@login_required
+def connect(request: HttpRequest) -> HttpResponse:
+    return _trader_page(request, "connect.html")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500: no context processor runs, because what failed may be what they need."""
+    return HttpResponseServerError(render_to_string("500.html", installation(None)))
+
+
+def _trader_page(request: HttpRequest, template: str) -> HttpResponse:
+    """Support has no portfolio of its own: its desk is the admin."""
+    if not getattr(request.user, "is_trader", False):
+        return redirect("admin:index")
+    return render(request, template)

@@ -1,0 +1,37 @@
+// The REST API, with the session cookie and the CSRF token of the page's own form.
+
+export class ApiError extends Error {
+  constructor({ code, message, remedy }) {
+    super([message, remedy].filter(Boolean).join(" "));
+    this.code = code;
+  }
+}
+
+const UNREACHABLE = { code: "unreachable", message: "TradeMaster did not answer.", remedy: "Check your network and try again." };
+const UNREADABLE = { code: "unreadable", message: "TradeMaster answered with an error.", remedy: "Try again in a minute." };
+
+/** The decoded answer, null for an empty one. Throws ApiError. */
+export async function call(method, path, body) {
+  const headers = { "X-CSRFToken": document.querySelector("[name=csrfmiddlewaretoken]").value };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(`/api/v1/${path}`, { method, headers, body: body && JSON.stringify(body) });
+  } catch (error) {
+    if (error instanceof TypeError) throw new ApiError(UNREACHABLE);
+    throw error;
+  }
+  if (response.status === 204) return null;
+  if (!response.headers.get("Content-Type")?.includes("json")) throw new ApiError(UNREADABLE);
+  const answer = await response.json();
+  if (!response.ok) throw new ApiError(answer.error ?? UNREADABLE);
+  return answer;
+}
+
+/** Leave for the broker's own login page. */
+export async function logInAt(brokerType) {
+  const brokers = await call("GET", "brokers");
+  const { redirect_uri } = brokers.find((broker) => broker.broker_type === brokerType);
+  const { authorization_url } = await call("POST", "brokers/connect/initiate", { broker_type: brokerType, redirect_uri });
+  location.assign(authorization_url);
+}

@@ -1,0 +1,78 @@
+// One card per connection: may its numbers be trusted, and what does it need?
+
+import { announce, keyed, put, say } from "./dom.js";
+import { duration, istTime, rupees, signedRupees } from "./format.js";
+
+export const STATUSES = {
+  CONNECTED: { word: "Connected", tone: "good" },
+  RATE_LIMITED: { word: "Rate limited", tone: "warn" },
+  MAINTENANCE: { word: "In maintenance", tone: "warn" },
+  TOKEN_EXPIRED: { word: "Login needed", tone: "bad", login: "Log in" },
+  ERROR: { word: "Not answering", tone: "bad", login: "Repair" },
+  SUSPENDED: { word: "Blocked by the broker", tone: "bad", login: "Repair" },
+  DISCONNECTED: { word: "Disconnected", tone: "off", login: "Connect again" },
+};
+
+export const isActive = ({ status }) => status !== "DISCONNECTED";
+const spoken = new Map();
+
+/** `on` holds what the buttons do: login(connection), disconnect(connection). `lag` is the age in s of `portfolio`. */
+export function renderConnections(connections, portfolio, lag, on) {
+  const shown = [...connections.filter(isActive), ...connections.filter((connection) => !isActive(connection))];
+  const parent = document.getElementById("brokers");
+  keyed(parent, shown, ({ id }) => id, "broker-template", (slots, connection, node) => {
+    const source = portfolio?.sources.find(({ connection_id }) => connection_id === connection.id);
+    fill(slots, connection, source, portfolio, lag);
+    Object.assign(node.dataset, { broker: connection.broker_type, status: connection.status });
+    node.dataset.tone = STATUSES[connection.status].tone;
+    slots.login.onclick = () => on.login(connection);
+    slots.disconnect.onclick = () => on.disconnect(connection);
+  });
+}
+
+function fill(slots, connection, source, portfolio, lag) {
+  const { word, login } = STATUSES[connection.status];
+  const part = portfolio?.broker_breakdown.find(({ connection_id }) => connection_id === connection.id);
+  const funds = portfolio?.funds.brokers.find(({ connection_id }) => connection_id === connection.id);
+  say(slots.name, connection.display_name || `${connection.broker_name} ${connection.account_id}`);
+  say(slots.status, word);
+  put(slots.value, part?.total_value, rupees);
+  put(slots.day, part?.day_change, signedRupees, { tone: true });
+  put(slots.available, funds?.available, rupees);
+  const reason = isActive(connection) ? reasons(connection, source, lag) : "Its tokens are wiped; its history is kept.";
+  say(slots.reason, reason);
+  slots.reason.hidden = !reason;
+  say(slots.heard, heard(connection, source, lag));
+  say(slots.session, session(connection));
+  slots.login.hidden = !login;
+  say(slots.login, login ?? "");
+  slots.disconnect.hidden = !isActive(connection);
+  tellOnce(connection, word);
+}
+
+function reasons(connection, source, lag) {
+  const words = [];
+  const failing = connection.status !== "CONNECTED" || source?.error_code;
+  if (failing) words.push(source?.error_message || connection.error_message, source?.user_action);
+  if (source?.state === "STALE") {
+    words.push(`Its numbers are from ${istTime(source.as_of)}, ${duration(source.age_seconds + lag)} ago.`);
+  }
+  if (source?.state === "MISSING") words.push("It is left out of the totals.");
+  return words.filter(Boolean).join(" ");
+}
+
+function heard(connection, source, lag) {
+  if (source?.state === "LIVE") return `Answered ${duration(source.age_seconds + lag)} ago`;
+  return connection.last_successful_call ? `Last answer ${istTime(connection.last_successful_call)}` : "No answer yet";
+}
+
+function session({ status, token_expires_at }) {
+  if (!token_expires_at || status === "DISCONNECTED" || status === "TOKEN_EXPIRED") return "";
+  const left = (Date.parse(token_expires_at) - Date.now()) / 1000;
+  return left > 0 ? ` · session ${duration(left)} left` : ` · session ended ${istTime(token_expires_at)}`;
+}
+
+function tellOnce({ id, status, broker_name }, word) {
+  if (spoken.has(id) && spoken.get(id) !== status) announce(`${broker_name}: ${word}.`);
+  spoken.set(id, status);
+}

@@ -1,0 +1,115 @@
+// The dashboard: what the socket says goes into `book`, and `book` goes onto the screen.
+
+import { ApiError, call, logInAt } from "./api.js";
+import { isActive, renderConnections } from "./connections.js";
+import { announce, say, slots } from "./dom.js";
+import { duration, istTime } from "./format.js";
+import { renderPortfolio, renderTotals } from "./portfolio.js";
+import { listen } from "./socket.js";
+
+const QUIET_SECONDS = 30;
+const book = { portfolio: null, error: null, connections: null, receivedAt: null, line: "connecting" };
+const byId = (id) => document.getElementById(id);
+const lag = () => (book.receivedAt === null ? 0 : (Date.now() - book.receivedAt) / 1000);
+
+const handlers = {
+  SNAPSHOT({ portfolio, error, connections }) {
+    if (portfolio) takePortfolio(portfolio);
+    Object.assign(book, { error, connections });
+  },
+  PORTFOLIO_UPDATE: takePortfolio,
+  BROKER_STATUS_UPDATE({ connection_id, ...news }) {
+    const known = book.connections?.find(({ id }) => id === connection_id);
+    if (known) Object.assign(known, news);
+    // The push is a hint; session ends and names are in the list.
+    attempt(async () => {
+      book.connections = await call("GET", "brokers/connections");
+      render();
+    });
+  },
+  HEARTBEAT() {},
+};
+
+function takePortfolio(portfolio) {
+  Object.assign(book, { portfolio, error: null, receivedAt: Date.now() });
+}
+
+function view() {
+  if (book.connections && !book.connections.some(isActive)) return "empty";
+  if (book.portfolio) return "live";
+  return book.error ? "error" : "loading";
+}
+
+function render() {
+  const shown = view();
+  byId("main").dataset.view = shown;
+  if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
+  if (shown === "live") renderPortfolio(book.portfolio, lag());
+  tick();
+}
+
+/** What changes by the passing of time alone. */
+function tick() {
+  const now = new Date();
+  say(byId("clock"), `${istTime(now, now)} IST`);
+  if (view() === "live") renderTotals(book.portfolio, lag());
+  if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions);
+  const light = byId("socket-light");
+  const quiet = book.line === "open" && book.portfolio !== null && lag() > QUIET_SECONDS;
+  light.dataset.state = quiet ? "quiet" : book.line;
+  say(slots(light).words, lightWords(quiet));
+  const from = book.portfolio ? ` The numbers are from ${istTime(book.receivedAt)}.` : "";
+  if (book.line === "lost") say(byId("offline"), `The connection to TradeMaster is lost; reconnecting…${from}`);
+  byId("offline").hidden = book.line !== "lost";
+}
+
+function lightWords(quiet) {
+  if (book.line === "lost") return "Reconnecting";
+  if (book.receivedAt === null) return book.line === "open" ? "Live" : "Connecting";
+  return `${quiet ? "Quiet" : "Live"} · ${duration(lag())}`;
+}
+
+// --- buttons ---------------------------------------------------------------------------------------------------------
+async function attempt(work) {
+  byId("trouble").hidden = true;
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    byId("trouble").textContent = error.message;
+    byId("trouble").hidden = false;
+  }
+}
+
+const actions = {
+  login: ({ broker_type }) => attempt(() => logInAt(broker_type)),
+  disconnect(connection) {
+    const dialog = byId("disconnect");
+    say(slots(dialog).name, connection.display_name || connection.broker_name);
+    dialog.returnValue = "";
+    dialog.onclose = () => {
+      if (dialog.returnValue !== "disconnect") return;
+      attempt(async () => {
+        await call("DELETE", `brokers/connections/${connection.id}`);
+        book.connections = await call("GET", "brokers/connections");
+        render();
+      });
+    };
+    dialog.showModal();
+  },
+};
+
+listen("/ws/portfolio/", {
+  onMessage({ type, data }) {
+    handlers[type]?.(data);
+    if (type !== "HEARTBEAT") render();
+  },
+  onState(line) {
+    if (line === book.line) return;
+    if (book.line !== "connecting" || line === "lost") announce(line === "open" ? "Live again." : "Connection lost, reconnecting.");
+    book.line = line;
+    tick();
+  },
+});
+setInterval(tick, 1000);
+tick();

@@ -1,0 +1,78 @@
+// Filling <template>s: nodes are made once per key and written to from then on, so that rows stay where they are.
+
+import { compare, sign } from "./format.js";
+
+const slotsOf = new WeakMap();
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const FLASH = { "-1": "var(--flash-down)", 0: "var(--flash)", 1: "var(--flash-up)" };
+
+/** The [data-field] elements of a node by name, as they were when first asked for. */
+export function slots(node) {
+  if (!slotsOf.has(node)) {
+    const found = [...node.querySelectorAll("[data-field]")].map((slot) => [slot.dataset.field, slot]);
+    slotsOf.set(node, Object.fromEntries(found));
+  }
+  return slotsOf.get(node);
+}
+
+export function fromTemplate(id) {
+  const node = document.getElementById(id).content.firstElementChild.cloneNode(true);
+  slots(node);
+  return node;
+}
+
+/** One child per item, made from the template once; `fill(slots, item, node)` writes into it. New ones come last. */
+export function keyed(parent, items, keyOf, templateId, fill) {
+  const leaving = new Map([...parent.querySelectorAll(":scope > [data-key]")].map((node) => [node.dataset.key, node]));
+  for (const item of items) {
+    const key = keyOf(item);
+    const node = leaving.get(key) ?? parent.appendChild(fromTemplate(templateId));
+    node.dataset.key = key;
+    leaving.delete(key);
+    fill(slots(node), item, node);
+  }
+  leaving.forEach((node) => node.remove());
+}
+
+/** Write plain words; nothing happens where they stand already. */
+export function say(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+
+/** Write a number. null is shown as unknown, never as zero; a change flashes; `tone` colours by sign. */
+export function put(node, value, format, { tone = false, unknown = "not known" } = {}) {
+  const before = node.dataset.value;
+  const known = value !== null && value !== undefined;
+  if (known ? before === value : node.classList.contains("unknown") && node.title === unknown) return;
+  node.classList.toggle("unknown", !known);
+  say(node, known ? format(value) : "—");
+  if (!known) {
+    node.title = unknown;
+    delete node.dataset.value;
+    delete node.dataset.sign;
+    return;
+  }
+  node.removeAttribute("title");
+  node.dataset.value = value;
+  if (tone) node.dataset.sign = sign(value);
+  if (before !== undefined && !calm.matches) {
+    node.animate({ backgroundColor: [FLASH[compare(value, before)], "transparent"] }, { duration: 900, easing: "ease-out" });
+  }
+}
+
+/** A row of small labels: {text, title, tone}. */
+export function chips(node, labels) {
+  const signature = JSON.stringify(labels);
+  if (node.dataset.chips === signature) return;
+  node.dataset.chips = signature;
+  node.replaceChildren(
+    ...labels.map(({ text, title = "", tone = "plain" }) =>
+      Object.assign(document.createElement("span"), { className: `chip ${tone}`, textContent: text, title }),
+    ),
+  );
+}
+
+/** Tell people who listen to the page; changes of state only. */
+export function announce(words) {
+  say(document.getElementById("announcer"), words);
+}

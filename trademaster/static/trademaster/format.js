@@ -1,0 +1,65 @@
+// Numbers and times as words. Amounts arrive as exact decimal strings and stay strings: no floating point touches them.
+
+const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?$/;
+const MINUS = "\u2212";
+const TIME = { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const clock = new Intl.DateTimeFormat("en-IN", TIME);
+const calendar = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", day: "numeric", month: "short" });
+
+function parts(text) {
+  const match = DECIMAL.exec(text);
+  if (!match) throw new RangeError(`Not a decimal number: ${text}`);
+  return { negative: match[1] === "-", whole: match[2], fraction: match[3] ?? "" };
+}
+
+/** Thousands, then lakhs and crores: 12345678 → 1,23,45,678. */
+function grouped(whole) {
+  const head = whole.slice(0, -3).replace(/\B(?=(\d{2})+$)/g, ",");
+  return head ? `${head},${whole.slice(-3)}` : whole;
+}
+
+function written(text, { prefix = "", plus = false } = {}) {
+  const { negative, whole, fraction } = parts(text);
+  const before = negative ? MINUS : plus && sign(text) > 0 ? "+" : "";
+  return `${before}${prefix}${grouped(whole)}${fraction && `.${fraction}`}`;
+}
+
+export const number = (text) => written(text);
+export const rupees = (text) => written(text, { prefix: "₹" });
+export const signedRupees = (text) => written(text, { prefix: "₹", plus: true });
+export const signedPercent = (text) => `${written(text, { plus: true })}%`;
+export const percent = (text) => `${written(text)}%`;
+
+/** -1, 0 or 1. */
+export function sign(text) {
+  if (/^-?0*(\.0*)?$/.test(text)) return 0;
+  return text.startsWith("-") ? -1 : 1;
+}
+
+/** -1, 0 or 1: how `left` stands to `right`, exactly. */
+export function compare(left, right) {
+  const [a, b] = [parts(left), parts(right)];
+  if (a.negative !== b.negative) return a.negative ? -1 : 1;
+  const places = Math.max(a.fraction.length, b.fraction.length);
+  const digits = ({ whole, fraction }) => BigInt(whole + fraction.padEnd(places, "0"));
+  const [x, y] = [digits(a), digits(b)];
+  if (x === y) return 0;
+  return x > y !== a.negative ? 1 : -1;
+}
+
+/** An instant in India: the time of day, with the date where that is not today. */
+export function istTime(instant, now = new Date()) {
+  const [moment, day] = [new Date(instant), calendar.format(new Date(instant))];
+  return day === calendar.format(now) ? clock.format(moment) : `${day}, ${clock.format(moment)}`;
+}
+
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+}
+
+export const counted = (count, singular, plural = `${singular}s`) => `${count} ${count === 1 ? singular : plural}`;

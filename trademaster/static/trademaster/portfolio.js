@@ -1,0 +1,244 @@
+// The merged portfolio on the screen: totals, shares, trading positions, funds, and what the totals cover.
+
+import { chips, keyed, put, say, slots } from "./dom.js";
+import { counted, duration, istTime, number, percent, rupees, sign, signedPercent, signedRupees } from "./format.js";
+
+const GAIN = { tone: true };
+const KINDS = {
+  DERIVATIVE: "Derivative",
+  INTRADAY: "Intraday",
+  SALE_OF_HOLDING: "Sold from holdings",
+  CLOSED_DELIVERY: "Bought and sold today",
+};
+const CLASSES = { EQUITY: "Shares", FUND: "Funds and ETFs", DEBT: "Debt", OTHER: "Other" };
+const PARTS = [
+  ["t1_quantity", "T1", "Bought, not yet delivered"],
+  ["pledged_quantity", "pledged", "Given to the broker as collateral"],
+  ["today_quantity", "today", "Bought today"],
+  ["mtf_quantity", "MTF", "Bought with the broker’s money"],
+];
+const STALE = { text: "stale", tone: "warn", title: "From an earlier answer: this broker does not answer now" };
+const byId = (id) => document.getElementById(id);
+const staleChip = (stale) => (stale ? [STALE] : []);
+
+/** `lag` is how many seconds ago this portfolio arrived. */
+export function renderPortfolio(portfolio, lag) {
+  renderTotals(portfolio, lag);
+  renderHoldings(portfolio);
+  renderTrades(portfolio);
+  renderFunds(portfolio.funds);
+  renderAllocation(portfolio.asset_allocation);
+  renderNotes(portfolio, lag);
+}
+
+/** The big numbers and their chips; called each second too, because the ages in them grow. */
+export function renderTotals(portfolio, lag) {
+  const { coverage, funds } = portfolio;
+  const unpriced = coverage.without_price && `${coverage.without_price} without price`;
+  const unpaid = coverage.without_cost && `${coverage.without_cost} without cost`;
+  const unmoved = coverage.without_day_change && `${coverage.without_day_change} unknown`;
+  const unread = coverage.unreadable_rows && `${counted(coverage.unreadable_rows, "row")} unreadable`;
+  const unfunded = funds.brokers.filter(({ available }) => available === null).map((line) => `${line.broker_name} unknown`);
+  total("value", portfolio.total_value, rupees, { beside: `as of ${istTime(portfolio.last_updated)} IST` });
+  total("day", portfolio.day_change, signedRupees, { tone: true, ratio: portfolio.day_change_percent });
+  total("unrealised", portfolio.unrealized_pnl, signedRupees, { tone: true, ratio: portfolio.unrealized_pnl_percent });
+  const used = funds.used === null ? "used: not known" : `${rupees(funds.used)} used`;
+  total("funds", funds.available, rupees, { beside: used });
+  cover("value", portfolio, lag, [unpriced, unread]);
+  cover("day", portfolio, lag, [unmoved, unread]);
+  cover("unrealised", portfolio, lag, [unpaid, unpriced, unread]);
+  cover("funds", portfolio, lag, unfunded);
+}
+
+const totalSlots = (name) => slots(document.querySelector(`[data-total=${name}]`));
+
+function total(name, value, format, { tone = false, ratio, beside } = {}) {
+  const { amount, beside: under } = totalSlots(name);
+  put(amount, value, format, { tone });
+  if (ratio === undefined) say(under, beside);
+  else put(under, ratio, signedPercent, GAIN);
+}
+
+/** How much of the book one number stands on: "2/2 live", "1/2 live · Upstox 3 min old", "1 of 2 missing". */
+function cover(name, { coverage, sources }, lag, gaps) {
+  const labels = [];
+  const names = (state) => sources.filter((source) => source.state === state);
+  const missing = names("MISSING").map(({ broker_name }) => broker_name);
+  const stale = names("STALE").map((source) => `${source.broker_name} ${duration(source.age_seconds + lag)} old`);
+  if (missing.length) {
+    labels.push({ text: `${missing.length} of ${coverage.sources} missing · ${missing.join(", ")}`, tone: "bad" });
+  }
+  if (stale.length || !missing.length) {
+    const live = `${coverage.sources_live}/${coverage.sources} live`;
+    labels.push({ text: [live, ...stale].join(" · "), tone: stale.length ? "warn" : "good" });
+  }
+  for (const text of gaps.filter(Boolean)) labels.push({ text, tone: "warn", title: "See “What the totals cover”" });
+  chips(totalSlots(name).chips, labels);
+}
+
+// --- shares ----------------------------------------------------------------------------------------------------------
+function renderHoldings({ positions, sources }) {
+  const brokers = Object.fromEntries(sources.map(({ broker_id, broker_name }) => [broker_id, broker_name]));
+  say(byId("holdings-count"), counted(positions.length, "share"));
+  byId("no-holdings").hidden = positions.length > 0;
+  const keyOf = (position) => position.isin ?? `${position.exchange} ${position.symbol}`;
+  keyed(byId("holdings"), positions, keyOf, "position-template", (fields, position, node) =>
+    fillPosition(fields, position, node, brokers),
+  );
+}
+
+function fillPosition(fields, position, node, brokers) {
+  const row = node.firstElementChild;
+  row.dataset.isin = position.isin ?? "";
+  row.classList.toggle("stale", position.stale);
+  fields.expander.onclick ??= () => {
+    fields.lines.hidden = !fields.lines.hidden;
+    fields.expander.setAttribute("aria-expanded", String(!fields.lines.hidden));
+  };
+  say(fields.symbol, position.symbol);
+  say(fields.company, position.company_name ?? position.exchange);
+  put(fields.quantity, position.total_quantity, number);
+  chips(fields.parts, [...partChips(position), ...staleChip(position.stale)]);
+  put(fields.average, position.avg_price, number, { unknown: averageGap(position) });
+  say(fields.known, position.avg_price === null ? "cost not known" : "");
+  put(fields.last, position.current_price, number);
+  say(fields.source, brokers[position.price_source] ?? "");
+  put(fields.day, position.day_change, signedRupees, GAIN);
+  put(fields.day_percent, position.day_change_percent, signedPercent, GAIN);
+  put(fields.unrealised, position.unrealized_pnl, signedRupees, GAIN);
+  put(fields.unrealised_percent, position.unrealized_pnl_percent, signedPercent, GAIN);
+  put(fields.value, position.current_value, rupees);
+  put(fields.weight, position.weight_percent, percent);
+  fields.bar.value = position.weight_percent ?? 0;
+  fields.bar.hidden = position.weight_percent === null;
+  keyed(fields.brokers, position.broker_positions, lineKey, "line-template", fillLine);
+  say(fields.explained, explained(position, brokers));
+}
+
+const lineKey = ({ connection_id, product }) => `${connection_id} ${product}`;
+
+function fillLine(fields, line, node) {
+  node.classList.toggle("stale", line.stale);
+  const unsettled = { text: "sale not settled", tone: "warn", title: "Shares sold today may still be counted here" };
+  say(fields.broker, line.broker_name);
+  const product = line.product === "MTF" ? [{ text: "MTF", title: mtfLoan(line) }] : [];
+  chips(fields.product, [...product, ...staleChip(line.stale), ...(line.sale_unsettled ? [unsettled] : [])]);
+  put(fields.quantity, line.quantity, number);
+  chips(fields.parts, partChips(line));
+  put(fields.average, line.avg_price, number);
+  put(fields.cost, line.total_cost, rupees);
+  put(fields.value, line.current_value, rupees);
+  put(fields.day, line.day_change, signedRupees, GAIN);
+  put(fields.unrealised, line.unrealized_pnl, signedRupees, GAIN);
+}
+
+const mtfLoan = ({ funded_amount }) => `The broker lent ${funded_amount === null ? "an amount not known" : rupees(funded_amount)}`;
+
+function partChips(quantities) {
+  return PARTS.filter(([field]) => quantities[field] !== undefined && sign(quantities[field]) !== 0).map(
+    ([field, word, title]) => ({ text: `${word} ${number(quantities[field])}`, title }),
+  );
+}
+
+function averageGap({ known_quantity, total_quantity }) {
+  return sign(known_quantity) === 0 ? "not known" : `known for ${number(known_quantity)} of ${number(total_quantity)} shares only`;
+}
+
+function explained(position, brokers) {
+  const words = [position.isin ? `ISIN ${position.isin}.` : "No ISIN: merged by its listing."];
+  if (position.current_price === null) words.push("No broker gave a price, so its value is not known and not in the totals.");
+  else words.push(`Price ${number(position.current_price)} from ${brokers[position.price_source]}, ${istTime(position.price_as_of)}.`);
+  words.push(position.close_price === null ? "Previous close not known." : `Previous close ${number(position.close_price)}.`);
+  if (position.avg_price === null && sign(position.known_quantity) !== 0) {
+    words.push(`Cost ${rupees(position.known_cost)} is known for ${number(position.known_quantity)} of ${number(position.total_quantity)} shares.`);
+  }
+  return words.join(" ");
+}
+
+// --- trading positions, funds, allocation ----------------------------------------------------------------------------
+function renderTrades({ trading_positions, trading }) {
+  byId("trades-panel").hidden = trading_positions.length === 0;
+  const keyOf = (trade) => [trade.connection_id, trade.exchange, trade.symbol, trade.product, trade.kind].join(" ");
+  keyed(byId("trades"), trading_positions, keyOf, "trade-template", (fields, trade, node) => {
+    node.classList.toggle("stale", trade.stale);
+    say(fields.symbol, trade.symbol);
+    say(fields.kind, `${KINDS[trade.kind]} · ${trade.exchange} · ${trade.product}`);
+    say(fields.broker, trade.broker_name);
+    chips(fields.stale, staleChip(trade.stale));
+    put(fields.quantity, trade.quantity, number);
+    put(fields.average, trade.avg_price, number);
+    put(fields.last, trade.current_price, number);
+    fillGains(fields, trade);
+  });
+  fillGains(slots(byId("trades-sum")), trading);
+}
+
+function fillGains(fields, gains) {
+  for (const name of ["day_pnl", "unrealized_pnl", "realized_pnl"]) put(fields[name], gains[name], signedRupees, GAIN);
+}
+
+function renderFunds(funds) {
+  keyed(byId("funds"), funds.brokers, ({ connection_id }) => connection_id, "fund-template", (fields, line, node) => {
+    node.classList.toggle("stale", line.stale);
+    say(fields.broker, line.broker_name);
+    chips(fields.stale, line.stale ? [{ ...STALE, title: `From ${istTime(line.as_of)}` }] : []);
+    fillFunds(fields, line);
+  });
+  fillFunds(slots(byId("funds-sum")), funds);
+}
+
+function fillFunds(fields, line) {
+  for (const name of ["available", "used", "collateral"]) put(fields[name], line[name], rupees);
+}
+
+function renderAllocation(classes) {
+  byId("allocation-panel").hidden = classes.length === 0;
+  keyed(byId("allocation"), classes, ({ asset_class }) => asset_class, "allocation-template", (fields, line) => {
+    say(fields.kind, CLASSES[line.asset_class]);
+    put(fields.weight, line.weight_percent, percent);
+    fields.bar.value = line.weight_percent ?? 0;
+  });
+}
+
+// --- what the totals cover -------------------------------------------------------------------------------------------
+function renderNotes(portfolio, lag) {
+  const list = byId("notes");
+  const lines = notes(portfolio, lag);
+  while (list.children.length > lines.length) list.lastElementChild.remove();
+  lines.forEach(({ text, tone }, index) => {
+    const item = list.children[index] ?? list.appendChild(document.createElement("li"));
+    item.className = tone;
+    say(item, text);
+  });
+}
+
+function notes(portfolio, lag) {
+  const { coverage, mtf_funded_amount } = portfolio;
+  const gaps = [
+    [coverage.without_price, "without a price: not in the total value", "bad"],
+    [coverage.without_cost, "with shares whose purchase price the broker does not know: those are in the value, not in the unrealised P&L", "warn"],
+    [coverage.without_day_change, "without today’s change: not in that number", "warn"],
+    [coverage.sales_unsettled, "where shares sold today may still be counted", "warn"],
+  ];
+  const lines = portfolio.sources.map((source) => sourceNote(source, lag));
+  for (const [count, text, tone] of gaps) if (count) lines.push({ text: `${counted(count, "share")} ${text}.`, tone });
+  if (coverage.without_cost && coverage.value_with_known_cost !== null) {
+    lines.push({ text: `Unrealised P&L speaks of ${rupees(coverage.value_with_known_cost)} of the total value.`, tone: "plain" });
+  }
+  if (mtf_funded_amount === null) lines.push({ text: "What brokers lent for MTF shares is not known.", tone: "warn" });
+  else if (sign(mtf_funded_amount) !== 0) {
+    lines.push({ text: `Brokers lent ${rupees(mtf_funded_amount)} for MTF shares, which are counted in full: that loan is not taken off.`, tone: "plain" });
+  }
+  return lines;
+}
+
+function sourceNote(source, lag) {
+  const name = source.display_name || source.broker_name;
+  const unread = source.unreadable_rows
+    ? ` ${counted(source.unreadable_rows, "row")} of its answer could not be read (${source.unreadable_fields.join(", ")}).`
+    : "";
+  if (source.state === "MISSING") return { text: `${name}: not in the totals.${unread}`, tone: "bad" };
+  if (source.state === "LIVE") return { text: `${name}: live, counted in full.${unread}`, tone: unread ? "warn" : "good" };
+  const age = duration(source.age_seconds + lag);
+  return { text: `${name}: counted with its last good answer, ${age} old.${unread}`, tone: "warn" };
+}

@@ -1,0 +1,39 @@
+// One websocket that comes back: every new connection begins with a SNAPSHOT, so nothing that was missed matters.
+
+const NOT_SIGNED_IN = 4401;
+const SILENCE_MS = 40_000; // the server speaks at least every 15 s
+const LONGEST_WAIT_MS = 15_000;
+
+/** Calls `onMessage(message)` for each message, `onState("open" | "lost")` when the line comes and goes. */
+export function listen(path, { onMessage, onState }) {
+  const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
+  let attempts = 0;
+  let retry, silence;
+
+  function open() {
+    clearTimeout(retry);
+    const socket = new WebSocket(address);
+    socket.onmessage = ({ data }) => {
+      attempts = 0;
+      clearTimeout(silence);
+      silence = setTimeout(() => lost(socket), SILENCE_MS);
+      onState("open");
+      onMessage(JSON.parse(data));
+    };
+    socket.onclose = ({ code }) => {
+      if (code === NOT_SIGNED_IN) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+      else lost(socket);
+    };
+  }
+
+  function lost(socket) {
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+    clearTimeout(silence);
+    onState("lost");
+    const wait = Math.min(LONGEST_WAIT_MS, 500 * 2 ** attempts++);
+    retry = setTimeout(open, wait * (0.5 + Math.random() / 2));
+  }
+
+  open();
+}
