@@ -9,5 +9,5 @@ class PersonAdmin(UserAdmin):
     list_display = ("username", "email", "role", "is_active", "is_staff", "last_login")
     list_filter = ("role", "is_active", "is_staff")
     search_fields = ("username", "email", "first_name", "last_name", "broker_connections__account_id")
-    fieldsets = (*UserAdmin.fieldsets, ("Role", {"fields": ("role",)}))
+    fieldsets = (*(UserAdmin.fieldsets or ()), ("Role", {"fields": ("role",)}))
     add_fieldsets = (*UserAdmin.add_fieldsets, ("Role", {"fields": ("role",)}))

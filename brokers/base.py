@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from brokers.domain import (
     AppCredentials,
@@ -173,9 +173,9 @@ class BrokerClient(ABC):
     @classmethod
     def assemble(cls, parts: Mapping[str, PortfolioPart], *, as_of: datetime) -> BrokerPortfolio:
         """Put the parts together. `holdings` and `positions` are there; `funds` may be absent."""
-        holdings, positions, funds = parts["holdings"], parts["positions"], parts.get("funds")
-        assert isinstance(holdings, Rows)  # noqa: S101 - for the type checker
-        assert isinstance(positions, Rows)  # noqa: S101
+        holdings = cast(Rows[Holding], parts["holdings"])
+        positions = cast(Rows[Position], parts["positions"])
+        funds = parts.get("funds")
         return BrokerPortfolio(
             as_of=as_of,
             holdings=holdings.items,

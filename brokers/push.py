@@ -7,10 +7,16 @@ from typing import Any
 
 import msgspec
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
+
+
+def channels() -> BaseChannelLayer:
+    layer = get_channel_layer()
+    assert layer is not None  # noqa: S101 - settings name one
+    return layer
 
 
 def group_of(user_id: int) -> str:
@@ -24,7 +30,7 @@ def publish_json(user_id: int, kind: str, data: str, *, key: str = "") -> None:
     """
     message = {"type": "push", "kind": kind, "key": key, "data": data}
     try:
-        async_to_sync(get_channel_layer().group_send)(group_of(user_id), message)
+        async_to_sync(channels().group_send)(group_of(user_id), message)
     except (RedisError, OSError) as error:
         logger.warning("A %s push for user %s was lost: %s", kind, user_id, type(error).__name__)
 

@@ -7,9 +7,7 @@ from redis import Redis
 
 
 @cache
-def redis() -> "Redis[bytes]":
+def redis() -> Redis:
     """One pooled client per process, on the cache's database: nothing in it is the only copy of anything."""
-    client: Redis[bytes] = Redis.from_url(
-        settings.CACHES["default"]["LOCATION"], socket_timeout=5, socket_connect_timeout=2
-    )
+    client: Redis = Redis.from_url(settings.CACHES["default"]["LOCATION"], socket_timeout=5, socket_connect_timeout=2)
     return client

@@ -8,12 +8,13 @@ what users type, and corrupts rows in `bulk_update`. The subclass here does none
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import FieldError
 from django.db import DatabaseError
+from django.db.models import TextField
 from encrypted_model_fields.fields import EncryptedTextField
 
 from brokers.secret import Secret
@@ -30,7 +31,14 @@ class DecryptionFailed(Exception):
         )
 
 
-class StrictEncryptedTextField(EncryptedTextField):
+if TYPE_CHECKING:
+    # The library carries no types; what this column reads and writes is said by those who own one.
+    EncryptedBase = TextField[Secret | str | None, Any]
+else:
+    EncryptedBase = EncryptedTextField
+
+
+class StrictEncryptedTextField(EncryptedBase):
     """An encrypted text column; NULL stays NULL. Python sees a `Secret`, the database sees ciphertext.
 
     Raises DecryptionFailed when read under a wrong key, and refuses every lookup but `isnull`: ciphertext differs each

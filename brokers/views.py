@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -20,6 +20,8 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
+from accounts.models import User
+from accounts.permissions import trader
 from brokers import registry, services
 from brokers.errors import BrokerError
 from brokers.models import BrokerApp, BrokerConnection
@@ -42,7 +44,7 @@ class ConnectThrottle(UserRateThrottle):
 class BrokerList(APIView):
     @extend_schema(summary="Brokers and what they can do", responses=BrokerAnswer(many=True))
     def get(self, request: Request) -> Response:
-        configured = set(request.user.broker_apps.values_list("broker_type", flat=True))
+        configured = set(trader(request).broker_apps.values_list("broker_type", flat=True))
         return Response([services.described(broker, configured) for broker in registry.brokers()])
 
 
@@ -53,12 +55,12 @@ class AppView(APIView):
     def put(self, request: Request, broker_type: str) -> Response:
         body = AppRequest(data=request.data)
         body.is_valid(raise_exception=True)
-        app = services.store_app(user=request.user, broker_type=broker_type.lower(), **body.validated_data)
+        app = services.store_app(user=trader(request), broker_type=broker_type.lower(), **body.validated_data)
         return Response(AppAnswer(app).data)
 
     @extend_schema(summary="Forget an API key and secret", responses={204: None})
     def delete(self, request: Request, broker_type: str) -> Response:
-        BrokerApp.objects.filter(user=request.user, broker_type=broker_type.lower()).delete()
+        BrokerApp.objects.filter(user=trader(request), broker_type=broker_type.lower()).delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -74,7 +76,7 @@ class ConnectView(viewsets.ViewSet):
         body.is_valid(raise_exception=True)
         broker_type = body.validated_data["broker_type"]
         start = services.initiate(
-            user=request.user,
+            user=trader(request),
             broker_type=broker_type,
             redirect_uri=body.validated_data.get("redirect_uri") or services.own_callback(broker_type),
             now=timezone.now(),
@@ -87,7 +89,7 @@ class ConnectView(viewsets.ViewSet):
         body = CompleteRequest(data=request.data)
         body.is_valid(raise_exception=True)
         fields = {name: value for name, value in body.validated_data.items() if name != "code"}
-        connection = services.complete(user=request.user, now=timezone.now(), **fields)
+        connection = services.complete(user=trader(request), now=timezone.now(), **fields)
         return Response(ConnectionSerializer(connection).data)
 
 
@@ -97,7 +99,7 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> Any:
-        return BrokerConnection.objects.filter(user=self.request.user)
+        return BrokerConnection.objects.filter(user=trader(self.request))
 
     @extend_schema(summary="Rename a connection", request=RenameRequest, responses=ConnectionSerializer)
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -132,7 +134,7 @@ def oauth_callback(request: HttpRequest, broker_type: str) -> HttpResponse:
     try:
         name = registry.load(broker_type).spec.callback.state
         connection = services.complete(
-            user=request.user,
+            user=cast(User, request.user),
             state=parameters.pop(name, ""),
             callback=parameters,
             broker_type=broker_type,

@@ -10,7 +10,7 @@ from health import services
 @shared_task(name="health.check_due")
 def check_due() -> None:
     for connection_id in services.claim_due(timezone.now()):
-        check_connection.apply_async([str(connection_id)], expires=settings.HEALTH_INTERVAL_SECONDS)
+        check_connection.apply_async((str(connection_id),), expires=settings.HEALTH_INTERVAL_SECONDS)
 
 
 @shared_task(name="health.check_connection")

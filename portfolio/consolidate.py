@@ -280,9 +280,7 @@ def _coverage(
 
 
 def _is_complete(coverage: Coverage) -> bool:
-    return coverage.sources_live == coverage.sources and not (
-        coverage.without_price or coverage.unreadable_rows or coverage.sales_unsettled
-    )
+    return coverage.sources_live == coverage.sources and not (coverage.without_price or coverage.unreadable_rows)
 
 
 def _funded(lots: Mapping[str, Sequence[Lot]]) -> Decimal | None:

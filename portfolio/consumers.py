@@ -26,7 +26,7 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
     """One socket of one signed-in trader; anybody else is refused at the handshake."""
 
     async def connect(self) -> None:
-        self.user = self.scope.get("user")
+        self.user: Any = self.scope.get("user")
         self.sequence = 0
         self.pending: dict[tuple[str, str], str] = {}
         self.beat: asyncio.Task[None] | None = None

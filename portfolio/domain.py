@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from brokers.domain import BrokerPortfolio, Exchange, Product
-from portfolio.presentation import Money, Percent, Price, Quantity
+from portfolio.presentation import Average, Money, Percent, Price, Quantity
 
 
 class SourceState(StrEnum):
@@ -72,7 +72,7 @@ class BrokerPosition:
     t1_quantity: Quantity
     pledged_quantity: Quantity
     today_quantity: Quantity
-    avg_price: Price | None
+    avg_price: Average | None
     total_cost: Money | None
     current_value: Money | None
     unrealized_pnl: Money | None
@@ -101,7 +101,7 @@ class ConsolidatedPosition:
     pledged_quantity: Quantity
     today_quantity: Quantity
     mtf_quantity: Quantity
-    avg_price: Price | None
+    avg_price: Average | None
     current_price: Price | None
     close_price: Price | None
     price_source: str | None
@@ -131,7 +131,7 @@ class TradingPosition:
     symbol: str
     product: Product
     quantity: Quantity
-    avg_price: Price | None
+    avg_price: Average | None
     current_price: Price | None
     unrealized_pnl: Money | None
     realized_pnl: Money | None

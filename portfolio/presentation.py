@@ -1,8 +1,8 @@
 """The edge where numbers become text: rounding happens here, once, half up.
 
 The kinds of number are annotations on the fields of the answer, so that the same declaration yields the JSON and its
-schema: `Money` to paise, `Price` to 2–4 places, `Quantity` without trailing zeros, `Percent` to 2 places. All are
-written as strings; None is null.
+schema: `Money` to paise, `Price` to 2–4 places, `Average` (of prices paid) to 2–8, `Quantity` without trailing zeros,
+`Percent` to 2 places. All are written as strings; None is null.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 PAISA = Decimal("0.01")
 FINEST_PRICE = Decimal("0.0001")
+FINEST_AVERAGE = Decimal("0.00000001")
 
 Formatter = Callable[[Any], Any]
 
@@ -27,8 +28,16 @@ def paise(value: Decimal) -> str:
 
 
 def price(value: Decimal) -> str:
-    fine = f"{value.quantize(FINEST_PRICE, ROUND_HALF_UP) + 0:f}"
-    return fine[:-2] if fine.endswith("00") else fine.rstrip("0")
+    return _at_least_paise(value.quantize(FINEST_PRICE, ROUND_HALF_UP))
+
+
+def average(value: Decimal) -> str:
+    return _at_least_paise(value.quantize(FINEST_AVERAGE, ROUND_HALF_UP))
+
+
+def _at_least_paise(value: Decimal) -> str:
+    whole, _, fraction = f"{value + 0:f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0'):0<2}"
 
 
 def quantity(value: Decimal) -> str:
@@ -42,13 +51,14 @@ def instant(value: datetime) -> str:
 
 Money = Annotated[Decimal, paise]
 Price = Annotated[Decimal, price]
+Average = Annotated[Decimal, average]
 Quantity = Annotated[Decimal, quantity]
 Percent = Annotated[Decimal, paise]
 
 
 def present(value: Any) -> Any:
     """A dataclass of the answer as plain JSON values."""
-    return {name: None if (item := getattr(value, name)) is None else shown(item) for name, shown in _plan(type(value))}
+    return {name: None if (item := getattr(value, name)) is None else shown(item) for name, shown in _plan(type(value))}  # type: ignore[arg-type]
 
 
 @cache
@@ -77,6 +87,7 @@ def _formatter(hint: Any) -> Formatter:
 SCHEMAS: dict[Any, dict[str, Any]] = {
     paise: {"type": "string", "example": "23605.50"},
     price: {"type": "string", "example": "1573.70"},
+    average: {"type": "string", "example": "801.78125"},
     quantity: {"type": "string", "example": "15"},
     datetime: {"type": "string", "format": "date-time"},
     str: {"type": "string"},

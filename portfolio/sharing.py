@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 from django.conf import settings
@@ -45,7 +46,7 @@ def shared(user_id: int, make: Callable[[], Rendered]) -> Rendered:
 
 def renewed(user_id: int, make: Callable[[], Rendered]) -> Rendered:
     """A fresh answer, whatever the cache holds. If the connections change meanwhile, it is served but not kept."""
-    generation = redis().get(generation_key(user_id)) or b""
+    generation = cast(bytes | None, redis().get(generation_key(user_id))) or b""
     rendered = make()
     kept = msgspec.msgpack.encode(Kept(generation, rendered))
     redis().set(_key(user_id, "answer"), kept, px=int(settings.PORTFOLIO_CACHE_SECONDS * 1000))
@@ -54,7 +55,7 @@ def renewed(user_id: int, make: Callable[[], Rendered]) -> Rendered:
 
 def cached(user_id: int) -> Rendered | None:
     """The answer kept for this user, if the connections are still those it was made from."""
-    stored, generation = redis().mget(_key(user_id, "answer"), generation_key(user_id))
+    stored, generation = cast(list[bytes | None], redis().mget(_key(user_id, "answer"), generation_key(user_id)))
     if stored is None:
         return None
     kept = msgspec.msgpack.decode(stored, type=Kept)

@@ -9,7 +9,7 @@ from portfolio import services, watching
 @shared_task(name="portfolio.refresh_watched")
 def refresh_watched() -> None:
     for user_id in watching.watchers():
-        refresh.apply_async([user_id], expires=settings.PORTFOLIO_REFRESH_SECONDS)
+        refresh.apply_async((user_id,), expires=settings.PORTFOLIO_REFRESH_SECONDS)
 
 
 @shared_task(name="portfolio.refresh")

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.permissions import trader
 from portfolio import services
 from portfolio.domain import ConsolidatedPortfolio
 from portfolio.presentation import schema
@@ -32,5 +33,5 @@ class ConsolidatedView(APIView):
         choice = request.query_params.get("stale", "include")
         if choice not in STALE_CHOICES:
             raise serializers.ValidationError({"stale": [f"Must be one of: {', '.join(STALE_CHOICES)}."]})
-        rendered = services.consolidated(request.user, now=timezone.now())
+        rendered = services.consolidated(trader(request), now=timezone.now())
         return HttpResponse(getattr(rendered, choice), content_type="application/json")

@@ -17,4 +17,5 @@ def watch(user_id: int) -> None:
 def watchers() -> list[int]:
     """Users with an open page, lapsed ones removed."""
     redis().zremrangebyscore(WATCHERS, "-inf", time.time())
-    return [int(user_id) for user_id in redis().zrange(WATCHERS, 0, -1)]
+    members: list[bytes] = redis().zrange(WATCHERS, 0, -1)  # type: ignore[assignment]
+    return [int(user_id) for user_id in members]

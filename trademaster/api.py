@@ -83,7 +83,7 @@ class CsrfFailed(exceptions.PermissionDenied):
     default_code = "csrf_failed"
 
 
-class SessionLoginScheme(OpenApiAuthenticationExtension):
+class SessionLoginScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = SessionLogin
     name = "session"
 
@@ -161,10 +161,10 @@ def _api_error(error: exceptions.APIException) -> Response:
     else:
         body = error_body(code, str(error.detail), remedy)
     headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
-    if getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(error.wait) + 1)
+    if auth_header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait) + 1)
     return Response(body, error.status_code, headers=headers)
 
 

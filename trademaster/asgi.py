@@ -14,10 +14,12 @@ from brokers import vault  # noqa: E402 - rooms can be entered only once Django 
 from portfolio.routing import websocket_urlpatterns  # noqa: E402
 
 vault.prove_keys()
+# The stubs know only the paths of HTTP.
+sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]
 
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
     }
 )
