@@ -20,7 +20,7 @@ from django.db import transaction
 
 from accounts.models import User
 from brokers import push, registry
-from brokers.base import Broker, BrokerClient
+from brokers.base import Broker, BrokerAuth, BrokerClient
 from brokers.changes import connections_changed
 from brokers.domain import AppCredentials, ConnectionStatus, Profile, Session
 from brokers.errors import BrokerError, NotSupported, RateLimited, RequestRefused, SessionEnded
@@ -162,7 +162,7 @@ def complete(
     broker = registry.load(login.broker_type)
     app = app_credentials(user, login.broker_type)
     http = transport_to(broker)
-    session = broker.auth(http, app).exchange(callback=callback, redirect_uri=login.redirect_uri, now=now)
+    session = _exchanged(broker.auth(http, app), callback, login.redirect_uri, now)
     profile = _proven(broker.client(http, app, session).profile(), session)
     connection = _store(user, broker, session, profile, now)
     logger.info("Connected %s of user %s as connection %s", broker.spec.slug, user.pk, connection.pk)
@@ -184,6 +184,21 @@ def _spend(user: User, state: str, now: datetime, broker_type: str | None, redir
     if redirect_uri is not None and redirect_uri != login.redirect_uri:
         raise ConnectRefused("redirect_uri_mismatch", "The browser came back to another address than agreed.")
     return login
+
+
+def _exchanged(auth: BrokerAuth, callback: Mapping[str, str], redirect_uri: str, now: datetime) -> Session:
+    try:
+        return auth.exchange(callback=callback, redirect_uri=redirect_uri, now=now)
+    except SessionEnded as error:
+        # No session has begun yet, so none has ended: brokers use these words for a code that is stale or made up,
+        # and Kite for a wrong API secret too.
+        raise RequestRefused(
+            "The broker did not accept this login.",
+            code="exchange_refused",
+            vendor_code=error.vendor_code,
+            reason=error.reason,
+            user_action="Start the connection again; if it fails again, check your app's API key and secret.",
+        ) from None
 
 
 def _proven(profile: Profile, session: Session) -> Profile:
@@ -218,9 +233,9 @@ def _store(user: User, broker: Broker, session: Session, profile: Profile, now: 
             "capabilities": capabilities_of(broker),
         },
     )
-    if not connection.display_name:
-        connection.display_name = f"{broker.spec.name} {profile.account_id}"
-        connection.save(update_fields=["display_name"])
+    connection.display_name = connection.display_name or f"{broker.spec.name} {profile.account_id}"
+    connection.version += 1  # whatever is still under way with an older session may not judge this one
+    connection.save(update_fields=["display_name", "version"])
     connections_changed(user.pk)
     announce(connection)
     return connection
