@@ -40,7 +40,7 @@ class BrokerConnectionAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     search_fields = ("id", "account_id", "display_name", "user__username", "user__email")
     ordering = ("-updated_at",)
-    exclude = ("access_token_encrypted", "refresh_token_encrypted")
+    exclude = ("access_token_encrypted", "refresh_token_encrypted", "feed_token_encrypted")
 
     @admin.display(description="last success", ordering="last_successful_call")
     def last_success(self, connection: BrokerConnection) -> str:
@@ -58,7 +58,7 @@ class BrokerAppAdmin(ReadOnlyAdmin):
     list_filter = ("broker_type",)
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
-    exclude = ("api_key_encrypted", "api_secret_encrypted")
+    exclude = ("api_key_encrypted", "api_secret_encrypted", "extra_encrypted")
 
 
 @admin.register(OAuthState)

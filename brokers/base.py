@@ -11,7 +11,9 @@ from typing import Any, ClassVar, cast
 
 from brokers.domain import (
     AppCredentials,
+    BrokerOrder,
     BrokerPortfolio,
+    BrokerTrade,
     Exchange,
     Funds,
     Holding,
@@ -24,6 +26,7 @@ from brokers.domain import (
     Rows,
     Session,
 )
+from brokers.drift import Shape, shape_of
 from brokers.errors import NotSupported, RequestRefused
 from brokers.secret import Secret
 from brokers.transport import Deadline, Endpoints, ErrorTable, Failure, Transport
@@ -76,12 +79,43 @@ class SessionPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormField:
+    """One thing to type into a form of ours. A secret one is shown as dots and never comes back."""
+
+    name: str
+    label: str
+    secret: bool = True
+    required: bool = True
+    help: str = ""
+
+
+API_KEY = FormField(name="api_key", label="API key")
+API_SECRET = FormField(name="api_secret", label="API secret")
+APP_FIELDS = (API_KEY, API_SECRET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginMethod:
+    """A login without a redirect: what our form asks for, once, and forgets. `needs_app`: it uses the stored keys."""
+
+    name: str
+    label: str
+    fields: tuple[FormField, ...] = ()
+    help: str = ""
+    needs_app: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackSpec:
-    """How the login comes back: the parameter that carries the code, and what a success must say."""
+    """How a redirect login comes back: the parameter that carries the code, and what a success must say.
+
+    With `may_drop_state` the broker is known to lose the state on the way: the browser's session then stands in for it.
+    """
 
     code: str
     state: str = "state"
     success: Mapping[str, str] = field(default_factory=dict)
+    may_drop_state: bool = False
 
     def read_code(self, callback: Mapping[str, str]) -> Secret:
         """The one-use code. Raises RequestRefused where the trader, or the broker, said no."""
@@ -97,13 +131,19 @@ class CallbackSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSpec:
-    """Everything about a broker that is a fact and not a step."""
+    """Everything about a broker that is a fact and not a step.
+
+    `callback` is None where the broker has no redirect login; `login_methods` are its logins by a form of ours.
+    `app_fields` are the keys that a trader stores for it.
+    """
 
     slug: str
     name: str
     endpoints: Endpoints
     headers: Mapping[str, str] = field(default_factory=dict)
-    callback: CallbackSpec
+    app_fields: tuple[FormField, ...] = APP_FIELDS
+    callback: CallbackSpec | None = None
+    login_methods: tuple[LoginMethod, ...] = ()
     session: SessionPolicy
     capabilities: Capabilities
     errors: ErrorTable
@@ -118,13 +158,17 @@ class BrokerAuth(ABC):
         self.http = http
         self.app = app
 
-    @abstractmethod
     def authorization_url(self, *, state: str, redirect_uri: str) -> str:
-        """Where to send the trader's browser."""
+        """Where to send the trader's browser; only for brokers with a redirect login."""
+        raise NotSupported(f"{self.spec.name} has no redirect login.")
 
     @abstractmethod
     def exchange(self, *, callback: Mapping[str, str], redirect_uri: str, now: datetime) -> Session:
-        """Trade the callback's one-use code for a session."""
+        """Trade what the login brought for a session.
+
+        `callback` is what the broker's redirect carried; or, for a login by a form of ours, `method` (the name of a
+        LoginMethod) and that method's fields.
+        """
 
     def refresh(self, session: Session, *, now: datetime) -> Session:
         raise NotSupported(f"{self.spec.name} has no refresh: a new login is needed.")
@@ -145,6 +189,7 @@ class BrokerClient(ABC):
         self.http = http
         self.app = app
         self.session = session
+        self.shapes: dict[str, Shape] = {}
 
     @abstractmethod
     def authorization(self) -> Secret:
@@ -163,8 +208,20 @@ class BrokerClient(ABC):
     def funds(self) -> Funds: ...
 
     @abstractmethod
+    def orders(self) -> Rows[BrokerOrder]:
+        """Today's order book, orders placed elsewhere included."""
+
+    @abstractmethod
+    def trades(self) -> Rows[BrokerTrade]:
+        """Today's fills."""
+
+    @abstractmethod
     def quotes(self, listings: Iterable[Listing]) -> tuple[Quote, ...]:
         """Quotes for those listings that the broker knows; the others are absent."""
+
+    def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing | None:
+        """This broker's name for another broker's share; None where it cannot be told without its master."""
+        return None
 
     def portfolio_parts(self) -> Mapping[str, Callable[[], PortfolioPart]]:
         """The calls that make a portfolio; they may run at the same time."""
@@ -185,8 +242,10 @@ class BrokerClient(ABC):
         )
 
     def get(self, path: str, params: Any = None) -> Any:
-        """One authenticated read."""
-        return self.http.call("GET", path, params=params, authorization=self.authorization(), secrets=self._secrets())
+        """One authenticated read; the shape of its reply is kept for the drift alarm."""
+        body = self.http.call("GET", path, params=params, authorization=self.authorization(), secrets=self._secrets())
+        self.shapes[f"GET {path}"] = shape_of(body)
+        return body
 
     def _secrets(self) -> tuple[Secret, ...]:
         return (self.session.access_token, self.app.api_secret, self.app.api_key)

@@ -6,8 +6,9 @@ Quantities are units (never lots), money is INR, both exact `Decimal`; `None` me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -66,6 +67,45 @@ class OrderType(StrEnum):
     SL_M = "SL_M"
 
 
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class Validity(StrEnum):
+    DAY = "DAY"
+    IOC = "IOC"
+    TTL = "TTL"  # so many minutes
+    GTC = "GTC"
+    GTD = "GTD"
+    EOS = "EOS"  # to the end of the session
+
+
+class OrderStatus(StrEnum):
+    SENDING = "SENDING"
+    PENDING = "PENDING"
+    OPEN = "OPEN"
+    TRIGGER_PENDING = "TRIGGER_PENDING"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"  # a status we cannot read: never taken for an end
+
+
+class OptionType(StrEnum):
+    CE = "CE"
+    PE = "PE"
+
+
+class InstrumentKind(StrEnum):
+    EQUITY = "EQUITY"  # shares, ETFs, bonds: what has an ISIN
+    INDEX = "INDEX"
+    FUTURE = "FUTURE"
+    OPTION = "OPTION"
+
+
 class ConnectionStatus(StrEnum):
     CONNECTED = "CONNECTED"
     DISCONNECTED = "DISCONNECTED"
@@ -78,14 +118,45 @@ class ConnectionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Whose account a session opens, and what it may do there."""
+    """Whose account a session opens, and what it may do there. None: the broker does not say."""
 
     account_id: str
     name: str
-    exchanges: tuple[str, ...] = ()
-    products: tuple[str, ...] = ()
-    order_types: tuple[str, ...] = ()
+    exchanges: tuple[Exchange, ...] | None = None
+    products: tuple[Product, ...] | None = None
+    order_types: tuple[OrderType, ...] | None = None
     is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What a derivative is, whoever names it. A future has neither strike nor option type; the strike is in INR."""
+
+    underlying: str
+    expiry: date
+    strike: Decimal | None = None
+    option_type: OptionType | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """One row of a broker's master: what trades where, and what this broker calls it.
+
+    `exchange_token` is the exchange's own number, the same at every broker (for a derivative: until it expires).
+    `lot_size` is in units, `tick_size` in INR; `multiplier` is the units in a lot where the broker counts lots.
+    """
+
+    exchange: Exchange
+    kind: InstrumentKind
+    tradingsymbol: str
+    broker_token: str
+    exchange_token: str | None = None
+    isin: str | None = None
+    name: str | None = None
+    contract: Contract | None = None
+    lot_size: Decimal | None = None
+    tick_size: Decimal | None = None
+    multiplier: Decimal = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +194,7 @@ class Position:
     """A net position: today's trade, or a derivative carried over. `quantity` is signed; a closed row has 0.
 
     Values are INR over the whole life of the row (`buy_value`, `sell_value`) and over today alone (`day_*`).
+    Two brokers' rows are the same contract if exchange and `exchange_token`, or exchange and `contract`, are the same.
     """
 
     exchange: Exchange
@@ -141,6 +213,8 @@ class Position:
     day_buy_value: Decimal
     day_sell_quantity: Decimal
     day_sell_value: Decimal
+    exchange_token: str | None = None
+    contract: Contract | None = None
 
     @property
     def segment(self) -> Segment:
@@ -191,6 +265,46 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOrder:
+    """An order as its broker's book shows it. Quantities are units; prices INR, None where there is none (yet)."""
+
+    broker_order_id: str
+    exchange_order_id: str | None
+    exchange: Exchange
+    tradingsymbol: str
+    broker_token: str
+    side: Side
+    order_type: OrderType
+    product: Product
+    validity: Validity
+    quantity: Decimal
+    filled_quantity: Decimal
+    price: Decimal | None
+    trigger_price: Decimal | None
+    average_price: Decimal | None
+    status: OrderStatus
+    status_message: str | None
+    tag: str | None
+    placed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerTrade:
+    """One fill. `trade_id` is unique only together with exchange, order and day."""
+
+    trade_id: str
+    broker_order_id: str
+    exchange: Exchange
+    tradingsymbol: str
+    broker_token: str
+    side: Side
+    product: Product
+    quantity: Decimal
+    price: Decimal
+    traded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Funds:
     """INR. `collateral` is margin from pledged shares: not wealth, those shares are already counted."""
 
@@ -217,6 +331,7 @@ class Listing:
     exchange: Exchange
     tradingsymbol: str
     broker_token: str
+    isin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,17 +370,24 @@ class BrokerPortfolio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppCredentials:
-    """The trader's own API app at a broker."""
+    """The trader's own API app at a broker; `extra` holds what only one broker asks for, by its field's name."""
 
     api_key: Secret
     api_secret: Secret
+    extra: Mapping[str, Secret] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a login yields. `expires_at` is the last instant it can live; most die early next morning."""
+    """What a login yields. `expires_at` is the last instant it can live; most die early next morning.
+
+    `feed_token` opens the broker's market data where that needs a token of its own. `facts` are plain things a later
+    call must repeat, such as the kind of account.
+    """
 
     access_token: Secret
     refresh_token: Secret | None = None
+    feed_token: Secret | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime | None = None
     account_id: str | None = None

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from brokers import registry
 from brokers.domain import AppCredentials, ConnectionStatus, Session
 from brokers.errors import BrokerError
-from brokers.vault import StrictEncryptedTextField
+from brokers.vault import StrictEncryptedTextField, unpacked
 
 STATUS_CHOICES = [(status.value, status.value.replace("_", " ").capitalize()) for status in ConnectionStatus]
 # What we ask of a broker on our own account: everything but what the trader ended, or must mend first.
@@ -42,6 +42,8 @@ class BrokerApp(models.Model):
     broker_type = models.CharField(max_length=20, choices=broker_choices)
     api_key_encrypted = StrictEncryptedTextField()
     api_secret_encrypted = StrictEncryptedTextField()
+    # JSON of what only one broker asks for, such as a second pair of keys for market data.
+    extra_encrypted = StrictEncryptedTextField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -54,7 +56,11 @@ class BrokerApp(models.Model):
 
     @property
     def credentials(self) -> AppCredentials:
-        return AppCredentials(api_key=self.api_key_encrypted, api_secret=self.api_secret_encrypted)
+        return AppCredentials(
+            api_key=self.api_key_encrypted,
+            api_secret=self.api_secret_encrypted,
+            extra=unpacked(self.extra_encrypted),
+        )
 
 
 class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
@@ -85,6 +91,7 @@ class BrokerConnection(models.Model):
     display_name = models.CharField(max_length=100, blank=True)
     access_token_encrypted = StrictEncryptedTextField(null=True)
     refresh_token_encrypted = StrictEncryptedTextField(null=True)
+    feed_token_encrypted = StrictEncryptedTextField(null=True)
     token_expires_at = models.DateTimeField(null=True, blank=True)
     status = models.CharField(max_length=20, choices=STATUS_CHOICES, default=ConnectionStatus.CONNECTED)
     last_successful_call = models.DateTimeField(null=True, blank=True)
@@ -132,6 +139,8 @@ class BrokerConnection(models.Model):
         return Session(
             access_token=self.access_token_encrypted,
             refresh_token=self.refresh_token_encrypted,
+            feed_token=self.feed_token_encrypted,
+            facts=self.connection_config,
             expires_at=self.token_expires_at,
             account_id=self.account_id,
         )
@@ -174,6 +183,7 @@ class BrokerConnection(models.Model):
         """Store a renewed session: written before anybody is told of it."""
         self.access_token_encrypted = session.access_token
         self.refresh_token_encrypted = session.refresh_token or self.refresh_token_encrypted
+        self.feed_token_encrypted = session.feed_token or self.feed_token_encrypted
         self.token_expires_at = session.expires_at
         self.status = ConnectionStatus.CONNECTED
         self.last_successful_call = now
@@ -184,7 +194,12 @@ class BrokerConnection(models.Model):
         """Stop using the session: TOKEN_EXPIRED at its known end; DISCONNECTED by the trader wipes the tokens."""
         facts: dict[str, Any] = {"error_code": code, "error_message": message, "next_health_check_at": None}
         if status is ConnectionStatus.DISCONNECTED:
-            facts |= {"access_token_encrypted": None, "refresh_token_encrypted": None, "token_expires_at": None}
+            facts |= {
+                "access_token_encrypted": None,
+                "refresh_token_encrypted": None,
+                "feed_token_encrypted": None,
+                "token_expires_at": None,
+            }
         changed = (
             BrokerConnection.objects.filter(pk=self.pk)
             .exclude(status__in={status, ConnectionStatus.DISCONNECTED})

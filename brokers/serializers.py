@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from brokers import registry, services
+from brokers.base import APP_FIELDS
 from brokers.models import BrokerApp, BrokerConnection
 
 
@@ -23,6 +24,9 @@ class InitiateRequest(serializers.Serializer[Any]):
     broker_type = BrokerTypeField(max_length=20)
     redirect_uri = serializers.CharField(
         max_length=500, required=False, help_text="Where the broker returns to; this installation's own page if absent."
+    )
+    method = serializers.CharField(
+        max_length=40, required=False, help_text="A login by form (see `login_methods`) instead of the redirect."
     )
 
 
@@ -90,8 +94,14 @@ class RenameRequest(serializers.Serializer[Any]):
 
 
 class AppRequest(serializers.Serializer[Any]):
-    api_key = serializers.CharField(max_length=200, write_only=True)
-    api_secret = serializers.CharField(max_length=500, write_only=True)
+    """The fields that the broker's `app_fields` name; most brokers ask for `api_key` and `api_secret`."""
+
+    def __init__(self, *args: Any, broker_type: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in registry.load(broker_type).spec.app_fields if broker_type else APP_FIELDS:
+            self.fields[field.name] = serializers.CharField(
+                max_length=1000, write_only=True, required=field.required, allow_blank=not field.required
+            )
 
 
 class AppAnswer(serializers.ModelSerializer[BrokerApp]):
@@ -111,7 +121,12 @@ class BrokerAnswer(serializers.Serializer[Any]):
     name = serializers.CharField()
     redirect_uri = serializers.CharField(help_text="Register this address for your app at the broker.")
     app_configured = serializers.BooleanField(help_text="Whether an API key and secret are stored.")
-    code_parameter = serializers.CharField(help_text="The callback's parameter that carries the one-use code.")
+    app_fields = serializers.JSONField(help_text="The keys to store for this broker.")
+    login_by_redirect = serializers.BooleanField(help_text="Whether the login happens on the broker's own page.")
+    login_methods = serializers.JSONField(help_text="Logins by a form of ours, and what each asks for.")
+    code_parameter = serializers.CharField(
+        allow_null=True, help_text="The callback's parameter that carries the one-use code."
+    )
     session_ends_at = serializers.TimeField(help_text="IST; a session dies at this hour.")
     session_refreshable = serializers.BooleanField()
     capabilities = serializers.JSONField()

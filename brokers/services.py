@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -19,10 +20,10 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from brokers import push, registry
-from brokers.base import Broker, BrokerAuth, BrokerClient
+from brokers import push, registry, vault
+from brokers.base import Broker, BrokerAuth, BrokerClient, LoginMethod
 from brokers.changes import connections_changed
-from brokers.domain import AppCredentials, ConnectionStatus, Profile, Session
+from brokers.domain import SEGMENT_OF, AppCredentials, ConnectionStatus, Exchange, Profile, Session
 from brokers.errors import BrokerError, NotSupported, RateLimited, RequestRefused, SessionEnded
 from brokers.models import BrokerApp, BrokerConnection, OAuthState
 from brokers.secret import Secret
@@ -63,17 +64,25 @@ def transport_to(broker: Broker, deadline: Deadline | None = None) -> Transport:
     return broker.transport(endpoints=endpoints_of(broker), loopback_only=settings.SIMULATED_BROKERS, deadline=deadline)
 
 
-def app_credentials(user: User, broker_type: str) -> AppCredentials:
-    """The trader's own app, or the platform's. Raises ConnectRefused with `broker_app_missing`."""
+def app_credentials(user: User, broker_type: str, *, needed: bool | None = None) -> AppCredentials:
+    """The trader's own app, or the platform's.
+
+    Where neither is stored: empty keys if they are not `needed` (default: if the broker has a login without them), else
+    ConnectRefused with `broker_app_missing`.
+    """
     own = next((row for row in user.broker_apps.all() if row.broker_type == broker_type), None)
     if own is not None:
         return own.credentials
-    shared = settings.BROKERS[broker_type]
+    shared, spec = settings.BROKERS[broker_type], registry.load(broker_type).spec
     if shared["api_key"] and shared["api_secret"]:
         return AppCredentials(api_key=Secret(shared["api_key"]), api_secret=Secret(shared["api_secret"]))
+    if needed is None:
+        needed = all(method.needs_app for method in spec.login_methods)
+    if not needed:
+        return AppCredentials(api_key=Secret(""), api_secret=Secret(""))
     raise ConnectRefused(
         "broker_app_missing",
-        f"There is no API key for {registry.load(broker_type).spec.name} yet.",
+        f"There is no API key for {spec.name} yet.",
         "Enter the key and secret of your API app at this broker first.",
     )
 
@@ -120,10 +129,18 @@ def allowed_redirects(broker_type: str) -> list[str]:
     return [own_callback(broker_type), *settings.REDIRECT_URIS]
 
 
-def initiate(*, user: User, broker_type: str, redirect_uri: str, now: datetime) -> LoginStart:
+def own_form(broker_type: str, state: str) -> str:
+    """Our own login form, for brokers without a redirect: for the trader it is the same two steps."""
+    return f"{settings.PUBLIC_URL}/brokers/login/{broker_type}?{urlencode({'state': state})}"
+
+
+def initiate(
+    *, user: User, broker_type: str, redirect_uri: str, now: datetime, method: str | None = None
+) -> LoginStart:
     """Begin a login: the address to send the browser to, with a fresh one-use state in it.
 
-    Raises UnsupportedBroker; ConnectRefused (`redirect_uri_not_allowed`, `broker_app_missing`).
+    `method` chooses a login by our own form at a broker that has a redirect too; without it the redirect is taken.
+    Raises UnsupportedBroker; ConnectRefused (`redirect_uri_not_allowed`, `broker_app_missing`, `unknown_login_method`).
     """
     broker = registry.load(broker_type)
     if redirect_uri not in allowed_redirects(broker_type):
@@ -132,13 +149,18 @@ def initiate(*, user: User, broker_type: str, redirect_uri: str, now: datetime) 
             "The broker may not send the browser to this address.",
             "Use this installation's callback address, or ask its operator to allow yours (REDIRECT_URIS).",
         )
+    by_form = broker.spec.callback is None or method is not None
+    _method(broker, method)
     app = app_credentials(user, broker_type)
     state = secrets.token_urlsafe(32)
     expires_at = now + settings.STATE_LIFETIME
     OAuthState.objects.create(
         state=_hash(state), user=user, broker_type=broker_type, redirect_uri=redirect_uri, expires_at=expires_at
     )
-    address = broker.auth(transport_to(broker), app).authorization_url(state=state, redirect_uri=redirect_uri)
+    if by_form:
+        address = own_form(broker_type, state)
+    else:
+        address = broker.auth(transport_to(broker), app).authorization_url(state=state, redirect_uri=redirect_uri)
     logger.info("Login to %s begun by user %s", broker_type, user.pk)
     return LoginStart(broker_type=broker_type, authorization_url=address, state=state, expires_at=expires_at)
 
@@ -156,17 +178,37 @@ def complete(
 
     `broker_type` and `redirect_uri`, where the caller knows them, must be those the login was begun with.
     Raises ConnectRefused (`invalid_state`, `state_expired`, `state_of_another_user`, `state_of_another_broker`,
-    `redirect_uri_mismatch`, `account_inactive`, `account_mismatch`) and any BrokerError; then nothing was stored.
+    `redirect_uri_mismatch`, `unknown_login_method`, `login_fields_missing`, `broker_app_missing`, `account_inactive`,
+    `account_mismatch`) and any BrokerError; then nothing was stored.
     """
     login = _spend(user, state, now, broker_type, redirect_uri)
     broker = registry.load(login.broker_type)
-    app = app_credentials(user, login.broker_type)
+    method = _method(broker, callback.get("method"), callback)
+    app = app_credentials(user, login.broker_type, needed=method is None or method.needs_app)
     http = transport_to(broker)
     session = _exchanged(broker.auth(http, app), callback, login.redirect_uri, now)
     profile = _proven(broker.client(http, app, session).profile(), session)
     connection = _store(user, broker, session, profile, now)
     logger.info("Connected %s of user %s as connection %s", broker.spec.slug, user.pk, connection.pk)
     return connection
+
+
+def _method(broker: Broker, name: str | None, callback: Mapping[str, str] | None = None) -> LoginMethod | None:
+    """The form login meant by `name`; None for a redirect. With `callback`, its fields must have been filled in."""
+    if name is None and broker.spec.callback is not None:
+        return None
+    chosen = [method for method in broker.spec.login_methods if name is None or method.name == name]
+    if not chosen or (name is None and callback is not None):
+        names = ", ".join(method.name for method in broker.spec.login_methods) or "none"
+        raise ConnectRefused(
+            "unknown_login_method", f"{broker.spec.name} has no such login.", f"Send `method`, one of: {names}."
+        )
+    missing = [
+        field.label for field in chosen[0].fields if field.required and callback and not callback.get(field.name)
+    ]
+    if missing:
+        raise ConnectRefused("login_fields_missing", f"The login needs: {', '.join(missing)}.")
+    return chosen[0]
 
 
 def _spend(user: User, state: str, now: datetime, broker_type: str | None, redirect_uri: str | None) -> OAuthState:
@@ -222,6 +264,8 @@ def _store(user: User, broker: Broker, session: Session, profile: Profile, now: 
         defaults={
             "access_token_encrypted": session.access_token,
             "refresh_token_encrypted": session.refresh_token,
+            "feed_token_encrypted": session.feed_token,
+            "connection_config": dict(session.facts),
             "token_expires_at": session.expires_at,
             "status": ConnectionStatus.CONNECTED,
             "last_successful_call": now,
@@ -230,7 +274,7 @@ def _store(user: User, broker: Broker, session: Session, profile: Profile, now: 
             "error_code": "",
             "error_message": "",
             "retry_after": None,
-            "capabilities": capabilities_of(broker),
+            "capabilities": capabilities_of(broker, profile),
         },
     )
     connection.display_name = connection.display_name or f"{broker.spec.name} {profile.account_id}"
@@ -241,13 +285,21 @@ def _store(user: User, broker: Broker, session: Session, profile: Profile, now: 
     return connection
 
 
-def store_app(*, user: User, broker_type: str, api_key: str, api_secret: str) -> BrokerApp:
-    """Keep the trader's own API key and secret, encrypted. Raises UnsupportedBroker."""
-    registry.load(broker_type)
+def store_app(*, user: User, broker_type: str, fields: Mapping[str, str]) -> BrokerApp:
+    """Keep the trader's own keys, encrypted; which ones, the broker's `app_fields` say. An optional one may be empty.
+
+    Raises UnsupportedBroker.
+    """
+    names = [field.name for field in registry.load(broker_type).spec.app_fields]
+    values = {name: Secret(fields.get(name, "")) for name in names}
     app, _ = BrokerApp.objects.update_or_create(
         user=user,
         broker_type=broker_type,
-        defaults={"api_key_encrypted": Secret(api_key), "api_secret_encrypted": Secret(api_secret)},
+        defaults={
+            "api_key_encrypted": values.pop("api_key"),
+            "api_secret_encrypted": values.pop("api_secret", Secret("")),
+            "extra_encrypted": vault.packed(values),
+        },
     )
     connections_changed(user.pk)
     return app
@@ -267,16 +319,24 @@ def described(broker: Broker, configured: Container[str]) -> dict[str, Any]:
         "name": spec.name,
         "redirect_uri": own_callback(spec.slug),
         "app_configured": spec.slug in configured or bool(shared["api_key"] and shared["api_secret"]),
-        "code_parameter": spec.callback.code,
+        "app_fields": msgspec.to_builtins(spec.app_fields),
+        "login_by_redirect": spec.callback is not None,
+        "login_methods": msgspec.to_builtins(spec.login_methods),
+        "code_parameter": spec.callback.code if spec.callback else None,
         "session_ends_at": spec.session.ends_at,
         "session_refreshable": spec.session.refreshable,
         "capabilities": capabilities_of(broker),
     }
 
 
-def capabilities_of(broker: Broker) -> dict[str, Any]:
-    """The spec's capabilities as plain JSON values; amounts as strings."""
+def capabilities_of(broker: Broker, profile: Profile | None = None) -> dict[str, Any]:
+    """The spec's capabilities as plain JSON values, narrowed to what a profile allows; amounts as strings."""
     plain: dict[str, Any] = msgspec.to_builtins(broker.spec.capabilities)
+    for name in ("exchanges", "products", "order_types") if profile else ():
+        allowed = getattr(profile, name)
+        if allowed is not None:
+            plain[name] = [word for word in plain[name] if word in allowed]
+    plain["segments"] = sorted({SEGMENT_OF[Exchange(word)].value for word in plain["exchanges"]})
     return plain
 
 
@@ -373,6 +433,10 @@ def purge_states(now: datetime) -> int:
 def callback_from(code: str, broker_type: str) -> dict[str, str]:
     """A bare code as this broker's own callback."""
     spec = registry.load(broker_type).spec.callback
+    if spec is None:
+        raise ConnectRefused(
+            "unknown_login_method", "This broker has no redirect, and so no code.", "Send `callback` with its `method`."
+        )
     return {**spec.success, spec.code: code}
 
 

@@ -7,9 +7,11 @@ what users type, and corrupts rows in `bulk_update`. The subclass here does none
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import FieldError
@@ -81,6 +83,20 @@ def decrypt(ciphertext: str) -> Secret:
         return Secret(_keys().decrypt(ciphertext.encode()).decode())
     except InvalidToken:
         raise DecryptionFailed from None
+
+
+def packed(secrets: Mapping[str, Secret]) -> Secret | None:
+    """Several named secrets as one column's value."""
+    if not secrets:
+        return None
+    return Secret(msgspec.json.encode({name: secret.reveal() for name, secret in secrets.items()}).decode())
+
+
+def unpacked(secret: Secret | None) -> dict[str, Secret]:
+    """The named secrets that `packed` put together."""
+    if secret is None:
+        return {}
+    return {name: Secret(value) for name, value in msgspec.json.decode(secret.reveal(), type=dict[str, str]).items()}
 
 
 def prove_keys() -> None:

@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
@@ -53,9 +54,9 @@ class AppView(APIView):
 
     @extend_schema(summary="Store an API key and secret", request=AppRequest, responses=AppAnswer)
     def put(self, request: Request, broker_type: str) -> Response:
-        body = AppRequest(data=request.data)
+        body = AppRequest(data=request.data, broker_type=broker_type.lower())
         body.is_valid(raise_exception=True)
-        app = services.store_app(user=trader(request), broker_type=broker_type.lower(), **body.validated_data)
+        app = services.store_app(user=trader(request), broker_type=broker_type.lower(), fields=body.validated_data)
         return Response(AppAnswer(app).data)
 
     @extend_schema(summary="Forget an API key and secret", responses={204: None})
@@ -79,8 +80,10 @@ class ConnectView(viewsets.ViewSet):
             user=trader(request),
             broker_type=broker_type,
             redirect_uri=body.validated_data.get("redirect_uri") or services.own_callback(broker_type),
+            method=body.validated_data.get("method"),
             now=timezone.now(),
         )
+        request.session[_begun(broker_type)] = start.state
         return Response(LoginStartAnswer(start).data)
 
     @extend_schema(summary="Complete a broker login", request=CompleteRequest, responses=ConnectionSerializer)
@@ -130,15 +133,44 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 @login_required
 def oauth_callback(request: HttpRequest, broker_type: str) -> HttpResponse:
     """Where a broker returns the trader's browser to: complete the login, then show the dashboard."""
-    parameters = request.GET.dict()
+    parameters = {name: value for name, value in request.GET.dict().items() if name != "method"}
+    return _complete(request, broker_type, _state_of(request, broker_type, parameters), parameters)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@sensitive_post_parameters()
+@login_required
+def login_form(request: HttpRequest, broker_type: str) -> HttpResponse:
+    """Our own login page, for brokers without a redirect. What is typed is used once and kept nowhere."""
     try:
-        name = registry.load(broker_type).spec.callback.state
+        spec = registry.load(broker_type).spec
+    except registry.UnsupportedBroker:
+        raise Http404 from None
+    if request.method == "POST":
+        fields = request.POST.dict()
+        fields.pop("csrfmiddlewaretoken", None)
+        return _complete(request, broker_type, request.GET.get("state", ""), fields)
+    return render(request, "broker_login.html", {"spec": spec})
+
+
+def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, str]) -> str:
+    """The state that came back; for a broker known to lose it, the one this browser's session began the login with."""
+    begun = request.session.pop(_begun(broker_type), "")
+    callback = registry.load(broker_type).spec.callback if broker_type in registry.slugs() else None
+    if callback is None:
+        return ""
+    return parameters.pop(callback.state, "") or (begun if callback.may_drop_state else "")
+
+
+def _begun(broker_type: str) -> str:
+    return f"login begun: {broker_type}"
+
+
+def _complete(request: HttpRequest, broker_type: str, state: str, fields: dict[str, str]) -> HttpResponse:
+    try:
         connection = services.complete(
-            user=cast(User, request.user),
-            state=parameters.pop(name, ""),
-            callback=parameters,
-            broker_type=broker_type,
-            now=timezone.now(),
+            user=cast(User, request.user), state=state, callback=fields, broker_type=broker_type, now=timezone.now()
         )
     except registry.UnsupportedBroker:
         return _refused(request, broker_type, "unsupported_broker", "There is no such broker here.")

@@ -8,13 +8,13 @@ come out as exact `Decimal`, and "no number" as None.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from brokers.domain import ZERO, RowProblem, Rows
+from brokers.domain import ZERO, OrderStatus, RowProblem, Rows
 from brokers.errors import UnexpectedResponse
 
 Row = Mapping[str, Any]
@@ -143,12 +143,39 @@ def translated(table: Mapping[Any, T], key: object, name: str) -> T:
         raise UnexpectedResponse(name, "has a value we do not know") from None
 
 
+def known(table: Mapping[Any, T], words: Iterable[str]) -> tuple[T, ...]:
+    """Those of their words that we know, in our words: for lists that describe and do not decide."""
+    return tuple(dict.fromkeys(table[word] for word in words if word in table))
+
+
+def optional_text(row: Row, name: str) -> str | None:
+    """A text that may be absent, null or empty."""
+    value = row.get(name)
+    return None if value in (None, "") else str(value)
+
+
+def order_status(table: Mapping[str, OrderStatus], word: str, filled: Decimal, quantity: Decimal) -> OrderStatus:
+    """A broker's word for an order's state. An open order with fills is partly filled; an unknown word is UNKNOWN."""
+    status = table.get(word, OrderStatus.UNKNOWN)
+    if status is OrderStatus.OPEN and 0 < filled < quantity:
+        return OrderStatus.PARTIALLY_FILLED
+    return status
+
+
 def ist(value: str, name: str, form: str = "%Y-%m-%d %H:%M:%S") -> datetime:
     """A naive wire time, which is Indian Standard Time."""
     try:
         return datetime.strptime(value, form).replace(tzinfo=IST)
     except ValueError:
         raise UnexpectedResponse(name, "is not a time") from None
+
+
+def day(value: str, name: str, form: str = "%Y-%m-%d") -> date:
+    """A calendar day, such as an expiry."""
+    try:
+        return datetime.strptime(value, form).date()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        raise UnexpectedResponse(name, "is not a date") from None
 
 
 def each(part: str, read: Callable[[Row], Iterable[T]], data: object) -> Rows[T]:

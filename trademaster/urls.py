@@ -5,7 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from brokers.views import oauth_callback
+from brokers.views import login_form, oauth_callback
 from health.views import live, ready
 from trademaster import pages
 from trademaster.api import unknown_route
@@ -21,6 +21,7 @@ urlpatterns = [
     path("login", LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
+    path("brokers/login/<str:broker_type>", login_form, name="broker-login"),
     path("api/v1/", include(api)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),

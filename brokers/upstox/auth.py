@@ -10,7 +10,7 @@ from brokers.base import BrokerAuth
 from brokers.domain import Session
 from brokers.secret import Secret
 from brokers.upstox import mapping
-from brokers.upstox.spec import SPEC
+from brokers.upstox.spec import CALLBACK, SPEC
 
 
 class UpstoxAuth(BrokerAuth):
@@ -21,12 +21,12 @@ class UpstoxAuth(BrokerAuth):
             "response_type": "code",
             "client_id": self.app.api_key.reveal(),
             "redirect_uri": redirect_uri,
-            SPEC.callback.state: state,
+            CALLBACK.state: state,
         }
         return f"{self.http.endpoints.login_url}?{urlencode(query)}"
 
     def exchange(self, *, callback: Mapping[str, str], redirect_uri: str, now: datetime) -> Session:
-        code = SPEC.callback.read_code(callback)
+        code = CALLBACK.read_code(callback)
         api_key, api_secret = self.app.api_key, self.app.api_secret
         body = self.http.call(
             "POST",

@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from brokers.base import BrokerClient, PortfolioPart
-from brokers.domain import BrokerPortfolio, Funds, Holding, Listing, Position, Profile, Quote, Rows
+from brokers.domain import (
+    BrokerOrder,
+    BrokerPortfolio,
+    BrokerTrade,
+    Exchange,
+    Funds,
+    Holding,
+    Listing,
+    Position,
+    Profile,
+    Quote,
+    Rows,
+)
 from brokers.secret import Secret
 from brokers.upstox import instruments, mapping
 from brokers.upstox.spec import SPEC
@@ -35,11 +47,24 @@ class UpstoxClient(BrokerClient):
         """Closed from 00:00 to 05:30 IST: BrokerUnavailable with MAINTENANCE, never zero."""
         return mapping.funds(mapping.data(self.get("/v3/user/get-funds-and-margin")))
 
+    def orders(self) -> Rows[BrokerOrder]:
+        return each("orders", mapping.orders, mapping.data(self.get("/v2/order/retrieve-all")))
+
+    def trades(self) -> Rows[BrokerTrade]:
+        return each("trades", mapping.trades, mapping.data(self.get("/v2/order/trades/get-trades-for-day")))
+
     def quotes(self, listings: Iterable[Listing]) -> tuple[Quote, ...]:
         """Up to 500 listings a call."""
         asked = {instruments.quote_key(listing): listing for listing in listings}
         body = self.get("/v3/market-quote/ltp", {"instrument_key": ",".join(asked)})
         return mapping.quotes(mapping.data(body), asked)
+
+    def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing | None:
+        """Shares are keyed by ISIN; without one there is no asking."""
+        if isin is None:
+            return None
+        key = instruments.share_key(exchange, isin)
+        return Listing(exchange=exchange, tradingsymbol=tradingsymbol, broker_token=key, isin=isin)
 
     def portfolio_parts(self) -> Mapping[str, Callable[[], PortfolioPart]]:
         return {**super().portfolio_parts(), "funded_positions": self.funded_positions}

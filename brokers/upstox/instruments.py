@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from brokers.domain import Exchange, Listing
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
+
+from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
+from brokers.wire import IST, Row, amount, optional_text, positive, text, translated
 
 SEGMENTS = {
     Exchange.NSE: "NSE_EQ",
@@ -14,6 +19,15 @@ SEGMENTS = {
     Exchange.MCX: "MCX_FO",
     Exchange.NCO: "NSE_COM",
 }
+INDEX_SEGMENTS = {Exchange.NSE: "NSE_INDEX", Exchange.BSE: "BSE_INDEX", Exchange.MCX: "MCX_INDEX"}
+EXCHANGE_OF = {segment: exchange for table in (SEGMENTS, INDEX_SEGMENTS) for exchange, segment in table.items()}
+KINDS = {
+    "FUT": InstrumentKind.FUTURE,
+    "CE": InstrumentKind.OPTION,
+    "PE": InstrumentKind.OPTION,
+    "INDEX": InstrumentKind.INDEX,
+}
+PAISE = Decimal(100)
 SHARE_SEGMENTS = frozenset({"NSE_EQ", "BSE_EQ"})
 
 
@@ -29,6 +43,88 @@ def isin(instrument_key: str) -> str | None:
     """The ISIN inside a share's key; None for derivatives, whose key holds the exchange's number."""
     segment, _, identity = instrument_key.partition("|")
     return identity if segment in SHARE_SEGMENTS and identity else None
+
+
+def exchange_token(instrument_key: str) -> str | None:
+    """The exchange's number inside a derivative's key; None for shares, whose key holds the ISIN."""
+    segment, _, identity = instrument_key.partition("|")
+    return identity if segment not in SHARE_SEGMENTS and identity.isdigit() else None
+
+
+def instrument(row: Row) -> list[Instrument]:
+    """Map one object of the master (a bare JSON array, gzipped).
+
+    Wire: `tick_size` is in paise; `expiry` is epoch milliseconds of 23:59:59 IST on the day; shares carry their series
+    in `instrument_type`. MCX rows may carry `qty_multiplier`, the units in a lot.
+    """
+    segment = text(row, "segment")
+    kind = _kind(segment, text(row, "instrument_type"))
+    tick = positive(row, "tick_size") if "tick_size" in row else None
+    return [
+        Instrument(
+            exchange=translated(EXCHANGE_OF, segment, "segment"),
+            kind=kind,
+            tradingsymbol=text(row, "trading_symbol"),
+            broker_token=text(row, "instrument_key"),
+            exchange_token=optional_text(row, "exchange_token"),
+            isin=optional_text(row, "isin"),
+            name=optional_text(row, "name"),
+            contract=_contract(row, kind),
+            lot_size=positive(row, "lot_size") if "lot_size" in row else None,
+            tick_size=None if tick is None else tick / PAISE,
+            multiplier=(positive(row, "qty_multiplier") if "qty_multiplier" in row else None) or Decimal(1),
+        )
+    ]
+
+
+def _kind(segment: str, word: str) -> InstrumentKind:
+    if segment in SHARE_SEGMENTS:
+        return InstrumentKind.EQUITY
+    return translated(KINDS, word, "instrument_type")
+
+
+def _contract(row: Row, kind: InstrumentKind) -> Contract | None:
+    if kind not in (InstrumentKind.FUTURE, InstrumentKind.OPTION):
+        return None
+    option = kind is InstrumentKind.OPTION
+    return Contract(
+        underlying=text(row, "underlying_symbol"),
+        expiry=datetime.fromtimestamp(int(amount(row, "expiry")) // 1000, IST).date(),
+        strike=amount(row, "strike_price") if option else None,
+        option_type=OptionType(row["instrument_type"]) if option else None,
+    )
+
+
+def master_row(instrument: Instrument) -> dict[str, Any]:
+    """The object that `instrument` reads, for the round trip: what the master would say of it."""
+    segments = INDEX_SEGMENTS if instrument.kind is InstrumentKind.INDEX else SEGMENTS
+    row: dict[str, Any] = {
+        "segment": segments[instrument.exchange],
+        "name": instrument.name,
+        "exchange": instrument.exchange,
+        "instrument_key": instrument.broker_token,
+        "exchange_token": instrument.exchange_token,
+        "trading_symbol": instrument.tradingsymbol,
+        "instrument_type": {InstrumentKind.FUTURE: "FUT", InstrumentKind.INDEX: "INDEX"}.get(instrument.kind, "EQ"),
+    }
+    optional = {
+        "isin": instrument.isin,
+        "lot_size": instrument.lot_size,
+        "tick_size": None if instrument.tick_size is None else instrument.tick_size * PAISE,
+        "qty_multiplier": instrument.multiplier if instrument.multiplier != 1 else None,
+    }
+    row |= {name: value for name, value in optional.items() if value is not None}
+    contract = instrument.contract
+    if contract:
+        end_of_day = datetime.combine(contract.expiry, time(23, 59, 59), IST)
+        row |= {
+            "underlying_symbol": contract.underlying,
+            "expiry": int(end_of_day.timestamp()) * 1000,
+            "strike_price": contract.strike or Decimal(0),
+        }
+        if contract.option_type:
+            row["instrument_type"] = contract.option_type
+    return row
 
 
 def plain_symbol(trading_symbol: str) -> str:

@@ -17,7 +17,9 @@ import msgspec
 
 from brokers.domain import (
     SEGMENT_OF,
+    BrokerOrder,
     BrokerPortfolio,
+    BrokerTrade,
     Funds,
     Holding,
     Listing,
@@ -25,19 +27,26 @@ from brokers.domain import (
     Profile,
     Quote,
     Rows,
+    Segment,
     Session,
+    Side,
 )
 from brokers.secret import Secret
 from brokers.transport import Failure
-from brokers.upstox.instruments import isin, plain_symbol
-from brokers.upstox.spec import EXCHANGES, PRODUCTS
+from brokers.upstox.instruments import exchange_token, isin, plain_symbol
+from brokers.upstox.spec import EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, VALIDITIES
 from brokers.wire import (
     Row,
     amount,
     as_record,
     first_text,
     flag,
+    ist,
+    known,
     money,
+    one_of,
+    optional_text,
+    order_status,
     positive,
     record,
     required,
@@ -95,9 +104,16 @@ def profile(row: Any) -> Profile:
     return Profile(
         account_id=text(row, "user_id"),
         name=text(row, "user_name"),
-        exchanges=texts(row, "exchanges"),
-        products=texts(row, "products"),
-        order_types=texts(row, "order_types"),
+        exchanges=known(EXCHANGES, texts(row, "exchanges")),
+        products=tuple(
+            dict.fromkeys(
+                PRODUCTS[word, segment]
+                for word in texts(row, "products")
+                for segment in Segment
+                if (word, segment) in PRODUCTS
+            )
+        ),
+        order_types=known(ORDER_TYPES, texts(row, "order_types")),
         is_active=flag(row, "is_active"),
     )
 
@@ -179,6 +195,7 @@ def positions(row: Row) -> list[Position]:
             day_buy_value=day_buy_value,
             day_sell_quantity=whole(row, "day_sell_quantity") * multiplier,
             day_sell_value=day_sell_value,
+            exchange_token=exchange_token(key),
         )
     ]
 
@@ -205,6 +222,61 @@ def without_doubles(portfolio: BrokerPortfolio, funded: Any) -> BrokerPortfolio:
         + tuple(funded.items),
         problems=portfolio.problems + funded.problems,
     )
+
+
+def orders(row: Row) -> list[BrokerOrder]:
+    """Map one element of `data` in GET /v2/order/retrieve-all. MCX quantities are lots; 0 stands for "no price"."""
+    exchange = translated(EXCHANGES, required(row, "exchange"), "exchange")
+    quantity, filled = whole(row, "quantity"), whole(row, "filled_quantity")
+    return [
+        BrokerOrder(
+            broker_order_id=text(row, "order_id"),
+            exchange_order_id=optional_text(row, "exchange_order_id"),
+            exchange=exchange,
+            tradingsymbol=plain_symbol(first_text(row, "trading_symbol", "tradingsymbol")),
+            broker_token=text(row, "instrument_token"),
+            side=one_of(Side, row, "transaction_type"),
+            order_type=translated(ORDER_TYPES, required(row, "order_type"), "order_type"),
+            product=translated(PRODUCTS, (required(row, "product"), SEGMENT_OF[exchange]), "product"),
+            validity=translated(VALIDITIES, required(row, "validity"), "validity"),
+            quantity=quantity,
+            filled_quantity=filled,
+            price=positive(row, "price"),
+            trigger_price=positive(row, "trigger_price"),
+            average_price=positive(row, "average_price"),
+            status=order_status(STATUSES, text(row, "status").lower(), filled, quantity),
+            status_message=optional_text(row, "status_message"),
+            tag=optional_text(row, "tag"),
+            placed_at=_time(row, "order_timestamp"),
+        )
+    ]
+
+
+def trades(row: Row) -> list[BrokerTrade]:
+    """Map one element of `data` in GET /v2/order/trades/get-trades-for-day."""
+    exchange = translated(EXCHANGES, required(row, "exchange"), "exchange")
+    return [
+        BrokerTrade(
+            trade_id=text(row, "trade_id"),
+            broker_order_id=text(row, "order_id"),
+            exchange=exchange,
+            tradingsymbol=plain_symbol(first_text(row, "trading_symbol", "tradingsymbol")),
+            broker_token=text(row, "instrument_token"),
+            side=one_of(Side, row, "transaction_type"),
+            product=translated(PRODUCTS, (required(row, "product"), SEGMENT_OF[exchange]), "product"),
+            quantity=whole(row, "quantity"),
+            price=amount(row, "average_price"),
+            traded_at=_time(row, "exchange_timestamp"),
+        )
+    ]
+
+
+def _time(row: Row, name: str) -> datetime | None:
+    """Order times come as `2023-10-19 13:25:56`, or in an older form as `03-Aug-2017 15:03:42`."""
+    value = optional_text(row, name)
+    if value is None:
+        return None
+    return ist(value, name) if value[:4].isdigit() else ist(value, name, "%d-%b-%Y %H:%M:%S")
 
 
 def funds(row: Any) -> Funds:

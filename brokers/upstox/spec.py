@@ -3,7 +3,7 @@
 from datetime import time
 
 from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
-from brokers.domain import Exchange, OrderType, Product, Segment
+from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
     MAINTENANCE,
     MISCONFIGURED,
@@ -54,13 +54,15 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (504, None): MAINTENANCE,
 }
 
+CALLBACK = CallbackSpec(code="code")
+
 SPEC = BrokerSpec(
     slug="upstox",
     name="Upstox",
     endpoints=Endpoints(
         base_url="https://api.upstox.com", login_url="https://api.upstox.com/v2/login/authorization/dialog"
     ),
-    callback=CallbackSpec(code="code"),
+    callback=CALLBACK,
     # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
     session=SessionPolicy(ends_at=time(3, 30)),
     capabilities=Capabilities(
@@ -78,7 +80,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="other", calls=500, seconds=60),
             RateLimit(endpoints="other", calls=2000, seconds=1800),
         ),
-        features=("holdings", "positions", "funds", "quotes", "revoke"),
+        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
     errors=ERRORS,
 )
@@ -92,6 +94,32 @@ EXCHANGES = {
     "BCD": Exchange.BCD,
     "MCX": Exchange.MCX,
     "NSCOM": Exchange.NCO,
+}
+
+ORDER_TYPES = {
+    "MARKET": OrderType.MARKET,
+    "LIMIT": OrderType.LIMIT,
+    "SL": OrderType.SL,
+    "SL-M": OrderType.SL_M,
+}
+
+VALIDITIES = {"DAY": Validity.DAY, "IOC": Validity.IOC}
+
+# Lower case on the wire. What is not here is UNKNOWN, and never an end.
+STATUSES = {
+    **dict.fromkeys(
+        (
+            *("put order req received", "validation pending", "open pending"),
+            *("after market order req received", "modify after market order req received"),
+        ),
+        OrderStatus.PENDING,
+    ),
+    **dict.fromkeys(("open", "modified", "not modified", "not cancelled"), OrderStatus.OPEN),
+    **dict.fromkeys(("modify pending", "modify validation pending", "cancel pending"), OrderStatus.OPEN),
+    "trigger pending": OrderStatus.TRIGGER_PENDING,
+    "complete": OrderStatus.FILLED,
+    **dict.fromkeys(("cancelled", "cancelled after market order"), OrderStatus.CANCELLED),
+    "rejected": OrderStatus.REJECTED,
 }
 
 # `D` is delivery on shares and carry-forward elsewhere; the two OCO and CO words occur in old rows only.

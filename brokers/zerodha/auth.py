@@ -11,7 +11,7 @@ from brokers.base import BrokerAuth
 from brokers.domain import Session
 from brokers.secret import Secret
 from brokers.zerodha import mapping
-from brokers.zerodha.spec import SPEC
+from brokers.zerodha.spec import CALLBACK, SPEC
 
 
 class ZerodhaAuth(BrokerAuth):
@@ -22,12 +22,12 @@ class ZerodhaAuth(BrokerAuth):
         query = {
             "v": "3",
             "api_key": self.app.api_key.reveal(),
-            "redirect_params": urlencode({SPEC.callback.state: state}),
+            "redirect_params": urlencode({CALLBACK.state: state}),
         }
         return f"{self.http.endpoints.login_url}?{urlencode(query)}"
 
     def exchange(self, *, callback: Mapping[str, str], redirect_uri: str, now: datetime) -> Session:
-        request_token = SPEC.callback.read_code(callback)
+        request_token = CALLBACK.read_code(callback)
         api_key, api_secret = self.app.api_key, self.app.api_secret
         checksum = sha256((api_key.reveal() + request_token.reveal() + api_secret.reveal()).encode()).hexdigest()
         body = self.http.call(

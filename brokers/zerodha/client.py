@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from brokers.base import BrokerClient
-from brokers.domain import Funds, Holding, Listing, Position, Profile, Quote, Rows
+from brokers.domain import BrokerOrder, BrokerTrade, Exchange, Funds, Holding, Listing, Position, Profile, Quote, Rows
 from brokers.secret import Secret
 from brokers.wire import each
 from brokers.zerodha import instruments, mapping
@@ -30,8 +30,17 @@ class ZerodhaClient(BrokerClient):
     def funds(self) -> Funds:
         return mapping.funds(mapping.data(self.get("/user/margins")))
 
+    def orders(self) -> Rows[BrokerOrder]:
+        return each("orders", mapping.orders, mapping.data(self.get("/orders")))
+
+    def trades(self) -> Rows[BrokerTrade]:
+        return each("trades", mapping.trades, mapping.data(self.get("/trades")))
+
     def quotes(self, listings: Iterable[Listing]) -> tuple[Quote, ...]:
         """Up to 1,000 listings a call, one call a second; free "Personal" apps are refused (SUSPENDED)."""
         asked = {instruments.quote_key(listing): listing for listing in listings}
         body = self.get("/quote/ohlc", [("i", key) for key in asked])
         return mapping.quotes(mapping.data(body), asked)
+
+    def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing:
+        return Listing(exchange=exchange, tradingsymbol=tradingsymbol, broker_token="", isin=isin)

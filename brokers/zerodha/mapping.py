@@ -10,7 +10,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from brokers.domain import Exchange, Funds, Holding, Listing, Position, Product, Profile, Quote, Session
+from brokers.domain import (
+    BrokerOrder,
+    BrokerTrade,
+    Exchange,
+    Funds,
+    Holding,
+    Listing,
+    Position,
+    Product,
+    Profile,
+    Quote,
+    Session,
+    Side,
+)
 from brokers.secret import Secret
 from brokers.transport import Failure
 from brokers.wire import (
@@ -18,8 +31,12 @@ from brokers.wire import (
     amount,
     as_record,
     flag,
+    ist,
+    known,
     money,
     one_of,
+    optional_text,
+    order_status,
     positive,
     record,
     required,
@@ -28,7 +45,8 @@ from brokers.wire import (
     translated,
     whole,
 )
-from brokers.zerodha.spec import PRODUCTS
+from brokers.zerodha.instruments import exchange_token
+from brokers.zerodha.spec import EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, VALIDITIES
 
 
 def failure(body: Any) -> Failure | None:
@@ -57,9 +75,9 @@ def profile(row: Any) -> Profile:
     return Profile(
         account_id=text(row, "user_id"),
         name=text(row, "user_name"),
-        exchanges=texts(row, "exchanges"),
-        products=texts(row, "products"),
-        order_types=texts(row, "order_types"),
+        exchanges=known(EXCHANGES, texts(row, "exchanges")),
+        products=known(PRODUCTS, texts(row, "products")),
+        order_types=known(ORDER_TYPES, texts(row, "order_types")),
     )
 
 
@@ -161,8 +179,62 @@ def positions(row: Row) -> list[Position]:
             day_buy_value=amount(row, "day_buy_value"),
             day_sell_quantity=whole(row, "day_sell_quantity") * multiplier,
             day_sell_value=amount(row, "day_sell_value"),
+            exchange_token=exchange_token(whole(row, "instrument_token")),
         )
     ]
+
+
+def orders(row: Row) -> list[BrokerOrder]:
+    """Map one element of `data` in GET /orders.
+
+    Wire: MCX and currency quantities are lots and nothing here says of how many units, so they stay as they are given.
+    `average_price` is 0 until filled. A protected MARKET order comes back as LIMIT.
+    """
+    quantity, filled = whole(row, "quantity"), whole(row, "filled_quantity")
+    return [
+        BrokerOrder(
+            broker_order_id=text(row, "order_id"),
+            exchange_order_id=optional_text(row, "exchange_order_id"),
+            exchange=one_of(Exchange, row, "exchange"),
+            tradingsymbol=text(row, "tradingsymbol"),
+            broker_token=text(row, "instrument_token"),
+            side=one_of(Side, row, "transaction_type"),
+            order_type=translated(ORDER_TYPES, required(row, "order_type"), "order_type"),
+            product=translated(PRODUCTS, required(row, "product"), "product"),
+            validity=translated(VALIDITIES, required(row, "validity"), "validity"),
+            quantity=quantity,
+            filled_quantity=filled,
+            price=positive(row, "price"),
+            trigger_price=positive(row, "trigger_price"),
+            average_price=positive(row, "average_price"),
+            status=order_status(STATUSES, text(row, "status"), filled, quantity),
+            status_message=optional_text(row, "status_message"),
+            tag=optional_text(row, "tag"),
+            placed_at=_time(row, "order_timestamp"),
+        )
+    ]
+
+
+def trades(row: Row) -> list[BrokerTrade]:
+    """Map one element of `data` in GET /trades. `order_timestamp` is a time of day only; `fill_timestamp` is whole."""
+    return [
+        BrokerTrade(
+            trade_id=text(row, "trade_id"),
+            broker_order_id=text(row, "order_id"),
+            exchange=one_of(Exchange, row, "exchange"),
+            tradingsymbol=text(row, "tradingsymbol"),
+            broker_token=text(row, "instrument_token"),
+            side=one_of(Side, row, "transaction_type"),
+            product=translated(PRODUCTS, required(row, "product"), "product"),
+            quantity=whole(row, "quantity"),
+            price=amount(row, "average_price"),
+            traded_at=_time(row, "fill_timestamp"),
+        )
+    ]
+
+
+def _time(row: Row, name: str) -> datetime | None:
+    return ist(text(row, name), name) if row.get(name) else None
 
 
 def funds(row: Any) -> Funds:

@@ -3,7 +3,7 @@
 from datetime import time
 
 from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
-from brokers.domain import Exchange, OrderType, Product
+from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
     REJECTED_INPUT,
@@ -16,12 +16,14 @@ from brokers.errors import (
 )
 from brokers.transport import Endpoints
 
+CALLBACK = CallbackSpec(code="request_token", success={"status": "success"})
+
 SPEC = BrokerSpec(
     slug="zerodha",
     name="Zerodha",
     endpoints=Endpoints(base_url="https://api.kite.trade", login_url="https://kite.zerodha.com/connect/login"),
     headers={"X-Kite-Version": "3"},
-    callback=CallbackSpec(code="request_token", success={"status": "success"}),
+    callback=CALLBACK,
     # Dead at 06:00 on the calendar day after the login. Whether a login at 02:00 survives that same morning is
     # UNCONFIRMED: we keep to the documented wording and let the 403 decide.
     session=SessionPolicy(ends_at=time(6, 0), always_next_day=True),
@@ -40,7 +42,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="orders", calls=5000, seconds=86400),
             RateLimit(endpoints="other", calls=10, seconds=1),
         ),
-        features=("holdings", "positions", "funds", "quotes", "revoke"),
+        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
     errors={
         (None, "TokenException"): TOKEN_EXPIRED,
@@ -63,6 +65,30 @@ SPEC = BrokerSpec(
         (504, None): MAINTENANCE,
     },
 )
+
+EXCHANGES = {exchange.value: exchange for exchange in Exchange}  # Kite uses our words; "MF" is not an exchange of ours
+
+ORDER_TYPES = {
+    "MARKET": OrderType.MARKET,
+    "LIMIT": OrderType.LIMIT,
+    "SL": OrderType.SL,
+    "SL-M": OrderType.SL_M,
+}
+
+VALIDITIES = {"DAY": Validity.DAY, "IOC": Validity.IOC, "TTL": Validity.TTL}
+
+# The list is open-ended by its own words: what is not here is UNKNOWN, and never an end.
+STATUSES = {
+    **dict.fromkeys(
+        ("PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING", "AMO REQ RECEIVED"), OrderStatus.PENDING
+    ),
+    **dict.fromkeys(("OPEN", "MODIFIED", "NOT MODIFIED", "UPDATE"), OrderStatus.OPEN),
+    **dict.fromkeys(("MODIFY VALIDATION PENDING", "MODIFY PENDING", "CANCEL PENDING"), OrderStatus.OPEN),
+    "TRIGGER PENDING": OrderStatus.TRIGGER_PENDING,
+    "COMPLETE": OrderStatus.FILLED,
+    "CANCELLED": OrderStatus.CANCELLED,
+    "REJECTED": OrderStatus.REJECTED,
+}
 
 PRODUCTS = {
     "CNC": Product.CNC,

@@ -1,0 +1,59 @@
+"""The shape of a reply: which fields each kind of object in it has. Pure.
+
+Brokers change their replies without notice. A field that appears or vanishes never breaks a row here; it is reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Shape = Mapping[str, frozenset[str]]
+
+# Objects keyed by data, not by field names: by ISIN, by `NSE:INFY`, by `NSE_EQ|…`, by `NSECM`, by number.
+DATA_KEY = re.compile(r"^(IN[A-Z0-9]{10}|.*[:|].*|(NSE|BSE|MCX|NFO|CDS)[A-Z_]*|\d+)$")
+DEEPEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field that was not there before, or is there no more. `place` is a path such as `data[].mtf`."""
+
+    place: str
+    field: str
+    appeared: bool
+
+
+def shape_of(body: Any) -> Shape:
+    """Field names per place, e.g. {"": {"status", "data"}, "data[]": {"isin", …}}. Empty lists say nothing."""
+    found: dict[str, set[str]] = {}
+    _walk(body, "", found, 0)
+    return {place: frozenset(names) for place, names in found.items()}
+
+
+def changes(before: Shape, now: Shape) -> list[Change]:
+    """What differs in the places that both replies have."""
+    return [
+        Change(place, name, appeared=name in now[place])
+        for place in sorted(before.keys() & now.keys())
+        for name in sorted(before[place] ^ now[place])
+    ]
+
+
+def _walk(value: Any, place: str, found: dict[str, set[str]], depth: int) -> None:
+    if depth > DEEPEST:
+        return
+    if isinstance(value, list):
+        for item in value:
+            _walk(item, f"{place}[]", found, depth + 1)
+    elif isinstance(value, Mapping) and value:
+        if all(DATA_KEY.match(str(key)) for key in value):
+            for item in value.values():
+                _walk(item, f"{place}{{}}", found, depth + 1)
+            return
+        found.setdefault(place, set()).update(value)
+        for name, item in value.items():
+            if isinstance(item, list | Mapping):
+                _walk(item, f"{place}.{name}" if place else name, found, depth + 1)
