@@ -4,7 +4,7 @@ from io import StringIO
 import pytest
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from accounts.models import Role, User
 
@@ -44,7 +44,7 @@ def test_support_may_look_at_our_rows_and_change_none():
     assert not User.objects.get(username="trader").is_staff
 
 
-def test_there_are_no_demo_users_among_real_brokers(settings: SettingsWrapper):
+def test_there_are_no_demo_users_among_real_brokers(settings: Settings):
     settings.SIMULATED_BROKERS = False
     with pytest.raises(CommandError, match="SIMULATED_BROKERS"):
         demo_users()
