@@ -1,0 +1,53 @@
+"""What the start-up checks find, and the words with which they say how to mend it."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.checks import Error, run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from pytest_django import Settings
+
+from brokers import vault
+from brokers.simulation.server import SimulatedBrokers
+
+
+def errors(*, databases: list[str] | None = None) -> dict[str, Error]:
+    found = run_checks(databases=databases)
+    return {message.id: message for message in found if isinstance(message, Error) and message.id}
+
+
+def test_the_house_as_it_stands_has_nothing_to_complain_of(db: None, brokers: SimulatedBrokers) -> None:
+    assert errors(databases=["default"]) == {}
+
+
+@pytest.mark.parametrize("name", ["base_url", "login_url"])
+@pytest.mark.parametrize("address", ["https://api.kite.trade", "http://10.0.0.7:9101", "http://localhost.evil.example"])
+def test_a_simulation_that_would_leave_the_machine(
+    name: str, address: str, brokers: SimulatedBrokers, settings: Settings
+) -> None:
+    settings.BROKERS = {slug: dict(broker) for slug, broker in settings.BROKERS.items()}
+    settings.BROKERS["zerodha"][name] = address
+    error = errors()["brokers.E001"]
+    assert address in error.msg
+    assert "BROKER_ZERODHA_BASE_URL" in str(error.hint)
+    settings.SIMULATED_BROKERS = False
+    assert "brokers.E001" not in errors()
+
+
+def test_keys_that_do_not_fit_the_database(db: None, settings: Settings) -> None:
+    vault.prove_keys()
+    old = settings.FIELD_ENCRYPTION_KEY
+    settings.FIELD_ENCRYPTION_KEY = [Fernet.generate_key().decode()]
+    error = errors(databases=["default"])["brokers.E002"]
+    assert "Put back the key" in str(error.hint)
+    assert "brokers.E002" not in errors()  # a check without a database asks none
+    with pytest.raises(SystemCheckError, match=r"brokers\.E002"):
+        call_command("check", databases=["default"])
+    settings.FIELD_ENCRYPTION_KEY = [*settings.FIELD_ENCRYPTION_KEY, *old]
+    assert errors(databases=["default"]) == {}
+
+
+def test_the_migrations_are_complete(db: None) -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
