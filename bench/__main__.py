@@ -1,0 +1,44 @@
+"""`make bench`: measure the house over simulated brokers and print one table.
+
+Nothing here fails because a machine is slow. Figures that are compared are ratios of two things measured in turn within
+this one run; an aim that is missed says so in the table and changes no exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+from bench import house, table
+from trademaster.local.failure import ServiceFailed
+
+ROOT = Path(__file__).resolve().parents[1]
+LATENCY_MS = 100
+
+
+def main() -> int:
+    os.chdir(ROOT)
+    try:
+        with house.House(latency_ms=LATENCY_MS) as running:
+            # They read Django's settings, which the house has just made.
+            from bench import cold, merging, serving
+
+            figures = [*cold.measure(running), *serving.measure(running), *merging.measure(running)]
+    except ServiceFailed as failure:
+        sys.stderr.write(f"bench: {failure}\n")
+        return 1
+    print(machine())
+    print(f"Simulated brokers answer every call after {LATENCY_MS} ms. Ratios are medians of paired rounds.\n")
+    print(table.drawn(figures))
+    return 0
+
+
+def machine() -> str:
+    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {load}, {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

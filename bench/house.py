@@ -1,0 +1,149 @@
+"""The house as it runs in production, for the length of a measurement: real PostgreSQL and Redis, brokers simulated in
+a process of their own, a web process, and a trader who is connected to every broker through its login.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import django
+import requests
+from cryptography.fernet import Fernet
+
+from brokers.simulation.control import Control
+from trademaster.local import child
+from trademaster.local.connect import Trader, connect_all
+from trademaster.local.environment import Simulation, application_environment, broker_environment
+from trademaster.local.failure import ServiceFailed
+from trademaster.local.run_directory import Login
+from trademaster.local.services import LocalServices
+
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+
+class House:
+    """A context manager. Inside it Django is set up in this process too, on the same rows. Raises ServiceFailed."""
+
+    simulation: Simulation
+    control: Control
+    login: Login
+    url: str
+
+    def __init__(self, *, latency_ms: int) -> None:
+        self.latency_ms = latency_ms
+        self.run_dir = Path(tempfile.mkdtemp(prefix="trademaster-bench-"))
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            opening.callback(shutil.rmtree, self.run_dir, ignore_errors=True)
+            self._start(opening)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._open.close()
+
+    def _start(self, opening: ExitStack) -> None:
+        services = opening.enter_context(LocalServices(self.run_dir / "services", ephemeral=True))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        environment = application_environment(
+            database_url=services.database_url,
+            redis_url=services.redis_url,
+            secret_key=secrets.token_urlsafe(48),
+            field_encryption_key=Fernet.generate_key().decode(),
+            public_url=self.url,
+        ) | {"DJANGO_SETTINGS_MODULE": "bench.settings", "LOG_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore"}
+        self._start_brokers(opening, environment)
+        environment |= broker_environment(self.simulation["brokers"])
+        self._make_trader(environment)
+        self._spawn(opening, "web", ["-m", "trademaster.local.web", "--port", str(port)], environment)
+        _wait_for("the web process", lambda: _answers(f"{self.url}/health/ready"))
+        self._enter_django(opening, environment)
+        failed = connect_all(self.url, self.login, self.simulation["brokers"], sys.stderr.write)
+        if failed:
+            raise ServiceFailed(f"Not connected: {', '.join(failed)}.")
+        for slug in self.slugs:
+            self.control.set_fault(slug, "latency", milliseconds=self.latency_ms)
+
+    def _start_brokers(self, opening: ExitStack, environment: dict[str, str]) -> None:
+        state = self.run_dir / "brokers"
+        command = ["-m", "brokers.simulation", "--frozen", "--base-port", "0",
+                   "--state-dir", str(state), "--redirect-base", self.url]  # fmt: skip
+        self._spawn(opening, "brokers", command, environment)
+        _wait_for("the simulated brokers", (state / "brokers.json").exists)
+        self.simulation = json.loads((state / "brokers.json").read_text())
+        self.control = Control(self.simulation["control_url"])
+
+    def _make_trader(self, environment: dict[str, str]) -> None:
+        command = [sys.executable, "manage.py", "demo_users", "--migrate"]
+        made = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise ServiceFailed(f"The tables cannot be made: {made.stderr.strip().splitlines()[-1]}")
+        self.login = Login(username="trader", password=json.loads(made.stdout)["trader"])
+
+    def _spawn(self, opening: ExitStack, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        command = [sys.executable, *arguments]
+        process = child.spawn(command, self.run_dir / f"{name}.log", signal.SIGTERM, environment=environment)
+        opening.callback(child.stop, process, signal.SIGTERM, STOP_SECONDS)
+
+    def _enter_django(self, opening: ExitStack, environment: dict[str, str]) -> None:
+        os.environ.update(environment)
+        django.setup()
+        from django.db import connection
+
+        opening.callback(lambda: connection.close_pool())
+
+    @property
+    def slugs(self) -> list[str]:
+        return list(self.simulation["brokers"])
+
+    def cookies(self) -> dict[str, str]:
+        """A signed-in browser session's cookies."""
+        trader = Trader(self.url)
+        trader.log_in(self.login)
+        return trader.http.cookies.get_dict()
+
+    def forget_answers(self) -> None:
+        """Empty the cache: the next request finds neither answer nor session in it."""
+        from django.core.cache import cache
+
+        cache.clear()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _wait_for(what: str, ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + START_SECONDS
+    while not ready():
+        if time.monotonic() > end:
+            raise ServiceFailed(f"{what.capitalize()} did not start within {START_SECONDS:.0f} s.")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,160 @@
+"""The processor's part of one refresh: bytes of every broker in, one portfolio in JSON out. No socket, no row, no wait.
+
+The replies are the simulated brokers' own; their holdings are copied under other names until each broker has HOLDINGS
+rows, half of which every broker has.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.utils import timezone
+
+from bench.house import House
+from bench.table import Aim, Figure, of_rounds
+from brokers import registry
+from brokers.base import BrokerClient
+from brokers.domain import BrokerPortfolio, Holding
+from brokers.models import BrokerConnection
+from brokers.services import app_credentials, endpoints_of
+from brokers.transport import Transport
+from portfolio.consolidate import consolidate
+from portfolio.domain import ConsolidatedPortfolio, Source, SourceState
+from portfolio.presentation import present
+
+ROUNDS = 25
+HOLDINGS = 300
+SHARED = HOLDINGS // 2
+
+
+class Remembering(Transport):
+    """Asks the broker once and answers from memory ever after."""
+
+    replies: dict[str, Any]
+
+    def _send(self, method: str, url: str, request: Mapping[str, Any], deadline: Any) -> Any:
+        if url not in self.replies:
+            self.replies[url] = super()._send(method, url, request, deadline)
+        return self.replies[url]
+
+
+def measure(house: House) -> list[Figure]:
+    now = timezone.now()
+    connections = list(BrokerConnection.objects.select_related("user"))
+    clients = [remembering(connection, rank) for rank, connection in enumerate(connections)]
+    portfolios = [read(client, now) for client in clients]
+    held = sum(len(portfolio.holdings) for portfolio in portfolios)
+    book = merged(clients, portfolios, now)
+    replies = [raw for client in clients for _, _, raw in client.http.replies.values()]
+    parsing = cpu_of(lambda: [read(client, now) for client in clients])
+    merging = cpu_of(lambda: merged(clients, portfolios, now))
+    whole = cpu_of(lambda: merged(clients, [read(client, now) for client in clients], now))
+    rendering = cpu_of(lambda: msgspec.json.encode(present(book)))
+    decoding = cpu_of(lambda: [json.loads(raw) for raw in replies])
+    kilobytes = len(msgspec.json.encode(present(book))) // 1000
+    return [
+        of_rounds(
+            "CPU per 600 holdings, parsed and merged",
+            per_600(whole, held),
+            "ms",
+            aim=Aim(25),
+            note=f"{held} holdings at {len(clients)} brokers → {len(book.positions)} positions",
+        ),
+        of_rounds("  parsed", per_600(parsing, held), "ms"),
+        of_rounds("  merged", per_600(merging, held), "ms"),
+        of_rounds("  json.loads alone of those replies", per_600(decoding, held), "ms"),
+        of_rounds("CPU to render that portfolio as JSON", rendering, "ms", note=f"{kilobytes} kB"),
+    ]
+
+
+def cpu_of(work: Callable[[], object]) -> list[float]:
+    """CPU milliseconds of each round."""
+    work()
+    times = []
+    for _ in range(ROUNDS):
+        started = time.thread_time()
+        work()
+        times.append((time.thread_time() - started) * 1000)
+    return times
+
+
+def per_600(times: Sequence[float], holdings: int) -> list[float]:
+    return [value * 600 / holdings for value in times]
+
+
+def read(client: BrokerClient, now: datetime) -> BrokerPortfolio:
+    return client.assemble({name: call() for name, call in client.portfolio_parts().items()}, as_of=now)
+
+
+def merged(
+    clients: Sequence[BrokerClient], portfolios: Sequence[BrokerPortfolio], now: datetime
+) -> ConsolidatedPortfolio:
+    sources = [
+        Source(
+            connection_id=str(rank),
+            broker_type=client.spec.slug,
+            broker_name=client.spec.name,
+            display_name=client.spec.name,
+            rank=rank,
+            state=SourceState.LIVE,
+            portfolio=portfolio,
+        )
+        for rank, (client, portfolio) in enumerate(zip(clients, portfolios, strict=True))
+    ]
+    return consolidate(1, sources, now=now)
+
+
+# --- a larger book ----------------------------------------------------------------------------------------------------
+def remembering(connection: BrokerConnection, rank: int) -> BrokerClient:
+    """A client that reads its broker's multiplied replies from memory."""
+    broker = registry.load(connection.broker_type)
+    http = Remembering(
+        slug=broker.spec.slug,
+        endpoints=endpoints_of(broker),
+        errors=broker.spec.errors,
+        failure=broker.failure,
+        headers=broker.spec.headers,
+        loopback_only=True,
+    )
+    http.replies = {}
+    assert connection.session is not None
+    client = broker.client(http, app_credentials(connection.user, connection.broker_type), connection.session)
+    templates = client.holdings().items
+    http.replies = {
+        url: (status, headers, multiplied(raw, templates, rank)) for url, (status, headers, raw) in http.replies.items()
+    }
+    return client
+
+
+def multiplied(raw: bytes, templates: Sequence[Holding], rank: int) -> bytes:
+    """The same reply with HOLDINGS rows, each under an ISIN, symbol and token of its own."""
+    envelope = json.loads(raw)
+    [field] = [name for name, value in envelope.items() if isinstance(value, list)]
+    known = {holding.isin: holding for holding in templates}
+    rows = [json.dumps(row) for row in envelope[field]]
+    owners = [next(known[isin] for isin in known if isin and isin in row) for row in rows]
+    copies = [
+        renamed(rows[number % len(rows)], owners[number % len(rows)], serial(number, rank))
+        for number in range(HOLDINGS)
+    ]
+    envelope[field] = [json.loads(copy) for copy in copies]
+    return json.dumps(envelope).encode()
+
+
+def serial(number: int, rank: int) -> int:
+    """The first half is the same at every broker."""
+    return number if number < SHARED else number + rank * (HOLDINGS - SHARED)
+
+
+def renamed(row: str, holding: Holding, number: int) -> str:
+    """One row as another share's. Its numbers stay."""
+    return (
+        row.replace(str(holding.isin), f"INE{number:04d}01021")
+        .replace(f'"{holding.tradingsymbol}"', f'"{holding.tradingsymbol}{number}"')
+        .replace(f": {holding.broker_token},", f": {1_000_000 + number},")
+    )
