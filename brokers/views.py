@@ -23,9 +23,10 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from accounts.permissions import trader
-from brokers import registry, services
+from brokers import registry, services, vault
 from brokers.errors import BrokerError
 from brokers.models import BrokerApp, BrokerConnection
+from brokers.secret import Secret
 from brokers.serializers import (
     AppAnswer,
     AppRequest,
@@ -83,7 +84,9 @@ class ConnectView(viewsets.ViewSet):
             method=body.validated_data.get("method"),
             now=timezone.now(),
         )
-        request.session[_begun(broker_type)] = start.state
+        spec = registry.load(broker_type).spec
+        if spec.callback is not None and spec.callback.may_drop_state:
+            request.session[_begun(broker_type)] = vault.encrypt(Secret(start.state))
         return Response(LoginStartAnswer(start).data)
 
     @extend_schema(summary="Complete a broker login", request=CompleteRequest, responses=ConnectionSerializer)
@@ -160,7 +163,8 @@ def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, str]
     callback = registry.load(broker_type).spec.callback if broker_type in registry.slugs() else None
     if callback is None:
         return ""
-    return parameters.pop(callback.state, "") or (begun if callback.may_drop_state else "")
+    found = parameters.pop(callback.state, "")
+    return vault.decrypt(begun).reveal() if begun and not found and callback.may_drop_state else found
 
 
 def _begun(broker_type: str) -> str:
