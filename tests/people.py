@@ -38,7 +38,7 @@ def own_app(user: User, slug: str, simulated: SimulatedBrokers, **changed: str) 
     """Store the app that the simulated broker knows; `changed` replaces its key or secret."""
     broker = simulated.brokers[slug]
     credentials = {"api_key": broker["api_key"], "api_secret": broker["api_secret"], **changed}
-    return services.store_app(user=user, broker_type=slug, **credentials)
+    return services.store_app(user=user, broker_type=slug, fields=credentials)
 
 
 def begin(user: User, slug: str) -> LoginStart:
