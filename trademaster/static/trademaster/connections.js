@@ -7,8 +7,8 @@ export const STATUSES = {
   CONNECTED: { word: "Connected", tone: "good" },
   RATE_LIMITED: { word: "Rate limited", tone: "warn" },
   MAINTENANCE: { word: "In maintenance", tone: "warn" },
-  TOKEN_EXPIRED: { word: "Login needed", tone: "bad", login: "Log in" },
-  ERROR: { word: "Not answering", tone: "bad", login: "Repair" },
+  TOKEN_EXPIRED: { word: "Login needed", tone: "bad", login: "Log in", urgent: true },
+  ERROR: { word: "Failing", tone: "bad", login: "Repair" },
   SUSPENDED: { word: "Blocked by the broker", tone: "bad", login: "Repair" },
   DISCONNECTED: { word: "Disconnected", tone: "off", login: "Connect again" },
 };
@@ -31,7 +31,7 @@ export function renderConnections(connections, portfolio, lag, on) {
 }
 
 function fill(slots, connection, source, portfolio, lag) {
-  const { word, login } = STATUSES[connection.status];
+  const { word, login, urgent = false } = STATUSES[connection.status];
   const part = portfolio?.broker_breakdown.find(({ connection_id }) => connection_id === connection.id);
   const funds = portfolio?.funds.brokers.find(({ connection_id }) => connection_id === connection.id);
   say(slots.name, connection.display_name || `${connection.broker_name} ${connection.account_id}`);
@@ -46,6 +46,7 @@ function fill(slots, connection, source, portfolio, lag) {
   say(slots.session, session(connection));
   slots.login.hidden = !login;
   say(slots.login, login ?? "");
+  slots.login.classList.toggle("primary", urgent);
   slots.disconnect.hidden = !isActive(connection);
   tellOnce(connection, word);
 }

@@ -99,7 +99,18 @@ const actions = {
   },
 };
 
+/** The socket does not open: is the session over, or is the server away? */
+async function ifSignedOut() {
+  try {
+    await call("GET", "brokers/connections");
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.code === "not_authenticated") location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  }
+}
+
 listen("/ws/portfolio/", {
+  onRefused: ifSignedOut,
   onMessage({ type, data }) {
     handlers[type]?.(data);
     if (type !== "HEARTBEAT") render();

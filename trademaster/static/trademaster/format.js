@@ -25,6 +25,7 @@ function written(text, { prefix = "", plus = false } = {}) {
 }
 
 export const number = (text) => written(text);
+export const signedNumber = (text) => written(text, { plus: true });
 export const rupees = (text) => written(text, { prefix: "₹" });
 export const signedRupees = (text) => written(text, { prefix: "₹", plus: true });
 export const signedPercent = (text) => `${written(text, { plus: true })}%`;
@@ -45,6 +46,15 @@ export function compare(left, right) {
   const [x, y] = [digits(a), digits(b)];
   if (x === y) return 0;
   return x > y !== a.negative ? 1 : -1;
+}
+
+/** Half up, away from zero, to paise: for averages, whose tail nobody reads. */
+export function toPaise(text) {
+  const { negative, whole, fraction } = parts(text);
+  if (fraction.length <= 2) return text;
+  const paise = BigInt(whole + fraction.slice(0, 2)) + (fraction[2] >= "5" ? 1n : 0n);
+  const digits = String(paise).padStart(3, "0");
+  return `${negative ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
 }
 
 /** An instant in India: the time of day, with the date where that is not today. */

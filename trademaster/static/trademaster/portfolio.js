@@ -1,9 +1,12 @@
 // The merged portfolio on the screen: totals, shares, trading positions, funds, and what the totals cover.
 
 import { chips, keyed, put, say, slots } from "./dom.js";
-import { counted, duration, istTime, number, percent, rupees, sign, signedPercent, signedRupees } from "./format.js";
+import {
+  counted, duration, istTime, number, percent, rupees, sign, signedNumber, signedPercent, signedRupees, toPaise,
+} from "./format.js";
 
 const GAIN = { tone: true };
+const average = (text) => number(toPaise(text));
 const KINDS = {
   DERIVATIVE: "Derivative",
   INTRADAY: "Intraday",
@@ -39,7 +42,7 @@ export function renderTotals(portfolio, lag) {
   const unmoved = coverage.without_day_change && `${coverage.without_day_change} unknown`;
   const unread = coverage.unreadable_rows && `${counted(coverage.unreadable_rows, "row")} unreadable`;
   const unfunded = funds.brokers.filter(({ available }) => available === null).map((line) => `${line.broker_name} unknown`);
-  total("value", portfolio.total_value, rupees, { beside: `as of ${istTime(portfolio.last_updated)} IST` });
+  total("value", portfolio.total_value, rupees, { beside: `updated ${istTime(portfolio.last_updated)} IST` });
   total("day", portfolio.day_change, signedRupees, { tone: true, ratio: portfolio.day_change_percent });
   total("unrealised", portfolio.unrealized_pnl, signedRupees, { tone: true, ratio: portfolio.unrealized_pnl_percent });
   const used = funds.used === null ? "used: not known" : `${rupees(funds.used)} used`;
@@ -79,7 +82,7 @@ function cover(name, { coverage, sources }, lag, gaps) {
 // --- shares ----------------------------------------------------------------------------------------------------------
 function renderHoldings({ positions, sources }) {
   const brokers = Object.fromEntries(sources.map(({ broker_id, broker_name }) => [broker_id, broker_name]));
-  say(byId("holdings-count"), counted(positions.length, "share"));
+  say(byId("holdings-count"), `${counted(positions.length, "security", "securities")} · amounts in ₹`);
   byId("no-holdings").hidden = positions.length > 0;
   const keyOf = (position) => position.isin ?? `${position.exchange} ${position.symbol}`;
   keyed(byId("holdings"), positions, keyOf, "position-template", (fields, position, node) =>
@@ -98,16 +101,17 @@ function fillPosition(fields, position, node, brokers) {
   say(fields.symbol, position.symbol);
   say(fields.company, position.company_name ?? position.exchange);
   put(fields.quantity, position.total_quantity, number);
-  chips(fields.parts, [...partChips(position), ...staleChip(position.stale)]);
-  put(fields.average, position.avg_price, number, { unknown: averageGap(position) });
+  chips(fields.parts, partChips(position));
+  chips(fields.stale, staleChip(position.stale));
+  put(fields.average, position.avg_price, average, { unknown: averageGap(position) });
   say(fields.known, position.avg_price === null ? "cost not known" : "");
   put(fields.last, position.current_price, number);
   say(fields.source, brokers[position.price_source] ?? "");
-  put(fields.day, position.day_change, signedRupees, GAIN);
+  put(fields.day, position.day_change, signedNumber, GAIN);
   put(fields.day_percent, position.day_change_percent, signedPercent, GAIN);
-  put(fields.unrealised, position.unrealized_pnl, signedRupees, GAIN);
+  put(fields.unrealised, position.unrealized_pnl, signedNumber, GAIN);
   put(fields.unrealised_percent, position.unrealized_pnl_percent, signedPercent, GAIN);
-  put(fields.value, position.current_value, rupees);
+  put(fields.value, position.current_value, number);
   put(fields.weight, position.weight_percent, percent);
   fields.bar.value = position.weight_percent ?? 0;
   fields.bar.hidden = position.weight_percent === null;
@@ -125,11 +129,11 @@ function fillLine(fields, line, node) {
   chips(fields.product, [...product, ...staleChip(line.stale), ...(line.sale_unsettled ? [unsettled] : [])]);
   put(fields.quantity, line.quantity, number);
   chips(fields.parts, partChips(line));
-  put(fields.average, line.avg_price, number);
-  put(fields.cost, line.total_cost, rupees);
-  put(fields.value, line.current_value, rupees);
-  put(fields.day, line.day_change, signedRupees, GAIN);
-  put(fields.unrealised, line.unrealized_pnl, signedRupees, GAIN);
+  put(fields.average, line.avg_price, average);
+  put(fields.cost, line.total_cost, number);
+  put(fields.value, line.current_value, number);
+  put(fields.day, line.day_change, signedNumber, GAIN);
+  put(fields.unrealised, line.unrealized_pnl, signedNumber, GAIN);
 }
 
 const mtfLoan = ({ funded_amount }) => `The broker lent ${funded_amount === null ? "an amount not known" : rupees(funded_amount)}`;
@@ -149,6 +153,7 @@ function explained(position, brokers) {
   if (position.current_price === null) words.push("No broker gave a price, so its value is not known and not in the totals.");
   else words.push(`Price ${number(position.current_price)} from ${brokers[position.price_source]}, ${istTime(position.price_as_of)}.`);
   words.push(position.close_price === null ? "Previous close not known." : `Previous close ${number(position.close_price)}.`);
+  if (position.avg_price !== null) words.push(`Average ${number(position.avg_price)}.`);
   if (position.avg_price === null && sign(position.known_quantity) !== 0) {
     words.push(`Cost ${rupees(position.known_cost)} is known for ${number(position.known_quantity)} of ${number(position.total_quantity)} shares.`);
   }
@@ -166,7 +171,7 @@ function renderTrades({ trading_positions, trading }) {
     say(fields.broker, trade.broker_name);
     chips(fields.stale, staleChip(trade.stale));
     put(fields.quantity, trade.quantity, number);
-    put(fields.average, trade.avg_price, number);
+    put(fields.average, trade.avg_price, average);
     put(fields.last, trade.current_price, number);
     fillGains(fields, trade);
   });
@@ -174,7 +179,7 @@ function renderTrades({ trading_positions, trading }) {
 }
 
 function fillGains(fields, gains) {
-  for (const name of ["day_pnl", "unrealized_pnl", "realized_pnl"]) put(fields[name], gains[name], signedRupees, GAIN);
+  for (const name of ["day_pnl", "unrealized_pnl", "realized_pnl"]) put(fields[name], gains[name], signedNumber, GAIN);
 }
 
 function renderFunds(funds) {
@@ -188,7 +193,7 @@ function renderFunds(funds) {
 }
 
 function fillFunds(fields, line) {
-  for (const name of ["available", "used", "collateral"]) put(fields[name], line[name], rupees);
+  for (const name of ["available", "used", "collateral"]) put(fields[name], line[name], number);
 }
 
 function renderAllocation(classes) {
@@ -216,14 +221,14 @@ function notes(portfolio, lag) {
   const { coverage, mtf_funded_amount } = portfolio;
   const gaps = [
     [coverage.without_price, "without a price: not in the total value", "bad"],
-    [coverage.without_cost, "with shares whose purchase price the broker does not know: those are in the value, not in the unrealised P&L", "warn"],
+    [coverage.without_cost, "whose purchase price is not fully known: in the value, but that part not in the unrealised P&L", "warn"],
     [coverage.without_day_change, "without today’s change: not in that number", "warn"],
-    [coverage.sales_unsettled, "where shares sold today may still be counted", "warn"],
+    [coverage.sales_unsettled, "may still count what was sold today", "warn"],
   ];
   const lines = portfolio.sources.map((source) => sourceNote(source, lag));
-  for (const [count, text, tone] of gaps) if (count) lines.push({ text: `${counted(count, "share")} ${text}.`, tone });
+  for (const [count, text, tone] of gaps) if (count) lines.push({ text: `${counted(count, "holding")} ${text}.`, tone });
   if (coverage.without_cost && coverage.value_with_known_cost !== null) {
-    lines.push({ text: `Unrealised P&L speaks of ${rupees(coverage.value_with_known_cost)} of the total value.`, tone: "plain" });
+    lines.push({ text: `Unrealised P&L stands on ${rupees(coverage.value_with_known_cost)} of the total value.`, tone: "plain" });
   }
   if (mtf_funded_amount === null) lines.push({ text: "What brokers lent for MTF shares is not known.", tone: "warn" });
   else if (sign(mtf_funded_amount) !== 0) {

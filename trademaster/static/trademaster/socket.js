@@ -4,8 +4,9 @@ const NOT_SIGNED_IN = 4401;
 const SILENCE_MS = 40_000; // the server speaks at least every 15 s
 const LONGEST_WAIT_MS = 15_000;
 
-/** Calls `onMessage(message)` for each message, `onState("open" | "lost")` when the line comes and goes. */
-export function listen(path, { onMessage, onState }) {
+/** Calls `onMessage(message)` for each message, `onState("open" | "lost")` when the line comes and goes.
+ * A handshake that is refused tells no reason: `onRefused` is called after each, to find it out. */
+export function listen(path, { onMessage, onState, onRefused }) {
   const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
   let attempts = 0;
   let retry, silence;
@@ -21,8 +22,8 @@ export function listen(path, { onMessage, onState }) {
       onMessage(JSON.parse(data));
     };
     socket.onclose = ({ code }) => {
-      if (code === NOT_SIGNED_IN) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
-      else lost(socket);
+      if (code === NOT_SIGNED_IN || attempts > 0) onRefused();
+      lost(socket);
     };
   }
 
