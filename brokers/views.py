@@ -173,6 +173,7 @@ def _begun(broker_type: str) -> str:
 
 def _complete(request: HttpRequest, broker_type: str, state: str, fields: dict[str, str]) -> HttpResponse:
     try:
+        registry.load(broker_type)  # before the state, which is of no broker we do not know
         connection = services.complete(
             user=cast(User, request.user), state=state, callback=fields, broker_type=broker_type, now=timezone.now()
         )
