@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.timesince import timesince
 
-from brokers.models import BrokerApp, BrokerConnection, KeyProof, OAuthState
+from brokers.models import BrokerApp, BrokerConnection, KeyProof, OAuthState, ReplyDrift, ReplyShape
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -68,6 +68,21 @@ class OAuthStateAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
     exclude = ("state",)
+
+
+@admin.register(ReplyDrift)
+class ReplyDriftAdmin(ReadOnlyAdmin):
+    list_display = ("noticed_at", "broker_type", "call", "place", "field", "appeared")
+    list_filter = ("broker_type", "appeared")
+    search_fields = ("call", "place", "field")
+    date_hierarchy = "noticed_at"
+
+
+@admin.register(ReplyShape)
+class ReplyShapeAdmin(ReadOnlyAdmin):
+    list_display = ("broker_type", "call", "updated_at")
+    list_filter = ("broker_type",)
+    search_fields = ("call",)
 
 
 @admin.register(KeyProof)

@@ -242,6 +242,45 @@ class OAuthState(models.Model):
         return OAuthState.objects.filter(pk=self.pk).delete()[0] == 1
 
 
+class ReplyShape(models.Model):
+    """The field names of a broker's reply as last seen: `shape` maps a place in the reply to its fields."""
+
+    broker_type = models.CharField(max_length=20, choices=broker_choices)
+    call = models.CharField(max_length=120)
+    shape = models.JSONField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "broker_reply_shapes"
+        constraints = [models.UniqueConstraint(fields=["broker_type", "call"], name="uniq_reply_shape")]
+
+    def __str__(self) -> str:
+        return f"{self.broker_type} {self.call}"
+
+
+class ReplyDrift(models.Model):
+    """A field that appeared in a broker's replies, or vanished from them. Each is noted once."""
+
+    broker_type = models.CharField(max_length=20, choices=broker_choices)
+    call = models.CharField(max_length=120)
+    place = models.CharField(max_length=200, blank=True)
+    field = models.CharField(max_length=200)
+    appeared = models.BooleanField()
+    noticed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "broker_reply_drifts"
+        ordering = ["-noticed_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["broker_type", "call", "place", "field", "appeared"], name="uniq_reply_drift"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.broker_type} {self.call}: {self.field} {'appeared' if self.appeared else 'vanished'}"
+
+
 class KeyProof(models.Model):
     """One row: a known word under the newest key, by which a process proves its keys before it uses them."""
 

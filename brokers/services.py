@@ -20,12 +20,13 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from brokers import push, registry, vault
+from brokers import drift, push, registry, vault
 from brokers.base import Broker, BrokerAuth, BrokerClient, LoginMethod
 from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, AppCredentials, ConnectionStatus, Exchange, Profile, Session
+from brokers.drift import Shape
 from brokers.errors import BrokerError, NotSupported, RateLimited, RequestRefused, SessionEnded
-from brokers.models import BrokerApp, BrokerConnection, OAuthState
+from brokers.models import BrokerApp, BrokerConnection, OAuthState, ReplyDrift, ReplyShape
 from brokers.secret import Secret
 from brokers.transport import Deadline, Endpoints, Transport
 
@@ -393,6 +394,46 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
     connections_changed(connection.user_id)
     announce(connection)
     return connection
+
+
+def note_shapes(broker_type: str, shapes: Mapping[str, Shape], now: datetime) -> None:
+    """Compare replies with those seen before; a field that came or went is noted, and logged, once.
+
+    Seen in this process and unchanged, the usual case, costs nothing.
+    """
+    for call, shape in shapes.items():
+        seen = (broker_type, call, frozenset(shape.items()))
+        if seen not in _seen_shapes:
+            _note_shape(broker_type, call, shape, now)
+            _seen_shapes.add(seen)
+
+
+_seen_shapes: set[tuple[str, str, frozenset[tuple[str, frozenset[str]]]]] = set()
+
+
+@transaction.atomic
+def _note_shape(broker_type: str, call: str, shape: Shape, now: datetime) -> None:
+    plain = {place: sorted(names) for place, names in shape.items()}
+    row, is_first = ReplyShape.objects.select_for_update().get_or_create(
+        broker_type=broker_type, call=call, defaults={"shape": plain, "updated_at": now}
+    )
+    if is_first:
+        return
+    before = {place: frozenset(names) for place, names in row.shape.items()}
+    for change in drift.changes(before, shape):
+        noted, is_new = ReplyDrift.objects.get_or_create(
+            broker_type=broker_type,
+            call=call,
+            place=change.place,
+            field=change.field,
+            appeared=change.appeared,
+            defaults={"noticed_at": now},
+        )
+        if is_new:
+            logger.warning("Drift: %s", noted)
+    row.shape = row.shape | plain
+    row.updated_at = now
+    row.save()
 
 
 def end_expired_sessions(now: datetime) -> int:

@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from brokers.admin import ReadOnlyAdmin
-from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition
+from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
 
 
 class BreakdownInline(admin.TabularInline):
@@ -36,6 +36,15 @@ class BrokerPositionBreakdownAdmin(ReadOnlyAdmin):
     list_filter = ("broker_connection__broker_type", "product")
     list_select_related = ("consolidated_position", "broker_connection")
     search_fields = ("consolidated_position__symbol", "broker_connection__account_id")
+
+
+@admin.register(UnmatchedInstrument)
+class UnmatchedInstrumentAdmin(ReadOnlyAdmin):
+    list_display = ("symbol", "exchange", "broker_connection", "first_seen_at", "last_seen_at")
+    list_filter = ("exchange", "broker_connection__broker_type")
+    list_select_related = ("broker_connection",)
+    search_fields = ("symbol", "broker_connection__account_id")
+    date_hierarchy = "last_seen_at"
 
 
 @admin.register(BrokerSnapshot)

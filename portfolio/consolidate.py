@@ -17,6 +17,7 @@ from brokers.domain import ZERO, Exchange, Funds, Product
 from portfolio.domain import (
     AssetAllocation,
     AssetClass,
+    BorrowedPrice,
     BrokerBreakdown,
     BrokerFunds,
     BrokerPosition,
@@ -29,8 +30,10 @@ from portfolio.domain import (
     SourceState,
     TradingPosition,
     TradingSummary,
+    Unpriced,
 )
 from portfolio.lots import Lot, directory_of, split
+from portfolio.trades import Trade, derivative, is_matched, line, marked, whole_sum
 
 HUNDRED = Decimal(100)
 
@@ -63,25 +66,57 @@ class Mark:
         return change
 
 
-def consolidate(user_id: int, sources: Sequence[Source], *, now: datetime) -> ConsolidatedPortfolio:
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What all sources hold, not yet valued: lots by share, and trades."""
+
+    sources: Sequence[Source]
+    inside: Sequence[Source]
+    lots: Mapping[str, Sequence[Lot]]
+    trades: Sequence[Trade]
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> Book:
+        inside = sorted((source for source in sources if source.portfolio), key=_order)
+        directory = directory_of(inside)
+        lots: dict[str, list[Lot]] = defaultdict(list)
+        trades: list[Trade] = []
+        for source in inside:
+            owned, traded = split(source, directory)
+            trades += traded
+            for lot in owned:
+                lots[lot.key].append(lot)
+        return cls(sources, inside, lots, trades)
+
+    def unpriced(self) -> list[Unpriced]:
+        """Shares that none of their brokers prices, or gives a previous close for: another broker may be asked."""
+        faces = (group[0] for group in self.lots.values() if None in (_mark(group).price, _mark(group).close))
+        return [
+            Unpriced(isin=lot.isin, exchange=lot.exchange, symbol=lot.symbol) for lot in faces if lot.isin is not None
+        ]
+
+
+def consolidate(
+    user_id: int, sources: Sequence[Source], *, now: datetime, borrowed: Mapping[str, BorrowedPrice] | None = None
+) -> ConsolidatedPortfolio:
     """Merge what the sources hold. Those without a portfolio are reported and stay out of every sum."""
-    inside = sorted((source for source in sources if source.portfolio), key=_order)
-    directory = directory_of(inside)
-    lots: dict[str, list[Lot]] = defaultdict(list)
-    trades: list[TradingPosition] = []
-    for source in inside:
-        owned, traded = split(source, directory)
-        trades += traded
-        for lot in owned:
-            lots[lot.key].append(lot)
-    marks = {key: _mark(group) for key, group in lots.items()}
+    return valued(user_id, Book.of(sources), now=now, borrowed=borrowed)
+
+
+def valued(
+    user_id: int, book: Book, *, now: datetime, borrowed: Mapping[str, BorrowedPrice] | None = None
+) -> ConsolidatedPortfolio:
+    """Value a book, each share at its one price. `borrowed` (ISIN → price) serves where no source has one."""
+    inside, lots = book.inside, book.lots
+    marks = {key: _mark(group, (borrowed or {}).get(key)) for key, group in lots.items()}
     total_value = _known_sum(marks[key].value(_quantity(group)) for key, group in lots.items()) if inside else None
     positions = sorted(
         (_position(group, marks[key], total_value) for key, group in lots.items()),
         key=lambda position: (-(position.current_value or ZERO), position.symbol, position.isin or ""),
     )
-    coverage = _coverage(positions, lots, marks, sources)
-    total_cost = sum((position.known_cost for position in positions), ZERO) if inside else None
+    trades, contracts = marked(book.trades)
+    trading_positions = tuple(line(trade) for trade in trades)
+    coverage = _coverage(positions, book, marks, contracts)
     unrealized, base = _unrealized(lots, marks)
     day_change = _known_sum(position.day_change for position in positions) if inside else None
     day_base = _known_sum(
@@ -97,7 +132,7 @@ def consolidate(user_id: int, sources: Sequence[Source], *, now: datetime) -> Co
         complete=_is_complete(coverage),
         currency="INR",
         total_value=total_value,
-        total_cost=total_cost,
+        total_cost=sum((position.known_cost for position in positions), ZERO) if inside else None,
         unrealized_pnl=unrealized if inside else None,
         unrealized_pnl_percent=_percent(unrealized, base) if inside else None,
         day_change=day_change,
@@ -105,18 +140,21 @@ def consolidate(user_id: int, sources: Sequence[Source], *, now: datetime) -> Co
         mtf_funded_amount=_funded(lots) if inside else None,
         coverage=coverage,
         positions=tuple(positions),
-        trading_positions=tuple(trades),
-        trading=_trading_summary(trades),
+        trading_positions=trading_positions,
+        derivatives=tuple(derivative(contract) for contract in contracts),
+        trading=_trading_summary(trading_positions),
         broker_breakdown=tuple(_breakdown(source, lots, marks, total_value) for source in inside),
         asset_allocation=_allocation(positions, total_value),
-        funds=_funds(inside, sources),
-        sources=tuple(_report(source, now) for source in sorted(sources, key=_order)),
+        funds=_funds(inside, book.sources),
+        sources=tuple(_report(source, now) for source in sorted(book.sources, key=_order)),
     )
 
 
 # --- lots of one share into a position --------------------------------------------------------------------------------
-def _mark(lots: Iterable[Lot]) -> Mark:
+def _mark(lots: Iterable[Lot], borrowed: BorrowedPrice | None = None) -> Mark:
     """One price per share: a live answer before a stale one, NSE before BSE, the freshest, the registry's order."""
+    if borrowed is not None:
+        return Mark(borrowed.price, borrowed.close, borrowed.broker_type, borrowed.as_of)
     ranked = sorted((lot for lot in lots if lot.last_price is not None), key=_price_rank)
     if not ranked:
         return Mark()
@@ -143,7 +181,7 @@ def _position(lots: Sequence[Lot], mark: Mark, total_value: Decimal | None) -> C
     all_known = len(known) == len(lots)
     value = mark.value(quantity)
     unrealized = value - known_cost if value is not None and all_known else None
-    day_change = _whole_sum(mark.day_change(lot) for lot in lots)
+    day_change = whole_sum(mark.day_change(lot) for lot in lots)
     return ConsolidatedPosition(
         key=face.key,
         isin=face.isin,
@@ -257,10 +295,11 @@ def _gain(lot: Lot, mark: Mark) -> Decimal | None:
 
 def _coverage(
     positions: Sequence[ConsolidatedPosition],
-    lots: Mapping[str, Sequence[Lot]],
+    book: Book,
     marks: Mapping[str, Mark],
-    sources: Sequence[Source],
+    contracts: Sequence[Sequence[Trade]],
 ) -> Coverage:
+    lots, sources = book.lots, book.sources
     states = [source.state for source in sources]
     return Coverage(
         positions=len(positions),
@@ -269,6 +308,8 @@ def _coverage(
         without_day_change=sum(position.day_change is None for position in positions),
         sales_unsettled=sum(lot.sale_unsettled for group in lots.values() for lot in group),
         unreadable_rows=sum(len(source.portfolio.problems) for source in sources if source.portfolio),
+        unmatched_instruments=sum(position.isin is None for position in positions)
+        + sum(not is_matched(contract) for contract in contracts),
         value_with_known_cost=_known_sum(
             marks[key].value(lot.quantity) for key, group in lots.items() for lot in group if lot.cost is not None
         ),
@@ -285,14 +326,14 @@ def _is_complete(coverage: Coverage) -> bool:
 
 def _funded(lots: Mapping[str, Sequence[Lot]]) -> Decimal | None:
     """The brokers' loans behind MTF shares: 0 where there are none, None where one is unknown."""
-    return _whole_sum(lot.funded_amount for group in lots.values() for lot in group if lot.product is Product.MTF)
+    return whole_sum(lot.funded_amount for group in lots.values() for lot in group if lot.product is Product.MTF)
 
 
 def _trading_summary(trades: Sequence[TradingPosition]) -> TradingSummary:
     return TradingSummary(
-        unrealized_pnl=_whole_sum(trade.unrealized_pnl for trade in trades),
-        realized_pnl=_whole_sum(trade.realized_pnl for trade in trades),
-        day_pnl=_whole_sum(trade.day_pnl for trade in trades),
+        unrealized_pnl=whole_sum(trade.unrealized_pnl for trade in trades),
+        realized_pnl=whole_sum(trade.realized_pnl for trade in trades),
+        day_pnl=whole_sum(trade.day_pnl for trade in trades),
     )
 
 
@@ -374,20 +415,9 @@ def _cost(lots: Iterable[Lot]) -> Decimal:
 
 def _known_sum(values: Iterable[Decimal | None]) -> Decimal | None:
     """The sum of what is known; None where there are values and none of them is known."""
-    known, unknown = _partition(values)
-    return sum(known, ZERO) if known or not unknown else None
-
-
-def _whole_sum(values: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum, or None if a single value is unknown."""
-    known, unknown = _partition(values)
-    return None if unknown else sum(known, ZERO)
-
-
-def _partition(values: Iterable[Decimal | None]) -> tuple[list[Decimal], int]:
     seen = list(values)
     known = [value for value in seen if value is not None]
-    return known, len(seen) - len(known)
+    return sum(known, ZERO) if known or not seen else None
 
 
 def _percent(part: Decimal | None, whole: Decimal | None) -> Decimal | None:

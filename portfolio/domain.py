@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from brokers.domain import BrokerPortfolio, Exchange, Product
+from brokers.domain import BrokerPortfolio, Exchange, OptionType, Product
 from portfolio.presentation import Average, Money, Percent, Price, Quantity
 
 
@@ -36,6 +36,25 @@ class TradeKind(StrEnum):
 
 
 # --- what goes in -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BorrowedPrice:
+    """A price asked of another broker, for a share whose own brokers quote none."""
+
+    price: Decimal
+    close: Decimal | None
+    broker_type: str
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpriced:
+    """A share that no source has a price, or no previous close, for."""
+
+    isin: str
+    exchange: Exchange
+    symbol: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One connection's part. `rank` is the broker's order in the registry.
@@ -140,6 +159,46 @@ class TradingPosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerDerivative:
+    """One broker's part of a contract. Quantities are units, signed."""
+
+    connection_id: str
+    broker_id: str
+    broker_name: str
+    symbol: str
+    product: Product
+    quantity: Quantity
+    avg_price: Average | None
+    unrealized_pnl: Money | None
+    realized_pnl: Money | None
+    day_pnl: Money | None
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsolidatedDerivative:
+    """One contract over all brokers, at one price. `matched` is False where only a broker's own symbol names it."""
+
+    exchange: Exchange
+    symbol: str
+    exchange_token: str | None
+    underlying: str | None
+    expiry: date | None
+    strike: Price | None
+    option_type: OptionType | None
+    net_quantity: Quantity
+    long_quantity: Quantity
+    short_quantity: Quantity
+    current_price: Price | None
+    unrealized_pnl: Money | None
+    realized_pnl: Money | None
+    day_pnl: Money | None
+    matched: bool
+    stale: bool
+    broker_positions: tuple[BrokerDerivative, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerFunds:
     connection_id: str
     broker_id: str
@@ -221,6 +280,7 @@ class TradingSummary:
 class Coverage:
     """What the totals stand on: how many positions there are, and how many lack what.
 
+    `unmatched_instruments`: listings and contracts that stand under their own broker, as nothing says what they are.
     `value_with_known_cost` is the part of `total_value` that `total_cost` and `unrealized_pnl` speak of.
     """
 
@@ -230,6 +290,7 @@ class Coverage:
     without_day_change: int
     sales_unsettled: int
     unreadable_rows: int
+    unmatched_instruments: int
     value_with_known_cost: Money | None
     sources: int
     sources_live: int
@@ -260,6 +321,7 @@ class ConsolidatedPortfolio:
     coverage: Coverage
     positions: tuple[ConsolidatedPosition, ...]
     trading_positions: tuple[TradingPosition, ...]
+    derivatives: tuple[ConsolidatedDerivative, ...]
     trading: TradingSummary
     broker_breakdown: tuple[BrokerBreakdown, ...]
     asset_allocation: tuple[AssetAllocation, ...]

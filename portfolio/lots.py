@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from brokers.domain import ZERO, BrokerPortfolio, Exchange, Holding, Position, Product
-from portfolio.domain import Source, SourceState, TradeKind, TradingPosition
+from portfolio.domain import Source, TradeKind
+from portfolio.trades import Trade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +76,17 @@ def directory_of(sources: Iterable[Source]) -> Directory:
     return found
 
 
-def split(source: Source, directory: Directory) -> tuple[list[Lot], list[TradingPosition]]:
+def split(source: Source, directory: Directory) -> tuple[list[Lot], list[Trade]]:
     """What the source owns, and what it merely trades."""
     assert source.portfolio is not None  # noqa: S101 - for the type checker
     holdings = list(source.portfolio.holdings)
     lots: list[Lot] = []
-    trades: list[TradingPosition] = []
+    trades: list[Trade] = []
     sales: dict[str, Decimal] = defaultdict(Decimal)
     for position in source.portfolio.positions:
         if not position.is_delivery:
             kind = TradeKind.INTRADAY if position.exchange in (Exchange.NSE, Exchange.BSE) else TradeKind.DERIVATIVE
-            trades.append(_trade(source, position, kind))
+            trades.append(Trade(source=source, position=position, kind=kind))
             continue
         owned = _holding_of(position, holdings)
         bought = _net_today(position, owned)
@@ -93,9 +94,10 @@ def split(source: Source, directory: Directory) -> tuple[list[Lot], list[Trading
             lots.append(_bought_today(source, position, bought, owned, directory))
         elif bought < 0:
             sales[_sold_key(position, owned)] -= bought
-            trades.append(_sale(source, position, -bought, owned))
+            kind = TradeKind.SALE_OF_HOLDING
+            trades.append(Trade(source=source, position=position, kind=kind, sold=-bought, owned=owned))
         elif position.quantity == 0:
-            trades.append(_trade(source, position, TradeKind.CLOSED_DELIVERY))
+            trades.append(Trade(source=source, position=position, kind=TradeKind.CLOSED_DELIVERY))
     for holding in holdings:
         lots.append(_settle_sale(_held(source, holding, directory), holding, sales))
     return [lot for lot in lots if lot.quantity], trades
@@ -201,37 +203,3 @@ def _identity(source: Source, line: Holding | Position, directory: Directory) ->
     isin = line.isin or (known.isin if known else None)
     company = known.company_name if known else None
     return isin, isin or f"{source.connection_id}:{line.exchange}:{line.tradingsymbol}", company
-
-
-def _trade(source: Source, position: Position, kind: TradeKind) -> TradingPosition:
-    return TradingPosition(
-        connection_id=source.connection_id,
-        broker_id=source.broker_type,
-        broker_name=source.broker_name,
-        kind=kind,
-        exchange=position.exchange,
-        symbol=position.tradingsymbol,
-        product=position.product,
-        quantity=position.quantity,
-        avg_price=position.average_price,
-        current_price=position.last_price,
-        unrealized_pnl=position.unrealised,
-        realized_pnl=position.realised,
-        day_pnl=position.day_pnl,
-        stale=source.state is SourceState.STALE,
-    )
-
-
-def _sale(source: Source, position: Position, sold: Decimal, owned: Holding | None) -> TradingPosition:
-    """A sale out of holdings: booked profit is measured from what the shares cost, today's from their last close."""
-    price = position.day_sell_value / position.day_sell_quantity if position.day_sell_quantity else None
-    cost = owned.average_price if owned else None
-    close = owned.close_price if owned else None
-    return replace(
-        _trade(source, position, TradeKind.SALE_OF_HOLDING),
-        quantity=-sold,
-        avg_price=price,
-        unrealized_pnl=ZERO,
-        realized_pnl=None if price is None or cost is None else sold * (price - cost),
-        day_pnl=None if price is None or close is None else sold * (price - close),
-    )

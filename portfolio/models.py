@@ -30,6 +30,28 @@ class BrokerSnapshot(models.Model):
         return f"Last good answer of {self.connection_id}"
 
 
+class UnmatchedInstrument(models.Model):
+    """A listing or contract that nothing identifies: kept under its own broker, and listed here for support."""
+
+    broker_connection = models.ForeignKey(BrokerConnection, on_delete=models.CASCADE, related_name="+")
+    exchange = models.CharField(max_length=10)
+    symbol = models.CharField(max_length=60)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "unmatched_instruments"
+        ordering = ["-last_seen_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["broker_connection", "exchange", "symbol"], name="uniq_unmatched_instrument"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.exchange}:{self.symbol}"
+
+
 class ConsolidatedPosition(models.Model):
     """One share over all brokers of a user, as of `last_updated`. `instrument_key` is the ISIN where there is one."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
 from functools import cache
@@ -77,6 +77,8 @@ def _formatter(hint: Any) -> Formatter:
         return lambda items: [item(each) for each in items]
     if hint is datetime:
         return instant
+    if hint is date:
+        return date.isoformat
     if is_dataclass(hint):
         return present
     if isinstance(hint, type) and issubclass(hint, Enum):
@@ -90,6 +92,7 @@ SCHEMAS: dict[Any, dict[str, Any]] = {
     average: {"type": "string", "example": "801.78125"},
     quantity: {"type": "string", "example": "15"},
     datetime: {"type": "string", "format": "date-time"},
+    date: {"type": "string", "format": "date"},
     str: {"type": "string"},
     int: {"type": "integer"},
     bool: {"type": "boolean"},

@@ -24,11 +24,11 @@ from brokers.serializers import ConnectionSerializer
 from brokers.shared import redis
 from brokers.transport import Deadline
 from portfolio import sharing
-from portfolio.consolidate import consolidate
-from portfolio.domain import ConsolidatedPortfolio, Source, SourceState
-from portfolio.fetching import Answer, fetch_all
+from portfolio.consolidate import Book, valued
+from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, SourceState
+from portfolio.fetching import Answer, borrow_prices, fetch_all
 from portfolio.lots import owned_before_sales
-from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition
+from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
 from portfolio.presentation import present
 from portfolio.sharing import Rendered
 
@@ -77,7 +77,7 @@ def latest(user: User, *, now: datetime) -> Rendered:
         return found
     connections = _connections(user)
     snapshots = _snapshots(connections)
-    return _rendered(user, [_source(row, None, snapshots.get(row.pk)) for row in connections], now)[0]
+    return _rendered(user, Book.of([_source(row, None, snapshots.get(row.pk)) for row in connections]), now, {})[0]
 
 
 def snapshot_json(user: User, *, now: datetime) -> str:
@@ -97,11 +97,15 @@ def _fetched(user: User, now: datetime) -> Rendered:
     connections = _connections(user)
     snapshots = _snapshots(connections)
     deadline = Deadline(settings.PORTFOLIO_DEADLINE_SECONDS - MERGE_SECONDS)
-    answers = _ask(connections, deadline, now)
+    clients = broker_services.clients_for(connections, deadline=deadline, now=now)
+    answers = _ask(connections, clients, deadline, now)
     kept = _keep(connections, answers, snapshots)
-    sources = [_source(row, answers[row.pk], kept.get(row.pk)) for row in connections]
-    rendered, book = _rendered(user, sources, now)
-    _write_tables(user, book)
+    book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
+    borrowed = borrow_prices(book.unpriced(), clients, deadline, now=now)
+    rendered, answer = _rendered(user, book, now, borrowed)
+    _write_tables(user, answer)
+    for connection in connections:
+        broker_services.note_shapes(connection.broker_type, answers[connection.pk].shapes, now)
     push.publish_json(user.pk, "PORTFOLIO_UPDATE", rendered.include.decode())
     return rendered
 
@@ -115,9 +119,13 @@ def _connections(user: User) -> list[BrokerConnection]:
     return connections
 
 
-def _ask(connections: Sequence[BrokerConnection], deadline: Deadline, now: datetime) -> dict[UUID, Answer]:
+def _ask(
+    connections: Sequence[BrokerConnection],
+    clients: Mapping[UUID, BrokerClient | BrokerError],
+    deadline: Deadline,
+    now: datetime,
+) -> dict[UUID, Answer]:
     """One answer per connection. Those that could be asked learn from it; the others answer with the reason."""
-    clients = broker_services.clients_for(connections, deadline=deadline, now=now)
     ready = {key: client for key, client in clients.items() if isinstance(client, BrokerClient)}
     answers = fetch_all(ready, deadline, now=now)
     for connection in connections:
@@ -197,16 +205,19 @@ def _source(connection: BrokerConnection, answer: Answer | None, snapshot: Broke
 
 
 # --- answering --------------------------------------------------------------------------------------------------------
-def _rendered(user: User, sources: Sequence[Source], now: datetime) -> tuple[Rendered, ConsolidatedPortfolio]:
-    book = consolidate(user.pk, sources, now=now)
-    include = msgspec.json.encode(present(book))
-    if all(source.state is not SourceState.STALE for source in sources):
-        return Rendered(include, include), book
+def _rendered(
+    user: User, book: Book, now: datetime, borrowed: Mapping[str, BorrowedPrice]
+) -> tuple[Rendered, ConsolidatedPortfolio]:
+    answer = valued(user.pk, book, now=now, borrowed=borrowed)
+    include = msgspec.json.encode(present(answer))
+    if all(source.state is not SourceState.STALE for source in book.sources):
+        return Rendered(include, include), answer
     fresh = [
         replace(source, state=SourceState.MISSING, portfolio=None) if source.state is SourceState.STALE else source
-        for source in sources
+        for source in book.sources
     ]
-    return Rendered(include, msgspec.json.encode(present(consolidate(user.pk, fresh, now=now)))), book
+    exclude = valued(user.pk, Book.of(fresh), now=now, borrowed=borrowed)
+    return Rendered(include, msgspec.json.encode(present(exclude))), answer
 
 
 def _write_tables(user: User, book: ConsolidatedPortfolio) -> None:
@@ -236,6 +247,12 @@ def _write_tables(user: User, book: ConsolidatedPortfolio) -> None:
         user.consolidated_positions.exclude(pk__in=ids.values()).delete()
         BrokerPositionBreakdown.objects.filter(consolidated_position__user=user).delete()
         BrokerPositionBreakdown.objects.bulk_create(_breakdown_rows(book, ids))
+        UnmatchedInstrument.objects.bulk_create(
+            _unmatched_rows(book),
+            update_conflicts=True,
+            unique_fields=["broker_connection", "exchange", "symbol"],
+            update_fields=["last_seen_at"],
+        )
 
 
 def _position_rows(user: User, book: ConsolidatedPortfolio) -> Iterable[ConsolidatedPosition]:
@@ -255,6 +272,31 @@ def _position_rows(user: User, book: ConsolidatedPortfolio) -> Iterable[Consolid
             stale=position.stale,
             last_updated=book.last_updated,
         )
+
+
+def _unmatched_rows(book: ConsolidatedPortfolio) -> list[UnmatchedInstrument]:
+    shares = {
+        (part.connection_id, position.exchange, position.symbol)
+        for position in book.positions
+        if position.isin is None
+        for part in position.broker_positions
+    }
+    contracts = {
+        (part.connection_id, contract.exchange, part.symbol)
+        for contract in book.derivatives
+        if not contract.matched
+        for part in contract.broker_positions
+    }
+    return [
+        UnmatchedInstrument(
+            broker_connection_id=connection_id,
+            exchange=exchange,
+            symbol=symbol,
+            first_seen_at=book.last_updated,
+            last_seen_at=book.last_updated,
+        )
+        for connection_id, exchange, symbol in sorted(shares | contracts)
+    ]
 
 
 def _breakdown_rows(book: ConsolidatedPortfolio, ids: Mapping[str, int]) -> Iterable[BrokerPositionBreakdown]:

@@ -43,4 +43,5 @@ class ZerodhaClient(BrokerClient):
         return mapping.quotes(mapping.data(body), asked)
 
     def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing:
-        return Listing(exchange=exchange, tradingsymbol=tradingsymbol, broker_token="", isin=isin)
+        key = f"{exchange}:{tradingsymbol}"
+        return Listing(exchange=exchange, tradingsymbol=tradingsymbol, broker_token=key, isin=isin)

@@ -1,0 +1,191 @@
+"""Positions that are not shares owned: per broker line by line, and derivatives merged by contract. Pure.
+
+Two brokers' rows are one contract if the exchange segment is the same and so is the exchange's token, or underlying,
+expiry, strike and type; a row that says neither joins by its symbol if exactly one contract bears it. An NFO and a BFO
+contract never net. What nobody can match stays alone, under its own broker.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from brokers.domain import ZERO, Holding, Position
+from portfolio.domain import (
+    BrokerDerivative,
+    ConsolidatedDerivative,
+    Source,
+    SourceState,
+    TradeKind,
+    TradingPosition,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """One position row of one broker. `sold` is set for a sale out of holdings, `owned` the holding it is out of."""
+
+    source: Source
+    position: Position
+    kind: TradeKind
+    sold: Decimal = ZERO
+    owned: Holding | None = None
+
+
+def line(trade: Trade) -> TradingPosition:
+    """A row as it is shown.
+
+    Of a sale out of holdings the booked profit is measured from what the shares cost, today's from their last close.
+    """
+    position = trade.position
+    shown = TradingPosition(
+        connection_id=trade.source.connection_id,
+        broker_id=trade.source.broker_type,
+        broker_name=trade.source.broker_name,
+        kind=trade.kind,
+        exchange=position.exchange,
+        symbol=position.tradingsymbol,
+        product=position.product,
+        quantity=position.quantity,
+        avg_price=position.average_price,
+        current_price=position.last_price,
+        unrealized_pnl=position.unrealised,
+        realized_pnl=position.realised,
+        day_pnl=position.day_pnl,
+        stale=trade.source.state is SourceState.STALE,
+    )
+    if trade.kind is not TradeKind.SALE_OF_HOLDING:
+        return shown
+    price = position.day_sell_value / position.day_sell_quantity if position.day_sell_quantity else None
+    cost = trade.owned.average_price if trade.owned else None
+    close = trade.owned.close_price if trade.owned else None
+    return replace(
+        shown,
+        quantity=-trade.sold,
+        avg_price=price,
+        unrealized_pnl=ZERO,
+        realized_pnl=None if price is None or cost is None else trade.sold * (price - cost),
+        day_pnl=None if price is None or close is None else trade.sold * (price - close),
+    )
+
+
+def marked(trades: Sequence[Trade]) -> tuple[list[Trade], list[list[Trade]]]:
+    """All trades, each derivative at its contract's one price, and the derivatives grouped by contract."""
+    groups = [_at_one_price(group) for group in _contracts([each for each in trades if _is_derivative(each)])]
+    others = [each for each in trades if not _is_derivative(each)]
+    return others + [each for group in groups for each in group], groups
+
+
+def derivative(group: Sequence[Trade]) -> ConsolidatedDerivative:
+    """One contract over all brokers; long here and short there are netted in `net_quantity` and shown beside it."""
+    face = group[0].position
+    contract = next((each.position.contract for each in group if each.position.contract), None)
+    quantities = [each.position.quantity for each in group]
+    return ConsolidatedDerivative(
+        exchange=face.exchange,
+        symbol=face.tradingsymbol,
+        exchange_token=next((each.position.exchange_token for each in group if each.position.exchange_token), None),
+        underlying=contract.underlying if contract else None,
+        expiry=contract.expiry if contract else None,
+        strike=contract.strike if contract else None,
+        option_type=contract.option_type if contract else None,
+        net_quantity=sum(quantities, ZERO),
+        long_quantity=sum((quantity for quantity in quantities if quantity > 0), ZERO),
+        short_quantity=sum((-quantity for quantity in quantities if quantity < 0), ZERO),
+        current_price=face.last_price,
+        unrealized_pnl=whole_sum(each.position.unrealised for each in group),
+        realized_pnl=whole_sum(each.position.realised for each in group),
+        day_pnl=whole_sum(each.position.day_pnl for each in group),
+        matched=is_matched(group),
+        stale=any(each.source.state is SourceState.STALE for each in group),
+        broker_positions=tuple(_broker_line(each) for each in group),
+    )
+
+
+def is_matched(group: Sequence[Trade]) -> bool:
+    """Whether anything but a broker's own symbol says which contract this is."""
+    return any(each.position.exchange_token or each.position.contract for each in group)
+
+
+def whole_sum(values: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum, or None if a single value is unknown."""
+    total = ZERO
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def _is_derivative(trade: Trade) -> bool:
+    return trade.kind is TradeKind.DERIVATIVE
+
+
+def _broker_line(trade: Trade) -> BrokerDerivative:
+    position = trade.position
+    return BrokerDerivative(
+        connection_id=trade.source.connection_id,
+        broker_id=trade.source.broker_type,
+        broker_name=trade.source.broker_name,
+        symbol=position.tradingsymbol,
+        product=position.product,
+        quantity=position.quantity,
+        avg_price=position.average_price,
+        unrealized_pnl=position.unrealised,
+        realized_pnl=position.realised,
+        day_pnl=position.day_pnl,
+        stale=trade.source.state is SourceState.STALE,
+    )
+
+
+def _contracts(trades: Sequence[Trade]) -> list[list[Trade]]:
+    """Group by contract, in order of first appearance: rows that share an identity are joined, step by step."""
+    groups: list[tuple[set[Hashable], list[Trade]]] = []
+    nameless: list[Trade] = []
+    for trade in trades:
+        names = _identities(trade.position)
+        if not names:
+            nameless.append(trade)
+            continue
+        same = [group for group in groups if not names.isdisjoint(group[0])]
+        merged = (names.union(*(group[0] for group in same)), [each for group in same for each in group[1]] + [trade])
+        groups = [group for group in groups if group not in same] + [merged]
+    found = [group for _, group in groups]
+    alone: dict[Hashable, list[Trade]] = defaultdict(list)
+    for trade in nameless:
+        symbol = (trade.position.exchange, trade.position.tradingsymbol)
+        bearers = [group for group in found if any(_symbol(each.position) == symbol for each in group)]
+        if len(bearers) == 1:
+            bearers[0].append(trade)
+        else:
+            alone[trade.source.connection_id, symbol].append(trade)
+    return found + list(alone.values())
+
+
+def _identities(position: Position) -> set[Hashable]:
+    names: set[Hashable] = set()
+    if position.exchange_token:
+        names.add((position.exchange, position.exchange_token))
+    if position.contract:
+        names.add((position.exchange, position.contract))
+    return names
+
+
+def _symbol(position: Position) -> tuple[str, str]:
+    return (position.exchange, position.tradingsymbol)
+
+
+def _at_one_price(group: Sequence[Trade]) -> list[Trade]:
+    """One price and one previous close per contract: live before stale, the freshest, the registry's order."""
+    priced = sorted((each for each in group if each.position.last_price is not None), key=_price_rank)
+    price = priced[0].position.last_price if priced else None
+    close = next((each.position.close_price for each in priced if each.position.close_price is not None), None)
+    return [replace(each, position=replace(each.position, last_price=price, close_price=close)) for each in group]
+
+
+def _price_rank(trade: Trade) -> tuple[bool, float, int, str]:
+    source = trade.source
+    freshness = source.portfolio.as_of.timestamp() if source.portfolio else 0.0
+    return (source.state is not SourceState.LIVE, -freshness, source.rank, source.connection_id)
