@@ -1,0 +1,112 @@
+"""The admin: support finds what it needs, changes nothing, and sees no secret."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.management.commands.demo_users import support_group
+from accounts.models import User
+from brokers import vault
+from brokers.errors import BrokerUnavailable
+from brokers.models import BrokerConnection
+from health.models import BrokerHealthLog
+from health.services import check
+from portfolio import services as portfolio
+from tests.conftest import signed_in
+from tests.people import begin
+
+OURS = ("accounts", "brokers", "health", "portfolio")
+MODELS = [model for app in OURS for model in apps.get_app_config(app).get_models()]
+names = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+
+
+@pytest.fixture
+def desk(sam: User) -> Client:
+    """Support at work: staff, in the group that may look at everything of ours."""
+    sam.groups.add(support_group())
+    return signed_in(sam)
+
+
+@pytest.fixture
+def book(alice: User, alices: dict[str, BrokerConnection]) -> dict[str, BrokerConnection]:
+    """A row in every table: connections, checks, a merged book, its parts and snapshots, a login under way."""
+    for connection in alices.values():
+        check(connection.pk, now=timezone.now())
+    portfolio.consolidated(alice, now=timezone.now())
+    begin(alice, "zerodha")
+    vault.prove_keys()
+    return alices
+
+
+def page_of(model: type, action: str = "changelist", *args: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{action}", args=args)  # type: ignore[attr-defined]
+
+
+@names
+def test_every_model_is_registered_searchable_and_read_only(model: type, desk: Client) -> None:
+    desked = admin.site._registry[model]
+    assert desked.search_fields
+    assert desk.get(page_of(model)).status_code == 200
+    assert desk.get(page_of(model), {"q": "alice"}).status_code == 200
+    assert desk.get(page_of(model, "add")).status_code == 403
+
+
+@names
+def test_support_may_look_and_not_touch(model: type, desk: Client, book: object) -> None:
+    row = model.objects.first()  # type: ignore[attr-defined]
+    assert row is not None
+    assert desk.get(page_of(model, "change", row.pk)).status_code == 200
+    assert desk.get(page_of(model, "history", row.pk)).status_code == 200
+    assert desk.post(page_of(model, "change", row.pk), {"status": "SUSPENDED"}).status_code == 403
+    assert desk.post(page_of(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("question", ["alice", "alice@example.com", "DM4821"])
+def test_support_finds_a_person_and_their_connections(question: str, desk: Client, book: object) -> None:
+    assert b"alice" in desk.get(page_of(User), {"q": question}).content
+    found = desk.get(page_of(BrokerConnection), {"q": question}).content
+    assert b"DM4821" in found
+
+
+def test_support_sees_status_last_error_and_health_log(desk: Client, book: dict[str, BrokerConnection]) -> None:
+    connection = book["upstox"]
+    connection.record_failure(BrokerUnavailable("The broker cannot be reached."), timezone.now())
+    listed = desk.get(page_of(BrokerConnection), {"status__exact": "ERROR"}).content
+    assert b"7HD3VX" in listed
+    assert b"DM4821" not in listed
+    assert b"broker_unavailable" in listed
+    page = desk.get(page_of(BrokerConnection, "change", connection.pk)).content
+    assert b"The broker cannot be reached." in page
+    log = desk.get(page_of(BrokerHealthLog), {"q": str(connection.pk)}).content
+    assert b"Upstox 7HD3VX" in log
+
+
+@names
+def test_lists_ask_the_same_however_many_rows(
+    model: type, desk: Client, book: object, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_max_num_queries(12):
+        desk.get(page_of(model))
+
+
+def test_traders_have_no_admin(as_alice: Client) -> None:
+    answer = as_alice.get("/admin/")
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/admin/login/")
+
+
+def test_even_who_may_everything_changes_nothing_by_hand(root: User, book: dict[str, BrokerConnection]) -> None:
+    client = signed_in(root)
+    assert Permission.objects.exists()
+    for model in (BrokerConnection, BrokerHealthLog):
+        row = model.objects.first()
+        assert row is not None
+        assert client.post(page_of(model, "change", row.pk), {}).status_code == 403
+        assert client.post(page_of(model, "delete", row.pk), {"post": "yes"}).status_code == 403
