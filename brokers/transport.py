@@ -172,16 +172,7 @@ class Transport:
             timeout=(min(CONNECT_SECONDS, remaining), remaining),
             **request,
         ) as response:
-            chunks: list[bytes] = []
-            size = 0
-            for chunk in response.iter_content(65536):
-                size += len(chunk)
-                if size > LARGEST_BODY:
-                    raise UnexpectedResponse("body", "is larger than any honest answer")
-                if deadline.remaining() <= 0:
-                    raise requests.Timeout
-                chunks.append(chunk)
-            return response.status_code, response.headers, b"".join(chunks)
+            return response.status_code, response.headers, _body(response, deadline)
 
     def _read(
         self, status: int, headers: Mapping[str, str], raw: bytes, *, writes: bool, secrets: Sequence[Secret]
@@ -254,6 +245,26 @@ def _session(slug: str) -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _body(response: requests.Response, deadline: Deadline) -> bytes:
+    """Read the body as it comes in; `iter_content` would wait for a full piece while a broker drips past the deadline.
+
+    Each wait is bounded by what was left when the call was sent, so the last one ends before twice the deadline.
+    """
+    body = bytearray()
+    try:
+        while piece := response.raw.read1(65536, decode_content=True):
+            body += piece
+            if len(body) > LARGEST_BODY:
+                raise UnexpectedResponse("body", "is larger than any honest answer")
+            if deadline.remaining() <= 0:
+                raise requests.ReadTimeout
+    except urllib3.exceptions.ReadTimeoutError:
+        raise requests.ReadTimeout from None
+    except urllib3.exceptions.HTTPError:
+        raise requests.exceptions.ChunkedEncodingError from None
+    return bytes(body)
 
 
 def _never_left(error: requests.ConnectionError) -> bool:
