@@ -3,6 +3,7 @@
     {
       "envelope": {…, "{code}", …},      how this broker words an error; `{code}` stands for the code
       "required": {"holdings": "isin"},  call → a field without which a row of its list cannot be read
+      "one_use_code": true,              false where what the login brought may be used again
       "calls": [                         what is asked, what comes back, and so what it must become
         {"call": "holdings", "replies": {"GET /portfolio/holdings": "portfolio_holdings.json"}}
       ],
@@ -95,6 +96,7 @@ class Codes(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Cases(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     envelope: dict[str, Any] = {}
     required: dict[str, str] = {}
+    one_use_code: bool = True
     calls: list[Call] = []
     errors: list[RecordedError] = []
     codes: list[Codes] = []
