@@ -55,7 +55,7 @@ function tick() {
   if (view() === "live") renderTotals(book.portfolio, lag());
   if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions);
   const light = byId("socket-light");
-  const quiet = book.line === "open" && book.portfolio !== null && lag() > QUIET_SECONDS;
+  const quiet = book.line === "open" && view() === "live" && lag() > QUIET_SECONDS;
   light.dataset.state = quiet ? "quiet" : book.line;
   say(slots(light).words, lightWords(quiet));
   const from = book.portfolio ? ` The numbers are from ${istTime(book.receivedAt)}.` : "";
@@ -65,7 +65,7 @@ function tick() {
 
 function lightWords(quiet) {
   if (book.line === "lost") return "Reconnecting";
-  if (book.receivedAt === null) return book.line === "open" ? "Live" : "Connecting";
+  if (view() !== "live") return book.line === "open" ? "Live" : "Connecting";
   return `${quiet ? "Quiet" : "Live"} · ${duration(lag())}`;
 }
 

@@ -39,7 +39,8 @@ export function say(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 
-/** Write a number. null is shown as unknown, never as zero; a change flashes; `tone` colours by sign. */
+/** Write a number. null is shown as unknown, never as zero; a change flashes where the
+ * template says `data-flash`; `tone` colours by sign. */
 export function put(node, value, format, { tone = false, unknown = "not known" } = {}) {
   const before = node.dataset.value;
   const known = value !== null && value !== undefined;
@@ -55,7 +56,7 @@ export function put(node, value, format, { tone = false, unknown = "not known" }
   node.removeAttribute("title");
   node.dataset.value = value;
   if (tone) node.dataset.sign = sign(value);
-  if (before !== undefined && !calm.matches) {
+  if ("flash" in node.dataset && before !== undefined && !calm.matches) {
     node.animate({ backgroundColor: [FLASH[compare(value, before)], "transparent"] }, { duration: 900, easing: "ease-out" });
   }
 }
