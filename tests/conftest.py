@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import requests
 from django.core.cache import cache
 from django.test import Client
 from pytest_django import Settings
@@ -18,7 +19,16 @@ from tests.people import SLUGS, connect, support, trader
 
 @pytest.fixture(scope="session")
 def running_brokers() -> Iterator[SimulatedBrokers]:
+    """Prices stand still, and are the same at both exchanges: it does not matter whose quotation is taken."""
     with SimulatedBrokers(SLUGS) as simulated:
+        prices = simulated.control.market()["prices"]
+        same = [
+            {"exchange": "BSE", "symbol": symbol, "last_price": price["last"], "close_price": price["close"]}
+            for key, price in prices.items()
+            for exchange, _, symbol in [key.partition(":")]
+            if exchange == "NSE" and f"BSE:{symbol}" in prices
+        ]
+        requests.put(f"{simulated.control_url}/market", json={"prices": same}, timeout=5).raise_for_status()
         yield simulated
 
 
