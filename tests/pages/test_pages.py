@@ -145,3 +145,11 @@ def test_a_message_is_shown_once_as_text(signed_in):
 def test_a_page_costs_no_more_than_its_session(signed_in, django_assert_max_num_queries, name):
     with django_assert_max_num_queries(2):
         signed_in.get(reverse(name))
+
+
+def test_a_form_without_its_token_is_refused_in_our_own_words(alice):
+    browser = Client(enforce_csrf_checks=True)
+    response = browser.post(reverse("login"), {"username": "alice", "password": PASSWORD})
+
+    assert response.status_code == 403
+    assert "This form is out of date" in response.content.decode()

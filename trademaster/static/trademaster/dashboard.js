@@ -4,13 +4,15 @@ import { ApiError, call, logInAt } from "./api.js";
 import { isActive, renderConnections } from "./connections.js";
 import { announce, say, slots } from "./dom.js";
 import { duration, istTime } from "./format.js";
-import { renderPortfolio, renderTotals } from "./portfolio.js";
+import { renderAges, renderPortfolio } from "./portfolio.js";
 import { listen } from "./socket.js";
 
 const QUIET_SECONDS = 30;
 const book = { portfolio: null, error: null, connections: null, receivedAt: null, line: "connecting" };
 const byId = (id) => document.getElementById(id);
 const lag = () => (book.receivedAt === null ? 0 : (Date.now() - book.receivedAt) / 1000);
+
+const isLive = () => book.line === "open" && lag() <= QUIET_SECONDS;
 
 const handlers = {
   SNAPSHOT({ portfolio, error, connections }) {
@@ -44,7 +46,7 @@ function render() {
   const shown = view();
   byId("main").dataset.view = shown;
   if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
-  if (shown === "live") renderPortfolio(book.portfolio, lag());
+  if (shown === "live") renderPortfolio(book.portfolio, lag(), isLive());
   tick();
 }
 
@@ -52,11 +54,11 @@ function render() {
 function tick() {
   const now = new Date();
   say(byId("clock"), `${istTime(now, now)} IST`);
-  if (view() === "live") renderTotals(book.portfolio, lag());
+  if (view() === "live") renderAges(book.portfolio, lag(), isLive());
   if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions);
   const light = byId("socket-light");
-  const quiet = book.line === "open" && view() === "live" && lag() > QUIET_SECONDS;
-  light.dataset.state = quiet ? "quiet" : book.line;
+  const quiet = book.line === "open" && view() === "live" && !isLive();
+  byId("main").dataset.line = light.dataset.state = quiet ? "quiet" : book.line;
   say(slots(light).words, lightWords(quiet));
   const from = book.portfolio ? ` The numbers are from ${istTime(book.receivedAt)}.` : "";
   if (book.line === "lost") say(byId("offline"), `The connection to TradeMaster is lost; reconnecting…${from}`);

@@ -24,18 +24,22 @@ const STALE = { text: "stale", tone: "warn", title: "From an earlier answer: thi
 const byId = (id) => document.getElementById(id);
 const staleChip = (stale) => (stale ? [STALE] : []);
 
-/** `lag` is how many seconds ago this portfolio arrived. */
-export function renderPortfolio(portfolio, lag) {
-  renderTotals(portfolio, lag);
+/** `lag` is how many seconds ago this portfolio arrived; `live`: it may still be called so. */
+export function renderPortfolio(portfolio, lag, live) {
+  renderAges(portfolio, lag, live);
   renderHoldings(portfolio);
   renderTrades(portfolio);
   renderFunds(portfolio.funds);
   renderAllocation(portfolio.asset_allocation);
-  renderNotes(portfolio, lag);
 }
 
-/** The big numbers and their chips; called each second too, because the ages in them grow. */
-export function renderTotals(portfolio, lag) {
+/** What grows old by itself: called each second too. */
+export function renderAges(portfolio, lag, live) {
+  renderTotals(portfolio, lag, live);
+  renderNotes(portfolio, lag, live);
+}
+
+function renderTotals(portfolio, lag, live) {
   const { coverage, funds } = portfolio;
   const unpriced = coverage.without_price && `${coverage.without_price} without price`;
   const unpaid = coverage.without_cost && `${coverage.without_cost} without cost`;
@@ -47,10 +51,10 @@ export function renderTotals(portfolio, lag) {
   total("unrealised", portfolio.unrealized_pnl, signedRupees, { tone: true, ratio: portfolio.unrealized_pnl_percent });
   const used = funds.used === null ? "used: not known" : `${rupees(funds.used)} used`;
   total("funds", funds.available, rupees, { beside: used });
-  cover("value", portfolio, lag, [unpriced, unread]);
-  cover("day", portfolio, lag, [unmoved, unread]);
-  cover("unrealised", portfolio, lag, [unpaid, unpriced, unread]);
-  cover("funds", portfolio, lag, unfunded);
+  cover("value", portfolio, lag, live, [unpriced, unread]);
+  cover("day", portfolio, lag, live, [unmoved, unread]);
+  cover("unrealised", portfolio, lag, live, [unpaid, unpriced, unread]);
+  cover("funds", portfolio, lag, live, unfunded);
 }
 
 const totalSlots = (name) => slots(document.querySelector(`[data-total=${name}]`));
@@ -63,7 +67,7 @@ function total(name, value, format, { tone = false, ratio, beside } = {}) {
 }
 
 /** How much of the book one number stands on: "2/2 live", "1/2 live · Upstox 3 min old", "1 of 2 missing". */
-function cover(name, { coverage, sources }, lag, gaps) {
+function cover(name, { coverage, sources }, lag, live, gaps) {
   const labels = [];
   const names = (state) => sources.filter((source) => source.state === state);
   const missing = names("MISSING").map(({ broker_name }) => broker_name);
@@ -72,8 +76,8 @@ function cover(name, { coverage, sources }, lag, gaps) {
     labels.push({ text: `${missing.length} of ${coverage.sources} missing · ${missing.join(", ")}`, tone: "bad" });
   }
   if (stale.length || !missing.length) {
-    const live = `${coverage.sources_live}/${coverage.sources} live`;
-    labels.push({ text: [live, ...stale].join(" · "), tone: stale.length ? "warn" : "good" });
+    const answered = `${coverage.sources_live}/${coverage.sources} live${live ? "" : ` ${duration(lag)} ago`}`;
+    labels.push({ text: [answered, ...stale].join(" · "), tone: stale.length || !live ? "warn" : "good" });
   }
   for (const text of gaps.filter(Boolean)) labels.push({ text, tone: "warn", title: "See “What the totals cover”" });
   chips(totalSlots(name).chips, labels);
@@ -206,9 +210,9 @@ function renderAllocation(classes) {
 }
 
 // --- what the totals cover -------------------------------------------------------------------------------------------
-function renderNotes(portfolio, lag) {
+function renderNotes(portfolio, lag, live) {
   const list = byId("notes");
-  const lines = notes(portfolio, lag);
+  const lines = notes(portfolio, lag, live);
   while (list.children.length > lines.length) list.lastElementChild.remove();
   lines.forEach(({ text, tone }, index) => {
     const item = list.children[index] ?? list.appendChild(document.createElement("li"));
@@ -217,7 +221,7 @@ function renderNotes(portfolio, lag) {
   });
 }
 
-function notes(portfolio, lag) {
+function notes(portfolio, lag, live) {
   const { coverage, mtf_funded_amount } = portfolio;
   const gaps = [
     [coverage.without_price, "without a price: not in the total value", "bad"],
@@ -225,7 +229,7 @@ function notes(portfolio, lag) {
     [coverage.without_day_change, "without today’s change: not in that number", "warn"],
     [coverage.sales_unsettled, "may still count what was sold today", "warn"],
   ];
-  const lines = portfolio.sources.map((source) => sourceNote(source, lag));
+  const lines = portfolio.sources.map((source) => sourceNote(source, lag, live));
   for (const [count, text, tone] of gaps) if (count) lines.push({ text: `${counted(count, "holding")} ${text}.`, tone });
   if (coverage.without_cost && coverage.value_with_known_cost !== null) {
     lines.push({ text: `Unrealised P&L stands on ${rupees(coverage.value_with_known_cost)} of the total value.`, tone: "plain" });
@@ -237,13 +241,16 @@ function notes(portfolio, lag) {
   return lines;
 }
 
-function sourceNote(source, lag) {
+function sourceNote(source, lag, live) {
   const name = source.display_name || source.broker_name;
   const unread = source.unreadable_rows
     ? ` ${counted(source.unreadable_rows, "row")} of its answer could not be read (${source.unreadable_fields.join(", ")}).`
     : "";
   if (source.state === "MISSING") return { text: `${name}: not in the totals.${unread}`, tone: "bad" };
-  if (source.state === "LIVE") return { text: `${name}: live, counted in full.${unread}`, tone: unread ? "warn" : "good" };
+  if (source.state === "LIVE") {
+    const words = live ? "live, counted in full" : `counted in full, live ${duration(lag)} ago`;
+    return { text: `${name}: ${words}.${unread}`, tone: unread || !live ? "warn" : "good" };
+  }
   const age = duration(source.age_seconds + lag);
   return { text: `${name}: counted with its last good answer, ${age} old.${unread}`, tone: "warn" };
 }
