@@ -145,12 +145,13 @@ class Simulation:
         }
 
     def priced_book(self, slug: str) -> dict[str, Any]:
-        """Return a book as plain JSON values, each row with its name, `last_price` and `close_price`."""
+        """Return a book as plain JSON values, each row with its name, ISIN, `last_price` and `close_price`."""
         book = self.sites[slug].sandbox.book
         plain: dict[str, Any] = msgspec.to_builtins(book)
         for key, row in zip(book.keys, [*plain["holdings"], *plain["positions"]], strict=True):
             price = self.market.price(key)
             row["name"] = self.market.instruments[key].name
+            row["isin"] = self.market.instruments[key].isin
             row["last_price"] = str(price.last) if price else None
             row["close_price"] = str(price.close) if price else None
         return plain
