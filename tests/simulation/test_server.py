@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import signal
 import socket
@@ -10,7 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,13 @@ def test_the_market_can_be_frozen_while_it_runs() -> None:
 
 
 def free_base_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1]) - 1  # zerodha then listens on the probed port
+    """A base below the range that the system hands out by itself, whose own port and zerodha's are free."""
+    for base in random.sample(range(20000, 30000, 10), 50):
+        with socket.socket() as control, socket.socket() as zerodha, suppress(OSError):
+            control.bind(("127.0.0.1", base))
+            zerodha.bind(("127.0.0.1", base + 1))
+            return base
+    raise AssertionError("no free pair of ports")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Connect the demo trader's accounts as a person with a browser would: over HTTP, through the brokers' login pages."""
 
 from collections.abc import Callable, Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import requests
 
@@ -55,8 +55,7 @@ class Trader:
 
         Raises ConnectFailed.
         """
-        credentials = {"api_key": broker["api_key"], "api_secret": broker["api_secret"]}
-        self._call("PUT", f"/api/v1/brokers/apps/{slug}", credentials)
+        self._call("PUT", f"/api/v1/brokers/apps/{slug}", app_keys(broker))
         initiated = self._call(
             "POST",
             "/api/v1/brokers/connect/initiate",
@@ -64,13 +63,22 @@ class Trader:
         )
         if not isinstance(initiated, dict):
             raise ConnectFailed("connect/initiate answered something else than an object")
-        callback = log_in_at_broker(initiated["authorization_url"], broker)
+        address = initiated["authorization_url"]
         try:
-            answer = self.http.get(callback, timeout=TIMEOUT)
+            if address.startswith(self.web + "/"):
+                answer = self._fill_in(address, broker["login"])
+            else:
+                answer = self.http.get(log_in_at_broker(address, broker), timeout=TIMEOUT)
         except requests.RequestException as error:
-            raise ConnectFailed(f"the callback failed: {_reason(error)}") from error
-        if not answer.ok:
-            raise ConnectFailed(f"the callback answered {answer.status_code}")
+            raise ConnectFailed(f"the login failed: {_reason(error)}") from error
+        refused = parse_qs(urlsplit(answer.url).query).get("refused")
+        if refused or not answer.ok:
+            raise ConnectFailed(f"the login was refused: {refused[0] if refused else answer.status_code}")
+
+    def _fill_in(self, page: str, fields: Mapping[str, str]) -> requests.Response:
+        """Our own login form, for brokers without a redirect."""
+        form = {**fields, "csrfmiddlewaretoken": self._csrf()}
+        return self.http.post(page, data=form, headers={"Referer": page}, timeout=TIMEOUT)
 
     def _call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> object:
         try:
@@ -87,6 +95,11 @@ class Trader:
         except requests.RequestException as error:
             raise ConnectFailed(f"{method} {path} failed: {_reason(error)}") from error
         return result
+
+
+def app_keys(broker: SimulatedBroker) -> dict[str, str]:
+    """The keys of the trader's app at a broker, further pairs (`market_api_key`, …) included."""
+    return {name: str(value) for name, value in broker.items() if name.endswith(("api_key", "api_secret")) and value}
 
 
 def log_in_at_broker(authorization_url: str, broker: SimulatedBroker) -> str:

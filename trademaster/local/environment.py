@@ -11,7 +11,7 @@ class SimulatedBroker(TypedDict):
     """One entry of the `brokers` object in brokers.json and demo.json."""
 
     base_url: str
-    login_url: str
+    login_url: str | None  # None: the broker has no login page of its own
     stream_url: str | None
     api_key: str
     api_secret: str
