@@ -9,6 +9,7 @@ from typing import cast
 
 import msgspec
 from django.conf import settings
+from redis.exceptions import LockError
 
 from brokers.changes import generation_key
 from brokers.shared import redis
@@ -40,8 +41,14 @@ def shared(user_id: int, make: Callable[[], Rendered]) -> Rendered:
         if found is not None:
             return found
         wait = settings.PORTFOLIO_DEADLINE_SECONDS + 2
-        with redis().lock(_key(user_id, "lock"), timeout=wait, blocking_timeout=wait, sleep=0.02):
-            return cached(user_id) or renewed(user_id, make)
+        lock = redis().lock(
+            _key(user_id, "lock"), timeout=wait, blocking_timeout=wait, sleep=0.02, raise_on_release_error=False
+        )
+        try:
+            with lock:
+                return cached(user_id) or renewed(user_id, make)
+        except LockError:  # whoever holds it is stuck: asking the brokers twice is better than not answering
+            return renewed(user_id, make)
 
 
 def renewed(user_id: int, make: Callable[[], Rendered]) -> Rendered:
