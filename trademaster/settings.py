@@ -261,7 +261,6 @@ LOGGING = {
         # These write whole URLs, queries included, at lower levels: a token could be among them.
         "urllib3": {"level": "WARNING"},
         "requests": {"level": "WARNING"},
-        "requests_oauthlib": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
     },
