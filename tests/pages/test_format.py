@@ -1,0 +1,90 @@
+"""Amounts on the screen, exactly: `format.js` run by a real browser, nothing sent over any network."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+MODULE = Path("trademaster/static/trademaster/format.js")
+ADDRESS = "http://trademaster.test/"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def answer(route: Route) -> None:
+    if route.request.url.endswith("/format.js"):
+        route.fulfill(content_type="text/javascript", body=MODULE.read_text())
+    else:
+        route.fulfill(content_type="text/html", body="<!doctype html>")
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("There is no Chromium, and CI must not skip the browser tests.")
+        pytest.skip("There is no Chromium on this machine.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.route("**/*", answer)
+        page.goto(ADDRESS)
+        yield page
+        browser.close()
+
+
+def run(page: Page, function: str, *arguments: Any) -> Any:
+    script = "async ([name, given]) => (await import('/format.js'))[name](...given)"
+    return page.evaluate(script, [function, list(arguments)])
+
+
+@pytest.mark.parametrize(
+    ("function", "text", "shown"),
+    [
+        ("number", "999", "999"),
+        ("number", "1000", "1,000"),
+        ("number", "100000", "1,00,000"),
+        ("rupees", "12345678.90", "₹1,23,45,678.90"),
+        ("rupees", "12345678901234567890.12", "₹1,23,45,67,89,01,23,45,67,890.12"),  # no double could hold it
+        ("rupees", "-100000.50", "−₹1,00,000.50"),
+        ("signedRupees", "0.00", "₹0.00"),
+        ("signedRupees", "0.01", "+₹0.01"),
+        ("signedPercent", "-0.15", "−0.15%"),
+        ("toPaise", "786.62642857", "786.63"),
+        ("toPaise", "0.994", "0.99"),
+        ("toPaise", "0.995", "1.00"),
+        ("toPaise", "-1.005", "-1.01"),
+        ("toPaise", "1420.5", "1420.5"),
+    ],
+)
+def test_an_amount_is_written_exactly(page, function, text, shown):
+    assert run(page, function, text) == shown
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "order"),
+    [("10.10", "10.1", 0), ("100", "99.99", 1), ("-3.5", "-3.49", -1), ("-2", "1", -1), ("9", "10", -1)],
+)
+def test_amounts_are_compared_exactly(page, left, right, order):
+    assert run(page, "compare", left, right) == order
+    assert run(page, "compare", right, left) == -order
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(59.9, "59 s"), (60, "1 min"), (18060, "5 h 1 min"), (200000, "2 days")]
+)
+def test_an_age_is_written_in_its_own_unit(page, seconds, shown):
+    assert run(page, "duration", seconds) == shown
+
+
+def test_what_is_not_a_decimal_is_refused_and_not_shown(page):
+    assert page.evaluate(
+        "async () => { const { rupees } = await import('/format.js');"
+        " try { return rupees('1e5') } catch (error) { return error.name } }"
+    ) == "RangeError"
