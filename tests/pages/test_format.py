@@ -84,7 +84,10 @@ def test_an_age_is_written_in_its_own_unit(page, seconds, shown):
 
 
 def test_what_is_not_a_decimal_is_refused_and_not_shown(page):
-    assert page.evaluate(
-        "async () => { const { rupees } = await import('/format.js');"
-        " try { return rupees('1e5') } catch (error) { return error.name } }"
-    ) == "RangeError"
+    assert (
+        page.evaluate(
+            "async () => { const { rupees } = await import('/format.js');"
+            " try { return rupees('1e5') } catch (error) { return error.name } }"
+        )
+        == "RangeError"
+    )
