@@ -63,14 +63,18 @@ class Capabilities:
 class SessionPolicy:
     """When a session dies: at `ends_at` IST, on the day of the login where that hour is still to come, else the next.
 
-    With `always_next_day` it lives past the first such hour. `refreshable`: it can be renewed without a login.
+    With `always_next_day` it lives past the first such hour. Without an hour it `lasts` so long after the login.
+    `refreshable`: it can be renewed without a login.
     """
 
-    ends_at: time
+    ends_at: time | None = None
+    lasts: timedelta = timedelta(days=1)
     always_next_day: bool = False
     refreshable: bool = False
 
     def end(self, logged_in_at: datetime) -> datetime:
+        if self.ends_at is None:
+            return logged_in_at + self.lasts
         local = logged_in_at.astimezone(IST)
         same_day = local.replace(hour=self.ends_at.hour, minute=self.ends_at.minute, second=0, microsecond=0)
         if self.always_next_day or same_day <= local:
@@ -243,8 +247,16 @@ class BrokerClient(ABC):
 
     def get(self, path: str, params: Any = None) -> Any:
         """One authenticated read; the shape of its reply is kept for the drift alarm."""
-        body = self.http.call("GET", path, params=params, authorization=self.authorization(), secrets=self._secrets())
-        self.shapes[f"GET {path}"] = shape_of(body)
+        return self._read("GET", path, self.authorization(), params=params)
+
+    def post(self, path: str, json: Any, *, authorization: Secret | None = None) -> Any:
+        """The same for a read that the broker wants as a POST, perhaps under another token."""
+        return self._read("POST", path, authorization or self.authorization(), json=json)
+
+    def _read(self, method: str, path: str, authorization: Secret, **sent: Any) -> Any:
+        secrets = (authorization, *self._secrets())
+        body = self.http.call(method, path, authorization=authorization, secrets=secrets, **sent)
+        self.shapes[f"{method} {path}"] = shape_of(body)
         return body
 
     def _secrets(self) -> tuple[Secret, ...]:

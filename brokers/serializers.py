@@ -127,6 +127,8 @@ class BrokerAnswer(serializers.Serializer[Any]):
     code_parameter = serializers.CharField(
         allow_null=True, help_text="The callback's parameter that carries the one-use code."
     )
-    session_ends_at = serializers.TimeField(help_text="IST; a session dies at this hour.")
+    session_ends_at = serializers.TimeField(
+        allow_null=True, help_text="IST; a session dies at this hour. Null: it lives a day from its login."
+    )
     session_refreshable = serializers.BooleanField()
     capabilities = serializers.JSONField()

@@ -74,11 +74,12 @@ class Access(Enum):
 
 
 class App(msgspec.Struct):
-    """The app that a developer registered at the broker."""
+    """The app that a developer registered at the broker; `extra` holds what only one broker gives out, by name."""
 
     api_key: str
     api_secret: str
     redirect_uri: str
+    extra: dict[str, str] = {}
 
 
 @dataclass(frozen=True)

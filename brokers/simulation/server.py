@@ -140,6 +140,7 @@ class Simulation:
             "stream_url": None,
             "api_key": sandbox.app.api_key,
             "api_secret": sandbox.app.api_secret,
+            **sandbox.app.extra,
             "redirect_uri": sandbox.app.redirect_uri,
             "login": dict(sandbox.login_values),
         }

@@ -60,6 +60,7 @@ class Call(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     callback: dict[str, str] = {}
     api_key: str = API_KEY
     api_secret: str = API_SECRET
+    extra: dict[str, str] = {}
     session: dict[str, Any] = {}
     sends: dict[str, dict[str, str]] = {}
     headers: dict[str, str] = {}
@@ -136,7 +137,8 @@ def answering(
 def make(broker: Broker, call: Call) -> Any:
     """Make one call as the application would."""
     http = broker.transport()
-    app = AppCredentials(api_key=Secret(call.api_key), api_secret=Secret(call.api_secret))
+    extra = {name: Secret(value) for name, value in call.extra.items()}
+    app = AppCredentials(api_key=Secret(call.api_key), api_secret=Secret(call.api_secret), extra=extra)
     if call.call == "exchange":
         return broker.auth(http, app).exchange(callback=call.callback, redirect_uri=REDIRECT_URI, now=NOW)
     session = Session(access_token=Secret(ACCESS_TOKEN), **call.session)
