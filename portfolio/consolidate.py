@@ -176,6 +176,7 @@ def _price_rank(lot: Lot) -> tuple[bool, bool, float, int, str]:
 def _position(lots: Sequence[Lot], mark: Mark, total_value: Decimal | None) -> ConsolidatedPosition:
     face = min(lots, key=_price_rank)
     quantity = _quantity(lots)
+    own = [lot for lot in lots if lot.product is not Product.MTF]
     known = [lot for lot in lots if lot.average_price is not None]
     known_cost = _cost(known)
     all_known = len(known) == len(lots)
@@ -190,11 +191,11 @@ def _position(lots: Sequence[Lot], mark: Mark, total_value: Decimal | None) -> C
         company_name=next((lot.company_name for lot in lots if lot.company_name), None),
         asset_class=asset_class(face.isin),
         total_quantity=quantity,
-        settled_quantity=sum((lot.settled for lot in lots if lot.product is not Product.MTF), ZERO),
-        t1_quantity=sum((lot.t1 for lot in lots), ZERO),
-        pledged_quantity=sum((lot.pledged for lot in lots), ZERO),
-        today_quantity=sum((lot.today for lot in lots if lot.product is not Product.MTF), ZERO),
-        mtf_quantity=sum((lot.quantity for lot in lots if lot.product is Product.MTF), ZERO),
+        settled_quantity=sum((lot.settled for lot in own), ZERO),
+        t1_quantity=sum((lot.t1 for lot in own), ZERO),
+        pledged_quantity=sum((lot.pledged for lot in own), ZERO),
+        today_quantity=sum((lot.today for lot in own), ZERO),
+        mtf_quantity=quantity - _quantity(own),
         avg_price=known_cost / quantity if all_known and quantity else None,
         current_price=mark.price,
         close_price=mark.close,
@@ -352,10 +353,10 @@ def _funds(inside: Sequence[Source], sources: Sequence[Source]) -> FundsTotal:
     lines = tuple(_broker_funds(source, source.portfolio.funds) for source in inside if source.portfolio)
     fresh = len(lines) == len(sources) and all(not line.stale and line.available is not None for line in lines)
     return FundsTotal(
-        available=_known_sum(line.available for line in lines),
-        used=_known_sum(line.used for line in lines),
-        collateral=_known_sum(line.collateral for line in lines),
-        cash=_known_sum(line.cash for line in lines),
+        available=_known_sum(line.available for line in lines) if lines else None,
+        used=_known_sum(line.used for line in lines) if lines else None,
+        collateral=_known_sum(line.collateral for line in lines) if lines else None,
+        cash=_known_sum(line.cash for line in lines) if lines else None,
         complete=fresh,
         brokers=lines,
     )
