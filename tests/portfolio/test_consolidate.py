@@ -241,7 +241,7 @@ def test_a_missing_source_is_reported_and_stays_out_of_every_sum(upstox: Source)
 def test_without_any_source_nothing_is_known() -> None:
     book = merged(source("zerodha", None), source("upstox", None))
     totals = (book.total_value, book.total_cost, book.unrealized_pnl, book.unrealized_pnl_percent, book.day_change)
-    assert totals + (book.mtf_funded_amount, book.as_of) == (None,) * 7
+    assert (*totals, book.mtf_funded_amount, book.as_of) == (None,) * 7
     assert (book.complete, book.broker_breakdown, book.funds.available) == (False, (), None)
 
 
@@ -291,7 +291,7 @@ def test_funds_that_a_broker_would_not_say_are_unknown() -> None:
 
 # --- today's dealing --------------------------------------------------------------------------------------------------
 def test_a_purchase_of_today_joins_by_listing_through_another_brokers_holding() -> None:
-    bought = source("zerodha", account(positions=[position(12, price="1570", last="1573.70")]))
+    bought = source("zerodha", account(positions=[position(12, price="1570", last="1573.70", close=None)]))
     held = source("upstox", recorded("upstox", "portfolio_long_term_holdings_quirks.json"))
     line = of(merged(bought, held), INFY)
     assert (line.total_quantity, line.today_quantity, line.company_name) == (12 + 15, 12, "INFOSYS LIMITED")
