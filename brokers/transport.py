@@ -106,6 +106,7 @@ class Transport:
         path: str,
         *,
         authorization: Secret | None = None,
+        keys: Mapping[str, Secret] | None = None,
         params: Any = None,
         form: Mapping[str, str] | None = None,
         json: Any = None,
@@ -114,14 +115,16 @@ class Transport:
     ) -> Any:
         """Make one call and return the decoded body, numbers as int or Decimal.
 
-        `writes` says that the call changes something: it is then sent once, and no answer is OutcomeUnknown. A read
-        whose connection breaks is asked once more. Raises a BrokerError, nothing else.
+        `keys` are secret headers other than `authorization`, by name. `writes` says that the call changes something:
+        it is then sent once, and no answer is OutcomeUnknown. A read whose connection breaks is asked once more.
+        Raises a BrokerError, nothing else.
         """
         url = self.endpoints.base_url.rstrip("/") + path
         self._refuse_live_hosts(url)
         headers = dict(self._headers)
         if authorization is not None:
             headers["Authorization"] = authorization.reveal()
+        headers |= {name: key.reveal() for name, key in (keys or {}).items()}
         deadline = self._deadline or Deadline(TOTAL_SECONDS)
         started = time.monotonic()
         outcome = "no answer"
