@@ -199,6 +199,10 @@ class BrokerClient(ABC):
     def authorization(self) -> Secret:
         """The Authorization header."""
 
+    def keys(self) -> Mapping[str, Secret]:
+        """Secret headers beside it, by name."""
+        return {}
+
     @abstractmethod
     def profile(self) -> Profile: ...
 
@@ -255,7 +259,7 @@ class BrokerClient(ABC):
 
     def _read(self, method: str, path: str, authorization: Secret, **sent: Any) -> Any:
         secrets = (authorization, *self._secrets())
-        body = self.http.call(method, path, authorization=authorization, secrets=secrets, **sent)
+        body = self.http.call(method, path, authorization=authorization, keys=self.keys(), secrets=secrets, **sent)
         self.shapes[f"{method} {path}"] = shape_of(body)
         return body
 
