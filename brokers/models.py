@@ -69,7 +69,9 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
         return self.filter(status__in=ACTIVE_STATUSES)
 
     def due_for_check(self, now: datetime) -> Self:
-        return self.filter(status__in=READABLE_STATUSES, next_health_check_at__lte=now)
+        """Due, and not asked by their broker to be left alone."""
+        paused = models.Q(retry_after__gt=now)
+        return self.filter(~paused, status__in=READABLE_STATUSES, next_health_check_at__lte=now)
 
     def past_their_end(self, now: datetime) -> Self:
         """Sessions whose known end has come, before any call of theirs fails."""
@@ -130,6 +132,10 @@ class BrokerConnection(models.Model):
     @property
     def broker_name(self) -> str:
         return self.get_broker_type_display()
+
+    def is_paused(self, now: datetime) -> bool:
+        """Whether the broker asked to be left alone for a while."""
+        return self.retry_after is not None and self.retry_after > now
 
     @property
     def session(self) -> Session | None:

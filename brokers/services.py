@@ -96,7 +96,7 @@ def client_for(connection: BrokerConnection, *, deadline: Deadline | None = None
     session = connection.session
     if session is None or connection.status == ConnectionStatus.TOKEN_EXPIRED:
         raise SessionEnded("The session of this connection has ended.")
-    if connection.retry_after is not None and connection.retry_after > now:
+    if connection.is_paused(now):
         raise RateLimited("The broker asked for a pause.", connection_status=ConnectionStatus.RATE_LIMITED)
     broker = registry.load(connection.broker_type)
     app = app_credentials(connection.user, connection.broker_type)

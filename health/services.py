@@ -41,7 +41,7 @@ def claim_due(now: datetime) -> list[UUID]:
 def check(connection_id: UUID, *, now: datetime) -> BrokerHealthLog | None:
     """Check one connection and log it; None where there is nothing left to check."""
     connection = BrokerConnection.objects.select_related("user").filter(pk=connection_id).first()
-    if connection is None or connection.session is None:
+    if connection is None or connection.session is None or connection.is_paused(now):
         return None
     started = time.monotonic()
     error = _error_of(connection, now)

@@ -54,9 +54,13 @@ def consolidated(user: User, *, now: datetime) -> Rendered:
     return sharing.shared(user.pk, lambda: _fetched(user, now))
 
 
-def refresh(user: User, *, now: datetime) -> Rendered:
-    """The merged book, fetched now, whatever the cache holds; pushed to the user's open pages."""
-    return sharing.renewed(user.pk, lambda: _fetched(user, now))
+def refresh(user: User, *, now: datetime) -> Rendered | None:
+    """The merged book, fetched now, whatever the cache holds; pushed to the user's open pages.
+
+    None where somebody is fetching it already: two fetches at once could push the older one last.
+    Raises NoBrokerConnections.
+    """
+    return sharing.renewed_once(user.pk, lambda: _fetched(user, now))
 
 
 def refresh_quietly(user: User, *, now: datetime) -> None:

@@ -51,6 +51,19 @@ def shared(user_id: int, make: Callable[[], Rendered]) -> Rendered:
             return renewed(user_id, make)
 
 
+def renewed_once(user_id: int, make: Callable[[], Rendered]) -> Rendered | None:
+    """A fresh answer, unless somebody is making one at this moment: then None, and theirs will do."""
+    lock = redis().lock(
+        _key(user_id, "lock"), timeout=settings.PORTFOLIO_DEADLINE_SECONDS + 2, raise_on_release_error=False
+    )
+    if not lock.acquire(blocking=False):
+        return None
+    try:
+        return renewed(user_id, make)
+    finally:
+        lock.release()
+
+
 def renewed(user_id: int, make: Callable[[], Rendered]) -> Rendered:
     """A fresh answer, whatever the cache holds. If the connections change meanwhile, it is served but not kept."""
     generation = cast(bytes | None, redis().get(generation_key(user_id))) or b""
