@@ -30,3 +30,5 @@ urlpatterns = [
     path("health/ready", ready, name="ready"),
     path("admin/", admin.site.urls),
 ]
+
+handler500 = pages.server_error
