@@ -90,7 +90,11 @@ def snapshot_json(user: User, *, now: datetime) -> str:
     try:
         portfolio = latest(user, now=now).include.decode()
     except NoBrokerConnections:
-        error = {"code": "no_broker_connections", "message": "No broker is connected yet."}
+        error = {
+            "code": "no_broker_connections",
+            "message": "No broker is connected yet.",
+            "remedy": "Connect a broker first.",
+        }
     connections = ConnectionSerializer(BrokerConnection.objects.filter(user=user), many=True).data
     rest = msgspec.json.encode({"error": error, "connections": connections}, enc_hook=str).decode()
     return f'{{"portfolio":{portfolio},{rest[1:]}'
