@@ -1,0 +1,578 @@
+"""Fyers API v3, simulated: the wire of api-t1.fyers.in, its login page, and the symbol masters of public.fyers.in.
+
+Shapes and field order follow the Fyers API v3 docs and fixtures/fyers/*.json. As awkward as the original: the
+callback's `code` is a status, holdings have no previous close, `overall` counts sold shares as invested, values of
+contracts counted in lots leave out their multiplier. Invented, because nothing is published: the callback of a
+refusal, the words for a wrong redirect address, a wrong path or a wrong method, and `-201` for maintenance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from msgspec import structs
+
+from brokers.simulation.book import ZERO, Holding, Position
+from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
+from brokers.simulation.instruments import Listing
+from brokers.simulation.login import LoginField
+from brokers.simulation.market import Price
+from brokers.simulation.sessions import IST, Session, next_at, random_text
+from brokers.simulation.web_token import signed_token
+from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect
+
+TOKEN_DEATH = time(6, 0)  # IST, the next one after the login
+CODE_LIFE = timedelta(seconds=30_000)  # what the code says of itself; here it dies sooner, see sessions.py
+QUOTE_LIMIT = 50
+UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+MASTER_SUFFIX = "_sym_master.json"
+
+BAD_APP = (400, -352, "Please provide valid app id")
+BAD_REDIRECT = (400, -50, "Please provide valid redirect uri")
+BAD_HASH = (400, -371, "Please provide sha256 hash of appId and app secret")
+NO_CODE = (400, -374, "Please provide auth code")
+BAD_CODE = (400, -437, "invalid auth code")
+BAD_SYMBOLS = (400, -50, "Please provide valid symbols")
+BAD_SYMBOL: dict[str, Json] = {"code": -300, "errmsg": "invalid symbol"}
+TOKEN_OVER = (401, -8, "Your token has expired. Please generate a token")
+TOKEN_DEAD_AT_DATA = (401, -15, "Please provide valid token")
+PROBLEMS = {
+    Problem.TOKEN_DEAD: (401, -16, "Could not authenticate the user"),
+    Problem.RATE_LIMITED: (429, -429, "Request limit reached"),
+    Problem.SERVER_ERROR: (500, -96, "An unexpected error occurred. Please contact support."),
+    Problem.MAINTENANCE: (500, -201, "Connection error. Please try again"),
+    Problem.NOT_FOUND: (404, -1, "Not found"),
+    Problem.METHOD_NOT_ALLOWED: (405, -1, "Method not allowed"),
+}
+PAUSE = {"Retry-After": "1", "X-Retry-After-Ms": "150"}
+
+PRODUCTS = {"CNC": "CNC", "NRML": "MARGIN", "MIS": "INTRADAY", "MTF": "MTF"}
+# our exchange → (Fyers' exchange, segment, prefix of tickers, master file)
+PLACES = {
+    "NSE": (10, 10, "NSE", "NSE_CM"),
+    "NFO": (10, 11, "NSE", "NSE_FO"),
+    "CDS": (10, 12, "NSE", "NSE_CD"),
+    "MCX": (11, 20, "MCX", "MCX_COM"),
+    "BSE": (12, 10, "BSE", "BSE_CM"),
+    "BFO": (12, 11, "BSE", "BSE_FO"),
+}
+BSE_GROUP = "A"
+SHARE, FUND, FUTURE, OPTION = 0, 9, 13, 15
+TYPES_OF_UNDERLYING = {
+    ("INDEX", "FUTURE"): 11,
+    ("INDEX", "OPTION"): 14,
+    ("CURRENCY", "FUTURE"): 16,
+    ("CURRENCY", "OPTION"): 19,
+    ("COMMODITY", "FUTURE"): 30,
+    ("COMMODITY", "OPTION"): 31,
+}
+
+
+class FyersSandbox(Sandbox):
+    slug, name = "fyers", "Fyers"
+    login_path = "/api/v3/generate-authcode"
+    login_fields = (
+        LoginField("client_id", "Client ID", account="user_id"),
+        LoginField("totp", "TOTP", digits=6),
+        LoginField("pin", "PIN", digits=4),
+    )
+
+    def routes(self) -> Iterable[Route]:
+        yield Route("GET", "/api/v3/generate-authcode", self.login_form, Access.PAGE)
+        yield Route("POST", "/api/v3/generate-authcode", self.login, Access.PAGE)
+        yield Route("POST", "/api/v3/validate-authcode", self.exchange, Access.PUBLIC)
+        yield Route("POST", "/api/v3/logout", self.logout)
+        yield Route("GET", "/api/v3/profile", self.profile)
+        yield Route("GET", "/api/v3/funds", self.funds)
+        yield Route("GET", "/api/v3/holdings", self.holdings)
+        yield Route("GET", "/api/v3/positions", self.positions)
+        yield Route("GET", "/api/v3/orders", self.order_book)
+        yield Route("GET", "/api/v3/tradebook", self.trade_book)
+        yield Route("GET", "/data/quotes", self.quotes)
+        yield Route("POST", "/data/quotes", self.quotes)
+        yield Route("GET", "/data/depth", self.depth)
+        yield Route("GET", "/data/marketStatus", self.market_status)
+        yield Route("GET", "/sym_details/{file}", self.instruments_master, Access.PUBLIC)
+
+    @classmethod
+    def new_app(cls, redirect_uri: str) -> App:
+        """The SDK's market socket cannot cut an app ID from a token at every length; this one it can."""
+        return App(
+            api_key=f"{random_text(10, UPPER)}-100", api_secret=random_text(10, UPPER), redirect_uri=redirect_uri
+        )
+
+    def problem(self, kind: Problem, path: str = "") -> Reply:
+        reply = error(*PROBLEMS[kind])
+        return replace(reply, headers=PAUSE) if kind is Problem.RATE_LIMITED else reply
+
+    # --- login and session -----------------------------------------------------------------------
+
+    def login_form(self, call: Call) -> Reply:
+        self._check_app(call)
+        return super().login_form(call)
+
+    def accepted(self, call: Call) -> Reply:
+        self._check_app(call)
+        code = self._auth_code()
+        self.sessions.issue_code(code, now=self.now(), redirect_uri=call.asked("redirect_uri"))
+        return self._back(call, {"s": "ok", "code": "200", "auth_code": code})
+
+    def cancelled(self, call: Call) -> Reply:
+        self._check_app(call)
+        return self._back(call, {"s": "error", "code": "-1", "message": "login cancelled"})
+
+    def _back(self, call: Call, pairs: dict[str, str]) -> Reply:
+        state = {"state": call.asked("state")} if "state" in call.query else {}
+        return redirect(self.app.redirect_uri, pairs | state)
+
+    def _check_app(self, call: Call) -> None:
+        if not same(call.asked("client_id"), self.app.api_key):
+            raise Refusal(error(*BAD_APP))
+        if call.asked("redirect_uri") != self.app.redirect_uri or call.asked("response_type") != "code":
+            raise Refusal(error(*BAD_REDIRECT))
+
+    def _auth_code(self) -> str:
+        claims = {
+            "app_id": self.app.api_key.partition("-")[0],
+            "uuid": secrets.token_hex(16),
+            "ipAddr": "127.0.0.1",
+            "nonce": "",
+            "scope": "",
+            "display_name": self.book.account.user_id,
+            **self._common_claims(self.now(), self.now() + CODE_LIFE),
+            "iss": "api.login.fyers.in",
+            "sub": "auth_code",
+        }
+        return signed_token(claims, self.app.api_secret)
+
+    def _common_claims(self, now: datetime, expires_at: datetime) -> dict[str, Json]:
+        return {
+            "aud": ["d:1", "d:2", "x:0", "x:1", "x:2"],
+            "oms": "K1",
+            "hsm_key": secrets.token_hex(28),
+            "isDdpiEnabled": "N",
+            "isMtfEnabled": "N",
+            "exp": int(expires_at.timestamp()),
+            "iat": int(now.timestamp()),
+            "nbf": int(now.timestamp()),
+        }
+
+    def exchange(self, call: Call) -> Reply:
+        """The code is burnt whatever follows."""
+        body = call.json if isinstance(call.json, dict) else {}
+        code = body.get("code")
+        if not isinstance(code, str) or not code:
+            raise Refusal(error(*NO_CODE))
+        known = self.sessions.spend_code(code, now=self.now())
+        proof = hashlib.sha256(f"{self.app.api_key}:{self.app.api_secret}".encode()).hexdigest()
+        if not same(str(body.get("appIdHash")), proof):
+            raise Refusal(error(*BAD_HASH))
+        if known is None or body.get("grant_type") != "authorization_code":
+            raise Refusal(error(*BAD_CODE))
+        now = self.now()
+        token = self._token("access_token", now, next_at(now, TOKEN_DEATH))
+        self.sessions.open(token, now=now, expires_at=next_at(now, TOKEN_DEATH))
+        refresh_token = self._token("refresh_token", now, now + timedelta(days=15))
+        return success({"access_token": token, "refresh_token": refresh_token})
+
+    def _token(self, kind: str, now: datetime, expires_at: datetime) -> str:
+        claims = {
+            **self._common_claims(now, expires_at),
+            "at_hash": random_text(18),
+            "display_name": "",
+            "fy_id": self.book.account.user_id,
+            "appType": 100,
+            "iss": "api.fyers.in",
+            "sub": kind,
+        }
+        return signed_token(claims, self.app.api_secret)
+
+    def logout(self, call: Call) -> Reply:
+        self.sessions.close(self.token(call))
+        return success({}, "you are successfully logged out")
+
+    def token(self, call: Call) -> str:
+        """`Authorization: <app ID>:<access token>`, without any scheme."""
+        app_id, _, token = call.headers.get("authorization", "").partition(":")
+        return token if same(app_id, self.app.api_key) else ""
+
+    def admit(self, call: Call) -> Session:
+        token = self.token(call)
+        if session := self.sessions.live(token, now=self.now()):
+            return session
+        if token in self.sessions.open_sessions:
+            raise Refusal(error(*TOKEN_OVER))
+        raise Refusal(error(*TOKEN_DEAD_AT_DATA)) if call.path.startswith("/data") else self.refusal(Problem.TOKEN_DEAD)
+
+    # --- account ---------------------------------------------------------------------------------
+
+    def order_book(self, call: Call) -> Reply:
+        return success({"orderBook": []})
+
+    def trade_book(self, call: Call) -> Reply:
+        return success({"tradeBook": []})
+
+    def profile(self, call: Call) -> Reply:
+        account = self.book.account
+        return success(
+            {
+                "data": {
+                    "name": account.name,
+                    "image": None,
+                    "display_name": None,
+                    "email_id": masked(account.email),
+                    "PAN": "XXXXXXXXXX",
+                    "fy_id": account.user_id,
+                    "pin_change_date": "02-02-2026 15:46:04",
+                    "mobile_number": masked(account.mobile),
+                    "totp": True,
+                    "pwd_change_date": None,
+                    "pwd_to_expire": 90,
+                    "ddpi_enabled": False,
+                    "mtf_enabled": True,
+                }
+            }
+        )
+
+    def funds(self, call: Call) -> Reply:
+        funds = self.book.funds
+        amounts = {
+            1: ("Total Balance", funds.cash + funds.collateral),
+            2: ("Utilized Amount", funds.used),
+            3: ("Clear Balance", funds.cash),
+            4: ("Realized Profit and Loss", ZERO),
+            5: ("Collaterals", funds.collateral),
+            6: ("Fund Transfer", funds.added_today - funds.withdrawn_today),
+            7: ("Receivables", ZERO),
+            8: ("Adhoc Limit", ZERO),
+            9: ("Limit at start of the day", funds.opening_balance),
+            10: ("Available Balance", funds.available),
+        }
+        rows: list[Json] = [
+            {"id": number, "title": title, "equityAmount": float(amount), "commodityAmount": 0}
+            for number, (title, amount) in amounts.items()
+        ]
+        return success({"fund_limit": rows})
+
+    # --- portfolio -------------------------------------------------------------------------------
+
+    def holdings(self, call: Call) -> Reply:
+        parts = [part for row in self.book.holdings for part in delivered_and_coming(row)]
+        rows = [self._holding(row, number) for number, row in enumerate(parts, start=1)]
+        invested = float(sum((morning(row) * (row.average_price or ZERO) for row in parts), ZERO))
+        value = float(sum((row.owned * self.price(row.key).last for row in parts), ZERO))
+        profit = float(sum((self._profit(row) for row in parts), ZERO))
+        overall: Json = {
+            "count_total": len(rows),
+            "total_investment": invested,
+            "total_current_value": value,
+            "total_pl": profit,
+            "pnl_perc": round(profit / invested * 100, 4) if invested else 0,
+        }
+        return success({"holdings": rows, "overall": overall})
+
+    def _profit(self, row: Holding) -> Decimal:
+        return row.owned * (self.price(row.key).last - (row.average_price or ZERO))
+
+    def _holding(self, row: Holding, number: int) -> Json:
+        listing, price = self.instruments[row.key], self.price(row.key)
+        exchange, segment, _, _ = PLACES[listing.exchange]
+        return {
+            "holdingType": "T1" if row.t1 else "HLD",
+            "quantity": morning(row),
+            "costPrice": float(row.average_price or 0),
+            "marketVal": float(row.owned * price.last),
+            "remainingQuantity": row.owned,
+            "pl": float(self._profit(row)),
+            "ltp": float(price.last),
+            "id": number,
+            "fyToken": fy_token(listing),
+            "exchange": exchange,
+            "symbol": ticker(listing),
+            "segment": segment,
+            "isin": row.isin,
+            "qty_t1": row.t1,
+            "remainingPledgeQuantity": 0 if row.t1 else row.settled,
+            "collateralQuantity": row.pledged,
+        }
+
+    def positions(self, call: Call) -> Reply:
+        carried = [financed(row) for row in self.book.holdings if row.mtf]
+        rows = [self._position(row, number) for number, row in enumerate([*carried, *self.book.positions])]
+        open_profit = float(sum((row["unrealized_profit"] for row in rows), 0.0))
+        booked = float(sum((row["realized_profit"] for row in rows), 0.0))
+        overall: Json = {
+            "count_total": len(rows),
+            "count_open": sum(row["netQty"] != 0 for row in rows),
+            "pl_total": open_profit + booked,
+            "pl_realized": booked,
+            "pl_unrealized": open_profit,
+        }
+        return success({"netPositions": list(rows), "overall": overall})
+
+    def _position(self, row: Position, number: int) -> dict[str, Any]:
+        """Quantities and values are in lots where the exchange counts lots; profits carry the multiplier."""
+        listing, price = self.instruments[row.key], self.price(row.key)
+        exchange, segment, _, _ = PLACES[listing.exchange]
+        units, side = listing.contract_multiplier, (row.quantity > 0) - (row.quantity < 0)
+        unrealised = row.quantity * (price.last - row.average_price) * units
+        total = (row.sell_value - row.buy_value + row.quantity * price.last) * units
+        return {
+            "netQty": row.quantity,
+            "qty": abs(row.quantity),
+            "avgPrice": float(row.buy_price if row.quantity >= 0 else row.sell_price),
+            "netAvg": float((row.buy_value - row.sell_value) / row.quantity) if row.quantity else 0.0,
+            "side": side,
+            "productType": PRODUCTS[row.product],
+            "realized_profit": float(total - unrealised),
+            "unrealized_profit": float(unrealised),
+            "pl": float(total),
+            "ltp": float(price.last),
+            "buyQty": row.buy_quantity,
+            "buyAvg": float(row.buy_price),
+            "buyVal": float(row.buy_value),
+            "sellQty": row.sell_quantity,
+            "sellAvg": float(row.sell_price),
+            "sellVal": float(row.sell_value),
+            "slNo": number,
+            "fyToken": fy_token(listing),
+            "crossCurrency": "N",
+            "rbiRefRate": 1.0,
+            "qtyMulti_com": float(units),
+            "segment": segment,
+            "symbol": ticker(listing),
+            "id": f"{ticker(listing)}-{PRODUCTS[row.product]}",
+            "cfBuyQty": row.overnight_buy_quantity,
+            "cfSellQty": row.overnight_sell_quantity,
+            "dayBuyQty": row.day_buy_quantity,
+            "daySellQty": row.day_sell_quantity,
+            "exchange": exchange,
+        }
+
+    # --- market ----------------------------------------------------------------------------------
+
+    @cached_property
+    def _by_ticker(self) -> dict[str, Listing]:
+        return {ticker(listing): listing for listing in self.instruments}
+
+    def _found(self, symbol: str) -> tuple[Listing, Price] | None:
+        listing = self._by_ticker.get(symbol)
+        price = self.market.price(listing.key) if listing else None
+        return (listing, price) if listing and price else None
+
+    def quotes(self, call: Call) -> Reply:
+        """A symbol that is unknown, or does not trade, fails in its own row."""
+        symbols = asked_symbols(call)
+        if not 0 < len(symbols) <= QUOTE_LIMIT:
+            raise Refusal(error(*BAD_SYMBOLS))
+        return json_reply({"s": "ok", "code": 200, "d": [self._quote(symbol) for symbol in symbols]})
+
+    def _quote(self, symbol: str) -> Json:
+        found = self._found(symbol)
+        if found is None:
+            return {"n": symbol, "s": "error", "v": BAD_SYMBOL}
+        listing, price = found
+        tick = self.market.tick_size(listing)
+        value: Json = {
+            "ch": float(price.last - price.close),
+            "chp": percent_change(price),
+            "lp": float(price.last),
+            "spread": float(tick),
+            "ask": float(price.last + tick),
+            "bid": float(price.last),
+            "open_price": float(price.open),
+            "high_price": float(price.high),
+            "low_price": float(price.low),
+            "prev_close_price": float(price.close),
+            "atp": float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01"))),
+            "volume": price.volume,
+            "short_name": symbol.partition(":")[2],
+            "exchange": symbol.partition(":")[0],
+            "description": symbol,
+            "original_name": symbol,
+            "symbol": symbol,
+            "fyToken": fy_token(listing),
+            "tt": str(epoch(self.now().astimezone(IST).date(), time(0))),
+        }
+        return {"n": symbol, "s": "ok", "v": value}
+
+    def depth(self, call: Call) -> Reply:
+        """No `code` in this one; `bids` is plural and `ask` is not; `c` is the previous close."""
+        symbol = call.asked("symbol")
+        found = self._found(symbol)
+        if found is None:
+            raise Refusal(error(400, -300, "invalid symbol"))
+        listing, price = found
+        tick, quantity = self.market.tick_size(listing), 100 * listing.lot_size
+        row: Json = {
+            "totalbuyqty": 5 * quantity,
+            "totalsellqty": 5 * quantity,
+            "bids": [level(price.last - step * tick, quantity) for step in range(5)],
+            "ask": [level(price.last + step * tick, quantity) for step in range(1, 6)],
+            "o": float(price.open),
+            "h": float(price.high),
+            "l": float(price.low),
+            "c": float(price.close),
+            "chp": percent_change(price),
+            "tick_Size": float(tick),
+            "ch": float(price.last - price.close),
+            "ltq": listing.lot_size,
+            "ltt": int(self.now().timestamp()),
+            "ltp": float(price.last),
+            "v": price.volume,
+            "atp": float(price.last),
+            "lower_ckt": float(price.close * Decimal("0.9")),
+            "upper_ckt": float(price.close * Decimal("1.1")),
+            "expiry": "",
+            "oi": 0,
+            "oiflag": False,
+            "pdoi": 0,
+            "oipercent": 0.0,
+        }
+        return json_reply({"s": "ok", "d": {symbol: row}, "message": ""})
+
+    def market_status(self, call: Call) -> Reply:
+        """The simulated market is always open."""
+        rows: list[Json] = [
+            {"exchange": exchange, "segment": segment, "market_type": "NORMAL", "status": "OPEN"}
+            for exchange, segment, _, _ in PLACES.values()
+        ]
+        return success({"marketStatus": rows})
+
+    def instruments_master(self, call: Call) -> Reply:
+        """`NSE_CM_sym_master.json`, `NSE_FO_sym_master.json` and so on: an object keyed by ticker."""
+        wanted = call.parts["file"].removesuffix(MASTER_SUFFIX)
+        if wanted == call.parts["file"] or wanted not in {file for *_, file in PLACES.values()}:
+            raise self.refusal(Problem.NOT_FOUND)
+        listed = [item for item in self.instruments if PLACES[item.exchange][3] == wanted]
+        return json_reply({ticker(item): self._master_row(item) for item in listed})
+
+    def _master_row(self, listing: Listing) -> Json:
+        exchange, segment, prefix, _ = PLACES[listing.exchange]
+        price = self.market.price(listing.key)
+        close = float(price.close) if price else 0.0
+        return {
+            "fyToken": fy_token(listing),
+            "isin": listing.isin or "",
+            "exSymbol": listing.symbol if listing.is_cash else listing.underlying,
+            "symDetails": listing.name.upper(),
+            "symTicker": ticker(listing),
+            "exchange": exchange,
+            "segment": segment,
+            "exSymName": listing.symbol if listing.is_cash else listing.underlying,
+            "exToken": int(listing.exchange_token),
+            "exSeries": series(listing) if listing.is_cash else "XX",
+            "optType": listing.option_type or "XX",
+            "underSym": listing.symbol if listing.is_cash else listing.underlying,
+            "underFyTok": fy_token(listing) if listing.is_cash else "",
+            "exInstType": instrument_type(listing),
+            "minLotSize": listing.lot_size,
+            "tickSize": float(self.market.tick_size(listing)),
+            "tradingSession": "0915-1530|1815-1915:",
+            "lastUpdate": f"{self.now().astimezone(IST):%Y-%m-%d}",
+            "expiryDate": str(epoch(listing.expiry, time(15, 30))) if listing.expiry else "",
+            "strikePrice": float(listing.strike) if listing.strike else -1.0,
+            "qtyFreeze": listing.row["freeze_qty"],
+            "tradeStatus": 1,
+            "currencyCode": "INR",
+            "upperPrice": close * 1.1,
+            "lowerPrice": close * 0.9,
+            "faceValue": 1.0,
+            "qtyMultiplier": float(listing.contract_multiplier),
+            "previousClose": close,
+            "previousOi": 0.0,
+            "asmGsmVal": "",
+            "exchangeName": prefix,
+            "symbolDesc": listing.name.upper(),
+            "originalExpDate": "",
+            "is_mtf_tradable": int(listing.is_cash),
+            "mtf_margin": 4.0 if listing.is_cash else 0.0,
+            "stream": "",
+        }
+
+
+SANDBOX = FyersSandbox
+
+
+def success(payload: dict[str, Json], message: str = "") -> Reply:
+    return json_reply({"s": "ok", "code": 200, "message": message, **payload})
+
+
+def error(status: int, code: int, message: str) -> Reply:
+    return json_reply({"s": "error", "code": code, "message": message}, status)
+
+
+def asked_symbols(call: Call) -> list[str]:
+    """Of a GET the comma-separated `symbols`, of a POST the list in the body."""
+    if call.method == "GET":
+        return [symbol for symbol in call.asked("symbols").split(",") if symbol]
+    listed = call.json.get("symbols") if isinstance(call.json, dict) else None
+    return [str(symbol) for symbol in listed] if isinstance(listed, list) else []
+
+
+def delivered_and_coming(row: Holding) -> list[Holding]:
+    """One share as the wire has it: a row for what is delivered, pledged shares inside, and one for T+1."""
+    delivered = structs.replace(row, t1=0)
+    coming = structs.replace(row, settled=0, pledged=0, used_today=0)
+    return [part for part in (delivered, coming) if morning(part)]
+
+
+def morning(row: Holding) -> int:
+    """What was owned at the start of the day."""
+    return row.owned + row.used_today
+
+
+def financed(row: Holding) -> Position:
+    """The MTF line of a holding as a carried MTF position."""
+    quantity, price = (row.mtf.quantity, row.mtf.average_price) if row.mtf else (0, ZERO)
+    return Position(
+        symbol=row.symbol, exchange=row.exchange, product="MTF", overnight_quantity=quantity, overnight_price=price
+    )
+
+
+def series(listing: Listing) -> str:
+    return listing.row["series"] if listing.exchange == "NSE" else BSE_GROUP
+
+
+def ticker(listing: Listing) -> str:
+    """`NSE:INFY-EQ`, `BSE:INFY-A`, `NSE:NIFTY26DEC27000PE`: derivatives stand under the house, not under NFO."""
+    prefix = PLACES[listing.exchange][2]
+    return f"{prefix}:{listing.symbol}-{series(listing)}" if listing.is_cash else f"{prefix}:{listing.symbol}"
+
+
+def fy_token(listing: Listing) -> str:
+    """Exchange, segment, expiry and the exchange's number, without anything between."""
+    exchange, segment, _, _ = PLACES[listing.exchange]
+    expiry = f"{listing.expiry:%y%m%d}" if listing.expiry else "000000"
+    return f"{exchange}{segment}{expiry}{listing.exchange_token}"
+
+
+def instrument_type(listing: Listing) -> int:
+    if listing.is_cash:
+        return FUND if listing.kind == "ETF" else SHARE
+    known = TYPES_OF_UNDERLYING.get((listing.row["asset_class"], listing.kind))
+    return known or (OPTION if listing.option_type else FUTURE)
+
+
+def percent_change(price: Price) -> float:
+    return round(float((price.last - price.close) / price.close * 100), 2)
+
+
+def level(price: Decimal, quantity: int) -> Json:
+    return {"price": float(price), "volume": quantity, "ord": 3}
+
+
+def masked(text: str) -> str:
+    return f"{text[:2]}{'x' * (len(text) - 4)}{text[-2:]}"
+
+
+def epoch(day: date, wall_time: time) -> int:
+    """Epoch seconds of a time of day in India."""
+    return int(datetime.combine(day, wall_time, tzinfo=IST).astimezone(UTC).timestamp())

@@ -1,0 +1,134 @@
+"""Fyers as data. Source: Fyers API v3 documentation, August 2026, and its support pages of April 2026."""
+
+from datetime import time
+
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, FormField, RateLimit, SessionPolicy
+from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
+from brokers.errors import (
+    MAINTENANCE,
+    MISCONFIGURED,
+    RATE_LIMITED,
+    REJECTED_INPUT,
+    TOKEN_EXPIRED,
+    UNAVAILABLE,
+    UNEXPECTED,
+    BrokerUnavailable,
+    RequestRefused,
+    Verdict,
+)
+from brokers.transport import Endpoints
+
+QUOTES_PER_CALL = 50
+
+# The login steps speak before there is a connection: a wrong code or hash is refused, and leaves none in error.
+LOGIN_REFUSED = Verdict(
+    RequestRefused,
+    "exchange_refused",
+    None,
+    "Start the connection again; if it fails again, check your app's ID and secret.",
+)
+NOT_PERMITTED = Verdict(
+    BrokerUnavailable,
+    "app_permission_missing",
+    None,
+    "Give your app this permission in the Fyers API dashboard, then log in to the broker again.",
+)
+
+
+def _codes(*numbers: int | range) -> list[tuple[None, str]]:
+    """Keys of the error table, whatever the HTTP status: only 401 and 429 are backed by recordings."""
+    spread = [number for group in numbers for number in (group if isinstance(group, range) else (group,))]
+    return [(None, str(number)) for number in spread]
+
+
+# UNCONFIRMED: no answer for a blocked account is published, so none is read out of a message: unknown codes are ERROR.
+ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    **dict.fromkeys(_codes(-8, -15, -16, -17), TOKEN_EXPIRED),
+    **dict.fromkeys(_codes(-429, -353), RATE_LIMITED),
+    **dict.fromkeys(_codes(-371, -374, -437, -501), LOGIN_REFUSED),
+    **dict.fromkeys(_codes(-352), MISCONFIGURED),  # an unknown app ID; on DELETE /positions: nothing to close
+    **dict.fromkeys(_codes(-373), NOT_PERMITTED),
+    **dict.fromkeys(
+        _codes(
+            *(-50, -51, -53, -99, -101, -159, -161, -162, -163, -164, -209),
+            *(-300, range(-328, -304), -372, -390, -392, -397, -398, -399, 400),
+        ),
+        REJECTED_INPUT,
+    ),
+    **dict.fromkeys(_codes(-96), UNAVAILABLE),
+    **dict.fromkeys(_codes(-201, -202, -204, -205), MAINTENANCE),
+    (401, None): TOKEN_EXPIRED,
+    (403, None): UNAVAILABLE,  # a page of the CDN in front, not the API
+    (404, None): UNEXPECTED,
+    (405, None): UNEXPECTED,
+    (429, None): RATE_LIMITED,
+    (500, None): UNAVAILABLE,
+    # UNCONFIRMED: what Fyers answers during maintenance is published nowhere; a gateway's statuses are read as that.
+    (502, None): MAINTENANCE,
+    (503, None): MAINTENANCE,
+    (504, None): MAINTENANCE,
+}
+
+# `code` on the redirect is a status, 200; the grant is `auth_code`.
+CALLBACK = CallbackSpec(code="auth_code", success={"s": "ok"})
+
+SPEC = BrokerSpec(
+    slug="fyers",
+    name="Fyers",
+    endpoints=Endpoints(
+        base_url="https://api-t1.fyers.in", login_url="https://api-t1.fyers.in/api/v3/generate-authcode"
+    ),
+    headers={"version": "3"},
+    app_fields=(
+        FormField(name="api_key", label="App ID", help="With its suffix, such as ABCD1234EF-100."),
+        FormField(name="api_secret", label="Secret ID"),
+    ),
+    callback=CALLBACK,
+    # Dead at the next 06:00; the token's own `exp` says the same and is preferred. Refresh by PIN ended on 2026-04-01.
+    session=SessionPolicy(ends_at=time(6, 0)),
+    capabilities=Capabilities(
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF, Product.CO, Product.BO),
+        exchanges=(
+            *(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO),
+            *(Exchange.CDS, Exchange.BCD, Exchange.MCX, Exchange.NCO),
+        ),
+        supports_margin_trading=True,
+        supports_options_trading=True,
+        supports_commodity_trading=True,
+        # More than three breaches of the minute in a day block the user for the rest of it.
+        rate_limits=(
+            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="other", calls=10, seconds=1),
+            RateLimit(endpoints="other", calls=200, seconds=60),
+            RateLimit(endpoints="other", calls=100_000, seconds=86400),
+        ),
+        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+    ),
+    errors=ERRORS,
+)
+
+ORDER_TYPES = {"1": OrderType.LIMIT, "2": OrderType.MARKET, "3": OrderType.SL_M, "4": OrderType.SL}
+
+SIDES = {"1": Side.BUY, "-1": Side.SELL}
+
+VALIDITIES = {"DAY": Validity.DAY, "IOC": Validity.IOC}
+
+# 3 is not used. An order that waits for its trigger is 6 as well, and no row tells the two apart.
+STATUSES = {
+    "1": OrderStatus.CANCELLED,
+    "2": OrderStatus.FILLED,
+    "4": OrderStatus.PENDING,
+    "5": OrderStatus.REJECTED,
+    "6": OrderStatus.OPEN,
+    "7": OrderStatus.EXPIRED,
+}
+
+PRODUCTS = {
+    "CNC": Product.CNC,
+    "INTRADAY": Product.MIS,
+    "MARGIN": Product.NRML,
+    "MTF": Product.MTF,
+    "CO": Product.CO,
+    "BO": Product.BO,
+}
