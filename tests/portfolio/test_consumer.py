@@ -1,0 +1,245 @@
+"""The live page's socket, over the real Redis: who is let in, and in which order they are told what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from brokers import push
+from brokers import services as brokers_services
+from brokers.domain import ConnectionStatus
+from brokers.models import BrokerConnection
+from brokers.simulation.control import Control
+from portfolio import consumers, services, watching
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OURS = b"http://127.0.0.1:8000"
+PATH = "/ws/portfolio/"
+PATIENCE = 5
+
+Application = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "FLUSH_SECONDS", 0.05)
+
+
+@pytest.fixture
+def application(transactional_db: None) -> Application:
+    """The ASGI application proves its keys when it is loaded, and so needs the tables."""
+    from trademaster.asgi import application
+
+    return application
+
+
+def socket(
+    application: Application, client: Client | None, *, origin: bytes | None = OURS, path: str = PATH
+) -> WebsocketCommunicator:
+    headers = [(b"host", b"127.0.0.1:8000")]
+    if origin is not None:
+        headers.append((b"origin", origin))
+    if client is not None:
+        headers.append((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()))
+    return WebsocketCommunicator(application, path, headers=headers)
+
+
+@asynccontextmanager
+async def opened(application: Application, client: Client) -> AsyncIterator[WebsocketCommunicator]:
+    """An open socket, closed at the end."""
+    page = socket(application, client)
+    connected, _ = await page.connect(timeout=PATIENCE)
+    assert connected
+    try:
+        yield page
+    finally:
+        await page.disconnect(timeout=PATIENCE)
+
+
+async def told(page: WebsocketCommunicator) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(await page.receive_from(timeout=PATIENCE))
+    assert set(message) == {"type", "data", "timestamp", "sequence"}
+    return message
+
+
+async def refused(page: WebsocketCommunicator) -> bool:
+    connected, _ = await page.connect(timeout=PATIENCE)
+    return not connected
+
+
+@database_sync_to_async
+def refresh(user: User) -> None:
+    services.refresh(user, now=timezone.now())
+
+
+@database_sync_to_async
+def publish(user: User, kind: str, data: str, key: str = "") -> None:
+    push.publish_json(user.pk, kind, data, key=key)
+
+
+class TestWhoIsLetIn:
+    @pytest.mark.parametrize(
+        "origin",
+        [b"https://evil.example", b"http://127.0.0.1.evil.example", b"null", None],
+        ids=["foreign", "look-alike", "null", "none"],
+    )
+    async def test_no_page_of_another_site(
+        self, origin: bytes | None, application: Application, as_alice: Client
+    ) -> None:
+        assert await refused(socket(application, as_alice, origin=origin))
+
+    async def test_nobody_unknown(self, application: Application) -> None:
+        assert await refused(socket(application, None))
+
+    async def test_nobody_who_has_signed_out(self, application: Application, as_alice: Client) -> None:
+        page = socket(application, as_alice)  # with the cookie of before
+        await database_sync_to_async(as_alice.logout)()
+        assert await refused(page)
+
+    async def test_not_support(self, application: Application, as_sam: Client) -> None:
+        assert await refused(socket(application, as_sam))
+
+    async def test_nobody_who_was_switched_off(self, application: Application, bob: User, as_bob: Client) -> None:
+        bob.is_active = False
+        await bob.asave()
+        assert await refused(socket(application, as_bob))
+
+
+class TestWhatIsTold:
+    async def test_the_snapshot_comes_first(
+        self, application: Application, as_alice: Client, alices: dict[str, BrokerConnection]
+    ) -> None:
+        async with opened(application, as_alice) as page:
+            message = await told(page)
+        assert (message["type"], message["sequence"]) == ("SNAPSHOT", 1)
+        assert set(message["data"]) == {"portfolio", "error", "connections"}
+        assert [row["id"] for row in message["data"]["connections"]] == [str(row.pk) for row in alices.values()]
+        assert message["data"]["error"] is None
+
+    async def test_without_a_connection_the_snapshot_says_so(self, application: Application, as_bob: Client) -> None:
+        async with opened(application, as_bob) as page:
+            data = (await told(page))["data"]
+        assert (data["portfolio"], data["connections"]) == (None, [])
+        assert data["error"]["code"] == "no_broker_connections"
+
+    async def test_a_refresh_is_told_as_it_was_answered(
+        self, application: Application, alice: User, as_alice: Client, alices: object
+    ) -> None:
+        async with opened(application, as_alice) as page:
+            await told(page)
+            await refresh(alice)
+            message = await told(page)
+        assert (message["type"], message["sequence"]) == ("PORTFOLIO_UPDATE", 2)
+        latest = await database_sync_to_async(services.latest)(alice, now=timezone.now())
+        assert message["data"] == json.loads(latest.include)
+        assert message["data"]["complete"] is True
+
+    async def test_a_failure_is_told_with_the_book_that_is_left(
+        self,
+        application: Application,
+        alice: User,
+        as_alice: Client,
+        alices: dict[str, BrokerConnection],
+        control: Control,
+    ) -> None:
+        async with opened(application, as_alice) as page:
+            await told(page)
+            await database_sync_to_async(control.set_fault)("upstox", "down")
+            await refresh(alice)
+            messages = [await told(page), await told(page)]
+        by_kind = {message["type"]: message["data"] for message in messages}
+        assert [message["sequence"] for message in messages] == [2, 3]
+        status = by_kind["BROKER_STATUS_UPDATE"]
+        assert (status["connection_id"], status["status"]) == (str(alices["upstox"].pk), "ERROR")
+        assert status["error_code"] == "broker_unavailable"
+        assert by_kind["PORTFOLIO_UPDATE"]["complete"] is False
+
+    async def test_two_connections_statuses_are_both_told(
+        self, application: Application, as_alice: Client, alices: dict[str, BrokerConnection]
+    ) -> None:
+        async with opened(application, as_alice) as page:
+            await told(page)
+            for connection in alices.values():
+                await database_sync_to_async(brokers_services.change_status)(
+                    connection, ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="Over."
+                )
+            messages = [await told(page), await told(page)]
+        assert {message["data"]["connection_id"] for message in messages} == {str(row.pk) for row in alices.values()}
+
+    async def test_many_pushes_become_few_and_the_last_one_counts(
+        self, application: Application, bob: User, as_bob: Client
+    ) -> None:
+        async with opened(application, as_bob) as page:
+            await told(page)
+            for number in range(50):
+                await publish(bob, "PORTFOLIO_UPDATE", str(number))
+            messages = [await told(page)]
+            while messages[-1]["data"] != 49:
+                messages.append(await told(page))
+            assert await page.receive_nothing(timeout=0.2)
+        assert len(messages) < 25
+        assert [message["sequence"] for message in messages] == list(range(2, len(messages) + 2))
+
+    async def test_a_sign_of_life_when_nothing_happens(
+        self, application: Application, as_bob: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
+        async with opened(application, as_bob) as page:
+            messages = [await told(page) for _ in range(3)]
+        assert [message["type"] for message in messages] == ["SNAPSHOT", "HEARTBEAT", "HEARTBEAT"]
+        assert [message["sequence"] for message in messages] == [1, 2, 3]
+
+    async def test_every_socket_counts_for_itself(self, application: Application, bob: User, as_bob: Client) -> None:
+        async with opened(application, as_bob) as first:
+            await told(first)
+            await publish(bob, "PORTFOLIO_UPDATE", "1")
+            assert (await told(first))["sequence"] == 2
+            async with opened(application, as_bob) as second:
+                assert (await told(second))["sequence"] == 1
+                await publish(bob, "PORTFOLIO_UPDATE", "2")
+                assert [(await told(page))["sequence"] for page in (first, second)] == [3, 2]
+
+    async def test_what_the_page_sends_is_ignored(self, application: Application, as_bob: Client) -> None:
+        async with opened(application, as_bob) as page:
+            await told(page)
+            await page.send_to(text_data='{"type":"push","kind":"PORTFOLIO_UPDATE","data":"forged"}')
+            assert await page.receive_nothing(timeout=0.2)
+
+
+class TestMallory:
+    async def test_she_is_told_nothing_of_alices(
+        self,
+        application: Application,
+        alice: User,
+        mallory: User,
+        as_mallory: Client,
+        alices: dict[str, BrokerConnection],
+    ) -> None:
+        async with opened(application, as_mallory) as page:
+            snapshot = await told(page)
+            assert snapshot["data"]["connections"] == []
+            await refresh(alice)
+            await database_sync_to_async(brokers_services.disconnect)(alices["zerodha"])
+            assert await page.receive_nothing(timeout=0.3)
+            await publish(mallory, "PORTFOLIO_UPDATE", '"hers"')  # the socket works: she gets what is hers
+            assert (await told(page))["data"] == "hers"
+
+
+class TestWatching:
+    async def test_an_open_page_is_watched(self, application: Application, bob: User, as_bob: Client) -> None:
+        watchers = database_sync_to_async(watching.watchers)
+        assert bob.pk not in await watchers()
+        async with opened(application, as_bob) as page:
+            await told(page)
+            await page.receive_nothing(timeout=0.1)
+            assert bob.pk in await watchers()
