@@ -23,6 +23,7 @@ E = TypeVar("E", bound=Enum)
 
 IST = ZoneInfo("Asia/Kolkata")
 NO_NUMBER = frozenset({"", "-", "NA", "N/A", "NAN", "NULL", "NONE"})
+NUMBERS = (int, Decimal)  # a tuple: `int | Decimal` would be built anew for every field of every row
 
 
 def required(row: Row, name: str) -> Any:
@@ -80,7 +81,7 @@ def number(value: object, name: str) -> Decimal | None:
         if digits.upper() in NO_NUMBER:
             return None
         value = digits
-    elif isinstance(value, bool) or not isinstance(value, int | Decimal):
+    elif isinstance(value, bool) or not isinstance(value, NUMBERS):
         raise UnexpectedResponse(name, "is not a number")
     try:
         exact = Decimal(value)
