@@ -91,7 +91,7 @@ def split(source: Source, directory: Directory) -> tuple[list[Lot], list[Trade]]
         owned = _holding_of(position, holdings)
         bought = _net_today(position, owned)
         if bought > 0:
-            lots.append(_bought_today(source, position, bought, owned, directory))
+            lots.append(_bought(source, position, bought, owned, directory))
         elif bought < 0:
             sales[_sold_key(position, owned)] -= bought
             kind = TradeKind.SALE_OF_HOLDING
@@ -176,11 +176,10 @@ def _sold_key(line: Holding | Position, owned: Holding | None) -> str:
     return f"{line.product}:{known.isin or known.broker_token}"
 
 
-def _bought_today(
-    source: Source, position: Position, bought: Decimal, owned: Holding | None, directory: Directory
-) -> Lot:
+def _bought(source: Source, position: Position, bought: Decimal, owned: Holding | None, directory: Directory) -> Lot:
     isin, key, company = _identity(source, owned or position, directory)
-    carried = position.quantity - bought if owned is None else ZERO
+    # A carried part is here only where no holding shows it: it is owned since before today.
+    carried = min(bought, max(ZERO, position.overnight_quantity)) if owned is None else ZERO
     return Lot(
         source=source,
         key=key,
@@ -190,7 +189,7 @@ def _bought_today(
         company_name=(owned.company_name if owned else None) or company,
         product=position.product,
         settled=carried,
-        today=bought,
+        today=bought - carried,
         average_price=position.average_price,
         last_price=position.last_price,
         close_price=position.close_price or (owned.close_price if owned else None),
