@@ -15,6 +15,7 @@ from tests.contract.recorded import cases, replay
 
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 USER = 7
+Number = int | str | Decimal
 INFY, SBIN, RELIANCE, GILT, AARON = "INE009A01021", "INE062A01020", "INE002A01018", "INF204KC1089", "INE721Z01010"
 
 
@@ -68,11 +69,11 @@ def source(slug: str, portfolio: BrokerPortfolio | None, *, number: int = 1, **c
 
 def holding(
     isin: str | None = INFY,
-    quantity: int | str = 10,
+    quantity: Number = 10,
     *,
-    average: str | None = "100",
-    last: str | None = "110",
-    close: str | None = "105",
+    average: Number | None = "100",
+    last: Number | None = "110",
+    close: Number | None = "105",
     exchange: Exchange = Exchange.NSE,
     symbol: str = "INFY",
     **changed: Any,
@@ -91,11 +92,11 @@ def holding(
 
 
 def position(
-    quantity: int | str,
+    quantity: Number,
     *,
-    price: str = "100",
-    last: str | None = "110",
-    close: str | None = "105",
+    price: Number = "100",
+    last: Number | None = "110",
+    close: Number | None = "105",
     exchange: Exchange = Exchange.NSE,
     symbol: str = "INFY",
     product: Product = Product.CNC,
@@ -128,8 +129,8 @@ def position(
     )
 
 
-def decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+def decimal(number: Number | None) -> Decimal | None:
+    return None if number is None else Decimal(number)
 
 
 def merged(*sources: Source, **more: Any) -> ConsolidatedPortfolio:
