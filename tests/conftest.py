@@ -11,6 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
+from brokers import registry
 from brokers.models import BrokerConnection
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
@@ -20,7 +21,7 @@ from tests.people import SLUGS, connect, support, trader
 @pytest.fixture(scope="session")
 def running_brokers() -> Iterator[SimulatedBrokers]:
     """Prices stand still, and are the same at both exchanges: it does not matter whose quotation is taken."""
-    with SimulatedBrokers(SLUGS) as simulated:
+    with SimulatedBrokers(registry.slugs()) as simulated:
         prices = simulated.control.market()["prices"]
         same = [
             {"exchange": "BSE", "symbol": symbol, "last_price": price["last"], "close_price": price["close"]}
@@ -34,14 +35,14 @@ def running_brokers() -> Iterator[SimulatedBrokers]:
 
 @pytest.fixture
 def brokers(running_brokers: SimulatedBrokers, settings: Settings) -> Iterator[SimulatedBrokers]:
-    """Both brokers, well and with their demo books; the settings lead to them; the cache is empty."""
+    """Every broker, well and with its demo book; the settings lead to them; the cache is empty."""
     control = running_brokers.control
     settings.BROKERS = {
         slug: {"base_url": broker["base_url"], "login_url": broker["login_url"], "api_key": "", "api_secret": ""}
         for slug, broker in running_brokers.brokers.items()
     }
     cache.clear()
-    books = {slug: control.book(slug) for slug in SLUGS}
+    books = {slug: control.book(slug) for slug in registry.slugs()}
     control.reset_counters()
     yield running_brokers
     for slug, book in books.items():

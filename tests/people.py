@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from accounts.models import Role, User
-from brokers import services
+from brokers import registry, services
 from brokers.models import BrokerApp, BrokerConnection
 from brokers.services import LoginStart
 from brokers.simulation.server import SimulatedBrokers
@@ -36,9 +36,9 @@ def support(name: str) -> User:
 
 def own_app(user: User, slug: str, simulated: SimulatedBrokers, **changed: str) -> BrokerApp:
     """Store the app that the simulated broker knows; `changed` replaces its key or secret."""
-    broker = simulated.brokers[slug]
-    credentials = {"api_key": broker["api_key"], "api_secret": broker["api_secret"], **changed}
-    return services.store_app(user=user, broker_type=slug, fields=credentials)
+    known = simulated.brokers[slug]
+    fields = {field.name: known[field.name] for field in registry.load(slug).spec.app_fields if field.name in known}
+    return services.store_app(user=user, broker_type=slug, fields={**fields, **changed})
 
 
 def begin(user: User, slug: str) -> LoginStart:
@@ -47,7 +47,12 @@ def begin(user: User, slug: str) -> LoginStart:
 
 def log_in(user: User, slug: str, simulated: SimulatedBrokers, **typed: str) -> Callback:
     """Go to the broker and back; `typed` replaces login fields, `cancel="1"` says no."""
-    parameters = dict(simulated.login(slug, begin(user, slug).authorization_url, **typed))
+    return back_from(slug, simulated, begin(user, slug).authorization_url, **typed)
+
+
+def back_from(slug: str, simulated: SimulatedBrokers, authorization_url: str, **typed: str) -> Callback:
+    """What comes back from a broker's own login page."""
+    parameters = dict(simulated.login(slug, authorization_url, **typed))
     return Callback(parameters.pop("state"), parameters)
 
 

@@ -1,0 +1,279 @@
+"""Walk a connection's whole life with every log at DEBUG, then look for the brokers' secrets wherever text is kept.
+
+The logs, every API answer and page, every admin page, the queue of tasks, every row of every table, every key in Redis.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+import redis
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.db import connection as database
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from brokers import registry, services
+from brokers.models import BrokerConnection
+from brokers.simulation.server import SimulatedBrokers
+from health import services as health
+from health import tasks as health_tasks
+from portfolio import services as portfolio
+from portfolio import tasks as portfolio_tasks
+from portfolio import watching
+from tests.conftest import signed_in
+
+FAULTS = ("server_error", "malformed_body", "rate_limit", "html_gateway", "drop_connection", "down", "expired_token")
+# What is shorter turns up by chance, e.g. six digits within an instant.
+SHORTEST_SECRET = 8
+LOUD_LOGGERS = ("brokers", "portfolio", "health", "django", "celery", "kombu", "asyncio", "channels_redis")
+
+
+class Texts(dict[str, str]):
+    """Where a secret must not be: a name for the place, and all the text found there."""
+
+    def add(self, place: str, text: object) -> None:
+        self[place] = self.get(place, "") + "\n" + (text if isinstance(text, str) else repr(text))
+
+    def places_of(self, secret: str) -> list[str]:
+        written = {secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode().rstrip("=")}
+        return [place for place, text in self.items() if any(form in text for form in written)]
+
+
+class Recorder(Client):
+    """A browser that keeps what it is shown; `secret_fields` of an answer are not kept."""
+
+    def __init__(self, texts: Texts, user: User) -> None:
+        super().__init__()
+        self.texts = texts
+        self.force_login(user)
+
+    def shown(self, method: str, path: str, body: object = None) -> Any:
+        answer = getattr(self, method)(
+            path, **({} if body is None else {"data": body, "content_type": "application/json"})
+        )
+        text = answer.content.decode()
+        if path.endswith("connect/initiate") and answer.status_code == 200:
+            # The address at the broker holds the key and the state: that is what it is for.
+            text = json.dumps({name: value for name, value in answer.json().items()
+                               if name not in ("authorization_url", "state")})  # fmt: skip
+        self.texts.add(f"{method.upper()} {urlsplit(path).path}", text + repr(dict(answer.headers)))
+        return answer
+
+
+@pytest.mark.parametrize("slug", registry.slugs())
+def test_no_secret_is_written_anywhere(
+    slug: str, alice: User, root: User, brokers: SimulatedBrokers, caplog: pytest.LogCaptureFixture
+) -> None:
+    texts = Texts()
+    with everything_logged(caplog):
+        secrets = walk(slug, Recorder(texts, alice), alice, brokers, texts)
+        look_at_the_admin(signed_in(root), texts)
+    texts.add(
+        "logs", "\n".join(f"{record.getMessage()} {record.__dict__!r} {record.exc_text}" for record in caplog.records)
+    )
+    texts.add("logs", caplog.text)
+    assert f"{slug} " in texts["logs"]  # the brokers were spoken to, and it was logged
+    assert len(secrets) >= 6
+    found = {name: places for name, secret in secrets.items() if (places := texts.places_of(secret))}
+    assert found == {}
+
+
+def everything_logged(caplog: pytest.LogCaptureFixture) -> Any:
+    """As with LOG_LEVEL=DEBUG: what writes whole URLs is held back by its own level in the settings."""
+    for name in LOUD_LOGGERS:
+        caplog.set_level(logging.DEBUG, logger=name)
+    return caplog.at_level(logging.DEBUG)
+
+
+def walk(slug: str, page: Recorder, user: User, brokers: SimulatedBrokers, texts: Texts) -> dict[str, str]:
+    """Connect, read, fail, repair, disconnect; returns every secret that took part, by name."""
+    known = brokers.brokers[slug]
+    api = "/api/v1/brokers"
+    secrets = {"api_key": known["api_key"], "api_secret": known["api_secret"]}
+    account = brokers.control.book(slug)["account"].values()
+    secrets |= {
+        f"login {name}": value
+        for name, value in known["login"].items()
+        if len(value) >= SHORTEST_SECRET and value not in account
+    }
+
+    fields = {field.name: known.get(field.name, "") for field in registry.load(slug).spec.app_fields}
+    page.shown("put", f"{api}/apps/{slug}", {**fields, "api_secret": "wrong-secret-of-alice"})
+    secrets["wrong api_secret"] = "wrong-secret-of-alice"
+    secrets |= attempt(slug, page, brokers, "refused", by_browser=False)
+    page.shown("put", f"{api}/apps/{slug}", fields)
+    secrets |= attempt(slug, page, brokers, "by browser", by_browser=True)
+    secrets |= token_of(user, "first token")
+    secrets |= attempt(slug, page, brokers, "by API", by_browser=False)
+    secrets |= token_of(user, "second token")
+
+    connection = BrokerConnection.objects.get(user=user)
+    read_everything(page, user, connection, texts)
+    for fault in FAULTS:
+        brokers.control.set_fault(slug, fault)
+        services.learn(connection, None, timezone.now())
+        read_everything(page, user, connection, texts)
+        brokers.control.clear_faults(slug)
+    secrets |= attempt(slug, page, brokers, "repair", by_browser=True)
+    secrets |= token_of(user, "third token")
+    read_everything(page, user, connection, texts)
+    dump_everything(texts, "while connected")
+    page.shown("delete", f"{api}/connections/{connection.pk}")
+    dump_everything(texts, "afterwards")
+    return secrets
+
+
+def attempt(slug: str, page: Recorder, brokers: SimulatedBrokers, name: str, *, by_browser: bool) -> dict[str, str]:
+    """One login, completed twice (the second is refused); returns its state and the codes that came back."""
+    api = "/api/v1/brokers/connect"
+    start = page.shown("post", f"{api}/initiate", {"broker_type": slug}).json()
+    callback = brokers.login(slug, start["authorization_url"])
+    parameters = dict(callback)
+    parameters.pop(registry.load(slug).spec.callback.state, None)  # type: ignore[union-attr]
+    address = urlsplit(callback.location)
+    for _ in range(2):
+        if by_browser:
+            page.shown("get", f"{address.path}?{address.query}")
+        else:
+            page.shown("post", f"{api}/complete", {"state": start["state"], "callback": parameters})
+    codes = {f"{name}: {key}": value for key, value in parameters.items() if len(value) > SHORTEST_SECRET}
+    return {f"{name}: state": start["state"], **codes}
+
+
+def token_of(user: User, name: str) -> dict[str, str]:
+    session = BrokerConnection.objects.get(user=user).session
+    assert session is not None
+    tokens = {"access": session.access_token, "refresh": session.refresh_token, "feed": session.feed_token}
+    return {f"{name}: {kind}": token.reveal() for kind, token in tokens.items() if token}
+
+
+def read_everything(page: Recorder, user: User, connection: BrokerConnection, texts: Texts) -> None:
+    """Every answer and page a trader can ask for, a health check, and the tasks of one tick."""
+    cache.clear()
+    one = f"/api/v1/brokers/connections/{connection.pk}"
+    for method, path in [
+        ("get", "/api/v1/brokers"),
+        ("get", "/api/v1/brokers/connections"),
+        ("get", "/api/v1/brokers/portfolio/consolidated"),
+        ("get", one),
+        ("post", f"{one}/refresh"),
+        ("get", "/"),
+        ("get", "/connect"),
+    ]:
+        page.shown(method, path)
+    now = timezone.now()
+    health.check(connection.pk, now=now)
+    portfolio.refresh_quietly(user, now=now)
+    texts.add("socket snapshot", portfolio.snapshot_json(user, now=now))
+    watching.watch(user.pk)
+    BrokerConnection.objects.update(next_health_check_at=now)
+    health_tasks.check_due()
+    portfolio_tasks.refresh_watched()
+    texts.add("repr of the row", connection.__dict__)
+
+
+def look_at_the_admin(client: Client, texts: Texts) -> None:
+    """Every page of every registered model, as somebody who may see everything."""
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        texts.add(f"{name} list", client.get(reverse(f"{name}_changelist")).content.decode())
+        for row in model._default_manager.all()[:5]:
+            for action in ("change", "history", "delete"):
+                answer = client.get(reverse(f"{name}_{action}", args=[row.pk]))
+                texts.add(f"{name} {action}", answer.content.decode())
+
+
+def dump_everything(texts: Texts, when: str) -> None:
+    for table, row in rows():
+        texts.add(f"table {table} {when}", row)
+    for session in Session.objects.all():
+        texts.add(f"session {when}", session.get_decoded())
+    for number in range(3):  # the queue, the cache, the channels
+        for key, value in keys_of_redis(number):
+            texts.add(f"redis {number} {when}", f"{key} {value}")
+    assert "celery-task-meta" not in texts.get(f"redis 0 {when}", "")
+    assert "health.check_connection" in texts[f"redis 0 {when}"]  # the queue was looked into
+
+
+def rows() -> Iterator[tuple[str, str]]:
+    """Every row of every table, as PostgreSQL writes it."""
+    with database.cursor() as cursor:
+        for table in database.introspection.table_names(cursor):
+            cursor.execute(f"SELECT t::text FROM {database.ops.quote_name(table)} t")  # noqa: S608 - our own tables
+            for (text,) in cursor.fetchall():
+                yield table, text
+
+
+def keys_of_redis(number: int) -> Iterator[tuple[str, str]]:
+    """Every key and value, and what base64 hides in messages."""
+    url = urlsplit(settings.REDIS_URL)._replace(path=f"/{number}").geturl()
+    with redis.Redis.from_url(url) as client:
+        readers = {
+            b"string": lambda key: [client.get(key)],
+            b"list": lambda key: client.lrange(key, 0, -1),
+            b"zset": lambda key: client.zrange(key, 0, -1),
+            b"set": client.smembers,
+            b"hash": lambda key: [*client.hkeys(key), *client.hvals(key)],
+        }
+        for key in client.scan_iter():
+            for value in readers[client.type(key)](key):
+                yield key.decode(), f"{value.decode('utf-8', 'replace')} {unwrapped(value)}"
+
+
+def unwrapped(message: bytes) -> str:
+    """The body of a queued task; nothing for other values."""
+    try:
+        body: str = json.loads(message)["body"]
+        return base64.b64decode(body).decode()
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        return ""
+
+
+def test_what_would_log_whole_addresses_is_held_back() -> None:
+    """Kite's token travels in the query when a session is revoked, and urllib3 writes queries at DEBUG."""
+    for name in ("urllib3", "urllib3.connectionpool", "requests"):
+        assert logging.getLogger(name).getEffectiveLevel() >= logging.WARNING
+
+
+def test_a_secret_that_the_broker_repeats_is_cut_out(
+    alice: User, brokers: SimulatedBrokers, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = brokers.brokers["zerodha"]
+    texts = Texts()
+    page = Recorder(texts, alice)
+    page.shown("put", "/api/v1/brokers/apps/zerodha", {name: known[name] for name in ("api_key", "api_secret")})
+    start = page.shown("post", "/api/v1/brokers/connect/initiate", {"broker_type": "zerodha"}).json()
+    callback = brokers.login("zerodha", start["authorization_url"])
+    code = callback["request_token"]
+    words = f"bad {code} of {known['api_key']} with {known['api_secret']}"
+    reply = {"status": "error", "message": words, "error_type": "InputException", "data": None}
+    brokers.control.serve("zerodha", "POST /session/token", reply, status=400)
+    parameters = {name: value for name, value in callback.items() if name != "state"}
+    body = {"state": start["state"], "callback": parameters}
+    with everything_logged(caplog):
+        answer = page.shown("post", "/api/v1/brokers/connect/complete", body)
+    assert answer.json()["error"]["details"]["broker_reason"] == "bad … of … with …"
+    texts.add("logs", caplog.text)
+    assert [texts.places_of(secret) for secret in (code, known["api_key"], known["api_secret"])] == [[], [], []]
+
+
+def test_the_search_finds_what_is_there() -> None:
+    """A search that never finds anything would prove nothing."""
+    texts = Texts()
+    texts.add("plain", "token=s3cr3t/value")
+    texts.add("quoted", "token=s3cr3t%2Fvalue")
+    texts.add("encoded", base64.b64encode(b"s3cr3t/value").decode())
+    assert texts.places_of("s3cr3t/value") == ["plain", "quoted", "encoded"]
