@@ -1,0 +1,157 @@
+"""Groww as data. Source: Groww Trade API documentation, February and July 2026; growwapi 1.5.0."""
+
+from datetime import time
+
+from brokers.base import (
+    API_SECRET,
+    BrokerSpec,
+    Capabilities,
+    FormField,
+    LoginMethod,
+    RateLimit,
+    SessionPolicy,
+)
+from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
+from brokers.errors import (
+    MAINTENANCE,
+    RATE_LIMITED,
+    REJECTED_INPUT,
+    SUSPENDED,
+    TOKEN_EXPIRED,
+    UNAVAILABLE,
+    UNEXPECTED,
+    Verdict,
+)
+from brokers.transport import Endpoints
+
+CODES = ("GA000", "GA001", "GA003", "GA004", "GA005", "GA006", "GA007")
+
+# Statuses that say more than the code beside them, which no source pairs with them.
+DECISIVE_STATUSES = {401: TOKEN_EXPIRED, 403: SUSPENDED, 429: RATE_LIMITED}
+
+# 403 and GA005 mean a dead token as well as a missing permission: the client asks for the profile to tell which.
+ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    **{(status, code): verdict for status, verdict in DECISIVE_STATUSES.items() for code in (*CODES, None)},
+    (None, "GA000"): UNAVAILABLE,
+    (None, "GA001"): REJECTED_INPUT,
+    (None, "GA003"): MAINTENANCE,
+    (None, "GA004"): REJECTED_INPUT,
+    (None, "GA005"): SUSPENDED,
+    (None, "GA006"): REJECTED_INPUT,
+    (None, "GA007"): REJECTED_INPUT,
+    (400, None): REJECTED_INPUT,
+    (404, None): REJECTED_INPUT,
+    (405, None): UNEXPECTED,
+    (500, None): UNAVAILABLE,
+    (502, None): MAINTENANCE,
+    (503, None): MAINTENANCE,
+    (504, None): UNAVAILABLE,
+}
+
+KEYS_PAGE = "https://groww.in/trade-api/api-keys"
+
+SPEC = BrokerSpec(
+    slug="groww",
+    name="Groww",
+    endpoints=Endpoints(base_url="https://api.groww.in", login_url=KEYS_PAGE),
+    headers={"X-API-VERSION": "1.0"},
+    app_fields=(
+        FormField(name="api_key", label="API key or TOTP token", help=f"Made on Groww's keys page, {KEYS_PAGE}"),
+        FormField(name="api_secret", label=API_SECRET.label, required=False, help="Only an API key has one."),
+    ),
+    login_methods=(
+        LoginMethod(
+            name="totp",
+            label="TOTP code",
+            fields=(FormField(name="totp", label="TOTP code", help="The six digits that show now."),),
+            help="For a stored TOTP token.",
+        ),
+        LoginMethod(
+            name="approval",
+            label="Approved key",
+            help=f"For a stored API key and secret: approve the key at {KEYS_PAGE} first, every day anew.",
+        ),
+        LoginMethod(
+            name="token",
+            label="Access token of today",
+            fields=(FormField(name="access_token", label="Access token"),),
+            help="Made by hand at https://groww.in/user/profile/trading-apis",
+            needs_app=False,
+        ),
+    ),
+    # All tokens die at the daily reset (IST assumed, UNCONFIRMED); the `expiry` that comes with a token is preferred.
+    session=SessionPolicy(ends_at=time(6, 0)),
+    capabilities=Capabilities(
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        products=(Product.CNC, Product.MIS, Product.NRML),
+        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.MCX),
+        supports_margin_trading=False,  # MTF is a constant of the SDK, and nowhere in the documentation
+        supports_options_trading=True,
+        supports_commodity_trading=True,
+        rate_limits=(
+            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="orders", calls=250, seconds=60),
+            RateLimit(endpoints="quotes", calls=10, seconds=1),
+            RateLimit(endpoints="quotes", calls=300, seconds=60),
+            RateLimit(endpoints="other", calls=20, seconds=1),
+            RateLimit(endpoints="other", calls=500, seconds=60),
+        ),
+        features=("holdings", "positions", "funds", "quotes", "orders", "trades"),
+    ),
+    errors=ERRORS,
+)
+
+QUOTE_BATCH = 50
+ORDER_PAGE = 25  # the two variants of the documentation allow 100 and 25
+TRADE_PAGE = 50
+
+# Groww's segment and exchange → ours.
+EXCHANGES = {
+    ("CASH", "NSE"): Exchange.NSE,
+    ("CASH", "BSE"): Exchange.BSE,
+    ("FNO", "NSE"): Exchange.NFO,
+    ("FNO", "BSE"): Exchange.BFO,
+    ("COMMODITY", "MCX"): Exchange.MCX,
+}
+
+ORDER_TYPES = {
+    "MARKET": OrderType.MARKET,
+    "LIMIT": OrderType.LIMIT,
+    "SL": OrderType.SL,
+    "SL_M": OrderType.SL_M,
+}
+
+VALIDITIES = {
+    "DAY": Validity.DAY,
+    "IOC": Validity.IOC,
+    "EOS": Validity.EOS,
+    "GTC": Validity.GTC,
+    "GTD": Validity.GTD,
+}
+
+# OPEN is in every published sample and in no published list. What is not here is UNKNOWN, and never an end.
+STATUSES = {
+    **dict.fromkeys(("NEW", "ACKED"), OrderStatus.PENDING),
+    **dict.fromkeys(("APPROVED", "OPEN"), OrderStatus.OPEN),
+    **dict.fromkeys(("MODIFICATION_REQUESTED", "CANCELLATION_REQUESTED"), OrderStatus.OPEN),
+    "TRIGGER_PENDING": OrderStatus.TRIGGER_PENDING,
+    **dict.fromkeys(("EXECUTED", "DELIVERY_AWAITED", "COMPLETED"), OrderStatus.FILLED),
+    "CANCELLED": OrderStatus.CANCELLED,
+    **dict.fromkeys(("REJECTED", "FAILED"), OrderStatus.REJECTED),
+}
+
+PRODUCTS = {
+    "CNC": Product.CNC,
+    "MIS": Product.MIS,
+    "NRML": Product.NRML,
+    "MTF": Product.MTF,
+    "CO": Product.CO,
+    "BO": Product.BO,
+}
+
+# IST, pre-open and post-close sessions included: no trade has another time.
+TRADING_HOURS = {
+    Segment.EQUITY: (time(9, 0), time(16, 0)),
+    Segment.FNO: (time(9, 0), time(16, 0)),
+    Segment.COMMODITY: (time(9, 0), time(23, 55)),
+}
