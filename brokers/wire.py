@@ -77,7 +77,7 @@ def number(value: object, name: str) -> Decimal | None:
     if value is None:
         return None
     if isinstance(value, str):
-        digits = value.strip().replace(",", "")
+        digits = value.strip().replace(",", "").replace("- ", "-")  # "- 2235.80" is published
         if digits.upper() in NO_NUMBER:
             return None
         value = digits
