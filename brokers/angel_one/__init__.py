@@ -1,0 +1,9 @@
+"""Angel One: SmartAPI."""
+
+from brokers.angel_one.auth import AngelOneAuth
+from brokers.angel_one.client import AngelOneClient
+from brokers.angel_one.mapping import failure
+from brokers.angel_one.spec import SPEC
+from brokers.base import Broker
+
+BROKER = Broker(spec=SPEC, auth_class=AngelOneAuth, client_class=AngelOneClient, failure=failure)

@@ -1,0 +1,200 @@
+"""Angel One as data. Source: SmartAPI documentation, August 2026, and the official SDKs."""
+
+from datetime import time
+
+from brokers.base import (
+    API_KEY,
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    FormField,
+    LoginMethod,
+    RateLimit,
+    SessionPolicy,
+)
+from brokers.domain import ConnectionStatus, Exchange, OrderStatus, OrderType, Product, Validity
+from brokers.errors import (
+    MAINTENANCE,
+    MISCONFIGURED,
+    RATE_LIMITED,
+    REJECTED_INPUT,
+    SUSPENDED,
+    TOKEN_EXPIRED,
+    UNAVAILABLE,
+    UNEXPECTED,
+    BrokerUnavailable,
+    RequestRefused,
+    Verdict,
+)
+from brokers.transport import Endpoints
+
+# The broker wants to know whose machine calls. No value is checked: the official SDK sends made-up addresses too.
+MACHINE = {"X-ClientLocalIP": "127.0.0.1", "X-ClientPublicIP": "127.0.0.1", "X-MACAddress": "00:00:00:00:00:00"}
+
+AUTH, SECURE = "/rest/auth/angelbroking", "/rest/secure/angelbroking"
+
+CALLBACK = CallbackSpec(code="auth_token", may_drop_state=True)
+
+PIN_TOTP = LoginMethod(
+    name="pin_totp",
+    label="Client code, PIN and TOTP",
+    fields=(
+        FormField(name="clientcode", label="Client code", secret=False),
+        FormField(name="pin", label="PIN", help="The four digits that open the Angel One app."),
+        FormField(name="totp", label="TOTP", help="The six digits that your authenticator shows now."),
+    ),
+    help="For an API key that is not of the Publisher type.",
+)
+
+
+def _codes(prefix: str, *numbers: int | range) -> list[tuple[None, str]]:
+    """Keys of the error table, whatever the HTTP status: most failures come with 200."""
+    spread = [number for group in numbers for number in (group if isinstance(group, range) else (group,))]
+    return [(None, f"{prefix}{number}") for number in spread]
+
+
+ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    **dict.fromkeys(_codes("AG", 8001, 8002, 8003), TOKEN_EXPIRED),
+    **dict.fromkeys(_codes("AB", 1010, 1011, 8050, 8051, 9005), TOKEN_EXPIRED),
+    **dict.fromkeys(_codes("AB", 1021, 1023), RATE_LIMITED),
+    **dict.fromkeys(_codes("AB", 1006), SUSPENDED),
+    # "Try again later": an outage only where it lasts, and one answer cannot tell.
+    **dict.fromkeys(_codes("AB", 1004, 2001, 9000), UNAVAILABLE),
+    **dict.fromkeys(_codes("AG", 2001), UNAVAILABLE),
+    **dict.fromkeys(
+        _codes(
+            "AB",
+            *(1008, 1009, 1012, range(1013, 1019), 2002, 4008, 4018),
+            *(range(9001, 9005), range(9006, 9019)),
+            *(range(1000, 1004), 1005, 1031, 1032, 1050),
+        ),
+        REJECTED_INPUT,
+    ),
+    (None, "AB1007"): UNAVAILABLE,  # the order system failed; at a login it means something else, see below
+    (None, "AB2000"): UNEXPECTED,
+    (None, "AB7001"): Verdict(  # UNCONFIRMED code: the words alone are known
+        RequestRefused, "login_by_mpin", None, "This account has moved to MPIN: log in on Angel One's own page instead."
+    ),
+    (None, "AG8004"): Verdict(
+        BrokerUnavailable, "app_misconfigured", ConnectionStatus.ERROR, "Check your app's API key at the broker."
+    ),
+    (None, "AG7002"): Verdict(
+        BrokerUnavailable,
+        "address_not_registered",
+        ConnectionStatus.ERROR,
+        "Register this installation's IP address for your app at the broker: orders are bound to it.",
+    ),
+    # UNCONFIRMED: the one 403 that is documented is the rate limit, a plain text without a code.
+    (403, None): RATE_LIMITED,
+    (401, None): TOKEN_EXPIRED,  # UNCONFIRMED: documented for the sockets alone
+    (404, None): UNEXPECTED,
+    (405, None): UNEXPECTED,
+    (500, None): UNAVAILABLE,
+    # UNCONFIRMED: no maintenance answer is published; these are a gateway's.
+    (502, None): MAINTENANCE,
+    (503, None): MAINTENANCE,
+    (504, None): MAINTENANCE,
+}
+
+# What a code means while nobody is logged in: it is the trader, or his key, who is told no.
+LOGIN_ERRORS = {"AB1007": REJECTED_INPUT, "AG8004": MISCONFIGURED}
+
+# "Holding not found" and "position not found": there are none.
+NOTHING_THERE = frozenset({"AB1015", "AB1016"})
+
+# "Already authorised at the depository today": what was asked for is so.
+NOT_A_FAILURE = frozenset({"AG1000"})
+
+# The most tokens of one quote call.
+QUOTE_LIMIT = 50
+
+SPEC = BrokerSpec(
+    slug="angel_one",
+    name="Angel One",
+    endpoints=Endpoints(
+        base_url="https://apiconnect.angelone.in", login_url="https://smartapi.angelone.in/publisher-login"
+    ),
+    headers={"Content-Type": "application/json", "X-UserType": "USER", "X-SourceID": "WEB", **MACHINE},
+    app_fields=(API_KEY,),  # tokens come without an exchange: there is no secret to prove
+    callback=CALLBACK,
+    login_methods=(PIN_TOTP,),
+    # Dead at midnight; the token's own `exp` is preferred. UNCONFIRMED whether a refresh reaches past midnight: none
+    # is promised.
+    session=SessionPolicy(ends_at=time(0, 0), refreshable=True),
+    capabilities=Capabilities(
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
+        # UNCONFIRMED: currency and NSE's commodities stand in the master, but not in the list of exchanges for orders.
+        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.MCX),
+        supports_margin_trading=True,
+        supports_options_trading=True,
+        supports_commodity_trading=True,
+        rate_limits=(
+            RateLimit(endpoints="login", calls=1, seconds=1),
+            RateLimit(endpoints="refresh", calls=1, seconds=1),
+            RateLimit(endpoints="refresh", calls=1000, seconds=3600),
+            RateLimit(endpoints="profile", calls=3, seconds=1),
+            RateLimit(endpoints="profile", calls=1000, seconds=3600),
+            RateLimit(endpoints="funds", calls=2, seconds=1),
+            RateLimit(endpoints="books", calls=1, seconds=1),  # holdings, positions, orders, trades: each of them
+            RateLimit(endpoints="orders", calls=9, seconds=1),
+            RateLimit(endpoints="orders", calls=500, seconds=60),
+            RateLimit(endpoints="orders", calls=1000, seconds=3600),
+            RateLimit(endpoints="quotes", calls=1, seconds=1),  # UNCONFIRMED: another page of the docs says 10
+            RateLimit(endpoints="quotes", calls=500, seconds=60),
+            RateLimit(endpoints="quotes", calls=5000, seconds=3600),
+            RateLimit(endpoints="history", calls=3, seconds=1),
+            RateLimit(endpoints="history", calls=180, seconds=60),
+            RateLimit(endpoints="history", calls=5000, seconds=3600),
+        ),
+        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "refresh", "revoke"),
+    ),
+    errors=ERRORS,
+)
+
+# Rows and master use our words; profiles use these or the others. NCDEX is not an exchange of ours.
+EXCHANGES = {exchange.value: exchange for exchange in Exchange} | {
+    "nse_cm": Exchange.NSE,
+    "bse_cm": Exchange.BSE,
+    "nse_fo": Exchange.NFO,
+    "bse_fo": Exchange.BFO,
+    "cde_fo": Exchange.CDS,
+    "mcx_fo": Exchange.MCX,
+}
+
+ORDER_TYPES = {
+    "MARKET": OrderType.MARKET,
+    "LIMIT": OrderType.LIMIT,
+    "STOPLOSS_LIMIT": OrderType.SL,
+    "STOPLOSS_MARKET": OrderType.SL_M,
+}
+
+VALIDITIES = {"DAY": Validity.DAY, "IOC": Validity.IOC}
+
+# Lower case on the wire. What is not here is UNKNOWN, and never an end.
+STATUSES = {
+    **dict.fromkeys(("validation pending", "put order req received", "open pending"), OrderStatus.PENDING),
+    **dict.fromkeys(
+        ("after market order req received", "modify after market order req received", "amo req received"),
+        OrderStatus.PENDING,
+    ),
+    **dict.fromkeys(("open", "modified", "not modified", "modify pending", "not cancelled"), OrderStatus.OPEN),
+    "cancel pending": OrderStatus.OPEN,
+    "trigger pending": OrderStatus.TRIGGER_PENDING,
+    "complete": OrderStatus.FILLED,
+    **dict.fromkeys(("cancelled", "cancelled after market order"), OrderStatus.CANCELLED),
+    "rejected": OrderStatus.REJECTED,
+}
+
+# Rows use the first five words; profiles use these or the others.
+PRODUCTS = {
+    "DELIVERY": Product.CNC,
+    "INTRADAY": Product.MIS,
+    "CARRYFORWARD": Product.NRML,
+    "MARGIN": Product.MTF,
+    "BO": Product.BO,
+    "CNC": Product.CNC,
+    "MIS": Product.MIS,
+    "NRML": Product.NRML,
+    "CO": Product.CO,
+}
