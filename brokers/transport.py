@@ -42,6 +42,7 @@ CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 10.0
 LARGEST_BODY = 16 * 1024 * 1024
 LONGEST_REASON = 300
+LONGEST_PAUSE = 86400.0
 
 ErrorTable = Mapping[tuple[int | None, str | None], Verdict]
 _json = msgspec.json.Decoder(float_hook=Decimal)
@@ -160,6 +161,8 @@ class Transport:
                 raise self._no_answer(writes, "The broker cut the connection.") from None
             except requests.RequestException:
                 raise self._no_answer(writes, "The broker's answer broke off.") from None
+            except UnexpectedResponse as error:
+                raise (self._unreadable(writes) if writes else error) from None
 
     def _send(
         self, method: str, url: str, request: Mapping[str, Any], deadline: Deadline
@@ -287,15 +290,17 @@ def _redacted(message: str | None, secrets: Sequence[Secret]) -> str | None:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait, from either form of the header."""
+    """Seconds to wait, from either form of the header; a day at most, whatever a proxy may write."""
     if not value:
         return None
-    if value.strip().isdigit():
-        return float(value)
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+        if value.strip().isdecimal():
+            seconds = float(value)
+        else:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (TypeError, ValueError):
         return None
+    return min(max(0.0, seconds), LONGEST_PAUSE)
 
 
 def is_loopback(host: str) -> bool:
