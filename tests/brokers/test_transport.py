@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 import socket
 import threading
 import time
@@ -32,7 +33,16 @@ from brokers.errors import (
     UnexpectedResponse,
 )
 from brokers.secret import Secret
-from brokers.transport import LARGEST_BODY, LONGEST_REASON, Deadline, Endpoints, Failure, Transport, is_loopback
+from brokers.transport import (
+    LARGEST_BODY,
+    LONGEST_PAUSE,
+    LONGEST_REASON,
+    Deadline,
+    Endpoints,
+    Failure,
+    Transport,
+    is_loopback,
+)
 
 URL = "https://broker.example"
 TOKEN = "token-that-nobody-may-see"
@@ -132,7 +142,7 @@ def test_the_brokers_words_are_kept_for_the_person_without_secrets(canned: respo
         ("Mon, 23 Nov 2026 05:00:30 -0000", None),
         ("soon", None),
         ("\xb2", None),
-        ("9" * 400, 86400),
+        ("9" * 400, LONGEST_PAUSE),
     ],
 )
 def test_both_forms_of_retry_after(canned: responses.RequestsMock, header: str, seconds: float | None) -> None:
@@ -354,12 +364,10 @@ def test_a_body_that_breaks_off(bad_server: Start, broken: bytes, writes: bool, 
     error_of(lambda: transport(server.url).call("POST", "/row", writes=writes), kind)
 
 
-@pytest.mark.parametrize(("status", "kind"), [("500 No", OutcomeUnknown), ("503 No", OutcomeUnknown)])
-def test_a_write_that_ends_in_a_server_error_has_no_verdict(
-    bad_server: Start, status: str, kind: type[BrokerError]
-) -> None:
+@pytest.mark.parametrize("status", ["500 No", "503 No"])
+def test_a_write_that_ends_in_a_server_error_has_no_verdict(bad_server: Start, status: str) -> None:
     server = bad_server(lambda connection: connection.sendall(reply(status=status)))
-    error_of(lambda: transport(server.url).call("POST", "/order", writes=True), kind)
+    error_of(lambda: transport(server.url).call("POST", "/order", writes=True), OutcomeUnknown)
     assert len(server.requests) == 1
 
 
