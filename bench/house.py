@@ -23,16 +23,18 @@ import django
 import requests
 from cryptography.fernet import Fernet
 
+from brokers import registry
 from brokers.simulation.control import Control
 from trademaster.local import child
 from trademaster.local.connect import Trader, connect_all
 from trademaster.local.environment import Simulation, application_environment, broker_environment
-from trademaster.local.failure import ServiceFailed
+from trademaster.local.failure import ServiceFailed, explain
 from trademaster.local.run_directory import Login
 from trademaster.local.services import LocalServices
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+POLL_SECONDS = 0.05
 
 
 class House:
@@ -72,8 +74,8 @@ class House:
         self._start_brokers(opening, environment)
         environment |= broker_environment(self.simulation["brokers"])
         self._make_trader(environment)
-        self._spawn(opening, "web", ["-m", "trademaster.local.web", "--port", str(port)], environment)
-        _wait_for("the web process", lambda: _answers(f"{self.url}/health/ready"))
+        web = ["-m", "trademaster.local.web", "--port", str(port)]
+        self._spawn(opening, "web", web, environment, lambda: _answers(f"{self.url}/health/ready"))
         self._enter_django(opening, environment)
         failed = connect_all(self.url, self.login, self.simulation["brokers"], sys.stderr.write)
         if failed:
@@ -83,10 +85,9 @@ class House:
 
     def _start_brokers(self, opening: ExitStack, environment: dict[str, str]) -> None:
         state = self.run_dir / "brokers"
-        command = ["-m", "brokers.simulation", "--frozen", "--base-port", "0",
-                   "--state-dir", str(state), "--redirect-base", self.url]  # fmt: skip
-        self._spawn(opening, "brokers", command, environment)
-        _wait_for("the simulated brokers", (state / "brokers.json").exists)
+        command = ["-m", "brokers.simulation", "--frozen", "--base-port", "0", "--redirect-base", self.url,
+                   "--state-dir", str(state), "--only", *registry.slugs()]  # fmt: skip
+        self._spawn(opening, "brokers", command, environment, (state / "brokers.json").exists)
         self.simulation = json.loads((state / "brokers.json").read_text())
         self.control = Control(self.simulation["control_url"])
 
@@ -97,10 +98,22 @@ class House:
             raise ServiceFailed(f"The tables cannot be made: {made.stderr.strip().splitlines()[-1]}")
         self.login = Login(username="trader", password=json.loads(made.stdout)["trader"])
 
-    def _spawn(self, opening: ExitStack, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
-        command = [sys.executable, *arguments]
-        process = child.spawn(command, self.run_dir / f"{name}.log", signal.SIGTERM, environment=environment)
+    def _spawn(
+        self,
+        opening: ExitStack,
+        name: str,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        ready: Callable[[], bool],
+    ) -> None:
+        log = self.run_dir / f"{name}.log"
+        process = child.spawn([sys.executable, *arguments], log, signal.SIGTERM, environment=environment)
         opening.callback(child.stop, process, signal.SIGTERM, STOP_SECONDS)
+        end = time.monotonic() + START_SECONDS
+        while not ready():
+            if process.poll() is not None or time.monotonic() > end:
+                raise ServiceFailed(f"The {name} process did not start: {explain(log.read_text())}.")
+            time.sleep(POLL_SECONDS)
 
     def _enter_django(self, opening: ExitStack, environment: dict[str, str]) -> None:
         os.environ.update(environment)
@@ -131,14 +144,6 @@ def _answers(url: str) -> bool:
         return requests.get(url, timeout=2).ok
     except requests.RequestException:
         return False
-
-
-def _wait_for(what: str, ready: Callable[[], bool]) -> None:
-    end = time.monotonic() + START_SECONDS
-    while not ready():
-        if time.monotonic() > end:
-            raise ServiceFailed(f"{what.capitalize()} did not start within {START_SECONDS:.0f} s.")
-        time.sleep(0.05)
 
 
 def free_port() -> int:
