@@ -22,9 +22,12 @@ class Code(msgspec.Struct):
 
 
 class Session(msgspec.Struct):
+    """`refresh_token` renews the session once, where the broker offers that."""
+
     token: str
     created_at: datetime
     expires_at: datetime
+    refresh_token: str = ""
 
 
 class Sessions(msgspec.Struct):
