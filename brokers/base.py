@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from brokers.domain import (
     AppCredentials,
@@ -27,7 +27,7 @@ from brokers.domain import (
     Session,
 )
 from brokers.drift import Shape, shape_of
-from brokers.errors import NotSupported, RequestRefused
+from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnded
 from brokers.secret import Secret
 from brokers.transport import Deadline, Endpoints, ErrorTable, Failure, Transport
 from brokers.wire import IST
@@ -182,6 +182,7 @@ class BrokerAuth(ABC):
 
 
 PortfolioPart = Rows[Holding] | Rows[Position] | Funds
+Line = TypeVar("Line", Holding, Position)
 
 
 class BrokerClient(ABC):
@@ -249,6 +250,23 @@ class BrokerClient(ABC):
             problems=holdings.problems + positions.problems,
         )
 
+    def with_prices(self, rows: Rows[Line]) -> Rows[Line]:
+        """Fill in the prices of a list that comes without them, by one round of quotes.
+
+        Where that fails they stay unknown, and may be borrowed from another broker. Raises SessionEnded.
+        """
+        wanted = [line for line in rows.items if line.last_price is None]
+        try:
+            quotes = self.quotes(listing_of(line) for line in wanted) if wanted else ()
+        except SessionEnded:
+            raise
+        except BrokerError:
+            return rows
+        found = {(quote.exchange, quote.broker_token): quote for quote in quotes}
+        return Rows(
+            tuple(priced(line, found.get((line.exchange, line.broker_token))) for line in rows.items), rows.problems
+        )
+
     def get(self, path: str, params: Any = None) -> Any:
         """One authenticated read; the shape of its reply is kept for the drift alarm."""
         return self._read("GET", path, self.authorization(), params=params)
@@ -265,6 +283,20 @@ class BrokerClient(ABC):
 
     def _secrets(self) -> tuple[Secret, ...]:
         return (self.session.access_token, self.app.api_secret, self.app.api_key)
+
+
+def listing_of(line: Holding | Position) -> Listing:
+    return Listing(
+        exchange=line.exchange, tradingsymbol=line.tradingsymbol, broker_token=line.broker_token, isin=line.isin
+    )
+
+
+def priced(line: Line, quote: Quote | None) -> Line:
+    """The line at its quote; what the quote does not know stays as it is."""
+    if quote is None or quote.last_price is None:
+        return line
+    close_price = line.close_price if quote.close_price is None else quote.close_price
+    return replace(line, last_price=quote.last_price, close_price=close_price)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
