@@ -1,0 +1,9 @@
+"""IIFL: XTS "Blaze", Symphony's platform at ttblaze.iifl.com."""
+
+from brokers.base import Broker
+from brokers.iifl.auth import IiflAuth
+from brokers.iifl.client import IiflClient
+from brokers.iifl.mapping import failure
+from brokers.iifl.spec import SPEC
+
+BROKER = Broker(spec=SPEC, auth_class=IiflAuth, client_class=IiflClient, failure=failure)

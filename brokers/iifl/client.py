@@ -1,0 +1,121 @@
+"""XTS's calls, one short method each; prices come from a second application with a token of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from threading import Lock
+from typing import Any
+
+from brokers.base import BrokerClient
+from brokers.domain import (
+    AppCredentials,
+    BrokerOrder,
+    BrokerTrade,
+    Funds,
+    Holding,
+    Listing,
+    Position,
+    Profile,
+    Quote,
+    Rows,
+    Session,
+)
+from brokers.errors import BrokerUnavailable, NotSupported, RequestRefused, SessionEnded
+from brokers.iifl import instruments, mapping
+from brokers.iifl.auth import market_token
+from brokers.iifl.spec import EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
+from brokers.secret import Secret
+from brokers.transport import Transport
+from brokers.wire import each
+
+
+class IiflClient(BrokerClient):
+    spec = SPEC
+
+    def __init__(self, http: Transport, app: AppCredentials, session: Session) -> None:
+        super().__init__(http, app, session)
+        self._feed_token = session.feed_token
+        self._feed_lock = Lock()
+
+    def authorization(self) -> Secret:
+        """Raw, without "Bearer"."""
+        return self.session.access_token
+
+    def profile(self) -> Profile:
+        return mapping.profile(mapping.data(self._ask("/interactive/user/profile")))
+
+    def holdings(self) -> Rows[Holding]:
+        rows = self._book("/interactive/portfolio/holdings", mapping.holding_rows)
+        return self.with_prices(each("holdings", mapping.holdings, rows))
+
+    def positions(self) -> Rows[Position]:
+        """NetWise is the book. Only DayWise tells what of a carried contract was dealt today, so it is asked then."""
+        path = "/interactive/portfolio/positions"
+        rows = self._book(path, mapping.position_rows, dayOrNet="NetWise")
+        carried = any(mapping.may_be_carried(row) for row in rows)
+        today = self._book(path, mapping.position_rows, dayOrNet="DayWise") if carried else []
+        read = partial(mapping.positions, today=mapping.by_contract(today))
+        return self.with_prices(each("positions", read, rows))
+
+    def funds(self) -> Funds:
+        """A dealer is refused this call: what XTS will not tell is unknown."""
+        if mapping.is_dealer(self.session):
+            return Funds(available=None, used=None, collateral=None, cash=None)
+        return mapping.funds(mapping.data(self._ask("/interactive/user/balance")))
+
+    def orders(self) -> Rows[BrokerOrder]:
+        return each("orders", mapping.orders, self._book("/interactive/orders", mapping.order_rows))
+
+    def trades(self) -> Rows[BrokerTrade]:
+        return each("trades", mapping.trades, self._book("/interactive/orders/trades", mapping.order_rows))
+
+    def quotes(self, listings: Iterable[Listing]) -> tuple[Quote, ...]:
+        """Up to 50 listings a call. NotSupported without market data keys; never SessionEnded, as that is another's."""
+        asked = {key: listing for listing in listings if (key := instruments.quote_key(listing))}
+        keys, quotes = list(asked), []
+        for start in range(0, len(keys), QUOTE_BATCH):
+            chunk = keys[start : start + QUOTE_BATCH]
+            quotes += mapping.quotes(mapping.data(self._ask_market(chunk)), asked)
+        return tuple(quotes)
+
+    def _ask(self, path: str, **params: str) -> Any:
+        return self.get(path, {**params, **mapping.client_id(self.session)})
+
+    def _book(self, path: str, rows: Callable[[Any], list[Any]], **params: str) -> list[Any]:
+        """The rows of a book, none where XTS says with an error of its own that it is empty."""
+        try:
+            return rows(mapping.data(self._ask(path, **params)))
+        except RequestRefused as error:
+            if error.code != EMPTY_BOOK.code:
+                raise
+            return []
+
+    def _ask_market(self, keys: list[tuple[int, int]]) -> Any:
+        """One call for quotes. A market data token dies on a schedule of its own: then one new login, and once more."""
+        wanted = {
+            "instruments": [{"exchangeSegment": segment, "exchangeInstrumentID": number} for segment, number in keys],
+            "xtsMessageCode": TOUCHLINE,
+            "publishFormat": "JSON",
+        }
+        token = self._market_token(dead=None)
+        try:
+            return self.post("/apimarketdata/instruments/quotes", wanted, authorization=token)
+        except SessionEnded:
+            token = self._market_token(dead=token)
+        try:
+            return self.post("/apimarketdata/instruments/quotes", wanted, authorization=token)
+        except SessionEnded as error:
+            raise BrokerUnavailable("The market data session does not last.", vendor_code=error.vendor_code) from None
+
+    def _market_token(self, *, dead: Secret | None) -> Secret:
+        """The market data token, a new one in place of a `dead` one. Reads run at the same time, and the newest login
+        ends the others: so one of them logs in and the others use what it got."""
+        with self._feed_lock:
+            if self._feed_token is None or self._feed_token == dead:
+                self._feed_token = market_token(self.http, self.app)
+            if self._feed_token is None:
+                raise NotSupported(
+                    "There are no market data keys for IIFL.", user_action="Store the market data API key and secret."
+                )
+            return self._feed_token

@@ -1,0 +1,150 @@
+"""IIFL's XTS as data. Source: Symphony XTS docs and SDKs, September 2026; little was seen at IIFL itself."""
+
+from brokers.base import BrokerSpec, Capabilities, FormField, LoginMethod, RateLimit, SessionPolicy
+from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
+from brokers.errors import (
+    MAINTENANCE,
+    RATE_LIMITED,
+    REJECTED_INPUT,
+    SUSPENDED,
+    TOKEN_EXPIRED,
+    UNAVAILABLE,
+    UNEXPECTED,
+    RequestRefused,
+    SessionEnded,
+    Verdict,
+)
+from brokers.transport import Endpoints
+
+KEYS_REFUSED = Verdict(
+    SessionEnded, "keys_refused", None, "Renew your API keys at the broker, store them here, and log in again."
+)
+# Not an error: how XTS says that a book has no rows.
+EMPTY_BOOK = Verdict(RequestRefused, "empty_book")
+
+EMPTY_BOOK_WORDS = "data not available"
+EMPTY_BOOK_CODES = frozenset({"e-orders-0005", "e-tradebook-0005", "e-portfolio-0005", "e-holdings-0005"})
+
+# Where the code says nothing we know, a word of the description may; the words are keys of the table below.
+TELLING_WORDS = ("invalid token", "bad request", "blocked", "suspended", "dormant", "disabled")
+
+ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    (None, "e-session-0007"): TOKEN_EXPIRED,  # expired, replaced, or the token of the other application
+    (None, "e-token-0002"): TOKEN_EXPIRED,
+    (None, "invalid token"): TOKEN_EXPIRED,
+    (401, None): TOKEN_EXPIRED,
+    (None, "e-user-0001"): KEYS_REFUSED,  # UNCONFIRMED code of a refused login
+    (None, "e-apirl-0004"): RATE_LIMITED,
+    (None, "e-session-0004"): RATE_LIMITED,
+    (429, None): RATE_LIMITED,
+    **{(None, code): EMPTY_BOOK for code in EMPTY_BOOK_CODES},
+    **dict.fromkeys(
+        [
+            *((None, "e-property-validation-failed"), (None, "bad request")),
+            *((None, "e-orders-0001"), (None, "e-rms-0001"), (None, "e-instrument-0001")),
+        ],
+        REJECTED_INPUT,
+    ),
+    # Codes UNCONFIRMED: these are words of the description.
+    **{(None, word): SUSPENDED for word in ("blocked", "suspended", "dormant", "disabled")},
+    (None, "e-server-0001"): UNAVAILABLE,
+    (404, None): UNEXPECTED,
+    (500, None): UNAVAILABLE,
+    (502, None): MAINTENANCE,
+    (503, None): MAINTENANCE,
+    (504, None): MAINTENANCE,
+}
+
+MARKET_API_KEY = FormField(
+    name="market_api_key",
+    label="Market data API key",
+    required=False,
+    help="XTS sells prices as an application of its own. Without this pair prices come from your other brokers.",
+)
+MARKET_API_SECRET = FormField(name="market_api_secret", label="Market data API secret", required=False)
+
+SPEC = BrokerSpec(
+    slug="iifl",
+    name="IIFL (XTS Blaze)",
+    endpoints=Endpoints(base_url="https://ttblaze.iifl.com", login_url="https://ttblaze.iifl.com"),
+    app_fields=(
+        FormField(name="api_key", label="Interactive API key"),
+        FormField(name="api_secret", label="Interactive API secret"),
+        MARKET_API_KEY,
+        MARKET_API_SECRET,
+    ),
+    # UNCONFIRMED whether IIFL enables the platform's redirect login: we keep to the documented one.
+    login_methods=(
+        LoginMethod(
+            name="keys",
+            label="Log in with the stored keys",
+            help="XTS has no login page: your key pairs open the session.",
+        ),
+    ),
+    # 24 hours by the token's own `exp`. UNCONFIRMED whether a nightly clearing ends it sooner: the 400 decides.
+    session=SessionPolicy(refreshable=True),
+    capabilities=Capabilities(
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
+        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX),
+        supports_margin_trading=True,
+        supports_options_trading=True,
+        supports_commodity_trading=True,
+        # UNCONFIRMED: IIFL publishes no figures; other XTS brokers work with these.
+        rate_limits=(
+            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="other", calls=1, seconds=1),
+        ),
+        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+    ),
+    errors=ERRORS,
+)
+
+SOURCE = "WEBAPI"
+QUOTE_BATCH = 50  # UNCONFIRMED: what clients use
+TOUCHLINE = 1501
+
+EXCHANGES = {
+    "NSECM": Exchange.NSE,
+    "BSECM": Exchange.BSE,
+    "NSEFO": Exchange.NFO,
+    "BSEFO": Exchange.BFO,
+    "NSECD": Exchange.CDS,
+    "BSECD": Exchange.BCD,
+    "MCXFO": Exchange.MCX,
+}
+
+# Asked in capitals, answered in mixed case: looked up in capitals.
+ORDER_TYPES = {
+    "MARKET": OrderType.MARKET,
+    "LIMIT": OrderType.LIMIT,
+    "STOPLIMIT": OrderType.SL,
+    "STOPMARKET": OrderType.SL_M,
+}
+
+VALIDITIES = {
+    "DAY": Validity.DAY,
+    "IOC": Validity.IOC,
+    "GTC": Validity.GTC,
+    "GTD": Validity.GTD,
+    "EOS": Validity.EOS,
+}
+
+# What is not here is UNKNOWN, and never an end.
+STATUSES = {
+    "PendingNew": OrderStatus.PENDING,
+    **dict.fromkeys(("New", "PartiallyFilled", "Replaced", "PendingReplace", "PendingCancel"), OrderStatus.OPEN),
+    "Filled": OrderStatus.FILLED,
+    "Cancelled": OrderStatus.CANCELLED,
+    "Rejected": OrderStatus.REJECTED,
+    "Expired": OrderStatus.EXPIRED,
+}
+
+PRODUCTS = {
+    "CNC": Product.CNC,
+    "MIS": Product.MIS,
+    "NRML": Product.NRML,
+    "MTF": Product.MTF,
+    "CO": Product.CO,
+    "BO": Product.BO,
+}
