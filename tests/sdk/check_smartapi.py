@@ -1,0 +1,132 @@
+"""Prove that Angel One's official SDK cannot tell the simulated broker from the real one.
+
+Usage: python tests/sdk/check_smartapi.py .run/sandbox/brokers.json
+(needs `pip install smartapi-python logzero websocket-client`: the SDK imports the last two without asking for them)
+
+The SDK writes a `logs` folder into the working directory, and asks an outside site for its public address when it is
+imported; without an answer it goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+from SmartApi import SmartConnect
+from SmartApi.smartExceptions import DataException
+
+
+def callback(broker: dict, login_url: str, **typed: str) -> dict[str, list[str]]:
+    """Log in on the simulated page, as a browser would, and read where it sends us."""
+    page = broker["login_url"] + "?" + urlsplit(login_url).query + "&state=st-1"
+    reply = requests.post(page, data={**broker["login"], **typed}, allow_redirects=False, timeout=10)
+    return parse_qs(urlsplit(reply.headers["Location"]).query)
+
+
+def refused_with(call: Callable[[], dict]) -> tuple[bool, str]:
+    """Return what a call's envelope says, in whichever of its two spellings."""
+    reply = call()
+    return reply.get("status", reply.get("success")), reply.get("errorcode", reply.get("errorCode"))
+
+
+def data(reply: dict) -> object:
+    assert reply["status"] is True, reply
+    assert (reply["message"], reply["errorcode"]) == ("SUCCESS", ""), reply
+    return reply["data"]
+
+
+def walk(smart: SmartConnect, broker: dict) -> None:
+    """Every call that reads; raises AssertionError at the first difference."""
+    assert data(smart.getProfile(smart.refresh_token))["clientcode"] == broker["login"]["clientcode"]
+    assert float(data(smart.rmsLimit())["net"]) > 0
+    every = data(smart.allholding())
+    rows = every["holdings"]
+    assert abs(every["totalholding"]["totalholdingvalue"] - sum(row["quantity"] * row["ltp"] for row in rows)) < 1
+    assert [row["quantity"] for row in data(smart.holding())] == [row["quantity"] for row in rows]
+    assert {"INFY-EQ", "SBIN"} <= {row["tradingsymbol"] for row in rows}
+    positions = {row["tradingsymbol"]: row for row in data(smart.position())}
+    option = positions["NIFTY29DEC2627000CE"]
+    assert (option["netqty"], option["cfbuyqty"], option["strikeprice"]) == ("130", "130", "27000.00")
+    assert positions["HINDALCO-EQ"]["netvalue"].startswith("- ")
+    assert data(smart.orderBook()) is data(smart.tradeBook()) is None
+
+    tokens = {"NSE": ["1594"], "BSE": ["500112"], "NFO": [option["symboltoken"]]}
+    for mode in ("LTP", "OHLC", "FULL"):
+        quoted = data(smart.getMarketData(mode, tokens))
+        assert {row["tradingSymbol"] for row in quoted["fetched"]} == {"INFY-EQ", "SBIN", "NIFTY29DEC2627000CE"}
+    partly = smart.getMarketData("OHLC", {"NSE": ["1594", "1"]})
+    assert (partly["success"], [row["symbolToken"] for row in partly["data"]["unfetched"]]) == (True, ["1"])
+    assert data(smart.ltpData("NSE", "INFY-EQ", "1594"))["ltp"] > 0
+    assert {"exchange": "NSE", "tradingsymbol": "INFY-EQ", "symboltoken": "1594"} in data(
+        smart.searchScrip("NSE", "INFY")
+    )
+
+    master = requests.get(broker["base_url"] + "/OpenAPI_File/files/OpenAPIScripMaster.json", timeout=10).json()
+    known = {(row["exch_seg"], row["token"]): row for row in master}
+    assert known["NSE", "1594"]["symbol"] == "INFY-EQ"
+    assert known["NFO", option["symboltoken"]]["strike"] == "2700000.000000"
+
+
+def check(broker: dict) -> None:
+    """Both logins and the whole surface."""
+    login = broker["login"]
+
+    def connect(**known: str) -> SmartConnect:
+        return SmartConnect(api_key=broker["api_key"], root=broker["base_url"], **known)
+
+    back = callback(broker, connect().login_url())
+    assert set(back) == {"auth_token", "feed_token", "refresh_token"}
+    assert callback(broker, connect().login_url(), keep_state="1")["state"] == ["st-1"]
+    assert "auth_token" not in callback(broker, connect().login_url(), cancel="1")
+    redirected = connect(access_token=back["auth_token"][0], refresh_token=back["refresh_token"][0])
+    walk(redirected, broker)
+
+    smart = connect()
+    assert refused_with(lambda: smart.generateSession(login["clientcode"], "wrong", "1")) == ("false", "AB1007")
+    assert refused_with(lambda: smart.generateSession(login["clientcode"], login["pin"], "1")) == (False, "AB1050")
+    session = smart.generateSession(login["clientcode"], login["pin"], login["totp"])
+    assert data(session)["jwtToken"] == "Bearer " + smart.access_token
+    walk(smart, broker)
+
+    old = smart.refresh_token
+    renewed = data(smart.generateToken(old))
+    assert renewed["refreshToken"] != old
+    again = requests.post(
+        broker["base_url"] + smart._routes["api.token"],
+        json={"refreshToken": old},
+        headers={**smart.requestHeaders(), "Authorization": f"Bearer {smart.access_token}"},
+        timeout=10,
+    )
+    assert (again.status_code, again.json()["errorcode"]) == (200, "AB8050")  # generateToken reads on regardless
+    walk(smart, broker)
+
+    assert data(smart.terminateSession(login["clientcode"])) == ""
+    assert refused_with(smart.holding) == (False, "AG8001")
+    assert data(redirected.rmsLimit())
+    stranger = SmartConnect(api_key="unknown", root=broker["base_url"], access_token=back["auth_token"][0])
+    assert refused_with(stranger.holding) == (False, "AG8004")
+    nobody = connect()
+    assert refused_with(nobody.position) == (False, "AG8003")
+
+
+def check_rate_limit(broker: dict, control_url: str) -> None:
+    """The limit is a plain text, which the SDK cannot read."""
+    fault = f"{control_url}/brokers/angel_one/faults/rate_limit"
+    requests.put(fault, json={"count": 1}, timeout=10).raise_for_status()
+    try:
+        SmartConnect(api_key=broker["api_key"], root=broker["base_url"], access_token="any").holding()
+    except DataException as error:
+        assert "exceeding access rate" in str(error)
+    else:
+        raise AssertionError("the rate limit went unnoticed")
+
+
+if __name__ == "__main__":
+    document = json.loads(Path(sys.argv[1]).read_text())
+    check(document["brokers"]["angel_one"])
+    check_rate_limit(document["brokers"]["angel_one"], document["control_url"])
+    sys.stdout.write("smartapi-python: every check passed\n")
