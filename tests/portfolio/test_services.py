@@ -167,8 +167,16 @@ def test_a_body_that_drips_does_not_hold_the_answer_either(
     assert time.monotonic() - started < 0.6
 
 
-def test_the_promise_is_three_seconds(settings: Settings) -> None:
+def test_the_promise_is_three_seconds(
+    alice: User, alices: dict[str, BrokerConnection], control: Control, settings: Settings
+) -> None:
+    """The one test that waits as long as a trader would."""
     assert settings.PORTFOLIO_DEADLINE_SECONDS == 3
+    control.set_fault("upstox", "latency", milliseconds=30_000)
+    started = time.monotonic()
+    portfolio = fetched(alice)
+    assert time.monotonic() - started < 3
+    assert [part["broker_id"] for part in portfolio["broker_breakdown"]] == ["zerodha"]
 
 
 def test_both_fail(alice: User, alices: dict[str, BrokerConnection], control: Control) -> None:
