@@ -286,7 +286,7 @@ class GrowwSandbox(Sandbox):
         return self.instruments.get(f"{ours}:{symbol}")
 
     def quote(self, call: Call) -> Reply:
-        """The previous close is `last_price - day_change`; `ohlc.close` is no other than the last price (see sample)."""
+        """The previous close is `last_price - day_change`; `ohlc.close` is the last price again, as in the sample."""
         listing = self._listing(call.asked("segment"), call.asked("exchange"), call.asked("trading_symbol"))
         price = self.market.price(listing.key) if listing else None
         if listing is None or price is None:
