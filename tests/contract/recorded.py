@@ -67,6 +67,10 @@ class Call(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     profit: dict[str, tuple[str, str]] = {}
 
     @property
+    def first_request(self) -> str:
+        return next(iter(self.replies))
+
+    @property
     def first_reply(self) -> str:
         return next(iter(self.replies.values()))
 
@@ -103,7 +107,14 @@ class Cases(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     codes: list[Codes] = []
 
     def call(self, name: str) -> Call:
-        return next(call for call in self.calls if call.call == name)
+        found = next((call for call in self.calls if call.call == name), None)
+        if found is None:
+            raise LookupError(f"no recorded reply to {name}")
+        return found
+
+    def writes(self, name: str) -> bool:
+        """Whether the call changes something at the broker, by its first request; False where nothing is recorded."""
+        return any(not call.first_request.startswith("GET ") for call in self.calls if call.call == name)
 
 
 def cases(slug: str) -> Cases:
@@ -149,10 +160,10 @@ def make(broker: Broker, call: Call) -> Any:
 
 
 def replay(slug: str, call: Call, replies: dict[str, bytes] | None = None) -> Any:
-    """Make the call against its recorded replies, or against others in their place."""
+    """Make the call against its recorded replies, some of them replaced."""
     broker = registry.load(slug)
     recorded = {request: payload(slug, file) for request, file in call.replies.items()}
-    with answering(broker, replies or recorded):
+    with answering(broker, recorded | (replies or {})):
         return make(broker, call)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from brokers import registry
-from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Holding, Listing, Product
+from brokers.base import listing_of
+from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Holding, Product
 from brokers.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -27,7 +28,7 @@ SLUGS = registry.slugs()
 REDIRECTING = [slug for slug in SLUGS if registry.load(slug).spec.callback]
 REVOKING = [slug for slug in SLUGS if "revoke" in registry.load(slug).spec.capabilities.features]
 # A login whose only call is a read, with tokens that came in the redirect, has nothing that could happen twice.
-WRITING = [slug for slug in SLUGS if not next(iter(cases(slug).call("exchange").replies)).startswith("GET")]
+WRITING = [slug for slug in SLUGS if cases(slug).writes("exchange")]
 ONE_USE = [slug for slug in SLUGS if cases(slug).one_use_code]
 READS = ("profile", "holdings", "positions", "funds")
 LONG = 5000  # milliseconds a fault may pause; no test waits for its end
@@ -93,7 +94,7 @@ def test_a_code_works_once(live: LiveBroker) -> None:
 def test_an_exchange_without_a_verdict_is_never_sent_twice(
     live: LiveBroker, kind: str, parameters: dict[str, str]
 ) -> None:
-    request = next(iter(cases(live.slug).call("exchange").replies))
+    request = cases(live.slug).call("exchange").first_request
     callback = live.callback()
     live.control.reset_counters()
     live.control.set_fault(live.slug, kind, path=request.partition(" ")[2], **parameters)
@@ -293,7 +294,7 @@ def test_a_slow_reply_ends_at_the_deadline(live: LiveBroker, kind: str) -> None:
 
 @every_broker
 def test_a_read_is_asked_once_more_when_the_connection_breaks(live: LiveBroker) -> None:
-    request = next(iter(cases(live.slug).call("profile").replies))
+    request = cases(live.slug).call("profile").first_request
     client = live.client(live.log_in())
     live.control.reset_counters()
     live.control.set_fault(live.slug, "drop_connection", path=request.partition(" ")[2], count=1)
@@ -315,9 +316,3 @@ def refused(live: LiveBroker, act: Callable[[], Any], *errors: type[BrokerError]
 
 def still_owned(line: Holding) -> Decimal:
     return line.owned_quantity - (line.used_quantity if line.sales_deducted is False else 0)
-
-
-def listing_of(line: Holding) -> Listing:
-    return Listing(
-        exchange=line.exchange, tradingsymbol=line.tradingsymbol, broker_token=line.broker_token, isin=line.isin
-    )

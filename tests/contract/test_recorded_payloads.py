@@ -125,7 +125,7 @@ def test_every_documented_code_means_what_the_page_says(slug: str, status: int, 
 )
 def test_one_bad_row_does_not_hide_the_others(slug: str, part: str) -> None:
     call, field = cases(slug).call(part), cases(slug).required[part]
-    request = next(iter(call.replies))
+    request = call.first_request
     whole = json.loads(payload(slug, call.first_reply))
     broken, shorter = json.loads(json.dumps(whole)), json.loads(json.dumps(whole))
     del rows_with(field, broken)[0][field]
@@ -139,7 +139,7 @@ def test_one_bad_row_does_not_hide_the_others(slug: str, part: str) -> None:
 def refusal(slug: str, call_name: str, body: bytes, status: int, *, content_type: str = JSON) -> BrokerError:
     """The error of a call answered so, proven to tell neither secrets nor the body."""
     broker, call = registry.load(slug), cases(slug).call(call_name)
-    request = next(iter(call.replies))
+    request = call.first_request
     answered = answering(broker, {request: body}, status=status, content_type=content_type)
     with answered, pytest.raises(BrokerError) as caught:
         make(broker, call)
