@@ -175,8 +175,8 @@ class AngelOneSandbox(Sandbox):
     def _open(self) -> dict[str, str]:
         now = self.now()
         expires_at = next_at(now, TOKEN_DEATH)
-        session = self.sessions.open(self._token("fixture", now, expires_at), now=now, expires_at=expires_at)
-        session.refresh_token = self._token("REFRESH-TOKEN", now, expires_at)
+        session = self.sessions.open(self._token("access", now, expires_at), now=now, expires_at=expires_at)
+        session.refresh_token = self._token("refresh", now, expires_at)
         return {
             "jwtToken": session.token,
             "refreshToken": session.refresh_token,

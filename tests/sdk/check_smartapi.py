@@ -113,16 +113,21 @@ def check(broker: dict) -> None:
     assert refused_with(nobody.position) == (False, "AG8003")
 
 
+def unread(call: Callable[[], dict]) -> str:
+    """What the SDK says of a reply that is no JSON."""
+    try:
+        call()
+    except DataException as error:
+        return str(error)
+    return ""
+
+
 def check_rate_limit(broker: dict, control_url: str) -> None:
     """The limit is a plain text, which the SDK cannot read."""
     fault = f"{control_url}/brokers/angel_one/faults/rate_limit"
     requests.put(fault, json={"count": 1}, timeout=10).raise_for_status()
-    try:
-        SmartConnect(api_key=broker["api_key"], root=broker["base_url"], access_token="any").holding()
-    except DataException as error:
-        assert "exceeding access rate" in str(error)
-    else:
-        raise AssertionError("the rate limit went unnoticed")
+    smart = SmartConnect(api_key=broker["api_key"], root=broker["base_url"], access_token="any")
+    assert "exceeding access rate" in unread(smart.holding)
 
 
 if __name__ == "__main__":
