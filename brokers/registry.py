@@ -10,6 +10,7 @@ from brokers.base import Broker
 PACKAGES = {
     "zerodha": "brokers.zerodha",
     "upstox": "brokers.upstox",
+    "fyers": "brokers.fyers",
 }
 
 
