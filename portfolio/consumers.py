@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -20,6 +21,8 @@ from portfolio.presentation import instant
 # The latest of each kind wins; nobody's eye sees more than four pictures a second.
 FLUSH_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15
+# By default one thread serves all sockets of the process, and one slow snapshot would hold up every page.
+in_a_thread_of_its_own = partial(database_sync_to_async, thread_sensitive=False)
 
 
 class PortfolioConsumer(AsyncWebsocketConsumer):
@@ -70,11 +73,11 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         await self.send(f'{{"type":"{kind}","data":{data},"timestamp":"{stamp}","sequence":{self.sequence}}}')
 
 
-@database_sync_to_async
+@in_a_thread_of_its_own
 def _snapshot(user: Any) -> str:
     return services.snapshot_json(user, now=timezone.now())
 
 
-@database_sync_to_async
+@in_a_thread_of_its_own
 def _watch(user_id: int) -> None:
     watching.watch(user_id)

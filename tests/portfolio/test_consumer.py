@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from threading import Barrier
 from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.db import close_old_connections
 from django.test import Client
 from django.utils import timezone
 
@@ -33,6 +36,12 @@ Application = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumers, "FLUSH_SECONDS", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def connections_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in production: the communicator keeps every thread's database connection, for tests without transactions."""
+    monkeypatch.setattr("channels.testing.application.no_op", close_old_connections)
 
 
 @pytest.fixture
@@ -208,6 +217,27 @@ class TestWhatIsTold:
                 assert (await told(second))["sequence"] == 1
                 await publish(bob, "PORTFOLIO_UPDATE", "2")
                 assert [(await told(page))["sequence"] for page in (first, second)] == [3, 2]
+
+    async def test_one_slow_snapshot_holds_up_nobody_else(
+        self,
+        application: Application,
+        as_bob: Client,
+        as_mallory: Client,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        both = Barrier(2, timeout=PATIENCE)  # passes only if two snapshots are made at the same time
+
+        def meet(*_: object, **__: object) -> str:
+            return str(both.wait())
+
+        monkeypatch.setattr(services, "snapshot_json", meet)
+        async with asyncio.timeout(PATIENCE):
+            pages = [socket(application, client) for client in (as_bob, as_mallory)]
+            await asyncio.gather(*(page.connect(timeout=PATIENCE) for page in pages))
+            messages = [await told(page) for page in pages]
+        assert sorted(message["data"] for message in messages) == [0, 1]
+        for page in pages:
+            await page.disconnect(timeout=PATIENCE)
 
     async def test_what_the_page_sends_is_ignored(self, application: Application, as_bob: Client) -> None:
         async with opened(application, as_bob) as page:
