@@ -2,8 +2,8 @@
 
 Shapes and field order follow the XTS docs and fixtures/iifl/*.json. As unhelpful as the real thing: empty books are
 errors, numbers are texts, "NaN" stands for not applicable, each quote is a JSON document inside a string, and the
-misspelt names are kept. The wire cannot tell T1 shares apart; they are inside `HoldingQuantity` here, as is what was sold
-today, until the nightly run.
+misspelt names are kept. The wire cannot tell T1 shares apart; here they are inside `HoldingQuantity`, and what was
+sold today stays there until the nightly run.
 """
 
 from __future__ import annotations
