@@ -11,6 +11,7 @@ PACKAGES = {
     "zerodha": "brokers.zerodha",
     "upstox": "brokers.upstox",
     "fyers": "brokers.fyers",
+    "iifl": "brokers.iifl",
 }
 
 
