@@ -49,8 +49,8 @@ class LiveBroker:
 
     @property
     def wrong_app(self) -> AppCredentials:
-        """The app with a wrong secret; with a wrong key where the broker knows no secret."""
-        wanted = {wanted.name for wanted in self.broker.spec.app_fields}
+        """The app with a wrong secret; with a wrong key where the broker can do without a secret."""
+        wanted = {wanted.name for wanted in self.broker.spec.app_fields if wanted.required}
         wrong = Secret("wrong-" + "0" * 26)
         return replace(self.app, **{(API_SECRET if API_SECRET.name in wanted else API_KEY).name: wrong})
 

@@ -114,7 +114,7 @@ class Cases(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     def writes(self, name: str) -> bool:
         """Whether the call changes something at the broker, by its first request; False where nothing is recorded."""
-        return any(not call.first_request.startswith("GET ") for call in self.calls if call.call == name)
+        return not next((call.first_request for call in self.calls if call.call == name), "GET ").startswith("GET ")
 
 
 def cases(slug: str) -> Cases:
