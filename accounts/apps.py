@@ -1,6 +1,11 @@
 from django.apps import AppConfig
+from django.contrib import admin
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "People"
+
+    def ready(self) -> None:
+        admin.site.site_header = admin.site.site_title = "TradeMaster support"
+        admin.site.index_title = "Accounts and connections"

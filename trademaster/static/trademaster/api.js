@@ -28,10 +28,8 @@ export async function call(method, path, body) {
   return answer;
 }
 
-/** Leave for the broker's own login page. */
-export async function logInAt(brokerType) {
-  const brokers = await call("GET", "brokers");
-  const { redirect_uri } = brokers.find((broker) => broker.broker_type === brokerType);
-  const { authorization_url } = await call("POST", "brokers/connect/initiate", { broker_type: brokerType, redirect_uri });
+/** Leave for the broker's own login page; for a form of ours where it has none, or where `method` names one. */
+export async function logInAt(brokerType, method) {
+  const { authorization_url } = await call("POST", "brokers/connect/initiate", { broker_type: brokerType, method });
   location.assign(authorization_url);
 }

@@ -14,9 +14,10 @@ export const STATUSES = {
 };
 
 export const isActive = ({ status }) => status !== "DISCONNECTED";
+export const nameOf = ({ display_name, broker_name, account_id }) => display_name || `${broker_name} ${account_id}`;
 const spoken = new Map();
 
-/** `on` holds what the buttons do: login(connection), disconnect(connection). `lag` is the age in s of `portfolio`. */
+/** `on` holds what the buttons do: login(connection), rename(connection), disconnect(connection). `lag` is the age in s of `portfolio`. */
 export function renderConnections(connections, portfolio, lag, on) {
   const shown = [...connections.filter(isActive), ...connections.filter((connection) => !isActive(connection))];
   const parent = document.getElementById("brokers");
@@ -26,6 +27,7 @@ export function renderConnections(connections, portfolio, lag, on) {
     Object.assign(node.dataset, { broker: connection.broker_type, status: connection.status });
     node.dataset.tone = STATUSES[connection.status].tone;
     slots.login.onclick = () => on.login(connection);
+    slots.rename.onclick = () => on.rename(connection);
     slots.disconnect.onclick = () => on.disconnect(connection);
   });
 }
@@ -34,12 +36,17 @@ function fill(slots, connection, source, portfolio, lag) {
   const { word, login, urgent = false } = STATUSES[connection.status];
   const part = portfolio?.broker_breakdown.find(({ connection_id }) => connection_id === connection.id);
   const funds = portfolio?.funds.brokers.find(({ connection_id }) => connection_id === connection.id);
-  say(slots.name, connection.display_name || `${connection.broker_name} ${connection.account_id}`);
+  const { broker_name, account_id } = connection;
+  const named = nameOf(connection);
+  say(slots.name, named === `${broker_name} ${account_id}` ? broker_name : named);
+  slots.name.title = named;
+  say(slots.account, account_id);
+  slots.rename.setAttribute("aria-label", `Rename ${named}`);
   say(slots.status, word);
   put(slots.value, part?.total_value, rupees);
   put(slots.day, part?.day_change, signedRupees, { tone: true });
   put(slots.available, funds?.available, rupees);
-  const reason = isActive(connection) ? reasons(connection, source, lag) : "Its tokens are wiped; its history is kept.";
+  const reason = isActive(connection) ? reasons(connection, source) : "Its tokens are wiped; its history is kept.";
   say(slots.reason, reason);
   slots.reason.hidden = !reason;
   say(slots.heard, heard(connection, source, lag));
@@ -51,26 +58,24 @@ function fill(slots, connection, source, portfolio, lag) {
   tellOnce(connection, word);
 }
 
-function reasons(connection, source, lag) {
+function reasons(connection, source) {
   const words = [];
   const failing = connection.status !== "CONNECTED" || source?.error_code;
   if (failing) words.push(source?.error_message || connection.error_message, source?.user_action);
-  if (source?.state === "STALE") {
-    words.push(`Its numbers are from ${istTime(source.as_of)}, ${duration(source.age_seconds + lag)} ago.`);
-  }
   if (source?.state === "MISSING") words.push("It is left out of the totals.");
   return words.filter(Boolean).join(" ");
 }
 
 function heard(connection, source, lag) {
   if (source?.state === "LIVE") return `Answered ${duration(source.age_seconds + lag)} ago`;
+  if (source?.state === "STALE") return `From ${istTime(source.as_of)}, ${duration(source.age_seconds + lag)} old`;
   return connection.last_successful_call ? `Last answer ${istTime(connection.last_successful_call)}` : "No answer yet";
 }
 
 function session({ status, token_expires_at }) {
   if (!token_expires_at || status === "DISCONNECTED" || status === "TOKEN_EXPIRED") return "";
   const left = (Date.parse(token_expires_at) - Date.now()) / 1000;
-  return left > 0 ? ` · session ${duration(left)} left` : ` · session ended ${istTime(token_expires_at)}`;
+  return left > 0 ? `Session ${duration(left)} left` : `Session ended ${istTime(token_expires_at)}`;
 }
 
 function tellOnce({ id, status, broker_name }, word) {

@@ -1,7 +1,7 @@
 // The dashboard: what the socket says goes into `book`, and `book` goes onto the screen.
 
 import { ApiError, call, logInAt } from "./api.js";
-import { isActive, renderConnections } from "./connections.js";
+import { isActive, nameOf, renderConnections } from "./connections.js";
 import { announce, say, slots } from "./dom.js";
 import { duration, istTime } from "./format.js";
 import { renderAges, renderPortfolio } from "./portfolio.js";
@@ -24,10 +24,7 @@ const handlers = {
     const known = book.connections?.find(({ id }) => id === connection_id);
     if (known) Object.assign(known, news);
     // The push is a hint; session ends and names are in the list.
-    attempt(async () => {
-      book.connections = await call("GET", "brokers/connections");
-      render();
-    });
+    attempt(readConnections);
   },
   HEARTBEAT() {},
 };
@@ -87,19 +84,35 @@ const actions = {
   login: ({ broker_type }) => attempt(() => logInAt(broker_type)),
   disconnect(connection) {
     const dialog = byId("disconnect");
-    say(slots(dialog).name, connection.display_name || connection.broker_name);
-    dialog.returnValue = "";
-    dialog.onclose = () => {
-      if (dialog.returnValue !== "disconnect") return;
-      attempt(async () => {
-        await call("DELETE", `brokers/connections/${connection.id}`);
-        book.connections = await call("GET", "brokers/connections");
-        render();
-      });
-    };
-    dialog.showModal();
+    say(slots(dialog).name, nameOf(connection));
+    ask(dialog, "disconnect", () => call("DELETE", `brokers/connections/${connection.id}`));
+  },
+  rename(connection) {
+    const dialog = byId("rename");
+    const { account, name } = slots(dialog);
+    say(account, `${connection.broker_name} ${connection.account_id}`);
+    name.value = nameOf(connection);
+    ask(dialog, "rename", () => call("PATCH", `brokers/connections/${connection.id}`, { display_name: name.value }));
+    name.select();
   },
 };
+
+/** Open a dialog; `work` is done if it is left by the button called `answer`. */
+function ask(dialog, answer, work) {
+  dialog.returnValue = "";
+  dialog.onclose = () => {
+    if (dialog.returnValue === answer) attempt(async () => {
+      await work();
+      await readConnections();
+    });
+  };
+  dialog.showModal();
+}
+
+async function readConnections() {
+  book.connections = await call("GET", "brokers/connections");
+  render();
+}
 
 /** The socket does not open: is the session over, or is the server away? */
 async function ifSignedOut() {

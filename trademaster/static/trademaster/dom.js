@@ -61,6 +61,13 @@ export function put(node, value, format, { tone = false, unknown = "not known" }
   }
 }
 
+/** Write words whose addresses can be followed, each in a tab of its own. */
+export function sayLinked(node, words) {
+  const pieces = words.split(/(https:\/\/[\w./-]*\w)/);
+  const link = (href) => Object.assign(document.createElement("a"), { href, textContent: href, target: "_blank", rel: "noopener" });
+  node.replaceChildren(...pieces.map((piece, index) => (index % 2 ? link(piece) : piece)));
+}
+
 /** A row of small labels: {text, title, tone}. */
 export function chips(node, labels) {
   const signature = JSON.stringify(labels);

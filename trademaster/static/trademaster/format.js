@@ -5,6 +5,7 @@ const MINUS = "\u2212";
 const TIME = { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 const clock = new Intl.DateTimeFormat("en-IN", TIME);
 const calendar = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", day: "numeric", month: "short" });
+const fullDay = new Intl.DateTimeFormat("en-IN", { timeZone: "UTC", day: "numeric", month: "short", year: "numeric" });
 
 function parts(text) {
   const match = DECIMAL.exec(text);
@@ -56,6 +57,9 @@ export function toPaise(text) {
   const digits = String(paise).padStart(3, "0");
   return `${negative ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
 }
+
+/** A day, such as an expiry: 2026-11-24 → 24 Nov 2026. */
+export const day = (date) => fullDay.format(new Date(date));
 
 /** An instant in India: the time of day, with the date where that is not today. */
 export function istTime(instant, now = new Date()) {

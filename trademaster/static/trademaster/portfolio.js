@@ -2,13 +2,12 @@
 
 import { chips, keyed, put, say, slots } from "./dom.js";
 import {
-  counted, duration, istTime, number, percent, rupees, sign, signedNumber, signedPercent, signedRupees, toPaise,
+  counted, day, duration, istTime, number, percent, rupees, sign, signedNumber, signedPercent, signedRupees, toPaise,
 } from "./format.js";
 
 const GAIN = { tone: true };
 const average = (text) => number(toPaise(text));
 const KINDS = {
-  DERIVATIVE: "Derivative",
   INTRADAY: "Intraday",
   SALE_OF_HOLDING: "Sold from holdings",
   CLOSED_DELIVERY: "Bought and sold today",
@@ -21,6 +20,9 @@ const PARTS = [
   ["mtf_quantity", "MTF", "Bought with the broker’s money"],
 ];
 const STALE = { text: "stale", tone: "warn", title: "From an earlier answer: this broker does not answer now" };
+const unmatched = (title) => ({ text: "unmatched", tone: "warn", title });
+const NO_ISIN = unmatched("It has no ISIN, so it is not added to the same share at another broker");
+const NO_CONTRACT = unmatched("Nothing but this broker’s own symbol says which contract it is, so it is not added to another broker’s");
 const byId = (id) => document.getElementById(id);
 const staleChip = (stale) => (stale ? [STALE] : []);
 
@@ -28,7 +30,7 @@ const staleChip = (stale) => (stale ? [STALE] : []);
 export function renderPortfolio(portfolio, lag, live) {
   renderAges(portfolio, lag, live);
   renderHoldings(portfolio);
-  renderTrades(portfolio);
+  renderTrading(portfolio);
   renderFunds(portfolio.funds);
   renderAllocation(portfolio.asset_allocation);
 }
@@ -94,19 +96,23 @@ function renderHoldings({ positions, sources }) {
   );
 }
 
+function expandable({ expander, lines }) {
+  expander.onclick ??= () => {
+    lines.hidden = !lines.hidden;
+    expander.setAttribute("aria-expanded", String(!lines.hidden));
+  };
+}
+
 function fillPosition(fields, position, node, brokers) {
   const row = node.firstElementChild;
   row.dataset.isin = position.isin ?? "";
   row.classList.toggle("stale", position.stale);
-  fields.expander.onclick ??= () => {
-    fields.lines.hidden = !fields.lines.hidden;
-    fields.expander.setAttribute("aria-expanded", String(!fields.lines.hidden));
-  };
+  expandable(fields);
   say(fields.symbol, position.symbol);
   say(fields.company, position.company_name ?? position.exchange);
   put(fields.quantity, position.total_quantity, number);
   chips(fields.parts, partChips(position));
-  chips(fields.stale, staleChip(position.stale));
+  chips(fields.flags, [...(position.isin ? [] : [NO_ISIN]), ...staleChip(position.stale)]);
   put(fields.average, position.avg_price, average, { unknown: averageGap(position) });
   say(fields.known, position.avg_price === null ? "cost not known" : "");
   put(fields.last, position.current_price, number);
@@ -165,10 +171,59 @@ function explained(position, brokers) {
 }
 
 // --- trading positions, funds, allocation ----------------------------------------------------------------------------
-function renderTrades({ trading_positions, trading }) {
+function renderTrading({ trading_positions, derivatives, trading }) {
   byId("trades-panel").hidden = trading_positions.length === 0;
+  fillGains(slots(byId("trades-sum")), trading);
+  renderDerivatives(derivatives);
+  renderTrades(trading_positions.filter(({ kind }) => kind !== "DERIVATIVE"));
+}
+
+function renderDerivatives(derivatives) {
+  byId("derivatives-part").hidden = derivatives.length === 0;
+  const keyOf = ({ exchange, symbol, exchange_token, matched, broker_positions: [first] }) =>
+    [exchange, symbol, exchange_token, matched || first.connection_id].join(" ");
+  keyed(byId("derivatives"), derivatives, keyOf, "derivative-template", (fields, contract, node) => {
+    node.firstElementChild.classList.toggle("stale", contract.stale);
+    expandable(fields);
+    say(fields.symbol, contract.symbol);
+    chips(fields.flags, [...(contract.matched ? [] : [NO_CONTRACT]), ...staleChip(contract.stale)]);
+    say(fields.contract, contractWords(contract));
+    say(fields.brokers, [...new Set(contract.broker_positions.map(({ broker_name }) => broker_name))].join(", "));
+    put(fields.net_quantity, contract.net_quantity, signedNumber);
+    chips(fields.sides, sides(contract));
+    put(fields.current_price, contract.current_price, number);
+    fillGains(fields, contract);
+    keyed(fields.parts, contract.broker_positions, partKey, "part-template", fillPart);
+  });
+}
+
+function contractWords({ underlying, expiry, strike, option_type, exchange }) {
+  const what = strike === null ? "future" : `${number(strike)} ${option_type}`;
+  return underlying === null ? exchange : `${underlying} ${day(expiry)} ${what} · ${exchange}`;
+}
+
+/** Long here and short there: said where the net hides it. */
+function sides({ long_quantity, short_quantity }) {
+  if (sign(long_quantity) === 0 || sign(short_quantity) === 0) return [];
+  return [{ text: `long ${number(long_quantity)}` }, { text: `short ${number(short_quantity)}` }];
+}
+
+const partKey = ({ connection_id, symbol, product }) => [connection_id, symbol, product].join(" ");
+
+function fillPart(fields, part, node) {
+  node.classList.toggle("stale", part.stale);
+  say(fields.broker, part.broker_name);
+  chips(fields.flags, [{ text: part.product }, ...staleChip(part.stale)]);
+  say(fields.symbol, part.symbol);
+  put(fields.quantity, part.quantity, signedNumber);
+  put(fields.average, part.avg_price, average);
+  fillGains(fields, part);
+}
+
+function renderTrades(trades) {
+  byId("others-part").hidden = trades.length === 0;
   const keyOf = (trade) => [trade.connection_id, trade.exchange, trade.symbol, trade.product, trade.kind].join(" ");
-  keyed(byId("trades"), trading_positions, keyOf, "trade-template", (fields, trade, node) => {
+  keyed(byId("trades"), trades, keyOf, "trade-template", (fields, trade, node) => {
     node.classList.toggle("stale", trade.stale);
     say(fields.symbol, trade.symbol);
     say(fields.kind, `${KINDS[trade.kind]} · ${trade.exchange} · ${trade.product}`);
@@ -179,7 +234,6 @@ function renderTrades({ trading_positions, trading }) {
     put(fields.last, trade.current_price, number);
     fillGains(fields, trade);
   });
-  fillGains(slots(byId("trades-sum")), trading);
 }
 
 function fillGains(fields, gains) {
@@ -230,6 +284,11 @@ function notes(portfolio, lag, live) {
     [coverage.sales_unsettled, "may still count what was sold today", "warn"],
   ];
   const lines = portfolio.sources.map((source) => sourceNote(source, lag, live));
+  if (coverage.unmatched_instruments) {
+    const those = counted(coverage.unmatched_instruments, "share or contract", "shares or contracts");
+    const each = coverage.unmatched_instruments === 1 ? "it" : "each";
+    lines.push({ text: `${those} not recognised: ${each} stands under its own broker, added to no other’s.`, tone: "warn" });
+  }
   for (const [count, text, tone] of gaps) if (count) lines.push({ text: `${counted(count, "holding")} ${text}.`, tone });
   if (coverage.without_cost && coverage.value_with_known_cost !== null) {
     lines.push({ text: `Unrealised P&L stands on ${rupees(coverage.value_with_known_cost)} of the total value.`, tone: "plain" });
