@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from brokers.domain import ZERO, BrokerPortfolio, Exchange, Holding, Position, Product
@@ -37,13 +37,14 @@ class Lot:
     funded_amount: Decimal | None = None
     sale_unsettled: bool = False
 
-    @property
-    def quantity(self) -> Decimal:
-        return self.settled + self.t1 + self.pledged + self.today
+    # Both follow from the rest; they are asked for twenty times per lot, and so computed once.
+    quantity: Decimal = field(init=False)
+    cost: Decimal | None = field(init=False)
 
-    @property
-    def cost(self) -> Decimal | None:
-        return None if self.average_price is None else self.quantity * self.average_price
+    def __post_init__(self) -> None:
+        quantity = self.settled + self.t1 + self.pledged + self.today
+        object.__setattr__(self, "quantity", quantity)
+        object.__setattr__(self, "cost", None if self.average_price is None else quantity * self.average_price)
 
 
 def owned_before_sales(portfolio: BrokerPortfolio, previous: Mapping[str, Decimal]) -> dict[str, Decimal]:
