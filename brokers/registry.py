@@ -9,6 +9,7 @@ from brokers.base import Broker
 
 PACKAGES = {
     "zerodha": "brokers.zerodha",
+    "groww": "brokers.groww",
     "angel_one": "brokers.angel_one",
     "upstox": "brokers.upstox",
     "fyers": "brokers.fyers",
