@@ -15,6 +15,7 @@ from accounts.models import User
 from brokers import registry, services
 from brokers.domain import ConnectionStatus
 from brokers.models import BrokerApp, BrokerConnection, OAuthState
+from brokers.shared import redis
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from health.models import BrokerHealthLog
@@ -364,9 +365,11 @@ class TestQueries:
             send(as_alice, "get", "/brokers")
 
     def test_the_portfolio(
-        self, as_alice: Client, alices: object, django_assert_max_num_queries: DjangoAssertNumQueries
+        self, alice: User, as_alice: Client, alices: object, django_assert_max_num_queries: DjangoAssertNumQueries
     ) -> None:
         path = "/brokers/portfolio/consolidated"
+        send(as_alice, "get", path)  # the first answer of a broker also leaves its shape, once
+        redis().delete(f"portfolio:{alice.pk}:answer")
         with django_assert_max_num_queries(20):
             assert send(as_alice, "get", path).status_code == 200
         with django_assert_max_num_queries(2):
