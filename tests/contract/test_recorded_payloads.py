@@ -32,7 +32,7 @@ from tests.contract.recorded import (
     sent,
 )
 
-EVERY_BROKER_IS_ASKED = {"exchange", "profile", "holdings", "positions", "funds", "quotes"}
+EVERY_BROKER_IS_ASKED = {"exchange", "profile", "holdings", "positions", "funds", "quotes", "orders", "trades"}
 EVERY_BROKER_SAYS = {"TOKEN_EXPIRED", "RATE_LIMITED", "MAINTENANCE", "REJECTED_INPUT", "ERROR"}
 HTML_PAGE = b"<html><head><title>Sorry</title></head><body><h1>Sorry</h1></body></html>"
 
