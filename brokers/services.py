@@ -21,7 +21,7 @@ from django.db import transaction
 
 from accounts.models import User
 from brokers import drift, push, registry, vault
-from brokers.base import Broker, BrokerAuth, BrokerClient, LoginMethod
+from brokers.base import Broker, BrokerAuth, BrokerClient, BrokerSpec, LoginMethod
 from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, AppCredentials, ConnectionStatus, Exchange, Profile, Session
 from brokers.drift import Shape
@@ -74,8 +74,9 @@ def app_credentials(user: User, broker_type: str, *, needed: bool | None = None)
     own = next((row for row in user.broker_apps.all() if row.broker_type == broker_type), None)
     if own is not None:
         return own.credentials
-    shared, spec = settings.BROKERS[broker_type], registry.load(broker_type).spec
-    if shared["api_key"] and shared["api_secret"]:
+    spec = registry.load(broker_type).spec
+    if _platform_has_app(spec):
+        shared = settings.BROKERS[broker_type]
         return AppCredentials(api_key=Secret(shared["api_key"]), api_secret=Secret(shared["api_secret"]))
     if needed is None:
         needed = all(method.needs_app for method in spec.login_methods)
@@ -86,6 +87,12 @@ def app_credentials(user: User, broker_type: str, *, needed: bool | None = None)
         f"There is no API key for {spec.name} yet.",
         "Enter the key and secret of your API app at this broker first.",
     )
+
+
+def _platform_has_app(spec: BrokerSpec) -> bool:
+    """Whether settings hold every key that this broker cannot do without."""
+    shared = settings.BROKERS[spec.slug]
+    return all(shared.get(field.name) for field in spec.app_fields if field.required)
 
 
 def client_for(connection: BrokerConnection, *, deadline: Deadline | None = None, now: datetime) -> BrokerClient:
@@ -314,12 +321,12 @@ def rename(connection: BrokerConnection, display_name: str) -> None:
 
 def described(broker: Broker, configured: Container[str]) -> dict[str, Any]:
     """A broker for the list of brokers; `configured` are the slugs whose app the trader has stored."""
-    spec, shared = broker.spec, settings.BROKERS[broker.spec.slug]
+    spec = broker.spec
     return {
         "broker_type": spec.slug,
         "name": spec.name,
         "redirect_uri": own_callback(spec.slug),
-        "app_configured": spec.slug in configured or bool(shared["api_key"] and shared["api_secret"]),
+        "app_configured": spec.slug in configured or _platform_has_app(spec),
         "app_fields": msgspec.to_builtins(spec.app_fields),
         "login_by_redirect": spec.callback is not None,
         "login_methods": msgspec.to_builtins(spec.login_methods),

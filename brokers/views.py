@@ -136,7 +136,8 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 @login_required
 def oauth_callback(request: HttpRequest, broker_type: str) -> HttpResponse:
     """Where a broker returns the trader's browser to: complete the login, then show the dashboard."""
-    parameters = {name: value for name, value in request.GET.dict().items() if name != "method"}
+    # Some brokers repeat a parameter: the first is meant.
+    parameters = {name: values[0] for name, values in request.GET.lists() if values and name != "method"}
     return _complete(request, broker_type, _state_of(request, broker_type, parameters), parameters)
 
 

@@ -5,15 +5,11 @@ Sources: Upstox API docs (Get Holdings, Get Positions, Get Funds and Margin v3, 
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
-from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
-
-import msgspec
 
 from brokers.domain import (
     SEGMENT_OF,
@@ -35,6 +31,7 @@ from brokers.secret import Secret
 from brokers.transport import Failure
 from brokers.upstox.instruments import exchange_token, isin, plain_symbol
 from brokers.upstox.spec import EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, VALIDITIES
+from brokers.web_token import expiry
 from brokers.wire import (
     Row,
     amount,
@@ -82,21 +79,9 @@ def session(row: Any, *, expires_at: datetime) -> Session:
     access_token = Secret(text(row, "access_token"))
     return Session(
         access_token=access_token,
-        expires_at=_expiry(access_token) or expires_at,
+        expires_at=expiry(access_token) or expires_at,
         account_id=text(row, "user_id"),
     )
-
-
-def _expiry(token: Secret) -> datetime | None:
-    """The `exp` claim of a JWT; None for a token of another kind. Not verified: the broker is who judges it."""
-    parts = token.reveal().split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = msgspec.json.decode(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return datetime.fromtimestamp(claims["exp"], UTC)
-    except (Base64Error, msgspec.DecodeError, ValueError, KeyError, TypeError, OverflowError):
-        return None
 
 
 def profile(row: Any) -> Profile:
