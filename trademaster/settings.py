@@ -200,10 +200,10 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIN
 # --- brokers ----------------------------------------------------------------------------------------------------------
 # slug → {"base_url": …, "login_url": …, "api_key": …, "api_secret": …}; what is not given comes from the broker's spec,
 # or, for the key and the secret, from the trader.
-BROKERS = {
+BROKERS: dict[str, dict[str, str]] = {
     slug: {
-        "base_url": os.environ.get(f"BROKER_{slug.upper()}_BASE_URL"),
-        "login_url": os.environ.get(f"BROKER_{slug.upper()}_LOGIN_URL"),
+        "base_url": env_text(f"BROKER_{slug.upper()}_BASE_URL", ""),
+        "login_url": env_text(f"BROKER_{slug.upper()}_LOGIN_URL", ""),
         "api_key": env_secret(f"BROKER_{slug.upper()}_API_KEY", ""),
         "api_secret": env_secret(f"BROKER_{slug.upper()}_API_SECRET", ""),
     }
