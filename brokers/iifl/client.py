@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from threading import Lock
 from typing import Any
 
-from brokers.base import BrokerClient
+from brokers.base import BrokerClient, PortfolioPart
 from brokers.domain import (
     AppCredentials,
     BrokerOrder,
+    BrokerPortfolio,
     BrokerTrade,
     Funds,
     Holding,
@@ -78,6 +81,12 @@ class IiflClient(BrokerClient):
             chunk = keys[start : start + QUOTE_BATCH]
             quotes += mapping.quotes(mapping.data(self._ask_market(chunk)), asked)
         return tuple(quotes)
+
+    @classmethod
+    def assemble(cls, parts: Mapping[str, PortfolioPart], *, as_of: datetime) -> BrokerPortfolio:
+        portfolio = super().assemble(parts, as_of=as_of)
+        holdings = tuple(mapping.sold_part(line, portfolio.positions) for line in portfolio.holdings)
+        return replace(portfolio, holdings=holdings)
 
     def _ask(self, path: str, **params: str) -> Any:
         return self.get(path, {**params, **mapping.client_id(self.session)})

@@ -7,6 +7,7 @@ numbers or strings, with commas, as "" or as "NaN"; little was seen at IIFL itse
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,7 @@ from brokers.domain import (
     Product,
     Profile,
     Quote,
+    Segment,
     Session,
     Side,
 )
@@ -176,7 +178,7 @@ def holdings(row: Row) -> list[Holding]:
 
     Wire: no price, and no T1 field; UNCONFIRMED whether T1 shares are inside `HoldingQuantity`, which is the total.
     Pledged shares are inside it too; how `CollateralQuantity` and `PledgeQuantity` relate is UNCONFIRMED, so the larger
-    counts. `UsedQuantity` is sold today and still inside the total until the nightly run (inferred from its name).
+    counts. `UsedQuantity` is sold or blocked today, and inside the total until the nightly run (inferred).
     `BuyAvgPrice` means nothing unless `IsBuyAvgPriceProvided`. The NSE listing is taken where there is one.
     """
     exchange, number = _listed(row)
@@ -199,6 +201,25 @@ def holdings(row: Row) -> list[Holding]:
             close_price=None,
         )
     ]
+
+
+def sold_part(line: Holding, positions: Iterable[Position]) -> Holding:
+    """The line with no more counted as sold than the positions say: `UsedQuantity` holds what open orders block, too.
+
+    A sale without any `UsedQuantity` cannot be judged: only an earlier snapshot can tell whether it has left the total.
+    """
+    sold = sum((-other.quantity for other in positions if other.quantity < 0 and _is_same(line, other)), ZERO)
+    if not line.used_quantity:
+        return replace(line, sales_deducted=None) if sold else line
+    used = min(line.used_quantity, sold)
+    return replace(line, used_quantity=used, sales_deducted=not used)
+
+
+def _is_same(line: Holding, position: Position) -> bool:
+    """A holding knows one of its two numbers; a sale at the other exchange is known by its symbol."""
+    same_number = (line.exchange, line.broker_token) == (position.exchange, position.broker_token)
+    same_symbol = position.segment is Segment.EQUITY and line.tradingsymbol == position.tradingsymbol
+    return line.product is position.product and (same_number or same_symbol)
 
 
 def _listed(row: Row) -> tuple[Exchange, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -137,6 +137,26 @@ def test_carried_and_dealt_are_told_apart_by_the_two_views(
     assert (line.day_buy_quantity, line.day_sell_quantity) == (0, 130)
     # 130 sold at 190, 65 carried from 175, 65 short at 180: 24700 - 11700 - 11375
     assert line.day_pnl == Decimal(1625)
+
+
+@pytest.mark.parametrize(("sold", "owned"), [(10, 80), (0, 90)])
+def test_only_what_was_sold_leaves_a_holding_and_not_what_orders_block(
+    blaze: SimulatedBrokers, auth: IiflAuth, session: Session, sold: int, owned: int
+) -> None:
+    book = blaze.control.book("iifl")
+    changed = json.loads(json.dumps(book))
+    changed["holdings"] = [{**book["holdings"][1], "settled": 80, "pledged": 0, "used_today": 10}]
+    sale = {"symbol": "SBIN", "exchange": "BSE", "product": "CNC", "day_sell_quantity": sold, "day_sell_price": "760"}
+    changed["positions"] = [sale]
+    blaze.control.set_book("iifl", changed)
+    try:
+        client = client_of(auth, session)
+        parts = {name: read() for name, read in client.portfolio_parts().items()}
+    finally:
+        blaze.control.set_book("iifl", book)
+    [line] = client.assemble(parts, as_of=datetime(2026, 11, 23, tzinfo=UTC)).holdings
+    assert line.owned_quantity == 90  # HoldingQuantity stays until the night
+    assert line.owned_quantity - line.used_quantity == owned
 
 
 def test_keys_are_taken_as_json_and_as_a_form(entry: dict[str, Any]) -> None:
