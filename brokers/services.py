@@ -76,7 +76,7 @@ def app_credentials(user: User, broker_type: str, *, needed: bool | None = None)
         return own.credentials
     spec = registry.load(broker_type).spec
     if _platform_has_app(spec):
-        shared = settings.BROKERS[broker_type]
+        shared: dict[str, str] = settings.BROKERS[broker_type]
         return AppCredentials(api_key=Secret(shared["api_key"]), api_secret=Secret(shared["api_secret"]))
     if needed is None:
         needed = all(method.needs_app for method in spec.login_methods)
