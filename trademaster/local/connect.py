@@ -66,7 +66,7 @@ class Trader:
         address = initiated["authorization_url"]
         try:
             if address.startswith(self.web + "/"):
-                answer = self._fill_in(address, broker["login"])
+                answer = self._fill_in(address, self._form(slug, broker["login"]))
             else:
                 answer = self.http.get(log_in_at_broker(address, broker), timeout=TIMEOUT)
         except requests.RequestException as error:
@@ -74,6 +74,18 @@ class Trader:
         refused = parse_qs(urlsplit(answer.url).query).get("refused")
         if refused or not answer.ok:
             raise ConnectFailed(f"the login was refused: {refused[0] if refused else answer.status_code}")
+
+    def _form(self, slug: str, known: Mapping[str, str]) -> dict[str, str]:
+        """What to type into our own form: the first of the broker's logins for which everything is known."""
+        brokers = self._call("GET", "/api/v1/brokers")
+        methods = (
+            [row["login_methods"] for row in brokers if row["broker_type"] == slug] if isinstance(brokers, list) else []
+        )
+        for method in methods[0] if methods else []:
+            names = [field["name"] for field in method["fields"]]
+            if all(name in known for name in names):
+                return {"method": method["name"], **{name: known[name] for name in names}}
+        raise ConnectFailed("no login of ours can be filled in with what the simulation knows")
 
     def _fill_in(self, page: str, fields: Mapping[str, str]) -> requests.Response:
         """Our own login form, for brokers without a redirect."""
