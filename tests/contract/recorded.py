@@ -168,11 +168,14 @@ def replay(slug: str, call: Call, replies: dict[str, bytes] | None = None) -> An
 
 
 def sent(request: PreparedRequest) -> dict[str, str]:
-    """Everything a request says in its query, its form or its JSON."""
+    """Everything a request says in its query, its form or its JSON; of a list, `0.name` is the first row's."""
     said = dict(parse_qsl(urlsplit(str(request.url)).query))
     body = request.body.decode() if isinstance(request.body, bytes) else str(request.body or "")
     if JSON in request.headers.get("Content-Type", ""):
-        return said | msgspec.json.decode(body or "{}")
+        decoded = msgspec.json.decode(body or "{}")
+        if isinstance(decoded, list):
+            decoded = {f"{number}.{name}": value for number, row in enumerate(decoded) for name, value in row.items()}
+        return said | decoded
     return said | dict(parse_qsl(body))
 
 
