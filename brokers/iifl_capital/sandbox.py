@@ -1,0 +1,360 @@
+"""IIFL Capital's open API, simulated: api.iiflcapital.com and the login page of markets.iiflcapital.com.
+
+Shapes and field order follow the IIFL Capital docs and fixtures/iifl_capital/*.json. As unhelpful as the real thing:
+the login drops everything but its own two parameters, an empty book is a code, numbers and numeric texts are mixed, a
+blank row ends the holdings, and what is not quoted comes back as exchange "Z".
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, time
+from decimal import Decimal
+from functools import cached_property
+
+from brokers.simulation.book import Holding, Position
+from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
+from brokers.simulation.instruments import Listing
+from brokers.simulation.login import LoginField
+from brokers.simulation.market import Price
+from brokers.simulation.sessions import IST, next_at, random_text
+from brokers.simulation.web_token import signed_token
+from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect
+
+TOKEN_DEATH = time(0, 0)  # IST: one trading day
+QUOTE_LIMIT = 100
+UNKNOWN_LOGIN = (200, "Not_Ok", "Unauthorized access")
+PROBLEMS = {
+    Problem.TOKEN_DEAD: (401, "EC044", "Token is not valid."),
+    Problem.RATE_LIMITED: (429, "Not_Ok", "Too many requests"),
+    Problem.SERVER_ERROR: (500, "EC042", "Internal server error."),
+    Problem.MAINTENANCE: (503, "EC003", "Something went wrong, please try after some time."),
+    Problem.NOT_FOUND: (404, "EC042", "Resource not found."),
+    Problem.METHOD_NOT_ALLOWED: (405, "EC042", "Method not allowed."),
+}
+EXCHANGES = {"NSE": "NSEEQ", "BSE": "BSEEQ", "NFO": "NSEFO", "BFO": "BSEFO", "CDS": "NSECURR", "MCX": "MCXCOMM"}
+NOT_QUOTED = ("BSECURR", "MCXCOMM")
+PRODUCTS = {"CNC": "DELIVERY", "MIS": "INTRADAY", "NRML": "NORMAL", "MTF": "BNPL"}
+CONTRACT_COLUMNS = (
+    *("Exchange", "Segment", "Instrument ID", "Instrument Type", "Trading Symbol", "Underlying Instrument Symbol"),
+    *("Underlying Instrument Name", "Option Type", "Strike Price", "Expiry", "Lot Size", "Tick Size"),
+)
+
+
+class IiflCapitalSandbox(Sandbox):
+    slug, name = "iifl_capital", "IIFL Capital"
+    login_path = "/login"
+    login_fields = (
+        LoginField("user_id", "User ID", account="user_id"),
+        LoginField("password", "Password"),
+        LoginField("otp", "OTP", digits=6),
+    )
+
+    def routes(self) -> Iterable[Route]:
+        yield Route("GET", "/login", self.login_form, Access.PAGE)
+        yield Route("POST", "/login", self.login, Access.PAGE)
+        yield Route("POST", "/v1/getusersession", self.exchange, Access.PUBLIC)
+        yield Route("POST", "/v1/profile/logout", self.logout)
+        yield Route("GET", "/v1/profile", self.profile)
+        yield Route("GET", "/v1/limits", self.limits)
+        yield Route("GET", "/v1/limits/equity", self.limits)
+        yield Route("GET", "/v1/limits/fno", self.limits)
+        yield Route("GET", "/v1/holdings", self.holdings)
+        yield Route("GET", "/v1/positions", self.positions)
+        yield Route("GET", "/v1/orders", self.no_orders)
+        yield Route("GET", "/v1/trades", self.no_trades)
+        yield Route("POST", "/v1/marketdata/marketquotes", self.quotes)
+        yield Route("GET", "/v1/contractfiles/{file}", self.contract_file, Access.PUBLIC)
+
+    @classmethod
+    def new_app(cls, redirect_uri: str) -> App:
+        return App(api_key=random_text(16), api_secret=random_text(32), redirect_uri=redirect_uri)
+
+    def problem(self, kind: Problem, path: str = "") -> Reply:
+        return error(*PROBLEMS[kind])
+
+    # --- login and session -----------------------------------------------------------------------
+
+    def login_form(self, call: Call) -> Reply:
+        self._known_app(call)
+        return super().login_form(call)
+
+    def accepted(self, call: Call) -> Reply:
+        """To an address that is not the registered one, to the letter, nothing is told."""
+        self._known_app(call)
+        if call.asked("redirecturl") not in ("", self.app.redirect_uri):
+            return redirect(self.app.redirect_uri)
+        code = self.sessions.issue_code(random_text(20), now=self.now(), redirect_uri="")
+        return redirect(self.app.redirect_uri, {"authCode": code, "clientId": self.book.account.user_id})
+
+    def cancelled(self, call: Call) -> Reply:
+        """Unpublished: a return without parameters."""
+        self._known_app(call)
+        return redirect(self.app.redirect_uri)
+
+    def _known_app(self, call: Call) -> None:
+        if not same(call.asked("appkey"), self.app.api_key):
+            raise Refusal(error(401, "EC075", "Unauthorized access."))
+
+    def exchange(self, call: Call) -> Reply:
+        """The checksum is all there is: the code it was made of is the one it fits, and is burnt with it."""
+        given = call.json.get("checkSum") if isinstance(call.json, dict) else None
+        code = next((code for code in self.sessions.codes if same(self._checksum(code), str(given))), "")
+        now = self.now()
+        if self.sessions.spend_code(code, now=now) is None:
+            raise Refusal(error(*UNKNOWN_LOGIN))
+        expires_at = next_at(now, TOKEN_DEATH)
+        token = self._access_token(now, expires_at)
+        self.sessions.open(token, now=now, expires_at=expires_at)
+        return json_reply({"status": "Ok", "userSession": token})
+
+    def _checksum(self, code: str) -> str:
+        return hashlib.sha256((self.book.account.user_id + code + self.app.api_secret).encode()).hexdigest()
+
+    def _access_token(self, now: datetime, expires_at: datetime) -> str:
+        claims = {
+            "preferred_username": self.book.account.user_id,
+            "jti": secrets.token_hex(12),
+            "iat": int(now.timestamp()),
+            "exp": int(expires_at.timestamp()),
+        }
+        return signed_token(claims, self.app.api_secret)
+
+    def token(self, call: Call) -> str:
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        return token if scheme == "Bearer" else ""
+
+    def logout(self, call: Call) -> Reply:
+        self.sessions.close(self.token(call))
+        return success({"status": "Success", "message": "Success"})
+
+    # --- account ---------------------------------------------------------------------------------
+
+    def profile(self, call: Call) -> Reply:
+        """Masked, as published: the client's own number too."""
+        account = self.book.account
+        user, local = account.user_id, account.email.split("@")
+        return success(
+            {
+                "clientId": masked(user),
+                "clientName": account.name,
+                "isTotpEnabled": "Y",
+                "isPoaProvided": "Y",
+                "accountStatus": "Na",
+                "exchanges": ["BSECURR", "BSEEQ", "BSEFO", "NSECURR", "NSEEQ", "NSEFO"],
+                "products": ["NORMAL", "INTRADAY", "DELIVERY", "BNPL"],
+                "orderComplexity": ["REGULAR", "AMO", "BO", "CO"],
+                "email": f"{local[0][:2]}**********@{local[-1]}",
+                "phoneNumber": masked(account.mobile),
+            }
+        )
+
+    def limits(self, call: Call) -> Reply:
+        """A resident's: the same money for every segment."""
+        funds = self.book.funds
+        return success(
+            {
+                "tradingLimit": float(funds.available),
+                "openingCashLimit": float(funds.opening_balance),
+                "intradayPayin": float(funds.added_today),
+                "collateralMargin": float(funds.collateral),
+                "creditForSell": 0,
+                "adhocMargin": 0,
+                "utilizedMargin": float(funds.used),
+                "blockedForPayout": float(funds.withdrawn_today),
+                "utilizedSpanMargin": float(funds.used_span),
+                "utilizedExposureMargin": float(funds.used_exposure),
+            }
+        )
+
+    # --- portfolio -------------------------------------------------------------------------------
+
+    def holdings(self, call: Call) -> Reply:
+        if not self.book.holdings:
+            raise Refusal(error(200, "EC922", "No holdings found for this user"))
+        return success([*(self._holding(row) for row in self.book.holdings), BLANK_HOLDING])
+
+    def _holding(self, row: Holding) -> Json:
+        """The total is what lies in demat, pledged shares included, and what is still to come."""
+        nse, bse = self.instruments.at(row.isin, "NSE"), self.instruments.at(row.isin, "BSE")
+        return {
+            "isin": row.isin,
+            "nseInstrumentId": nse.exchange_token if nse else "",
+            "bseInstrumentId": bse.exchange_token if bse else "",
+            "nseTradingSymbol": f"{nse.symbol}-EQ" if nse else "",
+            "bseTradingSymbol": bse.symbol if bse else "",
+            "formattedInstrumentName": self.instruments[row.key].name.upper(),
+            "product": "DELIVERY",
+            "totalQuantity": row.owned,
+            "dpQuantity": row.settled + row.pledged,
+            "collateralQuantity": row.pledged,
+            "t1Quantity": row.t1,
+            "authorizedQuantity": "0",
+            "averageTradedPrice": f"{row.average_price or 0:.2f}",
+            "previousDayClose": f"{self.price(row.key).close:.2f}",
+        }
+
+    def positions(self, call: Call) -> Reply:
+        if not self.book.positions:
+            raise Refusal(error(200, "EC926", "No positions found for this user"))
+        return success([self._position(row) for row in self.book.positions])
+
+    def _position(self, row: Position) -> Json:
+        """Quantities in lots on MCX; amounts count in units."""
+        listing = self.instruments[row.key]
+        units = listing.contract_multiplier
+        return {
+            "instrumentId": listing.exchange_token,
+            "tradingSymbol": trading_symbol(listing),
+            "formattedInstrumentName": formatted_name(listing),
+            "exchange": EXCHANGES[row.exchange],
+            "product": PRODUCTS[row.product],
+            "netQuantity": row.quantity,
+            "netAveragePrice": plain(row.average_price),
+            "overnightQuantity": row.overnight_quantity,
+            "overnightPrice": plain(row.overnight_price),
+            "buyQuantity": row.buy_quantity,
+            "buyPrice": float(row.buy_price),
+            "sellQuantity": row.sell_quantity,
+            "sellPrice": float(row.sell_price),
+            "dayBuyQuantity": str(row.day_buy_quantity),
+            "dayBuyPrice": float(row.day_buy_price),
+            "dayBuyValue": plain(row.day_buy_value * units),
+            "daySellQuantity": str(row.day_sell_quantity),
+            "daySellPrice": plain(row.day_sell_price),
+            "daySellValue": plain(row.day_sell_value * units),
+            "multiplier": str(units),
+            "lotSize": str(listing.lot_size * units),
+            "tickSize": str(self.market.tick_size(listing)),
+            "previousDayClose": plain(self.price(row.key).close),
+            "realizedPnl": "0.00",
+        }
+
+    def no_orders(self, call: Call) -> Reply:
+        raise Refusal(error(200, "EC916", "No orders found for this user."))
+
+    def no_trades(self, call: Call) -> Reply:
+        raise Refusal(error(200, "EC918", "No trades found for this user."))
+
+    # --- market ----------------------------------------------------------------------------------
+
+    @cached_property
+    def _by_number(self) -> dict[tuple[str, str], Listing]:
+        return {(EXCHANGES[item.exchange], item.exchange_token): item for item in self.instruments}
+
+    def quotes(self, call: Call) -> Reply:
+        asked = call.json
+        if not isinstance(asked, list) or not 0 < len(asked) <= QUOTE_LIMIT:
+            raise Refusal(error(400, "EC801", "Invalid request body."))
+        return success([self._quote(item) for item in asked])
+
+    def _quote(self, item: Json) -> Json:
+        exchange, number = (
+            (str(item.get("exchange")), str(item.get("instrumentId"))) if isinstance(item, dict) else ("", "")
+        )
+        listing = self._by_number.get((exchange, number)) if exchange not in NOT_QUOTED else None
+        price = self.market.price(listing.key) if listing else None
+        if listing is None or price is None:
+            return NO_QUOTE
+        return {"exchange": exchange, "instrumentId": int(number), **self._figures(listing, price)}
+
+    def _figures(self, listing: Listing, price: Price) -> dict[str, Json]:
+        last = float(price.last)
+        return {
+            "ltp": last,
+            "lastTradedQuantity": listing.lot_size,
+            "averageTradedPrice": last,
+            "tradedVolume": price.volume,
+            "open": float(price.open),
+            "high": float(price.high),
+            "low": float(price.low),
+            "close": float(price.close),
+            "bestBidPrice": last,
+            "bestBidQuantity": 100 * listing.lot_size,
+            "bestAskPrice": last,
+            "bestAskQuantity": 100 * listing.lot_size,
+            "totalBidQuantity": 1000 * listing.lot_size,
+            "totalAskQuantity": 1000 * listing.lot_size,
+            "tickTimestamp": f"{self.now().astimezone(IST):%d-%b-%Y %H:%M:%S}",
+        }
+
+    def contract_file(self, call: Call) -> Reply:
+        """One file per segment, as CSV or as JSON."""
+        segment, _, form = call.parts["file"].partition(".")
+        if segment not in EXCHANGES.values() or form not in ("csv", "json"):
+            raise self.refusal(Problem.NOT_FOUND)
+        listed = [item for item in self.instruments if EXCHANGES[item.exchange] == segment]
+        rows = [contract_row(item, self.market.tick_size(item)) for item in listed]
+        if form == "json":
+            return json_reply(rows)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, CONTRACT_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return Reply(200, text.getvalue().encode(), "text/csv")
+
+
+SANDBOX = IiflCapitalSandbox
+
+BLANK_HOLDING: Json = {
+    **dict.fromkeys(("isin", "nseInstrumentId", "bseInstrumentId", "nseTradingSymbol", "bseTradingSymbol"), ""),
+    "formattedInstrumentName": "",
+    "product": "DELIVERY",
+    **dict.fromkeys(("totalQuantity", "dpQuantity", "collateralQuantity", "t1Quantity"), 0),
+    "authorizedQuantity": "0",
+    "averageTradedPrice": "0.00",
+    "previousDayClose": None,
+}
+NO_QUOTE: Json = {
+    "exchange": "Z",
+    "instrumentId": 0,
+    **dict.fromkeys(("ltp", "lastTradedQuantity", "averageTradedPrice", "tradedVolume", "open", "high", "low"), 0),
+    **dict.fromkeys(("close", "bestBidPrice", "bestBidQuantity", "bestAskPrice", "bestAskQuantity"), 0),
+    "totalBidQuantity": 0,
+    "totalAskQuantity": 0,
+    "tickTimestamp": "",
+}
+
+
+def success(result: Json) -> Reply:
+    return json_reply({"status": "Ok", "message": "Success", "result": result})
+
+
+def error(status: int, code: str, message: str) -> Reply:
+    return json_reply({"status": code, "message": message}, status)
+
+
+def masked(number: str) -> str:
+    """The first and the last character, as published."""
+    return number[0] + "*" * (len(number) - 2) + number[-1]
+
+
+def plain(value: Decimal) -> str:
+    return f"{value.quantize(Decimal('0.0001')).normalize():f}"
+
+
+def trading_symbol(listing: Listing) -> str:
+    return f"{listing.symbol}-EQ" if listing.is_cash and listing.exchange == "NSE" else listing.symbol
+
+
+def formatted_name(listing: Listing) -> str:
+    if listing.expiry is None:
+        return listing.name.upper()
+    option = f" {listing.strike} {listing.option_type}" if listing.option_type else ""
+    return f"{listing.underlying} {listing.expiry:%d %b %Y}{option}"
+
+
+def contract_row(listing: Listing, tick_size: Decimal) -> dict[str, str]:
+    """One line of a contract file. `Lot Size` is in units, on MCX too."""
+    kind = "EQUITY" if listing.is_cash else "OPT" if listing.option_type else "FUT"
+    values = (
+        *(EXCHANGES[listing.exchange], EXCHANGES[listing.exchange][3:], listing.exchange_token, kind),
+        *(trading_symbol(listing), listing.underlying or listing.symbol, listing.name.upper()),
+        *(listing.option_type, listing.strike or "", f"{listing.expiry:%d-%b-%Y}" if listing.expiry else ""),
+        *(listing.lot_size * listing.contract_multiplier, tick_size),
+    )
+    return {name: str(value) for name, value in zip(CONTRACT_COLUMNS, values, strict=True)}

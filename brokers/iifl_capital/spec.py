@@ -1,0 +1,126 @@
+"""IIFL Capital as data. Source: IIFL Capital open API documentation, August 2026."""
+
+from datetime import time
+
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
+from brokers.errors import (
+    MAINTENANCE,
+    RATE_LIMITED,
+    REJECTED_INPUT,
+    SUSPENDED,
+    TOKEN_EXPIRED,
+    UNAVAILABLE,
+    UNEXPECTED,
+    RequestRefused,
+    Verdict,
+)
+from brokers.transport import Endpoints
+
+
+def _ec(*numbers: int | range) -> list[tuple[None, str]]:
+    """Keys of the error table, whatever the HTTP status: the statuses of the codes are UNCONFIRMED."""
+    spread = [number for group in numbers for number in (group if isinstance(group, range) else (group,))]
+    return [(None, f"EC{number:03}") for number in spread]
+
+
+# Not an error: "no … found", how the API says that a book has no rows.
+EMPTY_BOOK = Verdict(RequestRefused, "empty_book")
+
+# Where the status says no more than "Not_Ok", a word of the message may; the words are keys of the table below.
+TELLING_WORDS = ("unauthorized access", "token is not valid", "too many requests", "mrv master down", "rms:")
+
+ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    **dict.fromkeys(_ec(44, 55, 75), TOKEN_EXPIRED),
+    **dict.fromkeys(_ec(18, 19, 52, 80), RATE_LIMITED),
+    **dict.fromkeys(_ec(3), MAINTENANCE),
+    **dict.fromkeys(_ec(4, 14, 76, 81, 500, range(703, 706)), SUSPENDED),  # 500: not the registered IPv4 address
+    **dict.fromkeys(
+        _ec(range(5, 11), 53, 54, 701, 702, range(800, 1000)),  # of the 9xx those not named below
+        REJECTED_INPUT,
+    ),
+    **dict.fromkeys(_ec(916, 918, 920, 922, 926, 938), EMPTY_BOOK),
+    **dict.fromkeys(_ec(912, 913, 915, 917, 919, 921, 923, 924, 927, 935, 937, 939, 940), UNAVAILABLE),
+    (None, "unauthorized access"): TOKEN_EXPIRED,
+    (None, "token is not valid"): TOKEN_EXPIRED,
+    (None, "too many requests"): RATE_LIMITED,
+    (None, "mrv master down"): MAINTENANCE,
+    (None, "rms:"): REJECTED_INPUT,
+    (401, None): TOKEN_EXPIRED,
+    (404, None): UNEXPECTED,
+    (429, None): RATE_LIMITED,
+    (500, None): UNAVAILABLE,
+    (502, None): MAINTENANCE,
+    (503, None): MAINTENANCE,
+    (504, None): MAINTENANCE,
+}
+
+# No state on the wire, and a return address that is not the registered one to the letter comes back without parameters.
+CALLBACK = CallbackSpec(code="authCode", may_drop_state=True)
+CLIENT_ID = "clientId"
+
+SPEC = BrokerSpec(
+    slug="iifl_capital",
+    name="IIFL Capital",
+    endpoints=Endpoints(base_url="https://api.iiflcapital.com", login_url="https://markets.iiflcapital.com/"),
+    callback=CALLBACK,
+    # One trading day. UNCONFIRMED: midnight is what others observed; the token's own `exp` is preferred.
+    session=SessionPolicy(ends_at=time(0, 0)),
+    capabilities=Capabilities(
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
+        exchanges=tuple(Exchange),
+        supports_margin_trading=True,
+        supports_options_trading=True,
+        supports_commodity_trading=True,
+        rate_limits=(
+            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="books", calls=3, seconds=1),
+            RateLimit(endpoints="quotes", calls=10, seconds=1),
+            RateLimit(endpoints="funds", calls=10, seconds=1),
+            RateLimit(endpoints="logout", calls=2, seconds=1),
+        ),
+        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+    ),
+    errors=ERRORS,
+)
+
+QUOTE_BATCH = 100  # UNCONFIRMED: no limit is published
+
+EXCHANGES = {
+    "NSEEQ": Exchange.NSE,
+    "BSEEQ": Exchange.BSE,
+    "NSEFO": Exchange.NFO,
+    "BSEFO": Exchange.BFO,
+    "NSECURR": Exchange.CDS,
+    "BSECURR": Exchange.BCD,
+    "MCXCOMM": Exchange.MCX,
+    "NSECOMM": Exchange.NCO,
+}
+COUNTED_IN_LOTS = frozenset({Exchange.MCX, Exchange.NCO})
+
+ORDER_TYPES = {
+    "MARKET": OrderType.MARKET,
+    "LIMIT": OrderType.LIMIT,
+    "SL": OrderType.SL,
+    "SLM": OrderType.SL_M,
+}
+
+VALIDITIES = {"DAY": Validity.DAY, "IOC": Validity.IOC}
+
+# Free text on the wire: looked up in small letters, words parted by spaces. What is not here is UNKNOWN, never an end.
+STATUSES = {
+    "put order req received": OrderStatus.PENDING,
+    **dict.fromkeys(("open", "partially filled"), OrderStatus.OPEN),
+    "trigger pending": OrderStatus.TRIGGER_PENDING,
+    "complete": OrderStatus.FILLED,
+    "cancelled": OrderStatus.CANCELLED,
+    "rejected": OrderStatus.REJECTED,
+}
+
+PRODUCTS = {
+    "DELIVERY": Product.CNC,
+    "INTRADAY": Product.MIS,
+    "NORMAL": Product.NRML,
+    "BNPL": Product.MTF,  # inferred: buy now, pay later
+}
