@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from brokers.domain import (
     AppCredentials,
@@ -257,7 +257,7 @@ class BrokerClient(ABC):
         """
         wanted = [line for line in rows.items if line.last_price is None]
         try:
-            quotes = self.quotes(listing_of(line) for line in wanted) if wanted else ()
+            quotes = self.hurried().quotes(listing_of(line) for line in wanted) if wanted else ()
         except SessionEnded:
             raise
         except BrokerError:
@@ -266,6 +266,12 @@ class BrokerClient(ABC):
         return Rows(
             tuple(priced(line, found.get((line.exchange, line.broker_token))) for line in rows.items), rows.problems
         )
+
+    def hurried(self) -> Self:
+        """The same client with less time: for calls that a portfolio can do without, such as prices after a list."""
+        client = type(self)(self.http.hurried(), self.app, self.session)
+        client.shapes = self.shapes
+        return client
 
     def get(self, path: str, params: Any = None) -> Any:
         """One authenticated read; the shape of its reply is kept for the drift alarm."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 10.0
+HURRIED_PART = 0.7
 LARGEST_BODY = 16 * 1024 * 1024
 LONGEST_REASON = 300
 LONGEST_PAUSE = 86400.0
@@ -100,6 +102,13 @@ class Transport:
         self._headers = dict(headers or {})
         self._loopback_only = loopback_only
         self._deadline = deadline
+
+    def hurried(self) -> Transport:
+        """The same transport with a part of the time that is left, so that what was read before is not lost with it."""
+        copied = copy(self)
+        remaining = self._deadline.remaining() if self._deadline else TOTAL_SECONDS
+        copied._deadline = Deadline(remaining * HURRIED_PART)
+        return copied
 
     def call(
         self,

@@ -80,7 +80,7 @@ class AngelOneClient(BrokerClient):
             for line in lines
         ]
         try:
-            return {mapping.key(quote): quote for quote in self.quotes(asked)}
+            return {mapping.key(quote): quote for quote in self.hurried().quotes(asked)}
         except SessionEnded:
             raise
         except BrokerError:

@@ -69,7 +69,7 @@ class FyersClient(BrokerClient):
             for line in lines
         ]
         try:
-            return {quote.broker_token: quote for quote in self.quotes(asked)}
+            return {quote.broker_token: quote for quote in self.hurried().quotes(asked)}
         except SessionEnded:
             raise
         except BrokerError:

@@ -142,7 +142,7 @@ class GrowwClient(BrokerClient):
             return lines
 
     def _priced(self, lines: Sequence[Line]) -> tuple[Line, ...]:
-        quotes = self.quotes(instruments.listing_of(line) for line in lines)
+        quotes = self.hurried().quotes(instruments.listing_of(line) for line in lines)
         prices = {quote.broker_token: quote.last_price for quote in quotes}
         return tuple(replace(line, last_price=prices.get(line.broker_token)) for line in lines)
 

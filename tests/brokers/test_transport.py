@@ -411,3 +411,12 @@ def test_the_environment_has_no_say(bad_server: Start, monkeypatch: pytest.Monke
     server = bad_server(lambda connection: connection.sendall(reply()))
     assert transport(server.url).call("GET", "/row") == {}
     assert proxy.requests == []
+
+
+def test_a_hurried_transport_has_a_part_of_the_time_left() -> None:
+    whole = transport(seconds=10)
+    hurried = whole.hurried()
+    assert hurried._deadline is not None
+    assert whole._deadline is not None
+    assert 6.5 < hurried._deadline.remaining() < 7.1
+    assert whole._deadline.remaining() > 9
