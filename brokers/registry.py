@@ -14,6 +14,7 @@ PACKAGES = {
     "upstox": "brokers.upstox",
     "fyers": "brokers.fyers",
     "iifl": "brokers.iifl",
+    "iifl_capital": "brokers.iifl_capital",
 }
 
 
