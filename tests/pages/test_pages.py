@@ -8,6 +8,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from accounts.models import Role, User
+from brokers import registry
 from brokers.models import BrokerApp
 from brokers.secret import Secret
 from trademaster import pages
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.django_db
 
 PASSWORD = "a long enough password"
 PAGES = ("dashboard", "connect")
+BY_FORM = next(broker.spec for broker in registry.brokers() if broker.spec.login_methods)
+FORM = f"/brokers/login/{BY_FORM.slug}"
 
 
 class Page(HTMLParser):
@@ -26,10 +29,12 @@ class Page(HTMLParser):
         self.inline: list[str] = []
         self.loaded: list[str] = []
         self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = dict(attributes)
+        self.tags.append((tag, values))
         if tag == "style" or (tag == "script" and "src" not in values):
             self.inline.append(tag)
         self.inline += [name for name in values if name == "style" or name.startswith("on")]
@@ -65,9 +70,9 @@ def test_support_is_sent_to_its_own_desk(client, name):
     assert client.get(reverse(name)).url == reverse("admin:index")
 
 
-@pytest.mark.parametrize("name", [*PAGES, "login"])
-def test_every_page_is_fit_for_a_strict_content_policy(signed_in, client, name):
-    page = Page((Client() if name == "login" else signed_in).get(reverse(name)).content.decode())
+@pytest.mark.parametrize("address", ["/", "/connect", "/login", FORM])
+def test_every_page_is_fit_for_a_strict_content_policy(signed_in, address):
+    page = Page((Client() if address == "/login" else signed_in).get(address).content.decode())
 
     assert page.inline == []
     assert page.loaded
@@ -129,7 +134,29 @@ def test_the_connect_page_never_shows_a_stored_key_or_secret(signed_in, alice):
 
     assert "the-key-of-alice" not in html
     assert "the-secret-of-alice" not in html
-    assert html.count('type="password" autocomplete="off"') == 2
+
+
+def test_a_login_by_form_asks_for_what_its_methods_name_and_keeps_no_secret_in_sight(signed_in):
+    html = signed_in.get(FORM, {"state": "x"}).content.decode()
+    inputs = [fields for tag, fields in Page(html).tags if tag == "input" and fields.get("autocomplete") == "off"]
+
+    assert inputs == [
+        {
+            "name": field.name,
+            "type": "password" if field.secret else "text",
+            "autocomplete": "off",
+            "autocapitalize": "none",
+            "spellcheck": "false",
+            **({"required": None} if field.required else {}),
+        }
+        for method in BY_FORM.login_methods
+        for field in method.fields
+    ]
+    assert html.count('<form class="fields" method="post"') == len(BY_FORM.login_methods)
+
+
+def test_the_desk_of_support_bears_its_name(client):
+    assert "TradeMaster support" in client.get("/admin/login/").content.decode()
 
 
 def test_a_message_is_shown_once_as_text(signed_in):

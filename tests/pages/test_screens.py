@@ -1,0 +1,303 @@
+"""The screens as a browser makes them out of the API's words: templates and modules are ours, the answers made up."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.template.loader import render_to_string
+from django.test import RequestFactory
+from playwright.sync_api import Browser, Page, Route
+
+from brokers.domain import Exchange, OptionType, Product
+from portfolio.consolidate import consolidate
+from portfolio.domain import BrokerDerivative, ConsolidatedDerivative, ConsolidatedPortfolio, TradeKind, TradingPosition
+from portfolio.presentation import present
+
+pytestmark = pytest.mark.browser
+
+HOME = "http://trademaster.test"
+PAGES = {"/": "dashboard.html", "/connect": "connect.html"}
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def app_field(name: str, *, required: bool = True, help: str = "") -> dict[str, Any]:
+    return {"name": name, "label": name, "secret": True, "required": required, "help": help}
+
+
+def method(name: str, *, needs_app: bool = True) -> dict[str, Any]:
+    return {"name": name, "label": f"the {name}", "fields": [], "help": "", "needs_app": needs_app}
+
+
+def broker(slug: str, *, redirect: bool, app_fields: list[Any], methods: list[Any], stored: bool) -> dict[str, Any]:
+    return {
+        "broker_type": slug,
+        "name": slug.title(),
+        "redirect_uri": f"{HOME}/brokers/callback/{slug}",
+        "app_configured": stored,
+        "app_fields": app_fields,
+        "login_by_redirect": redirect,
+        "login_methods": methods,
+        "code_parameter": "code" if redirect else None,
+        "session_ends_at": "06:00:00" if redirect else None,
+        "session_refreshable": False,
+        "capabilities": {},
+    }
+
+
+KEYS = [app_field("api_key"), app_field("api_secret")]
+TOKEN_AND_SEED = [app_field("api_key", help="From https://keys.test/page, daily."), app_field("seed", required=False)]
+BROKERS = [
+    broker("plain", redirect=True, app_fields=KEYS, methods=[], stored=False),
+    broker("both", redirect=True, app_fields=[app_field("api_key")], methods=[method("pin")], stored=True),
+    broker(
+        "formal",
+        redirect=False,
+        app_fields=TOKEN_AND_SEED,
+        methods=[method("totp"), method("token", needs_app=False)],
+        stored=False,
+    ),
+    broker("keyless", redirect=False, app_fields=[], methods=[method("token", needs_app=False)], stored=False),
+]
+
+
+@dataclass
+class House:
+    """Answers the browser in the server's stead, and remembers what was sent to the API."""
+
+    socket: dict[str, Any] = field(default_factory=dict)
+    sent: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    def serve(self, route: Route) -> None:
+        request = route.request
+        path = request.url.removeprefix(HOME).partition("?")[0]
+        if path.startswith("/static/"):
+            file = Path(str(finders.find(path.removeprefix("/static/"))))
+            route.fulfill(content_type=TYPES[file.suffix], body=file.read_bytes())
+        elif path.startswith("/api/v1/"):
+            self.answer(route, request.method, path.removeprefix("/api/v1/"), request.post_data)
+        elif path in PAGES:
+            route.fulfill(content_type="text/html", body=html(PAGES[path]))
+        else:
+            route.fulfill(content_type="text/html", body="<!doctype html><title>elsewhere</title>")
+
+    def answer(self, route: Route, verb: str, path: str, body: str | None) -> None:
+        if verb != "GET":
+            self.sent.append((verb, path, json.loads(body or "null")))
+        answers: dict[str, Any] = {"brokers": BROKERS, "brokers/connections": []}
+        route.fulfill(json=answers.get(path, {"authorization_url": f"{HOME}/elsewhere"}))
+
+
+def html(template: str) -> str:
+    user = SimpleNamespace(is_authenticated=True, get_username="alice")
+    return render_to_string(template, {"user": user}, RequestFactory().get("/"))
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+def page(browser: Browser, house: House) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.route("**/*", house.serve)
+    page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
+    yield page
+    page.close()
+    assert failures == []
+
+
+@pytest.fixture
+def connect(page: Page) -> Page:
+    page.goto(f"{HOME}/connect")
+    page.wait_for_selector("[data-testid=broker-choice]")
+    return page
+
+
+@pytest.mark.parametrize(
+    ("slug", "steps", "inputs", "ways"),
+    [
+        ("plain", 3, ["api_key", "api_secret"], {"Connect Plain": False}),
+        ("both", 3, ["api_key"], {"Connect Both": True, "By form: the pin": True}),
+        ("formal", 2, ["api_key", "seed"], {"Connect Formal": True}),
+        ("keyless", 1, [], {"Connect Keyless": True}),
+    ],
+)
+def test_a_card_has_the_steps_keys_and_logins_of_its_broker(connect, slug, steps, inputs, ways):
+    card = connect.locator(f"#{slug}")
+
+    assert card.locator("li:visible").count() == steps
+    assert [each.get_attribute("name") for each in card.locator("input").all()] == inputs
+    assert {each.inner_text(): each.is_enabled() for each in card.locator("[data-field=ways] button").all()} == ways
+    assert card.locator("code").is_visible() is (steps == 3)
+
+
+def test_the_keys_are_sent_by_the_names_that_the_broker_asks_for(connect, house):
+    card = connect.locator("#formal")
+    card.locator("input[name=api_key]").fill("the key")
+    card.get_by_role("button", name="Store").click()
+    connect.wait_for_function("document.getElementById('announcer').textContent.includes('stored')")
+
+    assert house.sent == [("PUT", "brokers/apps/formal", {"api_key": "the key", "seed": ""})]
+    assert card.locator("input[name=api_key]").input_value() == ""
+    assert card.locator("a").get_attribute("href") == "https://keys.test/page"
+
+
+@pytest.mark.parametrize(("way", "more"), [("Connect Both", {}), ("By form: the pin", {"method": "pin"})])
+def test_each_login_of_a_broker_begins_by_its_own_button(connect, house, way, more):
+    connect.locator("#both").get_by_role("button", name=way).click()
+    connect.wait_for_url(f"{HOME}/elsewhere")
+
+    assert house.sent == [("POST", "brokers/connect/initiate", {"broker_type": "both", **more})]
+
+
+# --- the dashboard ----------------------------------------------------------------------------------------------------
+NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+CALL = "NIFTY26DEC27000CE"
+CONNECTION = {
+    "id": "1",
+    "broker_type": "alpha",
+    "broker_name": "Alpha",
+    "account_id": "A1",
+    "display_name": "Alpha A1",
+    "status": "CONNECTED",
+    "error_code": None,
+    "error_message": None,
+    "token_expires_at": None,
+    "last_successful_call": None,
+}
+
+
+def part(connection_id: str, broker_name: str, quantity: int, symbol: str = CALL) -> BrokerDerivative:
+    return BrokerDerivative(
+        connection_id=connection_id,
+        broker_id=broker_name.lower(),
+        broker_name=broker_name,
+        symbol=symbol,
+        product=Product.NRML,
+        quantity=Decimal(quantity),
+        avg_price=None,
+        unrealized_pnl=Decimal("10.50"),
+        realized_pnl=Decimal(0),
+        day_pnl=None,
+        stale=False,
+    )
+
+
+def contract(symbol: str, parts: tuple[BrokerDerivative, ...], *, matched: bool) -> ConsolidatedDerivative:
+    quantities = [each.quantity for each in parts]
+    return ConsolidatedDerivative(
+        exchange=Exchange.NFO,
+        symbol=symbol,
+        exchange_token=None,
+        underlying="NIFTY" if matched else None,
+        expiry=date(2026, 12, 29) if matched else None,
+        strike=Decimal(27000) if matched else None,
+        option_type=OptionType.CE if matched else None,
+        net_quantity=sum(quantities, Decimal(0)),
+        long_quantity=sum((quantity for quantity in quantities if quantity > 0), Decimal(0)),
+        short_quantity=sum((-quantity for quantity in quantities if quantity < 0), Decimal(0)),
+        current_price=Decimal("181.30"),
+        unrealized_pnl=Decimal("21.00"),
+        realized_pnl=Decimal(0),
+        day_pnl=None,
+        matched=matched,
+        stale=False,
+        broker_positions=parts,
+    )
+
+
+def trade(kind: TradeKind, symbol: str) -> TradingPosition:
+    return TradingPosition(
+        connection_id="1",
+        broker_id="alpha",
+        broker_name="Alpha",
+        kind=kind,
+        exchange=Exchange.NSE,
+        symbol=symbol,
+        product=Product.MIS,
+        quantity=Decimal(1),
+        avg_price=None,
+        current_price=None,
+        unrealized_pnl=None,
+        realized_pnl=None,
+        day_pnl=None,
+        stale=False,
+    )
+
+
+def book() -> ConsolidatedPortfolio:
+    empty = consolidate(1, [], now=NOW)
+    return replace(
+        empty,
+        coverage=replace(empty.coverage, unmatched_instruments=1),
+        derivatives=(
+            contract(CALL, (part("1", "Alpha", 195), part("2", "Beta", -65, "NIFTY 27000 CE")), matched=True),
+            contract("ODDFUT", (part("2", "Beta", 10, "ODDFUT"),), matched=False),
+        ),
+        trading_positions=(trade(TradeKind.DERIVATIVE, CALL), trade(TradeKind.INTRADAY, "SBIN")),
+    )
+
+
+@pytest.fixture
+def dashboard(page: Page, house: House) -> Page:
+    data = {"portfolio": present(book()), "error": None, "connections": [CONNECTION]}
+    house.socket = {"type": "SNAPSHOT", "data": data, "timestamp": NOW.isoformat(), "sequence": 1}
+    page.goto(f"{HOME}/")
+    page.wait_for_selector("[data-testid=derivative-row]")
+    return page
+
+
+def test_a_contract_is_shown_once_with_its_brokers_beneath(dashboard):
+    rows = dashboard.locator("[data-testid=derivative-row]")
+    call = rows.nth(0)
+    call.get_by_role("button").click()
+
+    assert rows.count() == 2
+    assert call.locator("[data-field=contract]").inner_text() == "NIFTY 29 Dec 2026 27,000.00 CE · NFO"
+    assert call.locator("[data-field=net_quantity]").inner_text() == "+130"
+    assert call.locator("[data-field=sides] .chip").all_inner_texts() == ["long 195", "short 65"]
+    lines = dashboard.locator("#derivatives [data-field=parts] tr:visible").all_inner_texts()
+    assert [line.split() for line in lines] == [
+        ["Alpha", "NRML", CALL, "+195", "—", "—", "+10.50", "0.00"],
+        ["Beta", "NRML", "NIFTY", "27000", "CE", "−65", "—", "—", "+10.50", "0.00"],
+    ]
+    assert dashboard.locator("#trades [data-field=symbol]").all_inner_texts() == ["SBIN"]
+
+
+def test_a_contract_that_nobody_can_name_is_marked_and_told_of(dashboard):
+    flags = dashboard.locator("[data-testid=derivative-row] [data-field=flags]").all_inner_texts()
+
+    assert flags == ["", "unmatched"]
+    assert "1 share or contract not recognised: it stands under its own broker" in dashboard.inner_text("#notes")
+
+
+def test_a_connection_is_renamed_from_its_card(dashboard, house):
+    dashboard.get_by_role("button", name="Rename Alpha A1").click()
+    dashboard.get_by_label("Name on this page").fill("Family")
+    with dashboard.expect_response("**/connections/1"):
+        dashboard.keyboard.press("Enter")
+
+    assert house.sent == [("PATCH", "brokers/connections/1", {"display_name": "Family"})]
+
+
+def test_seven_brokers_fit_in_one_row(dashboard):
+    tops = dashboard.evaluate(
+        """() => {
+          const rail = document.getElementById("brokers");
+          for (let more = 0; more < 6; more++) rail.append(rail.firstElementChild.cloneNode(true));
+          return [...rail.children].map((card) => card.offsetTop);
+        }"""
+    )
+
+    assert len(tops) == 7
+    assert len(set(tops)) == 1
