@@ -22,34 +22,34 @@ DEADLINE_SECONDS = 10.0
 
 def measure(house: House) -> list[Figure]:
     cookies = house.cookies()
-    url = house.url + PORTFOLIO
-    own_fetches, alone, crowded = [], [], []
-    calls: dict[str, int] = {}
-    seconds_for(url, cookies, requests=1, connections=1)  # the first request of a process imports and connects
+    own_fetches, alone, crowded, fetches = [], [], [], []
+    cold(house, cookies, requests=1)  # the first request of a process imports and connects
     slowest_fetch()
     for _ in range(ROUNDS):
         own_fetches.append(slowest_fetch())
-        house.forget_answers()
-        alone.append(seconds_for(url, cookies, requests=1, connections=1))
-        house.forget_answers()
-        house.control.reset_counters()
-        crowded.append(seconds_for(url, cookies, requests=CROWD, connections=CROWD))
-        for slug in house.slugs:
-            calls[slug] = max(calls.get(slug, 0), *house.control.counters(slug).values())
-    asked = " + ".join(f"{slug} {len(house.control.counters(slug))}" for slug in house.slugs)
+        seconds, one_fetch = cold(house, cookies, requests=1)
+        alone.append(seconds)
+        seconds, calls = cold(house, cookies, requests=CROWD)
+        crowded.append(seconds)
+        fetches.append(sum(calls[slug] / one_fetch[slug] for slug in house.slugs))
+    asked = " + ".join(f"{slug} {count}" for slug, count in one_fetch.items())
     return [
         of_rounds(f"{CROWD} requests at once, cold cache", _ms(crowded), "ms", aim=Aim(1000)),
-        Figure(
-            name="  fetches made for them",
-            value=sum(calls.values()),
-            unit="",
-            aim=Aim(len(house.slugs)),
-            note=f"calls of one fetch: {asked}",
+        of_rounds(
+            "  fetches made for them", fetches, "", aim=Aim(len(house.slugs)), note=f"calls of one fetch each: {asked}"
         ),
         of_rounds("one request, cold cache", _ms(alone), "ms"),
         of_rounds("  slowest broker's own fetch", _ms(own_fetches), "ms"),
-        of_rounds("  ratio", [cold / own for cold, own in zip(alone, own_fetches, strict=True)], "×", aim=Aim(1.3)),
+        of_rounds("  ratio", [whole / own for whole, own in zip(alone, own_fetches, strict=True)], "×", aim=Aim(1.3)),
     ]
+
+
+def cold(house: House, cookies: dict[str, str], *, requests: int) -> tuple[float, dict[str, int]]:
+    """Seconds for so many requests at once with nothing in the cache, and the calls that each broker got for them."""
+    house.forget_answers()
+    house.control.reset_counters()
+    seconds = seconds_for(house.url + PORTFOLIO, cookies, requests=requests, connections=requests)
+    return seconds, {slug: sum(house.control.counters(slug).values()) for slug in house.slugs}
 
 
 def slowest_fetch() -> float:

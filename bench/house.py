@@ -38,10 +38,14 @@ POLL_SECONDS = 0.05
 
 
 class House:
-    """A context manager. Inside it Django is set up in this process too, on the same rows. Raises ServiceFailed."""
+    """A context manager. Inside it Django is set up in this process too, on the same rows. Raises ServiceFailed.
+
+    `slugs` are the brokers that the trader is connected to; one that refuses its login is named and left out.
+    """
 
     simulation: Simulation
     control: Control
+    slugs: list[str]
     login: Login
     url: str
 
@@ -77,9 +81,12 @@ class House:
         web = ["-m", "trademaster.local.web", "--port", str(port)]
         self._spawn(opening, "web", web, environment, lambda: _answers(f"{self.url}/health/ready"))
         self._enter_django(opening, environment)
-        failed = connect_all(self.url, self.login, self.simulation["brokers"], sys.stderr.write)
-        if failed:
-            raise ServiceFailed(f"Not connected: {', '.join(failed)}.")
+        failed = connect_all(
+            self.url, self.login, self.simulation["brokers"], lambda line: print(line, file=sys.stderr)
+        )
+        self.slugs = [slug for slug in self.simulation["brokers"] if slug not in failed]
+        if not self.slugs:
+            raise ServiceFailed("No broker could be connected.")
         for slug in self.slugs:
             self.control.set_fault(slug, "latency", milliseconds=self.latency_ms)
 
@@ -121,10 +128,6 @@ class House:
         from django.db import connection
 
         opening.callback(lambda: connection.close_pool())
-
-    @property
-    def slugs(self) -> list[str]:
-        return list(self.simulation["brokers"])
 
     def cookies(self) -> dict[str, str]:
         """A signed-in browser session's cookies."""

@@ -1,7 +1,7 @@
 """The processor's part of one refresh: bytes of every broker in, one portfolio in JSON out. No socket, no row, no wait.
 
 The replies are the simulated brokers' own; their holdings are copied under other names until each broker has HOLDINGS
-rows, half of which every broker has.
+rows, half of which every broker has. Where a broker quotes prices in a call of its own, the copies go without.
 """
 
 from __future__ import annotations
@@ -132,18 +132,28 @@ def remembering(connection: BrokerConnection, rank: int) -> BrokerClient:
 
 
 def multiplied(raw: bytes, templates: Sequence[Holding], rank: int) -> bytes:
-    """The same reply with HOLDINGS rows, each under an ISIN, symbol and token of its own."""
-    envelope = json.loads(raw)
-    [field] = [name for name, value in envelope.items() if isinstance(value, list)]
-    known = {holding.isin: holding for holding in templates}
-    rows = [json.dumps(row) for row in envelope[field]]
-    owners = [next(known[isin] for isin in known if isin and isin in row) for row in rows]
-    copies = [
-        renamed(rows[number % len(rows)], owners[number % len(rows)], serial(number, rank))
-        for number in range(HOLDINGS)
-    ]
-    envelope[field] = [json.loads(copy) for copy in copies]
-    return json.dumps(envelope).encode()
+    """The reply with HOLDINGS rows, each under an ISIN, symbol and token of its own; one without holdings as it is."""
+    known = {holding.isin: holding for holding in templates if holding.isin}
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, list) and value and all(owner(row) for row in value):
+            return copies(value)
+        if isinstance(value, dict) and value and all(key in known for key in value):
+            return dict(copies(list(value.items())))
+        if isinstance(value, dict):
+            return {name: walk(item) for name, item in value.items()}
+        return value
+
+    def owner(row: Any) -> Holding | None:
+        text = json.dumps(row)
+        return next((holding for isin, holding in known.items() if isin in text), None)
+
+    def copies(rows: list[Any]) -> list[Any]:
+        owned = [(json.dumps(row), holding) for row in rows if (holding := owner(row))]
+        chosen = (owned[number % len(owned)] for number in range(HOLDINGS))
+        return [json.loads(renamed(*pair, serial(number, rank))) for number, pair in enumerate(chosen)]
+
+    return json.dumps(walk(json.loads(raw))).encode()
 
 
 def serial(number: int, rank: int) -> int:
