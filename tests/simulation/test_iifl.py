@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import requests
+from hypothesis import given
 
-from brokers.domain import AppCredentials, Contract, Exchange, InstrumentKind, Listing, OptionType, Session
+from brokers.domain import AppCredentials, Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType, Session
 from brokers.errors import NotSupported, RequestRefused, SessionEnded
 from brokers.iifl import BROKER, instruments
 from brokers.iifl.auth import IiflAuth
@@ -23,6 +24,8 @@ from brokers.simulation.server import SimulatedBrokers
 from brokers.transport import Endpoints
 from tests.contract.recorded import FIXTURES
 from tests.simulation.conftest import TIMEOUT, MovableClock
+from tests.simulation.drawn import contracts, shares
+from tests.simulation.test_wire import field_names
 
 DEALER = {"userID": "DLR1", "clientID": "DEMO2", "isInvestor": "no"}
 
@@ -200,3 +203,34 @@ def test_the_simulated_master_makes_the_round_trip(entry: dict[str, Any]) -> Non
     read = [line for row in instruments.master_rows(master) for line in instruments.instrument(row)]
     assert {line.kind for line in read} >= {InstrumentKind.EQUITY, InstrumentKind.FUTURE, InstrumentKind.OPTION}
     assert [instruments.instrument(instruments.master_row(line)) for line in read] == [[line] for line in read]
+
+
+@given(shares(with_isin=True) | contracts())
+def test_an_instrument_survives_the_round_trip(instrument: Instrument) -> None:
+    line = "|".join(instruments.master_row(instrument).values())
+    [row] = instruments.master_rows(line)
+    assert instruments.instrument(row) == [instrument]
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("/interactive/user/balance", "user_balance_multi_header.json"),
+        ("/interactive/portfolio/holdings", "portfolio_holdings.json"),
+        ("/interactive/portfolio/positions?dayOrNet=NetWise", "portfolio_positions_netwise.json"),
+    ],
+)
+def test_replies_have_the_recorded_fields_in_order(
+    entry: dict[str, Any], session: Session, path: str, file: str
+) -> None:
+    headers = {"Authorization": session.access_token.reveal()}
+    reply = requests.get(entry["base_url"] + path, headers=headers, timeout=TIMEOUT).json()
+    assert row_fields(reply) == row_fields(json.loads((FIXTURES / "iifl" / file).read_text()))
+
+
+def row_fields(reply: dict[str, Any]) -> list[str]:
+    """Field names of the envelope and of the first row, which holdings keep under its ISIN."""
+    result = dict(reply["result"])
+    if "RMSHoldings" in result:
+        result["RMSHoldings"] = list(result["RMSHoldings"]["Holdings"].values())
+    return field_names({**reply, "result": result})

@@ -12,17 +12,21 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from hypothesis import given
 
 from brokers.base import BrokerClient
-from brokers.domain import AppCredentials, Exchange, InstrumentKind, Listing, Session
+from brokers.domain import AppCredentials, Exchange, Instrument, InstrumentKind, Listing, Session
 from brokers.errors import RequestRefused, SessionEnded
 from brokers.iifl_capital import BROKER, instruments
 from brokers.iifl_capital.auth import IiflCapitalAuth
+from brokers.iifl_capital.spec import COUNTED_IN_LOTS
 from brokers.secret import Secret
 from brokers.simulation.server import SimulatedBrokers
 from brokers.transport import Endpoints
 from tests.contract.recorded import FIXTURES
 from tests.simulation.conftest import TIMEOUT, MovableClock
+from tests.simulation.drawn import contracts, shares
+from tests.simulation.test_wire import field_names
 
 SLUG = "iifl_capital"
 CRUDE = {"symbol": "CRUDEOIL26OCTFUT", "exchange": "MCX", "product": "NRML"}
@@ -155,3 +159,25 @@ def test_the_contract_files_make_the_round_trip(entry: dict[str, Any], word: str
     read = [line for row in rows for line in instruments.instrument(row)]
     assert read
     assert [instruments.instrument(instruments.master_row(line)) for line in read] == [[line] for line in read]
+
+
+@given(shares(with_isin=False) | contracts(counted_in_lots=COUNTED_IN_LOTS))
+def test_an_instrument_survives_the_round_trip(instrument: Instrument) -> None:
+    assert instruments.instrument(instruments.master_row(instrument)) == [instrument]
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("/v1/profile", "profile.json"),
+        ("/v1/limits", "limits.json"),
+        ("/v1/holdings", "holdings.json"),
+        ("/v1/positions", "positions.json"),
+    ],
+)
+def test_replies_have_the_recorded_fields_in_order(
+    entry: dict[str, Any], session: Session, path: str, file: str
+) -> None:
+    headers = {"Authorization": f"Bearer {session.access_token.reveal()}"}
+    reply = requests.get(entry["base_url"] + path, headers=headers, timeout=TIMEOUT).json()
+    assert field_names(reply) == field_names(json.loads((FIXTURES / SLUG / file).read_text()))
