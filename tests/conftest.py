@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import string
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 import requests
@@ -13,15 +15,41 @@ from pytest_django import Settings
 from accounts.models import User
 from brokers import registry
 from brokers.models import BrokerConnection
+from brokers.simulation.book import Account
 from brokers.simulation.control import Control
+from brokers.simulation.login import LoginField
 from brokers.simulation.server import SimulatedBrokers
+from brokers.simulation.sessions import random_text
 from tests.people import SLUGS, connect, support, trader
+
+
+class NotingControl(Control):
+    """Knows at which brokers something was changed: only there must it be put right again."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.changed: set[str] = set()
+
+    def _send(self, method: str, path: str, document: Mapping[str, object] | None = None) -> dict[str, Any]:
+        _, kind, slug, *_ = f"{path}//".split("/")
+        if method == "PUT" and kind == "brokers":
+            self.changed.add(slug)
+        return super()._send(method, path, document)
+
+
+def long_value(field: LoginField, account: Account) -> str:
+    """A PIN or a code that is long enough to be searched for: four digits turn up everywhere by chance."""
+    return str(getattr(account, field.account)) if field.account else random_text(20, string.digits)
 
 
 @pytest.fixture(scope="session")
 def running_brokers() -> Iterator[SimulatedBrokers]:
     """Prices stand still, and are the same at both exchanges: it does not matter whose quotation is taken."""
-    with SimulatedBrokers(registry.slugs()) as simulated:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LoginField, "right_value", long_value)
+        simulated = SimulatedBrokers(registry.slugs())
+    with simulated:
+        simulated.control = NotingControl(simulated.control_url)
         prices = simulated.control.market()["prices"]
         same = [
             {"exchange": "BSE", "symbol": symbol, "last_price": price["last"], "close_price": price["close"]}
@@ -33,23 +61,33 @@ def running_brokers() -> Iterator[SimulatedBrokers]:
         yield simulated
 
 
+@pytest.fixture(scope="session")
+def demo_books(running_brokers: SimulatedBrokers) -> dict[str, dict[str, Any]]:
+    return {slug: running_brokers.control.book(slug) for slug in registry.slugs()}
+
+
 @pytest.fixture
-def brokers(running_brokers: SimulatedBrokers, settings: Settings) -> Iterator[SimulatedBrokers]:
+def brokers(
+    running_brokers: SimulatedBrokers, demo_books: dict[str, dict[str, Any]], settings: Settings
+) -> Iterator[SimulatedBrokers]:
     """Every broker, well and with its demo book; the settings lead to them; the cache is empty."""
     control = running_brokers.control
+    assert isinstance(control, NotingControl)
     settings.BROKERS = {
         slug: {"base_url": broker["base_url"], "login_url": broker["login_url"], "api_key": "", "api_secret": ""}
         for slug, broker in running_brokers.brokers.items()
     }
     cache.clear()
-    books = {slug: control.book(slug) for slug in registry.slugs()}
     control.reset_counters()
     yield running_brokers
-    for slug, book in books.items():
+    for slug in control.changed:
         control.clear_faults(slug)
         control.serve_nothing(slug)
-        control.revoke(slug)
-        control.set_book(slug, book)
+        control.set_book(slug, demo_books[slug])
+    for slug, broker in control.overview()["brokers"].items():
+        if broker["live_sessions"]:
+            control.revoke(slug)
+    control.changed.clear()
 
 
 @pytest.fixture
