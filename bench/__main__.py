@@ -6,12 +6,14 @@ this one run; an aim that is missed says so in the table and changes no exit cod
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
 from pathlib import Path
 
 from bench import house, table
+from brokers import registry
 from trademaster.local.failure import ServiceFailed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,9 +21,12 @@ LATENCY_MS = 100
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--only", nargs="+", metavar="SLUG", choices=registry.slugs(), default=registry.slugs())
+    slugs = parser.parse_args().only
     os.chdir(ROOT)
     try:
-        with house.House(latency_ms=LATENCY_MS) as running:
+        with house.House(slugs, latency_ms=LATENCY_MS) as running:
             # They read Django's settings, which the house has just made.
             from bench import cold, merging, serving
 
@@ -30,7 +35,8 @@ def main() -> int:
         sys.stderr.write(f"bench: {failure}\n")
         return 1
     print(machine())
-    print(f"Simulated brokers answer every call after {LATENCY_MS} ms. Ratios are medians of paired rounds.\n")
+    print(f"Brokers, simulated, each call after {LATENCY_MS} ms: {', '.join(running.slugs)}.")
+    print("Ratios are medians of paired rounds.\n")
     print(table.drawn(figures))
     return 0
 

@@ -23,7 +23,6 @@ import django
 import requests
 from cryptography.fernet import Fernet
 
-from brokers import registry
 from brokers.simulation.control import Control
 from trademaster.local import child
 from trademaster.local.connect import Trader, connect_all
@@ -45,11 +44,11 @@ class House:
 
     simulation: Simulation
     control: Control
-    slugs: list[str]
     login: Login
     url: str
 
-    def __init__(self, *, latency_ms: int) -> None:
+    def __init__(self, slugs: Sequence[str], *, latency_ms: int) -> None:
+        self.slugs = list(slugs)
         self.latency_ms = latency_ms
         self.run_dir = Path(tempfile.mkdtemp(prefix="trademaster-bench-"))
         self._open = ExitStack()
@@ -93,7 +92,7 @@ class House:
     def _start_brokers(self, opening: ExitStack, environment: dict[str, str]) -> None:
         state = self.run_dir / "brokers"
         command = ["-m", "brokers.simulation", "--frozen", "--base-port", "0", "--redirect-base", self.url,
-                   "--state-dir", str(state), "--only", *registry.slugs()]  # fmt: skip
+                   "--state-dir", str(state), "--only", *self.slugs]  # fmt: skip
         self._spawn(opening, "brokers", command, environment, (state / "brokers.json").exists)
         self.simulation = json.loads((state / "brokers.json").read_text())
         self.control = Control(self.simulation["control_url"])
