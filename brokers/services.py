@@ -313,6 +313,12 @@ def store_app(*, user: User, broker_type: str, fields: Mapping[str, str]) -> Bro
     return app
 
 
+def forget_app(*, user: User, broker_type: str) -> None:
+    """Delete the trader's own keys, if there are any; the platform's, where it has some, serve from then on."""
+    if BrokerApp.objects.filter(user=user, broker_type=broker_type).delete()[0]:
+        connections_changed(user.pk)
+
+
 def rename(connection: BrokerConnection, display_name: str) -> None:
     connection.display_name = display_name
     connection.save(update_fields=["display_name", "updated_at"])
@@ -371,6 +377,19 @@ def learn(connection: BrokerConnection, error: BrokerError | None, now: datetime
     if changed:
         logger.warning("Connection %s %s", connection.pk, "is well again" if error is None else f"fails: {error.code}")
         announce(connection)
+
+
+def learn_all(outcomes: Sequence[tuple[BrokerConnection, BrokerError | None]], now: datetime) -> None:
+    """`learn` for many: those that were well and still are take one query together."""
+    well = [
+        connection.pk
+        for connection, error in outcomes
+        if error is None and connection.status == ConnectionStatus.CONNECTED
+    ]
+    BrokerConnection.objects.filter(pk__in=well).record_health(now)
+    for connection, error in outcomes:
+        if connection.pk not in well:
+            learn(connection, error, now)
 
 
 class TokenRefreshFailed(ConnectRefused):

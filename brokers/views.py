@@ -25,7 +25,7 @@ from accounts.models import User
 from accounts.permissions import trader
 from brokers import registry, services, vault
 from brokers.errors import BrokerError
-from brokers.models import BrokerApp, BrokerConnection
+from brokers.models import BrokerConnection
 from brokers.secret import Secret
 from brokers.serializers import (
     AppAnswer,
@@ -62,7 +62,7 @@ class AppView(APIView):
 
     @extend_schema(summary="Forget an API key and secret", responses={204: None})
     def delete(self, request: Request, broker_type: str) -> Response:
-        BrokerApp.objects.filter(user=trader(request), broker_type=broker_type.lower()).delete()
+        services.forget_app(user=trader(request), broker_type=broker_type.lower())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

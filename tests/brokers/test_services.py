@@ -16,7 +16,7 @@ from accounts.models import User
 from brokers import services
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerError, RateLimited, SessionEnded
-from brokers.models import BrokerConnection, OAuthState
+from brokers.models import BrokerApp, BrokerConnection, OAuthState
 from brokers.registry import UnsupportedBroker
 from brokers.services import ConnectRefused
 from brokers.simulation.control import Control
@@ -365,6 +365,22 @@ class TestDisconnect:
         assert alices[slug].session is None
 
 
+class TestForgettingAnApp:
+    def test_one_users_and_one_brokers_keys_go(self, alice: User, mallory: User, brokers: SimulatedBrokers) -> None:
+        for user, slug in ((alice, "zerodha"), (alice, "upstox"), (mallory, "zerodha")):
+            own_app(user, slug, brokers)
+        services.forget_app(user=alice, broker_type="zerodha")
+        kept = BrokerApp.objects.values_list("user", "broker_type")
+        assert set(kept) == {(alice.pk, "upstox"), (mallory.pk, "zerodha")}
+
+    def test_the_platforms_app_serves_from_then_on(self, alice: User, brokers: SimulatedBrokers) -> None:
+        own_app(alice, "upstox", brokers)
+        settings.BROKERS["upstox"] |= {"api_key": "the platform's", "api_secret": "its secret"}
+        assert services.app_credentials(alice, "upstox").api_key.reveal() != "the platform's"
+        services.forget_app(user=alice, broker_type="upstox")
+        assert services.app_credentials(alice, "upstox").api_key.reveal() == "the platform's"
+
+
 class TestRenewal:
     @each_broker
     def test_no_broker_here_offers_it(self, slug: str, alices: dict[str, BrokerConnection]) -> None:
@@ -405,8 +421,12 @@ def test_what_changes_a_connection_moves_its_users_generation(
     for change in (
         lambda: services.rename(connection, "New"),
         lambda: services.disconnect(connection),
+        lambda: services.forget_app(user=alice, broker_type="zerodha"),
     ):
         with django_capture_on_commit_callbacks(execute=True):
             change()
         seen.append(generation())
     assert seen == sorted(set(seen))
+    with django_capture_on_commit_callbacks(execute=True):
+        services.forget_app(user=alice, broker_type="zerodha")  # there is none any more: nothing changes
+    assert generation() == seen[-1]

@@ -16,7 +16,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from accounts.models import User
 from brokers import services as brokers_services
 from brokers.domain import ConnectionStatus
-from brokers.models import BrokerApp, BrokerConnection
+from brokers.models import BrokerConnection
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from portfolio import services
@@ -233,10 +233,14 @@ def test_funds_alone_may_be_missing(alice: User, alices: dict[str, BrokerConnect
 
 
 def test_an_app_that_was_forgotten_is_said_and_hides_nobody_else(
-    alice: User, alices: dict[str, BrokerConnection]
+    alice: User,
+    alices: dict[str, BrokerConnection],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
-    BrokerApp.objects.filter(broker_type="upstox").delete()
-    portfolio = fetched(alice)
+    services.consolidated(alice, now=timezone.now())
+    with django_capture_on_commit_callbacks(execute=True):
+        brokers_services.forget_app(user=alice, broker_type="upstox")
+    portfolio = json.loads(services.consolidated(alice, now=timezone.now()).exclude)  # what was kept is not served
     assert source(portfolio, "upstox")["error_code"] == "broker_app_missing"
     assert source(portfolio, "zerodha")["state"] == "LIVE"
 
