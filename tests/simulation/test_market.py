@@ -69,12 +69,15 @@ def test_every_row_of_every_demo_book_trades() -> None:
             assert listing.key == row.key
 
 
+WITHOUT_T1 = ("iifl",)  # its wire has no word for shares that are still to come
+
+
 def test_the_demo_books_overlap_and_have_every_oddity() -> None:
     books = demo_books()
     assert len(books) == 7
     for slug, book in books.items():
         assert {"INFY", "SBIN"} <= {row.symbol for row in book.holdings}, slug
-        assert any(row.t1 for row in book.holdings), slug
+        assert any(row.t1 for row in book.holdings) is (slug not in WITHOUT_T1), slug
         assert any(row.pledged for row in book.holdings), slug
         assert any(row.average_price is None for row in book.holdings), slug
         assert any(row.product == "CNC" and row.day_buy_quantity for row in book.positions), slug
