@@ -23,6 +23,10 @@ READABLE_STATUSES = frozenset(ConnectionStatus) - {ConnectionStatus.DISCONNECTED
 ACTIVE_STATUSES = frozenset(ConnectionStatus) - {ConnectionStatus.DISCONNECTED}
 
 
+# What a success leaves of an earlier failure.
+HEALTHY: dict[str, Any] = {"consecutive_failures": 0, "error_code": "", "error_message": "", "retry_after": None}
+
+
 class NamedIndex(models.Index):
     """An index that may bear the specification's name: PostgreSQL allows 63 characters, Django's default is 30."""
 
@@ -72,6 +76,10 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
         """Due, and not asked by their broker to be left alone."""
         paused = models.Q(retry_after__gt=now)
         return self.filter(~paused, status__in=READABLE_STATUSES, next_health_check_at__lte=now)
+
+    def record_health(self, now: datetime) -> None:
+        """Note a success of connections that were well already: nothing changes but the time."""
+        self.filter(status=ConnectionStatus.CONNECTED).update(**HEALTHY, last_successful_call=now)
 
     def past_their_end(self, now: datetime) -> Self:
         """Sessions whose known end has come, before any call of theirs fails."""
@@ -158,10 +166,14 @@ class BrokerConnection(models.Model):
         """
         row = BrokerConnection.objects.filter(pk=self.pk, status__in=READABLE_STATUSES)
         healed = row.exclude(status=ConnectionStatus.CONNECTED).update(
-            **self._healthy(now), status=ConnectionStatus.CONNECTED, version=F("version") + 1, updated_at=Now()
+            **HEALTHY,
+            last_successful_call=now,
+            status=ConnectionStatus.CONNECTED,
+            version=F("version") + 1,
+            updated_at=Now(),
         )
         if not healed:
-            row.update(**self._healthy(now))
+            row.update(**HEALTHY, last_successful_call=now)
         return healed == 1
 
     def record_failure(self, error: BrokerError, now: datetime) -> bool:
@@ -212,16 +224,6 @@ class BrokerConnection(models.Model):
             .update(**facts, status=status, version=F("version") + 1, updated_at=Now())
         )
         return changed == 1
-
-    @staticmethod
-    def _healthy(now: datetime) -> dict[str, Any]:
-        return {
-            "last_successful_call": now,
-            "consecutive_failures": 0,
-            "error_code": "",
-            "error_message": "",
-            "retry_after": None,
-        }
 
 
 class OAuthState(models.Model):

@@ -90,10 +90,13 @@ class Book:
 
     def unpriced(self) -> list[Unpriced]:
         """Shares that none of their brokers prices, or gives a previous close for: another broker may be asked."""
-        faces = (group[0] for group in self.lots.values() if None in (_mark(group).price, _mark(group).close))
-        return [
-            Unpriced(isin=lot.isin, exchange=lot.exchange, symbol=lot.symbol) for lot in faces if lot.isin is not None
-        ]
+        wanted = []
+        for group in self.lots.values():
+            face, mark = group[0], _mark(group)
+            if face.isin is not None and (mark.price is None or mark.close is None):
+                has_price = mark.price is not None
+                wanted.append(Unpriced(isin=face.isin, exchange=face.exchange, symbol=face.symbol, has_price=has_price))
+        return wanted
 
 
 def consolidate(
@@ -153,14 +156,13 @@ def valued(
 # --- lots of one share into a position --------------------------------------------------------------------------------
 def _mark(lots: Iterable[Lot], borrowed: BorrowedPrice | None = None) -> Mark:
     """One price per share: a live answer before a stale one, NSE before BSE, the freshest, the registry's order."""
-    if borrowed is not None:
-        return Mark(borrowed.price, borrowed.close, borrowed.broker_type, borrowed.as_of)
     ranked = sorted((lot for lot in lots if lot.last_price is not None), key=_price_rank)
     if not ranked:
-        return Mark()
+        return Mark(borrowed.price, borrowed.close, borrowed.broker_type, borrowed.as_of) if borrowed else Mark()
     best = ranked[0]
     closes = (lot.close_price for lot in ranked if lot.exchange is best.exchange and lot.close_price is not None)
-    return Mark(best.last_price, next(closes, None), best.source.broker_type, _as_of(best.source))
+    close = next(closes, borrowed.close if borrowed else None)
+    return Mark(best.last_price, close, best.source.broker_type, _as_of(best.source))
 
 
 def _price_rank(lot: Lot) -> tuple[bool, bool, float, int, str]:

@@ -38,9 +38,9 @@ class TradeKind(StrEnum):
 # --- what goes in -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BorrowedPrice:
-    """A price asked of another broker, for a share whose own brokers quote none."""
+    """What another broker told of a share whose own brokers quote none; no `price` where only the close was wanted."""
 
-    price: Decimal
+    price: Decimal | None
     close: Decimal | None
     broker_type: str
     as_of: datetime
@@ -48,9 +48,10 @@ class BorrowedPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpriced:
-    """A share that no source has a price, or no previous close, for."""
+    """A share that no source has a price for, or (`has_price`) no previous close."""
 
     isin: str
+    has_price: bool
     exchange: Exchange
     symbol: str
 

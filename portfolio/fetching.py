@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +15,6 @@ from brokers.domain import BrokerPortfolio
 from brokers.drift import Shape
 from brokers.errors import BrokerError, BrokerUnavailable, UnexpectedResponse
 from brokers.transport import Deadline
-from portfolio.domain import BorrowedPrice, Unpriced
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Answer:
 def fetch_all(clients: Mapping[UUID, BrokerClient], deadline: Deadline, *, now: datetime) -> dict[UUID, Answer]:
     """Ask every client for its portfolio, all calls at the same time. Keys are kept; nothing is raised."""
     calls: dict[UUID, dict[str, Future[PortfolioPart]]] = {
-        key: {part: _pool(client.spec.slug).submit(read) for part, read in client.portfolio_parts().items()}
+        key: {part: pool(client.spec.slug).submit(read) for part, read in client.portfolio_parts().items()}
         for key, client in clients.items()
     }
     wait([future for parts in calls.values() for future in parts.values()], timeout=max(0.0, deadline.remaining()))
@@ -62,52 +61,6 @@ def _assembled(client: BrokerClient, calls: Mapping[str, Future[PortfolioPart]],
     return Answer(client.assemble(parts, as_of=now), error, dict(client.shapes))
 
 
-def borrow_prices(
-    wanted: Sequence[Unpriced],
-    clients: Mapping[UUID, BrokerClient | BrokerError],
-    deadline: Deadline,
-    *,
-    now: datetime,
-) -> dict[str, BorrowedPrice]:
-    """Prices (by ISIN) for shares whose own brokers quote none: one batched request to each broker that may know more,
-    until all are found or the time is up. A broker that cannot be asked, or fails, is passed over."""
-    found: dict[str, BorrowedPrice] = {}
-    for client in clients.values():
-        missing = [share for share in wanted if share.isin not in found]
-        if not missing or deadline.remaining() <= 0:
-            break
-        if isinstance(client, BrokerClient):
-            found |= _quoted(client, missing, deadline, now)
-    return found
-
-
-def _quoted(
-    client: BrokerClient, wanted: Sequence[Unpriced], deadline: Deadline, now: datetime
-) -> dict[str, BorrowedPrice]:
-    asked = [(share, client.listing(share.exchange, share.symbol, share.isin)) for share in wanted]
-    listings = {listing: share.isin for share, listing in asked if listing is not None}
-    if not listings:
-        return {}
-    call = _pool(client.spec.slug).submit(client.quotes, list(listings))
-    wait([call], timeout=max(0.0, deadline.remaining()))
-    if not call.done():
-        call.cancel()
-        return {}
-    try:
-        quotes = call.result()
-    except BrokerError as error:
-        logger.info("%s lends no prices: %s", client.spec.slug, error.code)
-        return {}
-    isins = {(listing.exchange, listing.broker_token): isin for listing, isin in listings.items()}
-    return {
-        isins[quote.exchange, quote.broker_token]: BorrowedPrice(
-            price=quote.last_price, close=quote.close_price, broker_type=client.spec.slug, as_of=now
-        )
-        for quote in quotes
-        if quote.last_price is not None
-    }
-
-
 def _outcome(client: BrokerClient, name: str, future: Future[PortfolioPart]) -> PortfolioPart | BrokerError:
     if not future.done():
         future.cancel()
@@ -127,5 +80,5 @@ def _worst(errors: Mapping[str, BrokerError]) -> BrokerError | None:
 
 
 @cache
-def _pool(slug: str) -> ThreadPoolExecutor:
+def pool(slug: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS_PER_BROKER, thread_name_prefix=f"read-{slug}")

@@ -23,10 +23,10 @@ from brokers.models import BrokerConnection
 from brokers.serializers import ConnectionSerializer
 from brokers.shared import redis
 from brokers.transport import Deadline
-from portfolio import sharing
+from portfolio import prices, sharing
 from portfolio.consolidate import Book, valued
 from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, SourceState
-from portfolio.fetching import Answer, borrow_prices, fetch_all
+from portfolio.fetching import Answer, fetch_all
 from portfolio.lots import owned_before_sales
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
 from portfolio.presentation import present
@@ -109,7 +109,7 @@ def _fetched(user: User, now: datetime) -> Rendered:
     answers = _ask(connections, clients, deadline, now)
     kept = _keep(connections, answers, snapshots)
     book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
-    borrowed = borrow_prices(book.unpriced(), clients, deadline, now=now)
+    borrowed = prices.borrowed(book.unpriced(), clients, deadline, now=now)
     rendered, answer = _rendered(user, book, now, borrowed)
     _write_tables(user, answer)
     for connection in connections:
@@ -136,9 +136,8 @@ def _ask(
     """One answer per connection. Those that could be asked learn from it; the others answer with the reason."""
     ready = {key: client for key, client in clients.items() if isinstance(client, BrokerClient)}
     answers = fetch_all(ready, deadline, now=now)
-    for connection in connections:
-        if connection.pk in answers:
-            broker_services.learn(connection, answers[connection.pk].error, now)
+    asked = [(row, answers[row.pk].error) for row in connections if row.pk in answers]
+    broker_services.learn_all(asked, now)
     refused = {key: Answer(None, client) for key, client in clients.items() if isinstance(client, BrokerError)}
     return answers | refused
 

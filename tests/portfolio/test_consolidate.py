@@ -218,7 +218,7 @@ def test_nothing_but_unknown_prices_is_an_unknown_value() -> None:
 
 def test_a_borrowed_price_serves_where_no_broker_has_one() -> None:
     mine = source("zerodha", account([holding(last=None, close=None)]))
-    assert Book.of([mine]).unpriced() == [Unpriced(isin=INFY, exchange=Exchange.NSE, symbol="INFY")]
+    assert Book.of([mine]).unpriced() == [Unpriced(isin=INFY, has_price=False, exchange=Exchange.NSE, symbol="INFY")]
     price = BorrowedPrice(price=D("120"), close=D("118"), broker_type="upstox", as_of=NOW)
     line = of(merged(mine, borrowed={INFY: price}), INFY)
     assert (line.current_value, line.day_change, line.price_source) == (1200, 20, "upstox")

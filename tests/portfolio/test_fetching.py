@@ -19,7 +19,8 @@ from brokers.errors import BrokerError, BrokerUnavailable, RateLimited, SessionE
 from brokers.secret import Secret
 from brokers.transport import Deadline
 from portfolio.domain import Unpriced
-from portfolio.fetching import THREADS_PER_BROKER, borrow_prices, fetch_all
+from portfolio.fetching import THREADS_PER_BROKER, fetch_all
+from portfolio.prices import borrow_prices
 from tests.portfolio.sources import INFY, NOW, SBIN, holding
 
 FUNDS = Funds(available=Decimal(5), used=None, collateral=None, cash=None)
@@ -167,8 +168,8 @@ def lends(price: str, *symbols: str) -> Callable[[list[Listing]], list[Quote]]:
 
 
 WANTED = [
-    Unpriced(isin=INFY, exchange=Exchange.NSE, symbol="INFY"),
-    Unpriced(isin=SBIN, exchange=Exchange.BSE, symbol="SBIN"),
+    Unpriced(isin=INFY, has_price=False, exchange=Exchange.NSE, symbol="INFY"),
+    Unpriced(isin=SBIN, has_price=False, exchange=Exchange.BSE, symbol="SBIN"),
 ]
 
 

@@ -1,0 +1,109 @@
+"""Prices for shares whose own brokers do not quote them, asked of another connected broker.
+
+A previous close is the exchange's, the same at every broker, and stays for the day: it is remembered for a while, so
+that a broker without closes does not cost a round of quotes each time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
+from datetime import datetime
+from decimal import Decimal
+from typing import cast
+from uuid import UUID
+
+from brokers.base import BrokerClient
+from brokers.errors import BrokerError
+from brokers.shared import redis
+from brokers.transport import Deadline
+from portfolio.domain import BorrowedPrice, Unpriced
+from portfolio.fetching import pool
+
+logger = logging.getLogger(__name__)
+
+REMEMBER_CLOSE_SECONDS = 600
+
+
+def borrowed(
+    wanted: Sequence[Unpriced], clients: Mapping[UUID, BrokerClient | BrokerError], deadline: Deadline, *, now: datetime
+) -> dict[str, BorrowedPrice]:
+    """Prices by ISIN; who is not in the answer has none anywhere. No broker is asked for closes that are remembered."""
+    if not wanted:
+        return {}
+    closes = _remembered(wanted)
+    asked = [share for share in wanted if not (share.has_price and share.isin in closes)]
+    found = borrow_prices(asked, clients, deadline, now=now)
+    _remember(asked, found)
+    return found | {
+        isin: BorrowedPrice(price=None, close=close, broker_type="", as_of=now)
+        for isin, close in closes.items()
+        if isin not in found
+    }
+
+
+def borrow_prices(
+    wanted: Sequence[Unpriced],
+    clients: Mapping[UUID, BrokerClient | BrokerError],
+    deadline: Deadline,
+    *,
+    now: datetime,
+) -> dict[str, BorrowedPrice]:
+    """Prices (by ISIN) for shares whose own brokers quote none: one batched request to each broker that may know more,
+    until all are found or the time is up. A broker that cannot be asked, or fails, is passed over."""
+    found: dict[str, BorrowedPrice] = {}
+    for client in clients.values():
+        missing = [share for share in wanted if share.isin not in found]
+        if not missing or deadline.remaining() <= 0:
+            break
+        if isinstance(client, BrokerClient):
+            found |= _quoted(client, missing, deadline, now)
+    return found
+
+
+def _quoted(
+    client: BrokerClient, wanted: Sequence[Unpriced], deadline: Deadline, now: datetime
+) -> dict[str, BorrowedPrice]:
+    asked = [(share, client.listing(share.exchange, share.symbol, share.isin)) for share in wanted]
+    listings = {listing: share.isin for share, listing in asked if listing is not None}
+    if not listings:
+        return {}
+    call = pool(client.spec.slug).submit(client.quotes, list(listings))
+    wait([call], timeout=max(0.0, deadline.remaining()))
+    if not call.done():
+        call.cancel()
+        return {}
+    try:
+        quotes = call.result()
+    except BrokerError as error:
+        logger.info("%s lends no prices: %s", client.spec.slug, error.code)
+        return {}
+    isins = {(listing.exchange, listing.broker_token): isin for listing, isin in listings.items()}
+    return {
+        isins[quote.exchange, quote.broker_token]: BorrowedPrice(
+            price=quote.last_price, close=quote.close_price, broker_type=client.spec.slug, as_of=now
+        )
+        for quote in quotes
+        if quote.last_price is not None
+    }
+
+
+def _remembered(wanted: Sequence[Unpriced]) -> dict[str, Decimal]:
+    stored = cast(list[bytes | None], redis().mget([_key(share) for share in wanted]))
+    return {
+        share.isin: Decimal(close.decode()) for share, close in zip(wanted, stored, strict=True) if close is not None
+    }
+
+
+def _remember(asked: Sequence[Unpriced], found: Mapping[str, BorrowedPrice]) -> None:
+    pipe = redis().pipeline(transaction=False)
+    for share in asked:
+        price = found.get(share.isin)
+        if price is not None and price.close is not None:
+            pipe.set(_key(share), str(price.close), ex=REMEMBER_CLOSE_SECONDS)
+    pipe.execute()
+
+
+def _key(share: Unpriced) -> str:
+    return f"close:{share.exchange}:{share.isin}"
