@@ -28,6 +28,7 @@ class BrokerError(Exception):
     default_code: ClassVar[str] = "broker_error"
     retryable: ClassVar[bool] = False
     default_status: ClassVar[ConnectionStatus | None] = ConnectionStatus.ERROR
+    default_message: ClassVar[str] = "Something went wrong at the broker"
     default_action: ClassVar[str] = "Try again later."
 
     def __init__(
@@ -51,6 +52,7 @@ class BrokerError(Exception):
 
 class BrokerUnavailable(BrokerError):
     default_code = "broker_unavailable"
+    default_message = "The broker could not answer"
     retryable = True
     default_action = "Nothing to do: it is asked again by itself."
 
@@ -59,33 +61,39 @@ class RateLimited(BrokerUnavailable):
     """`retry_after` is in seconds; None when the broker does not say."""
 
     default_code = "broker_rate_limited"
+    default_message = "The broker asks for fewer calls"
     default_status = ConnectionStatus.RATE_LIMITED
     retry_after: float | None = None
 
 
 class OutcomeUnknown(BrokerError):
     default_code = "outcome_unknown"
+    default_message = "The broker did not say what became of it"
     default_action = "Do not send it again: it is being settled from the broker's own book."
 
 
 class SessionEnded(BrokerError):
     default_code = "session_ended"
+    default_message = "The session at the broker has ended"
     default_status = ConnectionStatus.TOKEN_EXPIRED
     default_action = "Log in to the broker again."
 
 
 class RequestRefused(BrokerError):
     default_code = "request_refused"
+    default_message = "The broker refused"
     default_status = None
     default_action = "See the broker's reason."
 
 
 class OrderRejected(RequestRefused):
     default_code = "order_rejected"
+    default_message = "The broker rejected the order"
 
 
 class NotSupported(BrokerError):
     default_code = "not_supported"
+    default_message = "The broker does not offer this"
     default_status = None
     default_action = "Use another broker for this."
 

@@ -212,7 +212,7 @@ class Transport:
         if verdict.error is UnexpectedResponse:
             return UnexpectedResponse(f"HTTP {status}", "is not an answer we know", vendor_code=failure.code)
         error = verdict.error(
-            f"{verdict.error.__name__} (HTTP {status}, code {failure.code or 'none'}).",
+            f"{verdict.error.default_message} (HTTP {status}, code {failure.code or 'none'}).",
             code=verdict.code,
             vendor_code=failure.code,
             reason=_redacted(failure.message, secrets),

@@ -181,16 +181,18 @@ def _complete(request: HttpRequest, broker_type: str, state: str, fields: dict[s
     except registry.UnsupportedBroker:
         return _refused(request, broker_type, "unsupported_broker", "There is no such broker here.")
     except services.ConnectRefused as refusal:
-        return _refused(request, broker_type, refusal.code, f"{refusal.message} {refusal.remedy}")
+        return _refused(request, broker_type, refusal.code, refusal.message, refusal.remedy)
     except BrokerError as error:
-        reason = f" The broker says: {error.reason}" if error.reason else ""
-        return _refused(request, broker_type, error.code, f"{error.message}{reason} {error.user_action}")
+        reason = f"The broker says: {error.reason}" if error.reason else ""
+        return _refused(request, broker_type, error.code, error.message, reason, error.user_action)
     messages.success(request, f"{connection.display_name} is connected.")
     return redirect("dashboard")
 
 
-def _refused(request: HttpRequest, broker_type: str, code: str, words: str) -> HttpResponse:
-    messages.error(request, words)
+def _refused(request: HttpRequest, broker_type: str, code: str, *sentences: str) -> HttpResponse:
+    """Back to the connect page with the words; a broker's own often lack the full stop."""
+    ended = (words if words.endswith((".", "!", "?")) else f"{words}." for words in sentences if words)
+    messages.error(request, " ".join(ended))
     response = redirect("connect")
     response["Location"] += "?" + urlencode({"refused": code, "broker": broker_type})
     return response
