@@ -34,10 +34,12 @@ from portfolio import services as portfolio
 from portfolio import tasks as portfolio_tasks
 from portfolio import watching
 from tests.conftest import signed_in
+from tests.people import form
 
 FAULTS = ("server_error", "malformed_body", "rate_limit", "html_gateway", "drop_connection", "down", "expired_token")
 # What is shorter turns up by chance, e.g. six digits within an instant.
 SHORTEST_SECRET = 8
+WRONG = "wrong {} of Alice, long enough to be found"
 LOUD_LOGGERS = ("brokers", "portfolio", "health", "django", "celery", "kombu", "asyncio", "channels_redis")
 
 
@@ -59,6 +61,12 @@ class Recorder(Client):
         super().__init__()
         self.texts = texts
         self.force_login(user)
+
+    def filled_in(self, path: str, fields: dict[str, str]) -> Any:
+        """Submit a form of ours."""
+        answer = self.post(path, data=fields)
+        self.texts.add(f"form {urlsplit(path).path}", answer.content.decode() + repr(dict(answer.headers)))
+        return answer
 
     def shown(self, method: str, path: str, body: object = None) -> Any:
         answer = getattr(self, method)(
@@ -99,26 +107,34 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> Any:
 
 
 def walk(slug: str, page: Recorder, user: User, brokers: SimulatedBrokers, texts: Texts) -> dict[str, str]:
-    """Connect, read, fail, repair, disconnect; returns every secret that took part, by name."""
+    """Connect by every login, read, fail, repair, disconnect; returns every secret that took part, by name."""
     known = brokers.brokers[slug]
     api = "/api/v1/brokers"
-    secrets = {"api_key": known["api_key"], "api_secret": known["api_secret"]}
     account = brokers.control.book(slug)["account"].values()
-    secrets |= {
+    fields = {field.name: known.get(field.name, "") for field in registry.load(slug).spec.app_fields}
+    secrets = fields | {
         f"login {name}": value
         for name, value in known["login"].items()
         if len(value) >= SHORTEST_SECRET and value not in account
     }
 
-    fields = {field.name: known.get(field.name, "") for field in registry.load(slug).spec.app_fields}
-    page.shown("put", f"{api}/apps/{slug}", {**fields, "api_secret": "wrong-secret-of-alice"})
-    secrets["wrong api_secret"] = "wrong-secret-of-alice"
-    secrets |= attempt(slug, page, brokers, "refused", by_browser=False)
+    refusing, wrong = wrong_app(slug, fields)
+    page.shown("put", f"{api}/apps/{slug}", wrong)
+    secrets |= {f"wrong {name}": value for name, value in wrong.items()}
+    secrets |= attempt(slug, page, brokers, "with a wrong app", method=refusing, by_browser=False)
+    assert not BrokerConnection.objects.exists()
     page.shown("put", f"{api}/apps/{slug}", fields)
-    secrets |= attempt(slug, page, brokers, "by browser", by_browser=True)
-    secrets |= token_of(user, "first token")
-    secrets |= attempt(slug, page, brokers, "by API", by_browser=False)
-    secrets |= token_of(user, "second token")
+    for method in forms(slug):
+        typed = {name: WRONG.format(f"{method} {name}") for name in asked_by(slug, method)}
+        secrets |= typed
+        for by_browser in (True, False) if typed else ():
+            secrets |= attempt(slug, page, brokers, f"{method} mistyped", method=method, by_browser=by_browser, **typed)
+            assert not BrokerConnection.objects.exists()
+    for method in ways(slug):
+        for by_browser in (True, False):
+            name = f"{method or 'redirect'} by {'browser' if by_browser else 'API'}"
+            secrets |= attempt(slug, page, brokers, name, method=method, by_browser=by_browser)
+            secrets |= token_of(user, name)
 
     connection = BrokerConnection.objects.get(user=user)
     read_everything(page, user, connection, texts)
@@ -127,30 +143,71 @@ def walk(slug: str, page: Recorder, user: User, brokers: SimulatedBrokers, texts
         services.learn(connection, None, timezone.now())
         read_everything(page, user, connection, texts)
         brokers.control.clear_faults(slug)
-    secrets |= attempt(slug, page, brokers, "repair", by_browser=True)
-    secrets |= token_of(user, "third token")
+    secrets |= attempt(slug, page, brokers, "repair", method=ways(slug)[0], by_browser=True)
+    secrets |= token_of(user, "repair")
     read_everything(page, user, connection, texts)
     dump_everything(texts, "while connected")
     page.shown("delete", f"{api}/connections/{connection.pk}")
+    page.shown("delete", f"{api}/apps/{slug}")
     dump_everything(texts, "afterwards")
-    return secrets
+    return {name: value for name, value in secrets.items() if value}
 
 
-def attempt(slug: str, page: Recorder, brokers: SimulatedBrokers, name: str, *, by_browser: bool) -> dict[str, str]:
-    """One login, completed twice (the second is refused); returns its state and the codes that came back."""
+def forms(slug: str) -> list[str]:
+    return [method.name for method in registry.load(slug).spec.login_methods]
+
+
+def ways(slug: str) -> list[str | None]:
+    """Every login of a broker: None is its redirect."""
+    return [*([None] if registry.load(slug).spec.callback else []), *forms(slug)]
+
+
+def wrong_app(slug: str, fields: dict[str, str]) -> tuple[str | None, dict[str, str]]:
+    """A login, and an app with which it is refused: without the right key a broker shows no login page of its own."""
+    if ways(slug)[0] is None and "api_secret" in fields:
+        return None, {**fields, "api_secret": WRONG.format("api_secret")}
+    return forms(slug)[0], {name: WRONG.format(name) for name in fields}
+
+
+def asked_by(slug: str, method: str) -> list[str]:
+    [chosen] = [known for known in registry.load(slug).spec.login_methods if known.name == method]
+    return [field.name for field in chosen.fields if field.secret]
+
+
+def attempt(
+    slug: str,
+    page: Recorder,
+    brokers: SimulatedBrokers,
+    name: str,
+    *,
+    method: str | None,
+    by_browser: bool,
+    **typed: str,
+) -> dict[str, str]:
+    """One login, completed twice (the second is refused); returns its state, and what came back or was typed."""
     api = "/api/v1/brokers/connect"
-    start = page.shown("post", f"{api}/initiate", {"broker_type": slug}).json()
-    callback = brokers.login(slug, start["authorization_url"])
-    parameters = dict(callback)
-    parameters.pop(registry.load(slug).spec.callback.state, None)  # type: ignore[union-attr]
-    address = urlsplit(callback.location)
+    wanted = {"broker_type": slug} | ({"method": method} if method else {})
+    start = page.shown("post", f"{api}/initiate", wanted).json()
+    if method:
+        fields = {**form(slug, brokers, method), **typed}
+        path = f"/brokers/login/{slug}?{urlsplit(start['authorization_url']).query}"
+    else:
+        callback = brokers.login(slug, start["authorization_url"])
+        fields = {key: value for key, value in callback.items() if value != start["state"]}
+        path = urlsplit(callback.location)._replace(scheme="", netloc="").geturl()
     for _ in range(2):
-        if by_browser:
-            page.shown("get", f"{address.path}?{address.query}")
+        if not by_browser:
+            page.shown("post", f"{api}/complete", {"state": start["state"], "callback": fields})
+        elif method:
+            page.shown("get", path)
+            page.filled_in(path, fields)
         else:
-            page.shown("post", f"{api}/complete", {"state": start["state"], "callback": parameters})
-    codes = {f"{name}: {key}": value for key, value in parameters.items() if len(value) > SHORTEST_SECRET}
-    return {f"{name}: state": start["state"], **codes}
+            page.shown("get", path)
+    page.shown("get", "/connect")  # where a message waits, it is shown
+    account = brokers.control.book(slug)["account"].values()
+    told = {key: value for key, value in fields.items() if len(value) >= SHORTEST_SECRET and value not in account}
+    told.pop("method", None)
+    return {f"{name}: state": start["state"], **{f"{name}: {key}": value for key, value in told.items()}}
 
 
 def token_of(user: User, name: str) -> dict[str, str]:
@@ -190,7 +247,7 @@ def look_at_the_admin(client: Client, texts: Texts) -> None:
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         texts.add(f"{name} list", client.get(reverse(f"{name}_changelist")).content.decode())
-        for row in model._default_manager.all()[:5]:
+        for row in model._default_manager.all()[:2]:
             for action in ("change", "history", "delete"):
                 answer = client.get(reverse(f"{name}_{action}", args=[row.pk]))
                 texts.add(f"{name} {action}", answer.content.decode())
