@@ -15,6 +15,8 @@ Shape = Mapping[str, frozenset[str]]
 # Objects keyed by data, not by field names: by ISIN, by `NSE:INFY`, by `NSE_EQ|…`, by `NSECM`, by number.
 DATA_KEY = re.compile(r"^(IN[A-Z0-9]{10}|.*[:|].*|(NSE|BSE|MCX|NFO|CDS)[A-Z_]*|\d+)$")
 DEEPEST = 5
+# Of a long list, so many objects tell which of their fields hold something.
+LOOKED_INTO = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Change:
 def shape_of(body: Any) -> Shape:
     """Field names per place, e.g. {"": {"status", "data"}, "data[]": {"isin", …}}. Empty lists say nothing."""
     found: dict[str, set[str]] = {}
-    _walk(body, "", found, 0)
+    _gather([body], "", found, 0)
     return {place: frozenset(names) for place, names in found.items()}
 
 
@@ -42,18 +44,21 @@ def changes(before: Shape, now: Shape) -> list[Change]:
     ]
 
 
-def _walk(value: Any, place: str, found: dict[str, set[str]], depth: int) -> None:
+def _gather(values: list[Any], place: str, found: dict[str, set[str]], depth: int) -> None:
+    """Note the field names of all objects among the values of one place, and look into what they hold."""
     if depth > DEEPEST:
         return
-    if isinstance(value, list):
-        for item in value:
-            _walk(item, f"{place}[]", found, depth + 1)
-    elif isinstance(value, Mapping) and value:
-        if all(DATA_KEY.match(str(key)) for key in value):
-            for item in value.values():
-                _walk(item, f"{place}{{}}", found, depth + 1)
-            return
-        found.setdefault(place, set()).update(value)
-        for name, item in value.items():
-            if isinstance(item, list | Mapping):
-                _walk(item, f"{place}.{name}" if place else name, found, depth + 1)
+    items = [item for value in values if isinstance(value, list) for item in value]
+    if items:
+        _gather(items, f"{place}[]", found, depth + 1)
+    objects = [value for value in values if isinstance(value, dict) and value]
+    if not objects:
+        return
+    if all(DATA_KEY.match(str(key)) for key in objects[0]):
+        _gather([item for each in objects for item in each.values()], f"{place}{{}}", found, depth + 1)
+        return
+    found.setdefault(place, set()).update(*objects)
+    holding = {name for each in objects[:LOOKED_INTO] for name, item in each.items() if isinstance(item, list | dict)}
+    for name in holding:
+        inside = [each[name] for each in objects if name in each]
+        _gather(inside, f"{place}.{name}" if place else name, found, depth + 1)

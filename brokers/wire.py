@@ -40,7 +40,7 @@ def record(row: Row, name: str) -> Row:
 
 
 def as_record(value: object, name: str) -> Row:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise UnexpectedResponse(name, "is not an object")
     return value
 
@@ -74,6 +74,8 @@ def texts(row: Row, name: str) -> tuple[str, ...]:
 
 def number(value: object, name: str) -> Decimal | None:
     """An exact number, or None where the wire says that there is none. Floats are refused: they lost digits already."""
+    if type(value) is Decimal and value.is_finite():  # first, because most are
+        return value or ZERO
     if value is None:
         return None
     if isinstance(value, str):

@@ -92,7 +92,7 @@ class Book:
         """Shares that none of their brokers prices, or gives a previous close for: another broker may be asked."""
         wanted = []
         for group in self.lots.values():
-            face, mark = group[0], _mark(group)
+            face, mark = group[0], _mark(_ranked(group))
             if face.isin is not None and (mark.price is None or mark.close is None):
                 has_price = mark.price is not None
                 wanted.append(Unpriced(isin=face.isin, exchange=face.exchange, symbol=face.symbol, has_price=has_price))
@@ -111,10 +111,11 @@ def valued(
 ) -> ConsolidatedPortfolio:
     """Value a book, each share at its one price. `borrowed` (ISIN → price) serves where no source has one."""
     inside, lots = book.inside, book.lots
-    marks = {key: _mark(group, (borrowed or {}).get(key)) for key, group in lots.items()}
+    ranked = {key: _ranked(group) for key, group in lots.items()}
+    marks = {key: _mark(group, (borrowed or {}).get(key)) for key, group in ranked.items()}
     total_value = _known_sum(marks[key].value(_quantity(group)) for key, group in lots.items()) if inside else None
     positions = sorted(
-        (_position(group, marks[key], total_value) for key, group in lots.items()),
+        (_position(ranked[key][0], group, marks[key], total_value) for key, group in lots.items()),
         key=lambda position: (-(position.current_value or ZERO), position.symbol, position.isin or ""),
     )
     trades, contracts = marked(book.trades)
@@ -154,13 +155,18 @@ def valued(
 
 
 # --- lots of one share into a position --------------------------------------------------------------------------------
-def _mark(lots: Iterable[Lot], borrowed: BorrowedPrice | None = None) -> Mark:
-    """One price per share: a live answer before a stale one, NSE before BSE, the freshest, the registry's order."""
-    ranked = sorted((lot for lot in lots if lot.last_price is not None), key=_price_rank)
-    if not ranked:
+def _ranked(lots: Sequence[Lot]) -> Sequence[Lot]:
+    """Whose price counts first: a live answer before a stale one, NSE before BSE, the freshest, registry order."""
+    return sorted(lots, key=_price_rank) if len(lots) > 1 else lots
+
+
+def _mark(ranked: Sequence[Lot], borrowed: BorrowedPrice | None = None) -> Mark:
+    """One price per share: that of the first ranked lot that has one, with the first close of the same exchange."""
+    priced = [lot for lot in ranked if lot.last_price is not None]
+    if not priced:
         return Mark(borrowed.price, borrowed.close, borrowed.broker_type, borrowed.as_of) if borrowed else Mark()
-    best = ranked[0]
-    closes = (lot.close_price for lot in ranked if lot.exchange is best.exchange and lot.close_price is not None)
+    best = priced[0]
+    closes = (lot.close_price for lot in priced if lot.exchange is best.exchange and lot.close_price is not None)
     close = next(closes, borrowed.close if borrowed else None)
     return Mark(best.last_price, close, best.source.broker_type, _as_of(best.source))
 
@@ -175,8 +181,8 @@ def _price_rank(lot: Lot) -> tuple[bool, bool, float, int, str]:
     )
 
 
-def _position(lots: Sequence[Lot], mark: Mark, total_value: Decimal | None) -> ConsolidatedPosition:
-    face = min(lots, key=_price_rank)
+def _position(face: Lot, lots: Sequence[Lot], mark: Mark, total_value: Decimal | None) -> ConsolidatedPosition:
+    """All lots of one share; `face` is the one whose names are shown."""
     quantity = _quantity(lots)
     own = [lot for lot in lots if lot.product is not Product.MTF]
     known = [lot for lot in lots if lot.average_price is not None]
