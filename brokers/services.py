@@ -71,7 +71,7 @@ def app_credentials(user: User, broker_type: str, *, needed: bool | None = None)
     Where neither is stored: empty keys if they are not `needed` (default: if the broker has a login without them), else
     ConnectRefused with `broker_app_missing`.
     """
-    own = next((row for row in user.broker_apps.all() if row.broker_type == broker_type), None)
+    own = {row.broker_type: row for row in user.broker_apps.all()}.get(broker_type)
     if own is not None:
         return own.credentials
     spec = registry.load(broker_type).spec
