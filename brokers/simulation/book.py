@@ -1,6 +1,6 @@
 """A simulated trader's account at one broker, in words no broker owns.
 
-Dialects render a `Book` to their wire rows; books.json holds the demo account of every broker. The books
+Dialects render a `Book` to their wire rows; the demo account of a broker is book.json in its package. The books
 overlap on purpose: the same company at several brokers, NSE here and BSE there, bought yesterday at one,
 pledged at another, a share whose price nobody remembers, a financed one, one partly sold this morning.
 All money is in rupees; numbers are exact decimals (strings in JSON).
@@ -9,11 +9,11 @@ All money is in rupees; numbers are exact decimals (strings in JSON).
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
+from importlib.resources import files
 
 import msgspec
 
-BOOKS_FILE = Path(__file__).with_name("books.json")
+BOOK_FILE = "book.json"
 ZERO = Decimal(0)
 
 
@@ -186,9 +186,12 @@ class Book(msgspec.Struct):
         return Book(account=self.account)
 
 
-def demo_books() -> dict[str, Book]:
-    """Read books.json: broker slug → that broker's demo account."""
-    return msgspec.json.decode(BOOKS_FILE.read_bytes(), type=dict[str, Book])
+def demo_book(package: str) -> Book:
+    """Read the demo account of a broker from book.json in its package, e.g. `brokers.zerodha`.
+
+    Raises FileNotFoundError, or what `book_from_json` raises.
+    """
+    return book_from_json(files(package).joinpath(BOOK_FILE).read_bytes())
 
 
 def book_from_json(document: bytes) -> Book:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import importlib
-import importlib.util
+import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,8 @@ import msgspec
 import requests
 from aiohttp import web
 
-from brokers.simulation.book import Book, demo_books
+from brokers.registry import PACKAGES, order_of
+from brokers.simulation.book import Book, demo_book
 from brokers.simulation.control import Control, control_application
 from brokers.simulation.dialect import Clock, Sandbox
 from brokers.simulation.instruments import load_instruments
@@ -25,44 +26,70 @@ from brokers.simulation.market import SECONDS_PER_TICK, Market
 from brokers.simulation.site import HOST, Site
 from brokers.simulation.state import BrokerState, State, StateFile
 
-# slug → distance of the broker's port from the base port, where the control API listens.
-PORT_OFFSETS = {
-    "zerodha": 1,
-    "groww": 2,
-    "angel_one": 3,
-    "upstox": 4,
-    "fyers": 5,
-    "iifl": 6,
-    "iifl_capital": 7,
-}
+logger = logging.getLogger(__name__)
+
 DEFAULT_BASE_PORT = 9100
 DEFAULT_REDIRECT_BASE = "http://127.0.0.1:8000"
 TICKS_PER_SAVE = 10
 LOGIN_TIMEOUT = 10.0
 START_TIMEOUT = 20.0
+# What loading a package raises while somebody is still writing it; the last two: its book.json.
+HALF_WRITTEN = (
+    *(ImportError, SyntaxError, NameError, AttributeError, TypeError, LookupError, ValueError),
+    *(OSError, msgspec.DecodeError),
+)
 
 
 class SimulationError(Exception):
     """The simulation cannot start; the text is one line for the person who started it."""
 
 
+def port_of(slug: str, base_port: int) -> int:
+    """The broker's port: its place in the registry after the base port, where the control API listens."""
+    return base_port + 1 + order_of(slug)
+
+
 def available_slugs() -> list[str]:
-    """List the brokers whose package has a sandbox, in port order."""
-    return [slug for slug in PORT_OFFSETS if _has_sandbox(slug)]
-
-
-def _has_sandbox(slug: str) -> bool:
-    if importlib.util.find_spec(f"brokers.{slug}") is None:
-        return False
-    return importlib.util.find_spec(f"brokers.{slug}.sandbox") is not None
+    """List the brokers that can be simulated, in port order; each one that cannot is named in a line of the log."""
+    found = []
+    for slug in PACKAGES:
+        try:
+            load_sandbox(slug)
+            load_book(slug)
+        except SimulationError as error:
+            logger.warning("sandbox: %s", error)
+        else:
+            found.append(slug)
+    return found
 
 
 def load_sandbox(slug: str) -> type[Sandbox]:
-    """Import `brokers.<slug>.sandbox:SANDBOX`. Raises SimulationError for an unknown slug."""
-    if slug not in PORT_OFFSETS or not _has_sandbox(slug):
+    """Import SANDBOX from the `sandbox` module of a broker's package. Raises SimulationError."""
+    if slug not in PACKAGES:
         raise SimulationError(f"no simulated broker {slug!r}; there are {', '.join(available_slugs())}")
-    sandbox: type[Sandbox] = importlib.import_module(f"brokers.{slug}.sandbox").SANDBOX
+    try:
+        sandbox: type[Sandbox] = importlib.import_module(f"{PACKAGES[slug]}.sandbox").SANDBOX
+        missing = sorted(sandbox.__abstractmethods__)
+        spoken = sandbox.slug
+    except HALF_WRITTEN as error:
+        raise _left_out(slug, error) from error
+    if missing:
+        raise SimulationError(f"{slug} is left out: its sandbox has no {', '.join(missing)}")
+    if spoken != slug:
+        raise SimulationError(f"{slug} is left out: its sandbox calls itself {spoken!r}")
     return sandbox
+
+
+def load_book(slug: str) -> Book:
+    """Read the demo account of a registered broker. Raises SimulationError."""
+    try:
+        return demo_book(PACKAGES[slug])
+    except HALF_WRITTEN as error:
+        raise _left_out(slug, error) from error
+
+
+def _left_out(slug: str, error: Exception) -> SimulationError:
+    return SimulationError(f"{slug} is left out: {type(error).__name__}: {error}")
 
 
 def utc_now() -> datetime:
@@ -88,12 +115,11 @@ class Simulation:
         self._file = StateFile(state_dir)
         self._remembered = self._load()
         self.market.restore(self._remembered.prices)
-        books = demo_books()
         self.sites: dict[str, Site] = {}
         for slug in slugs:
             known = self._remembered.brokers.get(slug)
-            sandbox = self._sandbox(load_sandbox(slug), books, known, clock)
-            port = base_port + PORT_OFFSETS[slug] if base_port else 0
+            sandbox = self._sandbox(load_sandbox(slug), known, clock)
+            port = port_of(slug, base_port) if base_port else 0
             self.sites[slug] = Site(sandbox, port=port, changed=self.save)
         self._control: web.AppRunner | None = None
 
@@ -103,12 +129,10 @@ class Simulation:
         except msgspec.DecodeError as error:
             raise SimulationError(f"{self._file.directory}/state.json is damaged ({error}); delete it") from error
 
-    def _sandbox(
-        self, dialect: type[Sandbox], books: Mapping[str, Book], known: BrokerState | None, clock: Clock
-    ) -> Sandbox:
+    def _sandbox(self, dialect: type[Sandbox], known: BrokerState | None, clock: Clock) -> Sandbox:
         redirect_uri = f"{self.redirect_base}/brokers/callback/{dialect.slug}"
         if known is None:
-            known = BrokerState(app=dialect.new_app(redirect_uri), login_values={}, book=books[dialect.slug])
+            known = BrokerState(app=dialect.new_app(redirect_uri), login_values={}, book=load_book(dialect.slug))
         known.app.redirect_uri = redirect_uri
         for field in dialect.login_fields:
             known.login_values.setdefault(field.name, field.right_value(known.book.account))

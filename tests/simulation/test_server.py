@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import re
@@ -17,13 +18,82 @@ from pathlib import Path
 import pytest
 import requests
 
-from brokers.simulation.server import SimulatedBrokers, SimulationError, available_slugs
+from brokers import registry
+from brokers.simulation.server import (
+    DEFAULT_BASE_PORT,
+    SimulatedBrokers,
+    SimulationError,
+    available_slugs,
+    port_of,
+)
 from tests.simulation.conftest import upstox_client, upstox_exchange, upstox_login_url, zerodha_client
 
 
-def test_available_brokers_come_in_port_order() -> None:
-    slugs = available_slugs()
-    assert slugs.index("zerodha") < slugs.index("upstox")
+def test_a_port_is_the_place_in_the_registry_after_the_base_port() -> None:
+    assert {slug: port_of(slug, DEFAULT_BASE_PORT) for slug in available_slugs()} == {
+        "zerodha": 9101,
+        "groww": 9102,
+        "angel_one": 9103,
+        "upstox": 9104,
+        "fyers": 9105,
+        "iifl": 9106,
+        "iifl_capital": 9107,
+    }
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a registered broker that somebody has begun to write."""
+    package = tmp_path / "unfinished"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.PACKAGES, "unfinished", "unfinished")
+    yield package
+    for module in [name for name in sys.modules if name.partition(".")[0] == "unfinished"]:
+        del sys.modules[module]
+
+
+SILENT = """
+from brokers.simulation.dialect import Sandbox
+class Silent(Sandbox):
+    slug = {slug!r}
+    routes = token = problem = accepted = {cancelled}
+SANDBOX = Silent
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "ModuleNotFoundError: No module named 'unfinished.sandbox'"),
+        ({"__init__.py": "from unfinished.spec import SPEC"}, "ModuleNotFoundError: No module named 'unfinished.spec'"),
+        ({"sandbox.py": "def routes(self:"}, "SyntaxError: "),
+        ({"sandbox.py": "from brokers.base import nothing"}, "ImportError: cannot import name 'nothing'"),
+        ({"sandbox.py": ""}, "AttributeError: module 'unfinished.sandbox' has no attribute 'SANDBOX'"),
+        ({"sandbox.py": "SANDBOX = Unwritten"}, "NameError: name 'Unwritten' is not defined"),
+        ({"sandbox.py": SILENT.format(slug="unfinished", cancelled="1")}, "its sandbox has no cancelled"),
+        (
+            {"sandbox.py": SILENT.format(slug="zerodha", cancelled="cancelled = 1")},
+            "its sandbox calls itself 'zerodha'",
+        ),
+        ({"sandbox.py": SILENT.format(slug="unfinished", cancelled="cancelled = 1")}, "FileNotFoundError: "),
+        (
+            {"sandbox.py": SILENT.format(slug="unfinished", cancelled="cancelled = 1"), "book.json": "{}"},
+            "ValidationError: Object missing required field `account`",
+        ),
+    ],
+)
+def test_an_unfinished_broker_is_named_and_the_others_start(
+    unfinished: Path, files: dict[str, str], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, text in files.items():
+        (unfinished / name).write_text(text)
+    importlib.invalidate_caches()
+    assert available_slugs() == [slug for slug in registry.slugs() if slug != "unfinished"]
+    [line] = caplog.messages
+    assert line.startswith(f"sandbox: unfinished is left out: {reason}")
+    assert "\n" not in line
 
 
 def test_credentials_sessions_codes_books_and_prices_survive_a_restart(tmp_path: Path) -> None:
