@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 from django.utils import timezone
@@ -22,34 +23,35 @@ DEADLINE_SECONDS = 10.0
 
 def measure(house: House) -> list[Figure]:
     cookies = house.cookies()
-    own_fetches, alone, crowded, fetches = [], [], [], []
-    cold(house, cookies, requests=1)  # the first request of a process imports and connects
+    own_fetches, outdated, emptied, crowded, fetches = [], [], [], [], []
+
+    def ask(forget: Callable[[], None], requests: int = 1) -> tuple[float, dict[str, int]]:
+        """Seconds for so many requests at once, and the calls that each broker got for them."""
+        forget()
+        house.control.reset_counters()
+        seconds = seconds_for(house.url + PORTFOLIO, cookies, requests=requests, connections=requests)
+        return seconds, {slug: sum(house.control.counters(slug).values()) for slug in house.slugs}
+
+    ask(house.empty_cache)  # the first request of a process imports and connects
     slowest_fetch()
     for _ in range(ROUNDS):
         own_fetches.append(slowest_fetch())
-        seconds, one_fetch = cold(house, cookies, requests=1)
-        alone.append(seconds)
-        seconds, calls = cold(house, cookies, requests=CROWD)
+        outdated.append(ask(house.outdate_answer)[0])
+        seconds, one_fetch = ask(house.empty_cache)
+        emptied.append(seconds)
+        seconds, calls = ask(house.empty_cache, requests=CROWD)
         crowded.append(seconds)
         fetches.append(sum(calls[slug] / one_fetch[slug] for slug in house.slugs))
     asked = " + ".join(f"{slug} {count}" for slug, count in one_fetch.items())
     return [
-        of_rounds(f"{CROWD} requests at once, cold cache", _ms(crowded), "ms", aim=Aim(1000)),
-        of_rounds(
-            "  fetches made for them", fetches, "", aim=Aim(len(house.slugs)), note=f"calls of one fetch each: {asked}"
-        ),
-        of_rounds("one request, cold cache", _ms(alone), "ms"),
-        of_rounds("  slowest broker's own fetch", _ms(own_fetches), "ms"),
-        of_rounds("  ratio", [whole / own for whole, own in zip(alone, own_fetches, strict=True)], "×", aim=Aim(1.3)),
+        of_rounds(f"{CROWD} requests at once, cache emptied", _ms(crowded), "ms", aim=Aim(1000)),
+        of_rounds("  fetches made for them", fetches, "", aim=Aim(len(house.slugs)), note=f"calls of one: {asked}"),
+        of_rounds("slowest broker's own fetch", _ms(own_fetches), "ms"),
+        of_rounds("one request, answer outdated", _ms(outdated), "ms"),
+        of_rounds("  ÷ slowest broker's own fetch", _ratios(outdated, own_fetches), "×", aim=Aim(1.3)),
+        of_rounds("one request, cache emptied", _ms(emptied), "ms"),
+        of_rounds("  ÷ slowest broker's own fetch", _ratios(emptied, own_fetches), "×", aim=Aim(1.3)),
     ]
-
-
-def cold(house: House, cookies: dict[str, str], *, requests: int) -> tuple[float, dict[str, int]]:
-    """Seconds for so many requests at once with nothing in the cache, and the calls that each broker got for them."""
-    house.forget_answers()
-    house.control.reset_counters()
-    seconds = seconds_for(house.url + PORTFOLIO, cookies, requests=requests, connections=requests)
-    return seconds, {slug: sum(house.control.counters(slug).values()) for slug in house.slugs}
 
 
 def slowest_fetch() -> float:
@@ -71,3 +73,7 @@ def _fetch_alone(connection: BrokerConnection) -> float:
 
 def _ms(seconds: list[float]) -> list[float]:
     return [value * 1000 for value in seconds]
+
+
+def _ratios(these: list[float], those: list[float]) -> list[float]:
+    return [this / that for this, that in zip(these, those, strict=True)]

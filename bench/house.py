@@ -134,11 +134,18 @@ class House:
         trader.log_in(self.login)
         return trader.http.cookies.get_dict()
 
-    def forget_answers(self) -> None:
-        """Empty the cache: the next request finds neither answer nor session in it."""
+    def empty_cache(self) -> None:
+        """As after a restart of Redis: answers, sessions, throttles and remembered closes are gone."""
         from django.core.cache import cache
 
         cache.clear()
+
+    def outdate_answer(self) -> None:
+        """As a few seconds later: the kept answer no longer counts, the rest of the cache does."""
+        from accounts.models import User
+        from brokers.changes import connections_changed
+
+        connections_changed(User.objects.get(username=self.login["username"]).pk)
 
 
 def _answers(url: str) -> bool:
