@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import cast
@@ -51,14 +52,18 @@ def borrow_prices(
     now: datetime,
 ) -> dict[str, BorrowedPrice]:
     """Prices (by ISIN) for shares whose own brokers quote none: one batched request to each broker that may know more,
-    until all are found or the time is up. A broker that cannot be asked, or fails, is passed over."""
+    until all are found or the time is up. A broker that cannot be asked, or fails, is passed over.
+
+    Some quote no previous close: the price is then the first one's, and the close the next one's that has it.
+    """
     found: dict[str, BorrowedPrice] = {}
     for client in clients.values():
-        missing = [share for share in wanted if share.isin not in found]
+        missing = [share for share in wanted if share.isin not in found or found[share.isin].close is None]
         if not missing or deadline.remaining() <= 0:
             break
         if isinstance(client, BrokerClient):
-            found |= _quoted(client, missing, deadline, now)
+            for isin, quote in _quoted(client, missing, deadline, now).items():
+                found[isin] = replace(found.get(isin, quote), close=quote.close)
     return found
 
 

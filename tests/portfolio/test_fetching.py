@@ -151,14 +151,14 @@ def test_a_mistake_in_one_dialect_is_logged_and_hides_nobody(caplog: pytest.LogC
 
 
 # --- borrowed prices --------------------------------------------------------------------------------------------------
-def lends(price: str, *symbols: str) -> Callable[[list[Listing]], list[Quote]]:
+def lends(price: str, *symbols: str, close: str | None = "1") -> Callable[[list[Listing]], list[Quote]]:
     def quotes(listings: list[Listing]) -> list[Quote]:
         return [
             Quote(
                 exchange=listing.exchange,
                 broker_token=listing.broker_token,
                 last_price=Decimal(price),
-                close_price=None,
+                close_price=None if close is None else Decimal(close),
             )
             for listing in listings
             if listing.tradingsymbol in symbols
@@ -189,6 +189,18 @@ def test_the_next_broker_is_asked_for_what_the_first_does_not_know() -> None:
     second = scripted("upstox", quotes=knows_all)
     assert borrowed(first, second) == {INFY: (Decimal(1), "zerodha"), SBIN: (Decimal(2), "upstox")}
     assert asked == ["SBIN"]
+
+
+def test_a_close_that_the_first_does_not_quote_is_the_next_ones() -> None:
+    clients = {
+        uuid4(): scripted("groww", quotes=lends("1", "INFY", "SBIN", close=None)),
+        uuid4(): scripted("zerodha", quotes=lends("2", "INFY", close="3")),
+    }
+    found = borrow_prices(WANTED, clients, Deadline(5), now=NOW)
+    assert {isin: (lent.price, lent.close, lent.broker_type) for isin, lent in found.items()} == {
+        INFY: (Decimal(1), Decimal(3), "groww"),
+        SBIN: (Decimal(1), None, "groww"),
+    }
 
 
 def test_a_broker_that_fails_or_cannot_be_asked_is_passed_over() -> None:
