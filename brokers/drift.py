@@ -12,8 +12,8 @@ from typing import Any
 
 Shape = Mapping[str, frozenset[str]]
 
-# Objects keyed by data, not by field names: by ISIN, by `NSE:INFY`, by `NSE_EQ|…`, by `NSECM`, by number.
-DATA_KEY = re.compile(r"^(IN[A-Z0-9]{10}|.*[:|].*|(NSE|BSE|MCX|NFO|CDS)[A-Z_]*|\d+)$")
+# Objects keyed by data, not by field names: by ISIN, `NSE:INFY`, `NSE_EQ|…`, `NSE_M&M`, `NSECM`, or number.
+DATA_KEY = re.compile(r"^(IN[A-Z0-9]{10}|.*[:|].*|(NSE|BSE|NFO|BFO|CDS|BCD|MCX)([A-Z]*|_.+)|\d+)$")
 DEEPEST = 5
 # Of a long list, so many objects tell which of their fields hold something.
 LOOKED_INTO = 20

@@ -79,7 +79,6 @@ class GrowwClient(BrokerClient):
         for segment, batch in instruments.batches(listings, QUOTE_BATCH):
             asked = {instruments.quote_key(listing.exchange, listing.tradingsymbol): listing for listing in batch}
             body = self.get("/v1/live-data/ltp", {"segment": segment, "exchange_symbols": ",".join(asked)})
-            self.shapes.pop("GET /v1/live-data/ltp", None)  # its names are listings: nothing that could drift
             found += mapping.quotes(mapping.data(body), asked)
         return tuple(found)
 

@@ -63,12 +63,17 @@ class TestShapes:
             ("NSE_EQ|INE009A01021",),
             ("INE009A01021", "INE062A01020"),
             ("NSECM", "BSEFO"),
+            ("NSE_M&M", "NSE_BAJAJ-AUTO", "BSE_SBIN", "NSE_NIFTY26DEC27000CE"),
             ("1594", "3045"),
         ],
     )
     def test_objects_keyed_by_data_are_one_place(self, keys: tuple[str, ...]) -> None:
         body = {"data": {key: {"last_price": 1} for key in keys}}
         assert shape_of(body) == {"": {"data"}, "data{}": {"last_price"}}
+
+    def test_fields_are_not_taken_for_data(self) -> None:
+        assert shape_of({"NSE": 1, "nse_quantity": 2}) == {"": {"NSE", "nse_quantity"}}
+        assert shape_of({"payload": {"NSE_M&M": 1}}) == {"": {"payload"}}
 
     def test_only_so_deep(self) -> None:
         body: dict[str, Any] = {}
