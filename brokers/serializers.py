@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC
+from typing import Any, ClassVar
 
+from django.db import models
 from rest_framework import serializers
 
 from brokers import registry, services
 from brokers.base import APP_FIELDS
 from brokers.models import BrokerApp, BrokerConnection
+
+
+class Instant(serializers.DateTimeField):
+    """A moment in UTC, as in every other answer; the pages turn it into Indian time."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(default_timezone=UTC, **kwargs)
 
 
 class BrokerTypeField(serializers.CharField):
@@ -34,7 +43,7 @@ class LoginStartAnswer(serializers.Serializer[Any]):
     broker_type = serializers.CharField()
     authorization_url = serializers.CharField(help_text="Send the trader's browser there.")
     state = serializers.CharField(help_text="One use, ten minutes; comes back in the callback.")
-    expires_at = serializers.DateTimeField()
+    expires_at = Instant()
 
 
 class CompleteRequest(serializers.Serializer[Any]):
@@ -57,6 +66,10 @@ class CompleteRequest(serializers.Serializer[Any]):
 
 
 class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
+    serializer_field_mapping: ClassVar[dict[Any, Any]] = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: Instant,
+    }
     broker_name = serializers.CharField(read_only=True)
     error_code = serializers.SerializerMethodField()
     error_message = serializers.SerializerMethodField()

@@ -184,6 +184,13 @@ def _keep(
     return kept
 
 
+def _portfolio_of(answer: Answer | None, snapshot: BrokerSnapshot | None) -> BrokerPortfolio | None:
+    """The answer itself where it is whole; else what was kept, which has its older funds or is older altogether."""
+    if answer is not None and answer.portfolio is not None and answer.portfolio.funds is not None:
+        return answer.portfolio
+    return _decoded(snapshot) if snapshot else None
+
+
 def _decoded(snapshot: BrokerSnapshot) -> BrokerPortfolio:
     return _payload.decode(snapshot.payload)
 
@@ -200,7 +207,7 @@ def _source(connection: BrokerConnection, answer: Answer | None, snapshot: Broke
         display_name=connection.display_name,
         rank=registry.order_of(connection.broker_type),
         state=state,
-        portfolio=_decoded(snapshot) if snapshot else None,
+        portfolio=_portfolio_of(answer, snapshot),
         owned_before_sales={
             isin: Decimal(quantity) for isin, quantity in (snapshot.owned_before_sales if snapshot else {}).items()
         },
