@@ -14,7 +14,10 @@ app.autodiscover_tasks()
 
 @worker_init.connect
 def prove_keys(**_: object) -> None:
-    """A worker with the wrong key must not start: it would send ciphertext to brokers."""
+    """A worker with the wrong key must not start: it could read no session, and call every one of them broken."""
     from brokers import vault
 
-    vault.prove_keys()
+    try:
+        vault.prove_keys()
+    except vault.DecryptionFailed as error:
+        raise SystemExit(str(error)) from None  # Celery logs any other exception of a signal, and starts all the same

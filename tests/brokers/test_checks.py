@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from brokers import vault
 from brokers.simulation.server import SimulatedBrokers
+from trademaster import celery
 
 
 def errors(*, databases: list[str] | None = None) -> dict[str, Error]:
@@ -47,6 +48,14 @@ def test_keys_that_do_not_fit_the_database(db: None, settings: Settings) -> None
         call_command("check", databases=["default"])
     settings.FIELD_ENCRYPTION_KEY = [*settings.FIELD_ENCRYPTION_KEY, *old]
     assert errors(databases=["default"]) == {}
+
+
+def test_a_worker_does_not_start_with_keys_that_do_not_fit(db: None, settings: Settings) -> None:
+    """Nothing less than SystemExit ends a worker: Celery swallows every Exception of a signal."""
+    celery.prove_keys()
+    settings.FIELD_ENCRYPTION_KEY = [Fernet.generate_key().decode()]
+    with pytest.raises(SystemExit, match="Put back the key"):
+        celery.prove_keys()
 
 
 def test_the_migrations_are_complete(db: None) -> None:
