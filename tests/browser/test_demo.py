@@ -17,11 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, WebSocket, expect, sync_playwright
 
+from brokers import registry
 from brokers.simulation.control import Control
 from trademaster.local import ports
-from trademaster.local.demo import SANDBOX_PORTS
+from trademaster.local.demo import BY_HAND, SANDBOX_PORTS
 from trademaster.local.environment import application_environment
 from trademaster.local.run_directory import VARIABLE
 
@@ -32,7 +33,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 START_SECONDS = 120  # with a first installation; without one it takes some ten seconds
 STOP_SECONDS = 20
 POLL_SECONDS = 0.1
-BOTH = ("zerodha", "upstox")
+SIX = [slug for slug in registry.slugs() if slug not in BY_HAND]
 TWICE_WITHIN_MILLISECONDS = 10_000
 NOTICE_MILLISECONDS = 30_000
 
@@ -43,6 +44,7 @@ class Demo:
     username: str
     password: str
     control: Control
+    brokers: dict[str, dict[str, Any]]
 
 
 def browser_program() -> str:
@@ -134,6 +136,7 @@ def demo(chromium: Browser) -> Iterator[Demo]:
             username=web["trader"]["username"],
             password=web["trader"]["password"],
             control=Control(document["control_url"]),
+            brokers=document["brokers"],
         )
         cleanly = stopped(process, signal.SIGINT)
         assert cleanly, log.read_text()
@@ -145,17 +148,23 @@ def demo(chromium: Browser) -> Iterator[Demo]:
 
 
 class Watched:
-    """A page, and what must not happen on it: errors in its console, requests that leave this machine."""
+    """A page, and what must not happen on it: errors of ours in its console, requests that leave this machine."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, home: str) -> None:
         self.page = page
+        self.home = home
         self.errors: list[str] = []
         self.strangers: list[str] = []
         self.sockets: list[str] = []
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("console", self._said)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self._asked(request.url))
         page.on("websocket", self._opened)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        """A broker's own page may complain, e.g. that it has no icon."""
+        if message.type == "error" and message.location["url"].startswith(self.home):
+            self.errors.append(message.text)
 
     def _asked(self, url: str) -> None:
         address = urlsplit(url)
@@ -172,7 +181,7 @@ def watched(chromium: Browser, demo: Demo, tmp_path: Path) -> Iterator[Watched]:
     """The trader's page, signed in; a screenshot of how it ended lies in `tmp_path`."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, locale="en-IN")
     page = context.new_page()
-    watched = Watched(page)
+    watched = Watched(page, demo.url)
     page.goto(demo.url)
     page.get_by_label("Username").fill(demo.username)
     page.get_by_label("Password").fill(demo.password)
@@ -189,9 +198,9 @@ def card(page: Page, slug: str, status: str | None = None) -> Any:
     return page.locator(wanted)
 
 
-def test_both_brokers_are_there_and_the_total_moves(watched: Watched, demo: Demo) -> None:
+def test_six_brokers_are_there_and_the_total_moves(watched: Watched, demo: Demo) -> None:
     page = watched.page
-    for slug in BOTH:
+    for slug in SIX:
         expect(card(page, slug, "CONNECTED")).to_be_visible(timeout=NOTICE_MILLISECONDS)
     expect(page.get_by_text("SIMULATED").first).to_be_visible()
     expect(page.get_by_test_id("position-row").first).to_be_visible()
@@ -217,6 +226,33 @@ def test_a_broker_fails_is_marked_and_recovers(watched: Watched, demo: Demo) -> 
     finally:
         demo.control.clear_faults("zerodha")
     expect(card(page, "zerodha", "CONNECTED")).to_be_visible(timeout=NOTICE_MILLISECONDS)
+
+
+def test_a_broker_without_a_page_of_its_own_is_connected_by_our_form(watched: Watched, demo: Demo) -> None:
+    page = watched.page
+    page.goto(f"{demo.url}/connect")
+    page.locator("#groww [data-field=ways] button").first.click()
+    form = page.locator("[data-testid=login-method][data-method=totp]")
+    form.locator("input[name=totp]").fill(demo.brokers["groww"]["login"]["totp"])
+    form.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(f"{demo.url}/", timeout=NOTICE_MILLISECONDS)
+    expect(page.get_by_text("is connected.")).to_be_visible()
+    expect(card(page, "groww", "CONNECTED")).to_be_visible(timeout=NOTICE_MILLISECONDS)
+
+
+@pytest.mark.parametrize("slug", sorted(BY_HAND))
+def test_a_broker_left_out_is_connected_by_hand(slug: str, watched: Watched, demo: Demo) -> None:
+    """Store the keys, go to the broker's page, and come back with a login whose state it has lost."""
+    page = watched.page
+    page.goto(f"{demo.url}/connect")
+    choice = page.locator(f"#{slug}")
+    for name in ("api_key", "api_secret"):
+        choice.locator(f"input[name={name}]").fill(demo.brokers[slug][name])
+    choice.locator("[data-field=save]").click()
+    choice.locator("[data-field=ways] button:enabled").first.click()
+    page.get_by_role("button", name="Log in", exact=True).click()
+    expect(page).to_have_url(f"{demo.url}/", timeout=NOTICE_MILLISECONDS)
+    expect(card(page, slug, "CONNECTED")).to_be_visible(timeout=NOTICE_MILLISECONDS)
 
 
 def test_the_page_comes_back_after_a_reload(watched: Watched, demo: Demo) -> None:
