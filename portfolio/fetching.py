@@ -11,7 +11,7 @@ from functools import cache
 from uuid import UUID
 
 from brokers.base import BrokerClient, PortfolioPart
-from brokers.domain import BrokerPortfolio
+from brokers.domain import BrokerPortfolio, Rows
 from brokers.drift import Shape
 from brokers.errors import BrokerError, BrokerUnavailable, UnexpectedResponse
 from brokers.transport import Deadline
@@ -66,12 +66,23 @@ def _outcome(client: BrokerClient, name: str, future: Future[PortfolioPart]) -> 
         future.cancel()
         return BrokerUnavailable("The broker did not answer in time.")
     try:
-        return future.result()
+        return _readable(name, future.result())
     except BrokerError as error:
         return error
     except Exception:  # a mistake of ours in one dialect must not hide the other brokers
         logger.exception("Reading %s of %s failed", name, client.spec.slug)
         return UnexpectedResponse(name, "cannot be mapped")
+
+
+def _readable(name: str, part: PortfolioPart) -> PortfolioPart:
+    """The part; but holdings of which no row can be read are no empty account, and must not replace the last good one.
+
+    Positions may: a single odd one would otherwise hide everything that is owned.
+    Raises UnexpectedResponse, naming the field.
+    """
+    if name == "holdings" and isinstance(part, Rows) and part.problems and not part.items:
+        raise UnexpectedResponse(f"{name}.{part.problems[0].field}", "is unreadable in every row")
+    return part
 
 
 def _worst(errors: Mapping[str, BrokerError]) -> BrokerError | None:

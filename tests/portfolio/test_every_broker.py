@@ -268,14 +268,16 @@ def test_an_empty_account_is_zero_and_complete(
 
 
 @each_broker
-def test_rows_that_cannot_be_read_are_counted_and_named(
+def test_holdings_of_which_no_row_can_be_read_are_no_empty_account(
     slug: str, alice: User, connection: BrokerConnection, control: Control
 ) -> None:
-    rows = len(control.book(slug)["holdings"])
+    well = fetched(alice)
     field = cases(slug).required["holdings"]
     control.set_fault(slug, "missing_field", path=holdings_call(slug).partition(" ")[2], field=field)
     portfolio = fetched(alice)
     told = source(portfolio, slug)
-    assert portfolio["complete"] is False
-    assert told["unreadable_rows"] >= rows
-    assert told["unreadable_fields"] == [f"holdings.{field}"]
+    assert (portfolio["complete"], told["state"], told["error_code"]) == (False, "STALE", "unexpected_response")
+    assert f"`holdings.{field}`" in told["error_message"]
+    assert (shares(portfolio, slug), portfolio["total_value"]) == (shares(well, slug), well["total_value"])
+    connection.refresh_from_db()
+    assert connection.status == ConnectionStatus.ERROR

@@ -88,6 +88,15 @@ def test_an_account_is_put_together_from_its_parts() -> None:
     assert (answer.portfolio.holdings, answer.portfolio.problems) == ((holding(),), (problem,))
 
 
+def test_holdings_that_cannot_be_read_at_all_are_no_empty_account() -> None:
+    problems = tuple(RowProblem(part="holdings", row=row, field="quantity") for row in range(2))
+    answer = one(scripted("zerodha", holdings=lambda: Rows((), problems)))
+    assert (answer.portfolio, type(answer.error)) == (None, UnexpectedResponse)
+    assert "holdings.quantity" in answer.error.message
+    answer = one(scripted("zerodha", holdings=lambda: Rows((holding(),), problems)))
+    assert (answer.error, answer.portfolio.holdings, answer.portfolio.problems) == (None, (holding(),), problems)
+
+
 def test_all_calls_of_all_brokers_run_at_the_same_time() -> None:
     """Nobody passes the barrier before all six calls have begun."""
     barrier = threading.Barrier(6)
