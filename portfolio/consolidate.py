@@ -36,6 +36,8 @@ from portfolio.lots import Lot, directory_of, split
 from portfolio.trades import Trade, derivative, is_matched, line, marked, whole_sum
 
 HUNDRED = Decimal(100)
+# Of nobody anything is known: not a day without trades.
+NO_TRADING = TradingSummary(unrealized_pnl=None, realized_pnl=None, day_pnl=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def valued(
         complete=_is_complete(coverage),
         currency="INR",
         total_value=total_value,
-        total_cost=sum((position.known_cost for position in positions), ZERO) if inside else None,
+        total_cost=_known_sum(lot.cost for group in lots.values() for lot in group) if inside else None,
         unrealized_pnl=unrealized if inside else None,
         unrealized_pnl_percent=_percent(unrealized, base) if inside else None,
         day_change=day_change,
@@ -146,7 +148,7 @@ def valued(
         positions=tuple(positions),
         trading_positions=trading_positions,
         derivatives=tuple(derivative(contract) for contract in contracts),
-        trading=_trading_summary(trading_positions),
+        trading=_trading_summary(trading_positions) if inside else NO_TRADING,
         broker_breakdown=tuple(_breakdown(source, lots, marks, total_value) for source in inside),
         asset_allocation=_allocation(positions, total_value),
         funds=_funds(inside, book.sources),

@@ -270,7 +270,7 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingSummary:
-    """Sums over `trading_positions`; None where a single row is unknown."""
+    """Sums over `trading_positions`; None where a single row is unknown, or no source is inside."""
 
     unrealized_pnl: Money | None
     realized_pnl: Money | None

@@ -216,6 +216,12 @@ def test_nothing_but_unknown_prices_is_an_unknown_value() -> None:
     assert (book.total_value, book.unrealized_pnl, book.day_change, book.total_cost) == (None, None, None, 1000)
 
 
+def test_nothing_but_unknown_prices_paid_is_an_unknown_cost() -> None:
+    book = merged(source("zerodha", account([holding(average=None), holding(SBIN, 2, average=None, symbol="SBIN")])))
+    assert (book.total_cost, book.unrealized_pnl, book.unrealized_pnl_percent) == (None, None, None)
+    assert (book.coverage.without_cost, book.coverage.value_with_known_cost) == (2, 0)
+
+
 def test_a_borrowed_price_serves_where_no_broker_has_one() -> None:
     mine = source("zerodha", account([holding(last=None, close=None)]))
     assert Book.of([mine]).unpriced() == [Unpriced(isin=INFY, has_price=False, exchange=Exchange.NSE, symbol="INFY")]
@@ -243,6 +249,7 @@ def test_without_any_source_nothing_is_known() -> None:
     totals = (book.total_value, book.total_cost, book.unrealized_pnl, book.unrealized_pnl_percent, book.day_change)
     assert (*totals, book.mtf_funded_amount, book.as_of) == (None,) * 7
     assert (book.complete, book.broker_breakdown, book.funds.available) == (False, (), None)
+    assert (book.trading.unrealized_pnl, book.trading.realized_pnl, book.trading.day_pnl) == (None,) * 3
 
 
 def test_an_empty_account_is_worth_nothing_and_is_complete() -> None:

@@ -107,7 +107,7 @@ def test_what_the_brokers_add_is_the_total(book: list[Source]) -> None:
     assert sum((position.current_value or ZERO for position in answer.positions), ZERO) == total
     assert sum((line.current_value for line in answer.asset_allocation), ZERO) == total
     cost = sum((line.total_cost or ZERO for line in answer.broker_breakdown), ZERO)
-    assert cost == answer.total_cost
+    assert cost == (answer.total_cost or ZERO)
 
 
 @repeatable
