@@ -1,6 +1,6 @@
 # Every target sets the machine up first: `.venv` from the hash-locked requirements. See trademaster/local/bootstrap.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test lint bench lock clean
+.PHONY: help setup demo sandbox test sdk lint bench lock clean
 
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -25,6 +25,9 @@ sandbox: setup  ## Run the simulated brokers alone
 test: setup  ## Run the tests against real PostgreSQL and Redis
 	.venv/bin/python -m pytest
 
+sdk: setup  ## Try the brokers' own SDKs on the simulated brokers
+	.venv/bin/python -m tests.sdk
+
 # The type checker reads the settings, which refuse to be read without these; nothing is opened.
 NO_SERVICES := SECRET_KEY=lint FIELD_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
 	DATABASE_URL=postgres://lint/lint REDIS_URL=redis://lint/0
@@ -43,5 +46,5 @@ lock: setup  ## Regenerate the locks from requirements*.in (UPGRADE=1 takes the 
 	$(LOCK) $(if $(UPGRADE),--upgrade) -c requirements.lock requirements-dev.in -o requirements-dev.lock
 
 clean:  ## Remove .venv, the demo's data and all caches
-	rm -rf .venv .run staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-sdk .run staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
