@@ -25,7 +25,7 @@ from brokers.shared import redis
 from brokers.transport import Deadline
 from portfolio import prices, sharing
 from portfolio.consolidate import Book, valued
-from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, SourceState
+from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, SourceState, Unpriced
 from portfolio.fetching import Answer, fetch_all
 from portfolio.lots import owned_before_sales
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
@@ -81,7 +81,8 @@ def latest(user: User, *, now: datetime) -> Rendered:
         return found
     connections = _connections(user)
     snapshots = _snapshots(connections)
-    return _rendered(user, Book.of([_source(row, None, snapshots.get(row.pk)) for row in connections]), now, {})[0]
+    book = Book.of([_source(row, None, snapshots.get(row.pk)) for row in connections])
+    return _rendered(user, book, _without_stale(book), now, {})[0]
 
 
 def snapshot_json(user: User, *, now: datetime) -> str:
@@ -109,8 +110,9 @@ def _fetched(user: User, now: datetime) -> Rendered:
     answers = _ask(connections, clients, deadline, now)
     kept = _keep(connections, answers, snapshots)
     book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
-    borrowed = prices.borrowed(book.unpriced(), clients, deadline, now=now)
-    rendered, answer = _rendered(user, book, now, borrowed)
+    fresh = _without_stale(book)
+    borrowed = prices.borrowed(_unpriced(book, fresh), clients, deadline, now=now)
+    rendered, answer = _rendered(user, book, fresh, now, borrowed)
     _write_tables(user, answer)
     for connection in connections:
         broker_services.note_shapes(connection.broker_type, answers[connection.pk].shapes, now)
@@ -219,18 +221,31 @@ def _source(connection: BrokerConnection, answer: Answer | None, snapshot: Broke
 
 
 # --- answering --------------------------------------------------------------------------------------------------------
+def _without_stale(book: Book) -> Book:
+    """The book for who leaves stale answers out; the same one where there are none."""
+    if all(source.state is not SourceState.STALE for source in book.sources):
+        return book
+    return Book.of(
+        [
+            replace(source, state=SourceState.MISSING, portfolio=None) if source.state is SourceState.STALE else source
+            for source in book.sources
+        ]
+    )
+
+
+def _unpriced(book: Book, fresh: Book) -> list[Unpriced]:
+    """What either book lacks: some prices, and closes, stand in a stale answer alone."""
+    return list({share.isin: share for share in (*book.unpriced(), *fresh.unpriced())}.values())
+
+
 def _rendered(
-    user: User, book: Book, now: datetime, borrowed: Mapping[str, BorrowedPrice]
+    user: User, book: Book, fresh: Book, now: datetime, borrowed: Mapping[str, BorrowedPrice]
 ) -> tuple[Rendered, ConsolidatedPortfolio]:
     answer = valued(user.pk, book, now=now, borrowed=borrowed)
     include = msgspec.json.encode(present(answer))
-    if all(source.state is not SourceState.STALE for source in book.sources):
+    if fresh is book:
         return Rendered(include, include), answer
-    fresh = [
-        replace(source, state=SourceState.MISSING, portfolio=None) if source.state is SourceState.STALE else source
-        for source in book.sources
-    ]
-    exclude = valued(user.pk, Book.of(fresh), now=now, borrowed=borrowed)
+    exclude = valued(user.pk, fresh, now=now, borrowed=borrowed)
     return Rendered(include, msgspec.json.encode(present(exclude))), answer
 
 

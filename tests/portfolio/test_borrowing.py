@@ -17,6 +17,7 @@ from pytest_django import Settings
 from accounts.models import User
 from brokers import registry
 from brokers.models import BrokerConnection
+from brokers.shared import redis
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from portfolio import services
@@ -110,6 +111,23 @@ def test_a_close_is_borrowed_once_a_while(order: tuple[str, str], alice: User, b
         assert [share["symbol"] for share in shares.values() if share["close_price"] is None] == []
         assert [share["symbol"] for share in shares.values() if share["day_change"] is None] == []
     assert brokers.control.counters(LENDER)[LENT] == 1
+
+
+def test_who_leaves_a_stale_broker_out_is_lent_what_only_it_had(alice: User, brokers: SimulatedBrokers) -> None:
+    """Zerodha's closes stand in its last good answer, which `stale=exclude` leaves out: Upstox is asked for them."""
+    for slug in ("groww", LENDER, "upstox"):
+        connect(alice, slug, brokers)
+    fetched(alice)
+    redis().delete(*redis().keys("close:*"))
+    brokers.control.set_fault(LENDER, "down")
+    rendered = services.refresh(alice, now=timezone.now())
+    assert rendered is not None
+    portfolio = json.loads(rendered.exclude)
+    assert {part["broker_id"] for part in portfolio["broker_breakdown"]} == {"groww", "upstox"}
+    shares = held_by(portfolio, "groww")
+    assert shares
+    assert [share["symbol"] for share in shares.values() if share["close_price"] is None] == []
+    assert portfolio["coverage"]["without_day_change"] == 0
 
 
 def test_a_lender_that_fails_costs_only_the_loan(alice: User, brokers: SimulatedBrokers) -> None:
