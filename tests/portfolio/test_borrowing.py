@@ -17,7 +17,6 @@ from pytest_django import Settings
 from accounts.models import User
 from brokers import registry
 from brokers.models import BrokerConnection
-from brokers.shared import redis
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from portfolio import services
@@ -118,7 +117,7 @@ def test_who_leaves_a_stale_broker_out_is_lent_what_only_it_had(alice: User, bro
     for slug in ("groww", LENDER, "upstox"):
         connect(alice, slug, brokers)
     fetched(alice)
-    redis().delete(*redis().keys("close:*"))
+    cache.clear()  # forget the closes that the first fetch learnt
     brokers.control.set_fault(LENDER, "down")
     rendered = services.refresh(alice, now=timezone.now())
     assert rendered is not None
