@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from brokers.domain import (
+    ZERO,
     BrokerOrder,
     BrokerTrade,
     Funds,
@@ -103,8 +104,8 @@ def positions(row: Row) -> list[Position]:
             average_price=positive(row, "cost"),
             last_price=positive(row, "last"),
             close_price=positive(row, "close"),
-            buy_value=max(carried_value, 0) + bought_value,
-            sell_value=max(-carried_value, 0) + sold_value,
+            buy_value=max(carried_value, ZERO) + bought_value,
+            sell_value=max(-carried_value, ZERO) + sold_value,
             day_buy_quantity=bought,
             day_buy_value=bought_value,
             day_sell_quantity=sold,
