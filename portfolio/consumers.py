@@ -73,6 +73,13 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         await self.send(f'{{"type":"{kind}","data":{data},"timestamp":"{stamp}","sequence":{self.sequence}}}')
 
 
+class Nowhere(AsyncWebsocketConsumer):
+    """Refuses a socket to an address that does not exist; without it each would be an exception in the log."""
+
+    async def connect(self) -> None:
+        await self.close()
+
+
 @in_a_thread_of_its_own
 def _snapshot(user: Any) -> str:
     return services.snapshot_json(user, now=timezone.now())

@@ -1,5 +1,8 @@
-from django.urls import path
+from django.urls import path, re_path
 
-from portfolio.consumers import PortfolioConsumer
+from portfolio.consumers import Nowhere, PortfolioConsumer
 
-websocket_urlpatterns = [path("ws/portfolio/", PortfolioConsumer.as_asgi())]  # type: ignore[arg-type]
+websocket_urlpatterns = [
+    path("ws/portfolio/", PortfolioConsumer.as_asgi()),  # type: ignore[arg-type]
+    re_path("", Nowhere.as_asgi()),  # type: ignore[arg-type]
+]

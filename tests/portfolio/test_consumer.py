@@ -115,6 +115,10 @@ class TestWhoIsLetIn:
         await database_sync_to_async(as_alice.logout)()
         assert await refused(page)
 
+    @pytest.mark.parametrize("path", ["/ws/", "/ws/portfolio", "/ws/portfolio/1", "/"])
+    async def test_nobody_at_another_address(self, path: str, application: Application, as_alice: Client) -> None:
+        assert await refused(socket(application, as_alice, path=path))
+
     async def test_not_support(self, application: Application, as_sam: Client) -> None:
         assert await refused(socket(application, as_sam))
 
