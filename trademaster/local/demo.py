@@ -36,9 +36,15 @@ class Ports:
     @classmethod
     def of_this_machine(cls, environment: Mapping[str, str]) -> "Ports":
         """Raises ServiceFailed."""
-        return cls(
+        at = cls(
             web=port_from(environment, "DEMO_PORT", 8000), sandbox=port_from(environment, "SANDBOX_BASE_PORT", 9100)
         )
+        wanted = at.of_sandbox()
+        if at.web in wanted:
+            raise ServiceFailed(
+                f"DEMO_PORT={at.web} is among the simulated brokers' ports, {wanted[0]} to {wanted[-1]}: move one."
+            )
+        return at
 
     @property
     def url(self) -> str:
