@@ -9,10 +9,10 @@ import logging
 from typing import Any
 
 import msgspec
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, JsonResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework import exceptions, serializers, status
+from rest_framework import exceptions, parsers, serializers, status
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
@@ -50,6 +50,14 @@ REFUSAL_STATUSES = {
     "account_inactive": status.HTTP_409_CONFLICT,
     "account_mismatch": status.HTTP_502_BAD_GATEWAY,
 }
+
+
+class BodyTooLarge(exceptions.APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is too large."
+    default_code = "body_too_large"
+
+
 # The framework's own refusals: code and remedy.
 REMEDIES: dict[type[exceptions.APIException], tuple[str, str]] = {
     exceptions.ValidationError: ("invalid_input", "Correct the fields named in `details`."),
@@ -60,6 +68,7 @@ REMEDIES: dict[type[exceptions.APIException], tuple[str, str]] = {
     exceptions.NotFound: ("not_found", "Check the address and the id."),
     exceptions.MethodNotAllowed: ("method_not_allowed", "See the API documentation at /api/docs."),
     exceptions.NotAcceptable: ("not_acceptable", "Ask for application/json."),
+    BodyTooLarge: ("body_too_large", "Send less."),
     exceptions.UnsupportedMediaType: ("unsupported_media_type", "Send application/json."),
     exceptions.Throttled: ("throttled", "Wait as long as Retry-After says."),
 }
@@ -102,6 +111,16 @@ class JSONRenderer(BaseRenderer):
         return b"" if data is None else msgspec.json.encode(data, enc_hook=str)
 
 
+class JSONParser(parsers.JSONParser):
+    """JSON in. What is nested too deep to be read is refused like what is no JSON."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError:
+            raise exceptions.ParseError("JSON parse error - nested too deep") from None
+
+
 class ErrorDetail(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="Stable: programs may decide on it.")
     message = serializers.CharField(help_text="What happened.")
@@ -138,6 +157,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         error = exceptions.NotFound()
     if isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    if isinstance(error, RequestDataTooBig):
+        error = BodyTooLarge()
     if isinstance(error, exceptions.APIException):
         return _api_error(error)
     return None
@@ -166,6 +187,13 @@ def _api_error(error: exceptions.APIException) -> Response:
     if wait := getattr(error, "wait", None):
         headers["Retry-After"] = str(int(wait) + 1)
     return Response(body, error.status_code, headers=headers)
+
+
+def server_error() -> JsonResponse:
+    """The API's own 500, for what nobody foresaw."""
+    return JsonResponse(
+        error_body("server_error", "Something failed on our side.", "Try again in a minute."), status=500
+    )
 
 
 def unknown_route(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:

@@ -9,6 +9,8 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
+from trademaster import api
+
 
 def installation(request: HttpRequest | None) -> dict[str, Any]:
     """Context processor: what every page must say about where it runs."""
@@ -29,6 +31,8 @@ def connect(request: HttpRequest) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: no context processor runs, because what failed may be what they need."""
+    if request.path.startswith("/api/"):
+        return api.server_error()
     return HttpResponseServerError(render_to_string("500.html", installation(None)))
 
 

@@ -396,6 +396,21 @@ def test_an_unforeseen_error_shows_nothing(alice: User, settings: Settings, monk
     answer = send(client, "post", "/brokers/connect/initiate", {"broker_type": "zerodha"})
     assert answer.status_code == 500
     assert b"secret-in-the-exception" not in answer.content
+    refused(answer, 500, "server_error")
+
+
+@pytest.mark.parametrize(
+    ("body", "http_status", "code"),
+    [
+        ("{", 400, "invalid_json"),
+        ("[" * 100_000, 400, "invalid_json"),
+        (f'{{"broker_type": "{"z" * 3_000_000}"}}', 413, "body_too_large"),
+    ],
+    ids=["no-json", "too-deep", "too-large"],
+)
+def test_a_body_that_cannot_be_read(body: str, http_status: int, code: str, as_alice: Client) -> None:
+    answer = as_alice.post("/api/v1/brokers/connect/initiate", body, content_type="application/json")
+    refused(answer, http_status, code)
 
 
 def test_connect_and_begin_agree(alice: User, brokers: SimulatedBrokers) -> None:
