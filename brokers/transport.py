@@ -206,9 +206,10 @@ class Transport:
     def _error(
         self, status: int, headers: Mapping[str, str], failure: Failure, *, writes: bool, secrets: Sequence[Secret]
     ) -> BrokerError:
-        if writes and status >= 500:
-            return OutcomeUnknown("The broker failed while it was writing.", vendor_code=failure.code)
         verdict = self._verdict(status, failure.code)
+        failed_within_200 = status < 400 and verdict.error in (BrokerUnavailable, UnexpectedResponse)
+        if writes and (status >= 500 or failed_within_200):
+            return OutcomeUnknown("The broker failed while it was writing.", vendor_code=failure.code)
         if verdict.error is UnexpectedResponse:
             return UnexpectedResponse(f"HTTP {status}", "is not an answer we know", vendor_code=failure.code)
         error = verdict.error(

@@ -420,3 +420,8 @@ def test_a_hurried_transport_has_a_part_of_the_time_left() -> None:
     assert whole._deadline is not None
     assert 6.5 < hurried._deadline.remaining() < 7.1
     assert whole._deadline.remaining() > 9
+
+
+def test_a_failure_within_a_200_leaves_a_write_in_doubt(canned: responses.RequestsMock) -> None:
+    canned.post(f"{URL}/orders", json={"code": "NobodyKnows"}, status=200)
+    error_of(lambda: transport().call("POST", "/orders", writes=True), OutcomeUnknown)

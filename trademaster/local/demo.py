@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from brokers.registry import PACKAGES
 from trademaster.local import ports
 from trademaster.local.connect import connect_all
 from trademaster.local.environment import Simulation, application_environment, broker_environment
@@ -21,7 +22,7 @@ from trademaster.local.supervisor import OURS, Console, Program, Supervisor, sup
 BY_HAND = frozenset({"iifl_capital"})
 
 ROOT = Path(__file__).resolve().parents[2]
-SANDBOX_PORTS = 8  # the control API, then one for each of the brokers we know or shall know
+SANDBOX_PORTS = 1 + len(PACKAGES)  # the control API, then one for each broker
 WATCH_INTERVAL = 1.0
 MANAGE = (sys.executable, "manage.py")
 # WhiteNoise takes static files from the apps here, and need not complain that nobody collected them.
