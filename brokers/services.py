@@ -314,7 +314,11 @@ def store_app(*, user: User, broker_type: str, fields: Mapping[str, str]) -> Bro
 
 
 def forget_app(*, user: User, broker_type: str) -> None:
-    """Delete the trader's own keys, if there are any; the platform's, where it has some, serve from then on."""
+    """Delete the trader's own keys, if there are any; the platform's, where it has some, serve from then on.
+
+    Raises UnsupportedBroker.
+    """
+    registry.load(broker_type)
     if BrokerApp.objects.filter(user=user, broker_type=broker_type).delete()[0]:
         connections_changed(user.pk)
 

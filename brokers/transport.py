@@ -207,8 +207,8 @@ class Transport:
         self, status: int, headers: Mapping[str, str], failure: Failure, *, writes: bool, secrets: Sequence[Secret]
     ) -> BrokerError:
         verdict = self._verdict(status, failure.code)
-        failed_within_200 = status < 400 and verdict.error in (BrokerUnavailable, UnexpectedResponse)
-        if writes and (status >= 500 or failed_within_200):
+        says_nothing_we_know = status < 400 and verdict.error is UnexpectedResponse
+        if writes and (status >= 500 or says_nothing_we_know):
             return OutcomeUnknown("The broker failed while it was writing.", vendor_code=failure.code)
         if verdict.error is UnexpectedResponse:
             return UnexpectedResponse(f"HTTP {status}", "is not an answer we know", vendor_code=failure.code)

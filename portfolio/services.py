@@ -34,8 +34,8 @@ from portfolio.sharing import Rendered
 
 logger = logging.getLogger(__name__)
 
-# Of the promised time, what merging and answering may take.
-MERGE_SECONDS = 0.25
+# Of the promised time, what reading rows, merging and answering may take.
+MERGE_SECONDS = 0.4
 # Support's tables are written this often at most, however often the book moves.
 TABLES_EVERY_SECONDS = 30
 

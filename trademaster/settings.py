@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
+from cryptography.fernet import Fernet, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
 
 from brokers import registry
@@ -57,6 +58,18 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
+def env_keys(name: str) -> list[str]:
+    """Fernet keys, the newest first, separated by commas."""
+    keys = [key.strip() for key in env_secret(name).split(",") if key.strip()]
+    try:
+        MultiFernet([Fernet(key) for key in keys])
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} must be Fernet keys, separated by commas: see docs/operations.md."
+        ) from None
+    return keys
+
+
 def redis_database(url: str, number: int) -> str:
     """The same Redis, another numbered database: cache, queue and channels must not evict one another."""
     return urlsplit(url)._replace(path=f"/{number}").geturl()
@@ -67,10 +80,13 @@ DEBUG = env_bool("DEBUG")
 SIMULATED_BROKERS = env_bool("SIMULATED_BROKERS")
 PUBLIC_URL = env_text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 SECRET_KEY = env_secret("SECRET_KEY")
-FIELD_ENCRYPTION_KEY = [key for key in env_secret("FIELD_ENCRYPTION_KEYS").split(",") if key.strip()]
+FIELD_ENCRYPTION_KEY = env_keys("FIELD_ENCRYPTION_KEYS")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(PUBLIC_URL).hostname or "")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", PUBLIC_URL)
 _HTTPS = PUBLIC_URL.startswith("https://")
+# Whose pages may open a socket: ours, by any of our names. The port counts too, because cookies do not see it.
+_port = urlsplit(PUBLIC_URL).port
+WEBSOCKET_ORIGINS = [f"{urlsplit(PUBLIC_URL).scheme}://{host}{f':{_port}' if _port else ''}" for host in ALLOWED_HOSTS]
 
 ROOT_URLCONF = "trademaster.urls"
 ASGI_APPLICATION = "trademaster.asgi.application"

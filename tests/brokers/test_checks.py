@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography.fernet import Fernet
 from django.core.checks import Error, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from pytest_django import Settings
@@ -12,6 +13,7 @@ from pytest_django import Settings
 from brokers import vault
 from brokers.simulation.server import SimulatedBrokers
 from trademaster import celery
+from trademaster.settings import env_keys
 
 
 def errors(*, databases: list[str] | None = None) -> dict[str, Error]:
@@ -60,3 +62,10 @@ def test_a_worker_does_not_start_with_keys_that_do_not_fit(db: None, settings: S
 
 def test_the_migrations_are_complete(db: None) -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.parametrize("keys", ["junk", "a" * 43, f"{'b' * 44},junk"])
+def test_keys_that_are_none_are_refused_in_words(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIELD_ENCRYPTION_KEYS", keys)
+    with pytest.raises(ImproperlyConfigured, match="FIELD_ENCRYPTION_KEYS must be Fernet keys"):
+        env_keys("FIELD_ENCRYPTION_KEYS")

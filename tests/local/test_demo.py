@@ -141,7 +141,8 @@ class TestConnect:
         web = "http://127.0.0.1:8000"
         net.get(f"{web}/login", headers={"Set-Cookie": "csrftoken=abc; Path=/"})
         net.post(f"{web}/login", status=302, headers={"Location": "/"})
-        net.get(f"{web}/api/v1/brokers/connections", json=[{"broker_type": "done", "status": "CONNECTED"}])
+        done = {"broker_type": "done", "status": "CONNECTED", "token_expires_at": None}
+        net.get(f"{web}/api/v1/brokers/connections", json=[done])
         net.put(f"{web}/api/v1/brokers/apps/down", status=500)
         net.put(f"{web}/api/v1/brokers/apps/zerodha", status=204)
         net.post(f"{web}/api/v1/brokers/connect/initiate", json={"authorization_url": LOGIN_PAGE})

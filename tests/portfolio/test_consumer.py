@@ -99,8 +99,8 @@ def publish(user: User, kind: str, data: str, key: str = "") -> None:
 class TestWhoIsLetIn:
     @pytest.mark.parametrize(
         "origin",
-        [b"https://evil.example", b"http://127.0.0.1.evil.example", b"null", None],
-        ids=["foreign", "look-alike", "null", "none"],
+        [b"https://evil.example", b"http://127.0.0.1.evil.example", b"http://127.0.0.1:9999", b"null", None],
+        ids=["foreign", "look-alike", "our host, another port", "null", "none"],
     )
     async def test_no_page_of_another_site(
         self, origin: bytes | None, application: Application, as_alice: Client

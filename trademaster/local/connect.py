@@ -1,6 +1,7 @@
 """Connect the demo trader's accounts as a person with a browser would: over HTTP, through the brokers' login pages."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import requests
@@ -46,9 +47,14 @@ class Trader:
         return self.http.cookies.get("csrftoken") or ""
 
     def statuses(self) -> dict[str, str]:
-        """Status by broker slug. Raises ConnectFailed."""
+        """Status by broker slug; a session past its known end counts as none. Raises ConnectFailed."""
         rows = self._call("GET", "/api/v1/brokers/connections")
-        return {row["broker_type"]: row["status"] for row in rows} if isinstance(rows, list) else {}
+        now = datetime.now(UTC)
+        return {
+            row["broker_type"]: row["status"]
+            for row in (rows if isinstance(rows, list) else [])
+            if not row["token_expires_at"] or datetime.fromisoformat(row["token_expires_at"]) > now
+        }
 
     def connect(self, slug: str, broker: SimulatedBroker) -> None:
         """Register the API key, ask for consent, log in at the broker, and let the callback finish.
