@@ -196,11 +196,12 @@ def test_the_command_says_ready_and_stops_cleanly(tmp_path: Path, stop: signal.S
 
 
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    base = free_base_port()
+    port = base + 1
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
-        with command(tmp_path, port - 1) as process:
+        with command(tmp_path, base) as process:
             _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert errors == f"sandbox: port {port} (zerodha) is in use\n"
