@@ -28,9 +28,10 @@ def main() -> int:
     try:
         with house.House(slugs, latency_ms=LATENCY_MS) as running:
             # They read Django's settings, which the house has just made.
-            from bench import cold, merging, serving
+            from bench import cold, large, merging, serving
 
-            figures = [*cold.measure(running), *serving.measure(running), *merging.measure(running)]
+            groups = (cold, large, serving, merging)
+            figures = [figure for group in groups for figure in group.measure(running)]
     except ServiceFailed as failure:
         sys.stderr.write(f"bench: {failure}\n")
         return 1

@@ -1,6 +1,6 @@
 """The processor's part of one refresh: bytes of every broker in, one portfolio in JSON out. No socket, no row, no wait.
 
-The replies are the simulated brokers' own; their holdings are copied under other names until each broker has HOLDINGS
+The replies are the simulated brokers' own; their holdings are copied under other names until each broker has so many
 rows, half of which every broker has. Where a broker quotes prices in a call of its own, the copies go without.
 """
 
@@ -28,8 +28,7 @@ from portfolio.domain import ConsolidatedPortfolio, Source, SourceState
 from portfolio.presentation import present
 
 ROUNDS = 25
-HOLDINGS = 300
-SHARED = HOLDINGS // 2
+SIZES = (100, 500)
 
 
 class Remembering(Transport):
@@ -44,9 +43,13 @@ class Remembering(Transport):
 
 
 def measure(house: House) -> list[Figure]:
+    return [figure for rows in SIZES for figure in measure_size(rows)]
+
+
+def measure_size(rows: int) -> list[Figure]:
     now = timezone.now()
     connections = list(BrokerConnection.objects.select_related("user"))
-    clients = [remembering(connection, rank) for rank, connection in enumerate(connections)]
+    clients = [remembering(connection, rank, rows) for rank, connection in enumerate(connections)]
     portfolios = [read(client, now) for client in clients]
     held = sum(len(portfolio.holdings) for portfolio in portfolios)
     book = merged(clients, portfolios, now)
@@ -59,7 +62,7 @@ def measure(house: House) -> list[Figure]:
     kilobytes = len(msgspec.json.encode(present(book))) // 1000
     return [
         of_rounds(
-            "CPU per 600 holdings, parsed and merged",
+            f"CPU per 600 holdings, {rows} at each broker",
             per_600(whole, held),
             "ms",
             aim=Aim(25),
@@ -110,7 +113,7 @@ def merged(
 
 
 # --- a larger book ----------------------------------------------------------------------------------------------------
-def remembering(connection: BrokerConnection, rank: int) -> BrokerClient:
+def remembering(connection: BrokerConnection, rank: int, rows: int) -> BrokerClient:
     """A client that reads its broker's multiplied replies from memory."""
     broker = registry.load(connection.broker_type)
     http = Remembering(
@@ -126,13 +129,14 @@ def remembering(connection: BrokerConnection, rank: int) -> BrokerClient:
     client = broker.client(http, app_credentials(connection.user, connection.broker_type), connection.session)
     templates = client.holdings().items
     http.replies = {
-        url: (status, headers, multiplied(raw, templates, rank)) for url, (status, headers, raw) in http.replies.items()
+        url: (status, headers, multiplied(raw, templates, rank, rows))
+        for url, (status, headers, raw) in http.replies.items()
     }
     return client
 
 
-def multiplied(raw: bytes, templates: Sequence[Holding], rank: int) -> bytes:
-    """The reply with HOLDINGS rows, each under an ISIN, symbol and token of its own; one without holdings as it is."""
+def multiplied(raw: bytes, templates: Sequence[Holding], rank: int, size: int) -> bytes:
+    """The reply with `size` rows, each under an ISIN, symbol and token of its own; one without holdings as it is."""
     known = {holding.isin: holding for holding in templates if holding.isin}
 
     def walk(value: Any) -> Any:
@@ -150,15 +154,16 @@ def multiplied(raw: bytes, templates: Sequence[Holding], rank: int) -> bytes:
 
     def copies(rows: list[Any]) -> list[Any]:
         owned = [(json.dumps(row), holding) for row in rows if (holding := owner(row))]
-        chosen = (owned[number % len(owned)] for number in range(HOLDINGS))
-        return [json.loads(renamed(*pair, serial(number, rank))) for number, pair in enumerate(chosen)]
+        chosen = (owned[number % len(owned)] for number in range(size))
+        return [json.loads(renamed(*pair, serial(number, rank, size))) for number, pair in enumerate(chosen)]
 
     return json.dumps(walk(json.loads(raw))).encode()
 
 
-def serial(number: int, rank: int) -> int:
+def serial(number: int, rank: int, size: int) -> int:
     """The first half is the same at every broker."""
-    return number if number < SHARED else number + rank * (HOLDINGS - SHARED)
+    shared = size // 2
+    return number if number < shared else number + rank * (size - shared)
 
 
 def renamed(row: str, holding: Holding, number: int) -> str:

@@ -25,6 +25,8 @@ from portfolio.fetching import pool
 logger = logging.getLogger(__name__)
 
 REMEMBER_CLOSE_SECONDS = 600
+# A share that none of the connected brokers quotes is not asked for at every turn.
+REMEMBER_NOTHING_SECONDS = 60
 
 
 def borrowed(
@@ -33,10 +35,12 @@ def borrowed(
     """Prices by ISIN; who is not in the answer has none anywhere. No broker is asked for closes that are remembered."""
     if not wanted:
         return {}
-    closes = _remembered(wanted)
-    asked = [share for share in wanted if not (share.has_price and share.isin in closes)]
+    lenders = sorted({client.spec.slug for client in clients.values() if isinstance(client, BrokerClient)})
+    closes, unknown = _remembered(wanted, lenders)
+    asked = [share for share in wanted if share.isin not in unknown and not (share.has_price and share.isin in closes)]
     found = borrow_prices(asked, clients, deadline, now=now)
-    _remember(asked, found)
+    if deadline.remaining() > 0:  # else who is not found was perhaps not asked for
+        _remember(asked, found, lenders)
     return found | {
         isin: BorrowedPrice(price=None, close=close, broker_type="", as_of=now)
         for isin, close in closes.items()
@@ -94,20 +98,30 @@ def _quoted(
     }
 
 
-def _remembered(wanted: Sequence[Unpriced]) -> dict[str, Decimal]:
-    stored = cast(list[bytes | None], redis().mget([_key(share) for share in wanted]))
-    return {
-        share.isin: Decimal(close.decode()) for share, close in zip(wanted, stored, strict=True) if close is not None
-    }
+def _remembered(wanted: Sequence[Unpriced], lenders: Sequence[str]) -> tuple[dict[str, Decimal], set[str]]:
+    """Closes by ISIN, and the shares that these lenders knew nothing of."""
+    keys = [_key(share) for share in wanted] + [_nothing_key(share, lenders) for share in wanted]
+    stored = cast(list[bytes | None], redis().mget(keys))
+    closes, nothings = stored[: len(wanted)], stored[len(wanted) :]
+    return (
+        {share.isin: Decimal(close.decode()) for share, close in zip(wanted, closes, strict=True) if close is not None},
+        {share.isin for share, nothing in zip(wanted, nothings, strict=True) if nothing is not None},
+    )
 
 
-def _remember(asked: Sequence[Unpriced], found: Mapping[str, BorrowedPrice]) -> None:
+def _remember(asked: Sequence[Unpriced], found: Mapping[str, BorrowedPrice], lenders: Sequence[str]) -> None:
     pipe = redis().pipeline(transaction=False)
     for share in asked:
         price = found.get(share.isin)
-        if price is not None and price.close is not None:
+        if price is None:
+            pipe.set(_nothing_key(share, lenders), 1, ex=REMEMBER_NOTHING_SECONDS)
+        elif price.close is not None:
             pipe.set(_key(share), str(price.close), ex=REMEMBER_CLOSE_SECONDS)
     pipe.execute()
+
+
+def _nothing_key(share: Unpriced, lenders: Sequence[str]) -> str:
+    return f"unquoted:{','.join(lenders)}:{share.exchange}:{share.isin}"
 
 
 def _key(share: Unpriced) -> str:
