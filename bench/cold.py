@@ -12,7 +12,7 @@ from bench.client import PORTFOLIO, seconds_for
 from bench.house import House
 from bench.table import Aim, Figure, of_rounds
 from brokers.models import BrokerConnection
-from brokers.services import client_for
+from brokers.reach import client_for
 from brokers.transport import Deadline
 from portfolio.fetching import fetch_all
 

@@ -21,7 +21,7 @@ from brokers import registry
 from brokers.base import BrokerClient
 from brokers.domain import BrokerPortfolio, Holding
 from brokers.models import BrokerConnection
-from brokers.services import app_credentials, endpoints_of
+from brokers.reach import app_credentials, endpoints_of
 from brokers.transport import Transport
 from portfolio.consolidate import consolidate
 from portfolio.domain import ConsolidatedPortfolio, Source, SourceState

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.db import models
 from rest_framework import serializers
 
-from brokers import registry, services
+from brokers import logins, registry
 from brokers.base import APP_FIELDS
 from brokers.models import BrokerApp, BrokerConnection
 
@@ -61,7 +61,7 @@ class CompleteRequest(serializers.Serializer[Any]):
         if "code" in attrs:
             if "broker_type" not in attrs:
                 raise serializers.ValidationError({"broker_type": ["Needed beside `code`."]})
-            attrs["callback"] = services.callback_from(attrs["code"], attrs["broker_type"])
+            attrs["callback"] = logins.callback_from(attrs["code"], attrs["broker_type"])
         return attrs
 
 

@@ -1,14 +1,14 @@
 from celery import shared_task
 from django.utils import timezone
 
-from brokers import services
+from brokers import logins, sessions
 
 
 @shared_task(name="brokers.end_expired_sessions")
 def end_expired_sessions() -> None:
-    services.end_expired_sessions(timezone.now())
+    sessions.end_expired_sessions(timezone.now())
 
 
 @shared_task(name="brokers.purge_states")
 def purge_states() -> None:
-    services.purge_states(timezone.now())
+    logins.purge_states(timezone.now())

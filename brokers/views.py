@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from accounts.permissions import trader
-from brokers import registry, services, vault
+from brokers import logins, reach, registry, services, sessions, vault
 from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
 from brokers.secret import Secret
@@ -77,10 +77,10 @@ class ConnectView(viewsets.ViewSet):
         body = InitiateRequest(data=request.data)
         body.is_valid(raise_exception=True)
         broker_type = body.validated_data["broker_type"]
-        start = services.initiate(
+        start = logins.initiate(
             user=trader(request),
             broker_type=broker_type,
-            redirect_uri=body.validated_data.get("redirect_uri") or services.own_callback(broker_type),
+            redirect_uri=body.validated_data.get("redirect_uri") or reach.own_callback(broker_type),
             method=body.validated_data.get("method"),
             now=timezone.now(),
         )
@@ -95,7 +95,7 @@ class ConnectView(viewsets.ViewSet):
         body = CompleteRequest(data=request.data)
         body.is_valid(raise_exception=True)
         fields = {name: value for name, value in body.validated_data.items() if name != "code"}
-        connection = services.complete(user=trader(request), now=timezone.now(), **fields)
+        connection = logins.complete(user=trader(request), now=timezone.now(), **fields)
         return Response(ConnectionSerializer(connection).data)
 
 
@@ -127,7 +127,7 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     )
     @action(detail=True, methods=["post"], throttle_classes=[ConnectThrottle])
     def refresh(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        connection = services.refresh_session(self.get_object(), now=timezone.now())
+        connection = sessions.refresh_session(self.get_object(), now=timezone.now())
         return Response(ConnectionSerializer(connection).data)
 
 
@@ -175,12 +175,12 @@ def _begun(broker_type: str) -> str:
 def _complete(request: HttpRequest, broker_type: str, state: str, fields: dict[str, str]) -> HttpResponse:
     try:
         registry.load(broker_type)  # before the state, which is of no broker we do not know
-        connection = services.complete(
+        connection = logins.complete(
             user=cast(User, request.user), state=state, callback=fields, broker_type=broker_type, now=timezone.now()
         )
     except registry.UnsupportedBroker:
         return _refused(request, broker_type, "unsupported_broker", "There is no such broker here.")
-    except services.ConnectRefused as refusal:
+    except reach.ConnectRefused as refusal:
         return _refused(request, broker_type, refusal.code, refusal.message, refusal.remedy)
     except BrokerError as error:
         reason = f"The broker says: {error.reason}" if error.reason else ""

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from brokers import reach
 from brokers import services as broker_services
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerError
@@ -65,7 +66,7 @@ def check(connection_id: UUID, *, now: datetime) -> BrokerHealthLog | None:
 
 def _error_of(connection: BrokerConnection, now: datetime) -> BrokerError | None:
     """Read the profile: the one call that every app may make, whatever its plan."""
-    [client] = broker_services.clients_for([connection], deadline=Deadline(CHECK_SECONDS), now=now).values()
+    [client] = reach.clients_for([connection], deadline=Deadline(CHECK_SECONDS), now=now).values()
     if isinstance(client, BrokerError):
         return client
     try:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from brokers import push, registry
+from brokers import push, reach, registry
 from brokers import services as broker_services
 from brokers.base import BrokerClient
 from brokers.domain import BrokerPortfolio
@@ -106,7 +106,7 @@ def _fetched(user: User, now: datetime) -> Rendered:
     connections = _connections(user)
     snapshots = _snapshots(connections)
     deadline = Deadline(settings.PORTFOLIO_DEADLINE_SECONDS - MERGE_SECONDS)
-    clients = broker_services.clients_for(connections, deadline=deadline, now=now)
+    clients = reach.clients_for(connections, deadline=deadline, now=now)
     answers = _ask(connections, clients, deadline, now)
     kept = _keep(connections, answers, snapshots)
     book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from accounts.models import Role, User
-from brokers import registry, services
+from brokers import logins, reach, registry, services
 from brokers.domain import AppCredentials
+from brokers.logins import LoginStart
 from brokers.models import BrokerApp, BrokerConnection
 from brokers.secret import Secret
-from brokers.services import LoginStart
 from brokers.simulation.server import SimulatedBrokers
 
 # Alice's. What must hold at every broker is tested over `registry.slugs()`.
@@ -45,8 +45,8 @@ def own_app(user: User, slug: str, simulated: SimulatedBrokers, **changed: str) 
 
 
 def begin(user: User, slug: str, method: str | None = None) -> LoginStart:
-    return services.initiate(
-        user=user, broker_type=slug, redirect_uri=services.own_callback(slug), now=timezone.now(), method=method
+    return logins.initiate(
+        user=user, broker_type=slug, redirect_uri=reach.own_callback(slug), now=timezone.now(), method=method
     )
 
 
@@ -91,7 +91,7 @@ def token_of_today(simulated: SimulatedBrokers) -> dict[str, str]:
     """A token made by hand at Groww."""
     known, broker = simulated.brokers["groww"], registry.load("groww")
     app = AppCredentials(api_key=Secret(known["api_key"]), api_secret=Secret(known["api_secret"]))
-    auth = broker.auth(services.transport_to(broker), app)
+    auth = broker.auth(reach.transport_to(broker), app)
     session = auth.exchange(callback=form("groww", simulated, "totp"), redirect_uri="", now=timezone.now())
     return {"access_token": session.access_token.reveal()}
 
@@ -105,4 +105,4 @@ def connect(user: User, slug: str, simulated: SimulatedBrokers) -> BrokerConnect
     if not user.broker_apps.filter(broker_type=slug).exists():
         own_app(user, slug, simulated)
     back = log_in(user, slug, simulated)
-    return services.complete(user=user, state=back.state, callback=back.parameters, now=timezone.now())
+    return logins.complete(user=user, state=back.state, callback=back.parameters, now=timezone.now())

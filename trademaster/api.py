@@ -27,8 +27,8 @@ from brokers.errors import (
     SessionEnded,
     UnexpectedResponse,
 )
+from brokers.reach import ConnectRefused
 from brokers.registry import UnsupportedBroker
-from brokers.services import ConnectRefused
 from portfolio.services import NoBrokerConnections
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import User
-from brokers import registry, services
+from brokers import logins, reach, registry
 from brokers.domain import ConnectionStatus
 from brokers.models import BrokerApp, BrokerConnection, OAuthState
 from brokers.shared import redis
@@ -341,7 +341,7 @@ class TestConnections:
         assert rows["upstox"]["session_ends_at"] == "03:30:00"
         for slug, row in rows.items():
             assert row["app_configured"] is (slug in SLUGS)
-            assert row["redirect_uri"] == services.own_callback(slug)
+            assert row["redirect_uri"] == reach.own_callback(slug)
             assert row["capabilities"]["rate_limits"]
 
 
@@ -390,7 +390,7 @@ def test_an_unforeseen_error_shows_nothing(alice: User, settings: Settings, monk
     def break_down(**_: object) -> None:
         raise RuntimeError("secret-in-the-exception")
 
-    monkeypatch.setattr(services, "initiate", break_down)
+    monkeypatch.setattr(logins, "initiate", break_down)
     client = signed_in(alice)
     client.raise_request_exception = False
     answer = send(client, "post", "/brokers/connect/initiate", {"broker_type": "zerodha"})

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from brokers import registry, services
+from brokers import logins, reach, registry
 from brokers.domain import ConnectionStatus
 from brokers.models import BrokerConnection, OAuthState
 from brokers.simulation.server import SimulatedBrokers
@@ -82,7 +82,7 @@ class TestTheForm:
     @each_form
     def test_the_same_by_the_api(self, slug: str, method: str, as_alice: Client, brokers: SimulatedBrokers) -> None:
         start = send(as_alice, "post", INITIATE, {"broker_type": slug, "method": method}).json()
-        assert start["authorization_url"] == services.own_form(slug, start["state"])
+        assert start["authorization_url"] == logins.own_form(slug, start["state"])
         body = {"state": start["state"], "callback": form(slug, brokers, method)}
         answer = send(as_alice, "post", COMPLETE, body)
         assert answer.status_code == 200, answer.content
@@ -92,7 +92,7 @@ class TestTheForm:
     @pytest.mark.parametrize("slug", ONLY_BY_FORM)
     def test_without_a_redirect_the_form_needs_no_asking_for(self, slug: str, as_alice: Client) -> None:
         start = send(as_alice, "post", INITIATE, {"broker_type": slug}).json()
-        assert start["authorization_url"] == services.own_form(slug, start["state"])
+        assert start["authorization_url"] == logins.own_form(slug, start["state"])
 
     @each_form
     def test_it_asks_for_the_fields_of_every_login(self, slug: str, method: str, alice: User, as_alice: Client) -> None:
@@ -271,7 +271,7 @@ class TestTwoLoginsAtOneBroker:
         own_app(alice, "angel_one", brokers)
         assert begin(alice, "angel_one").authorization_url.startswith(brokers.brokers["angel_one"]["login_url"])
         by_form = begin(alice, "angel_one", "pin_totp")
-        assert by_form.authorization_url == services.own_form("angel_one", by_form.state)
+        assert by_form.authorization_url == logins.own_form("angel_one", by_form.state)
 
     def test_a_broker_without_a_form_takes_none(self, alice: User, as_alice: Client, brokers: SimulatedBrokers) -> None:
         own_app(alice, "zerodha", brokers)
@@ -300,7 +300,7 @@ class TestWithoutAnApp:
         answer = as_bob.post(page_for(bob, "groww"), data=form("groww", brokers, "token"))
         assert answer["Location"] == "/"
         connection = BrokerConnection.objects.get()
-        assert services.client_for(connection, now=timezone.now()).holdings().items
+        assert reach.client_for(connection, now=timezone.now()).holdings().items
 
     @pytest.mark.parametrize("method", ["totp", "approval"])
     def test_the_others_say_that_the_keys_are_missing(

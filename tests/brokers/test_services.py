@@ -13,12 +13,12 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import User
-from brokers import services
+from brokers import logins, reach, services, sessions
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerError, RateLimited, SessionEnded
 from brokers.models import BrokerApp, BrokerConnection, OAuthState
+from brokers.reach import ConnectRefused
 from brokers.registry import UnsupportedBroker
-from brokers.services import ConnectRefused
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from tests.people import SLUGS, Callback, begin, connect, log_in, own_app
@@ -31,7 +31,7 @@ each_broker = pytest.mark.parametrize("slug", SLUGS)
 
 def complete(user: User, back: Callback, **changed: object) -> BrokerConnection:
     facts = {"state": back.state, "callback": back.parameters, "now": timezone.now(), **changed}
-    return services.complete(user=user, **facts)  # type: ignore[arg-type]
+    return logins.complete(user=user, **facts)  # type: ignore[arg-type]
 
 
 def refusal(user: User, back: Callback, **changed: object) -> str:
@@ -64,9 +64,9 @@ class TestBeginning:
     @each_broker
     def test_the_state_is_bound_to_user_broker_address_and_time(self, slug: str, alice: User) -> None:
         now = timezone.now()
-        start = services.initiate(user=alice, broker_type=slug, redirect_uri=services.own_callback(slug), now=now)
+        start = logins.initiate(user=alice, broker_type=slug, redirect_uri=reach.own_callback(slug), now=now)
         row = OAuthState.objects.get()
-        assert (row.user, row.broker_type, row.redirect_uri) == (alice, slug, services.own_callback(slug))
+        assert (row.user, row.broker_type, row.redirect_uri) == (alice, slug, reach.own_callback(slug))
         assert row.expires_at == start.expires_at == now + timedelta(minutes=10)
 
     @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ class TestBeginning:
     )
     def test_a_foreign_redirect_address_is_refused(self, alice: User, address: str) -> None:
         with pytest.raises(ConnectRefused) as caught:
-            services.initiate(user=alice, broker_type="zerodha", redirect_uri=address, now=timezone.now())
+            logins.initiate(user=alice, broker_type="zerodha", redirect_uri=address, now=timezone.now())
         assert caught.value.code == "redirect_uri_not_allowed"
         assert not OAuthState.objects.exists()
 
     def test_the_operator_can_allow_one_more_address(self, alice: User, settings: Settings) -> None:
         settings.REDIRECT_URIS = ["https://app.example/back"]
-        start = services.initiate(
+        start = logins.initiate(
             user=alice, broker_type="upstox", redirect_uri="https://app.example/back", now=timezone.now()
         )
         assert "redirect_uri=https%3A%2F%2Fapp.example%2Fback" in start.authorization_url
@@ -183,7 +183,7 @@ class TestAtTheBroker:
 
     def test_a_made_up_code(self, slug: str, alice: User, brokers: SimulatedBrokers) -> None:
         state = begin(alice, slug).state
-        back = Callback(state, services.callback_from("made-up", slug))
+        back = Callback(state, logins.callback_from("made-up", slug))
         assert refusal(alice, back) == "exchange_refused"
 
     def test_a_token_that_opens_nothing(self, slug: str, alice: User, brokers: SimulatedBrokers) -> None:
@@ -293,7 +293,7 @@ class TestUse:
         services.change_status(connection, ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="over")
         connection.refresh_from_db()
         with pytest.raises(SessionEnded):
-            services.client_for(connection, now=timezone.now())
+            reach.client_for(connection, now=timezone.now())
 
     def test_a_pause_is_kept_to_the_second(self, alices: dict[str, BrokerConnection]) -> None:
         connection = alices["upstox"]
@@ -305,8 +305,8 @@ class TestUse:
         assert connection.status == ConnectionStatus.RATE_LIMITED
         assert connection.retry_after == now + timedelta(seconds=30)
         with pytest.raises(RateLimited):
-            services.client_for(connection, now=now + timedelta(seconds=29))
-        assert services.client_for(connection, now=now + timedelta(seconds=30)).profile().account_id
+            reach.client_for(connection, now=now + timedelta(seconds=29))
+        assert reach.client_for(connection, now=now + timedelta(seconds=30)).profile().account_id
 
     def test_a_session_past_its_known_end_is_ended_before_any_call(
         self, alices: dict[str, BrokerConnection], control: Control
@@ -314,13 +314,13 @@ class TestUse:
         end = alices["upstox"].token_expires_at
         assert end is not None
         assert end < alices["zerodha"].token_expires_at  # 03:30 comes before 06:00
-        assert services.end_expired_sessions(end - timedelta(seconds=1)) == 0
-        assert services.end_expired_sessions(end) == 1
+        assert sessions.end_expired_sessions(end - timedelta(seconds=1)) == 0
+        assert sessions.end_expired_sessions(end) == 1
         alices["upstox"].refresh_from_db()
         assert alices["upstox"].status == ConnectionStatus.TOKEN_EXPIRED
         assert alices["upstox"].error_code == "session_ended"
         assert alices["upstox"].next_health_check_at is None
-        assert services.end_expired_sessions(end) == 0
+        assert sessions.end_expired_sessions(end) == 0
         assert control.counters("upstox") == {}
 
     def test_an_old_sessions_late_refusal_does_not_kill_the_new_one(
@@ -376,16 +376,16 @@ class TestForgettingAnApp:
     def test_the_platforms_app_serves_from_then_on(self, alice: User, brokers: SimulatedBrokers) -> None:
         own_app(alice, "upstox", brokers)
         settings.BROKERS["upstox"] |= {"api_key": "the platform's", "api_secret": "its secret"}
-        assert services.app_credentials(alice, "upstox").api_key.reveal() != "the platform's"
+        assert reach.app_credentials(alice, "upstox").api_key.reveal() != "the platform's"
         services.forget_app(user=alice, broker_type="upstox")
-        assert services.app_credentials(alice, "upstox").api_key.reveal() == "the platform's"
+        assert reach.app_credentials(alice, "upstox").api_key.reveal() == "the platform's"
 
 
 class TestRenewal:
     @each_broker
     def test_no_broker_here_offers_it(self, slug: str, alices: dict[str, BrokerConnection]) -> None:
-        with pytest.raises(services.TokenRefreshFailed) as caught:
-            services.refresh_session(alices[slug], now=timezone.now())
+        with pytest.raises(sessions.TokenRefreshFailed) as caught:
+            sessions.refresh_session(alices[slug], now=timezone.now())
         assert caught.value.code == "token_refresh_failed"
         alices[slug].refresh_from_db()
         assert alices[slug].status == ConnectionStatus.CONNECTED  # the session we have is as good as before
@@ -393,15 +393,15 @@ class TestRenewal:
     def test_nothing_to_renew(self, alices: dict[str, BrokerConnection]) -> None:
         services.disconnect(alices["zerodha"])
         alices["zerodha"].refresh_from_db()
-        with pytest.raises(services.TokenRefreshFailed):
-            services.refresh_session(alices["zerodha"], now=timezone.now())
+        with pytest.raises(sessions.TokenRefreshFailed):
+            sessions.refresh_session(alices["zerodha"], now=timezone.now())
 
 
 def test_logins_that_nobody_completed_are_purged(alice: User, brokers: SimulatedBrokers) -> None:
     own_app(alice, "zerodha", brokers)
     old, new = begin(alice, "zerodha"), begin(alice, "zerodha")
     OAuthState.objects.filter(expires_at=old.expires_at).update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert services.purge_states(timezone.now()) == 1
+    assert logins.purge_states(timezone.now()) == 1
     assert OAuthState.objects.get().expires_at == new.expires_at
 
 
