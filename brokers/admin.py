@@ -11,7 +11,16 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from brokers.models import BrokerApp, BrokerConnection, KeyProof, OAuthState, ReplyDrift, ReplyShape
+from brokers.models import (
+    BrokerApp,
+    BrokerConnection,
+    ConnectionChange,
+    KeyProof,
+    LoginReminder,
+    OAuthState,
+    ReplyDrift,
+    ReplyShape,
+)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -46,10 +55,16 @@ class BrokerConnectionAdmin(ReadOnlyAdmin):
     exclude = ("access_token_encrypted", "refresh_token_encrypted", "feed_token_encrypted")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        return ["health_log", *super().get_fields(request, obj)]
+        return ["status_changes", "health_log", *super().get_fields(request, obj)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["health_log", *super().get_readonly_fields(request, obj)]
+        return ["status_changes", "health_log", *super().get_readonly_fields(request, obj)]
+
+    @admin.display(description="status changes")
+    def status_changes(self, connection: BrokerConnection) -> str:
+        query = urlencode({"broker_connection__id__exact": connection.pk})
+        address = reverse("admin:brokers_connectionchange_changelist")
+        return format_html('<a href="{}?{}">Logins and changes of status</a>', address, query)
 
     @admin.display(description="health log")
     def health_log(self, connection: BrokerConnection) -> str:
@@ -65,6 +80,15 @@ class BrokerConnectionAdmin(ReadOnlyAdmin):
     @admin.display(description="failures", ordering="consecutive_failures")
     def failures(self, connection: BrokerConnection) -> int:
         return connection.consecutive_failures
+
+
+@admin.register(ConnectionChange)
+class ConnectionChangeAdmin(ReadOnlyAdmin):
+    list_display = ("at", "broker_connection", "from_status", "to_status", "actor", "user", "error_code", "reason")
+    list_filter = ("to_status", "from_status", "actor", "broker_connection__broker_type")
+    list_select_related = ("broker_connection", "user")
+    search_fields = ("broker_connection__id", "broker_connection__account_id", "user__username", "error_code")
+    date_hierarchy = "at"
 
 
 @admin.register(BrokerApp)
@@ -85,6 +109,20 @@ class OAuthStateAdmin(ReadOnlyAdmin):
     exclude = ("state",)
 
 
+@admin.register(LoginReminder)
+class LoginReminderAdmin(ReadOnlyAdmin):
+    list_display = ("user", "by_email", "has_webhook", "last_sent_on", "last_error")
+    list_filter = ("by_email",)
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+    # An address of the trader's may carry a key of its own.
+    exclude = ("webhook_url", "webhook_secret_encrypted")
+
+    @admin.display(boolean=True)
+    def has_webhook(self, reminder: LoginReminder) -> bool:
+        return bool(reminder.webhook_url)
+
+
 @admin.register(ReplyDrift)
 class ReplyDriftAdmin(ReadOnlyAdmin):
     list_display = ("noticed_at", "broker_type", "call", "place", "field", "appeared")
@@ -102,7 +140,7 @@ class ReplyShapeAdmin(ReadOnlyAdmin):
 
 @admin.register(KeyProof)
 class KeyProofAdmin(ReadOnlyAdmin):
-    list_display = ("id",)
-    search_fields = ("id",)
+    list_display = ("key_id",)
+    search_fields = ("key_id",)
     list_filter = ()
     exclude = ("ciphertext",)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 from brokers.domain import (
@@ -59,18 +60,39 @@ class Capabilities:
     features: tuple[str, ...] = ()
 
 
+class Renewal(StrEnum):
+    """How a session is renewed without a person."""
+
+    NONE = "NONE"
+    REFRESH_TOKEN = "REFRESH_TOKEN"  # noqa: S105 - a word; never past the hour at which all sessions end
+    STORED_KEYS = "STORED_KEYS"  # logs in again; a session that has ended already too
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPolicy:
     """When a session dies: at `ends_at` IST, on the day of the login where that hour is still to come, else the next.
 
     With `always_next_day` it lives past the first such hour. Without an hour it `lasts` so long after the login.
-    `refreshable`: it can be renewed without a login.
+    Where there is a `renewal` it is made `renewed_before` the end, spread over as long again.
     """
 
     ends_at: time | None = None
     lasts: timedelta = timedelta(days=1)
     always_next_day: bool = False
-    refreshable: bool = False
+    renewal: Renewal = Renewal.NONE
+    renewed_before: timedelta = timedelta(minutes=15)
+
+    def renewal_due(self, expires_at: datetime | None, *, now: datetime, spread: float) -> datetime | None:
+        """When to renew a session got `now`; None: never. `spread`, 0 to 1, keeps connections from coming all at once.
+
+        A refresh token does not reach past the hour at which the broker ends every session: one that lives until then
+        has nothing to gain by it.
+        """
+        if self.renewal is Renewal.NONE or expires_at is None:
+            return None
+        if self.renewal is Renewal.REFRESH_TOKEN and expires_at >= self.end(now):
+            return None
+        return expires_at - self.renewed_before * (1 + spread)
 
     def end(self, logged_in_at: datetime) -> datetime:
         if self.ends_at is None:

@@ -14,10 +14,10 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from brokers import registry
+from brokers import registry, sessions
 from brokers.base import Broker, BrokerAuth, LoginMethod
 from brokers.changes import connections_changed
-from brokers.domain import ConnectionStatus, Profile, Session
+from brokers.domain import Profile, Session
 from brokers.errors import RequestRefused, SessionEnded
 from brokers.models import BrokerConnection, OAuthState
 from brokers.reach import ConnectRefused, app_credentials, own_callback, transport_to
@@ -166,29 +166,13 @@ def _proven(profile: Profile, session: Session) -> Profile:
 @transaction.atomic
 def _store(user: User, broker: Broker, session: Session, profile: Profile, now: datetime) -> BrokerConnection:
     """Create the connection, or repair it: the same account keeps its id and its name."""
-    connection, _ = BrokerConnection.objects.select_for_update().update_or_create(
-        user=user,
-        broker_type=broker.spec.slug,
-        account_id=profile.account_id,
-        defaults={
-            "access_token_encrypted": session.access_token,
-            "refresh_token_encrypted": session.refresh_token,
-            "feed_token_encrypted": session.feed_token,
-            "connection_config": dict(session.facts),
-            "token_expires_at": session.expires_at,
-            "status": ConnectionStatus.CONNECTED,
-            "last_successful_call": now,
-            "next_health_check_at": now,
-            "consecutive_failures": 0,
-            "error_code": "",
-            "error_message": "",
-            "retry_after": None,
-            "capabilities": capabilities_of(broker, profile),
-        },
+    connection, _ = BrokerConnection.objects.select_for_update().get_or_create(
+        user=user, broker_type=broker.spec.slug, account_id=profile.account_id
     )
+    connection.capabilities = capabilities_of(broker, profile)
     connection.display_name = connection.display_name or f"{broker.spec.name} {profile.account_id}"
-    connection.version += 1  # whatever is still under way with an older session may not judge this one
-    connection.save(update_fields=["display_name", "version"])
+    due = sessions.first_renewal(connection.pk, broker.spec.session, session, now=now)
+    connection.begin_session(session, renewal_due_at=due, user=user, now=now)
     connections_changed(user.pk)
     announce(connection)
     return connection

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -21,7 +21,23 @@ STATUS_CHOICES = [(status.value, status.value.replace("_", " ").capitalize()) fo
 READABLE_STATUSES = frozenset(ConnectionStatus) - {ConnectionStatus.DISCONNECTED, ConnectionStatus.TOKEN_EXPIRED}
 # What belongs to the trader's book, answering or not.
 ACTIVE_STATUSES = frozenset(ConnectionStatus) - {ConnectionStatus.DISCONNECTED}
+# In trouble that passes, or that somebody else must mend: the session itself stands.
+TROUBLED_STATUSES = READABLE_STATUSES - {ConnectionStatus.CONNECTED}
 
+# From which statuses each may be entered. ARCHITECTURE.md draws it.
+ENTERED_FROM: dict[ConnectionStatus, frozenset[ConnectionStatus]] = {
+    # by a success, a renewal, or a login
+    ConnectionStatus.CONNECTED: frozenset(ConnectionStatus),
+    # by how a call ended
+    **{status: READABLE_STATUSES - {status} for status in TROUBLED_STATUSES},
+    # by the clock, the broker's word, or a renewal that failed
+    ConnectionStatus.TOKEN_EXPIRED: READABLE_STATUSES,
+    # by the trader, or support
+    ConnectionStatus.DISCONNECTED: ACTIVE_STATUSES,
+}
+
+# How long a worker may take to renew a session before another one takes over.
+RENEWAL_LEASE = timedelta(seconds=60)
 
 # What a success leaves of an earlier failure.
 HEALTHY: dict[str, Any] = {"consecutive_failures": 0, "error_code": "", "error_message": "", "retry_after": None}
@@ -67,6 +83,16 @@ class BrokerApp(models.Model):
         )
 
 
+class Actor(models.TextChoices):
+    """By whom a status was changed."""
+
+    TRADER = "TRADER", "The trader"
+    SUPPORT = "SUPPORT", "Support"
+    CLOCK = "CLOCK", "The clock"
+    CALL = "CALL", "A call to the broker"
+    RENEWAL = "RENEWAL", "A renewal"
+
+
 class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
     def active(self) -> Self:
         """What the trader's book is made of, whether it answers or not."""
@@ -85,11 +111,18 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
         """Sessions whose known end has come, before any call of theirs fails."""
         return self.filter(status__in=READABLE_STATUSES, token_expires_at__lte=now)
 
+    def due_for_renewal(self, now: datetime) -> Self:
+        """Sessions to be renewed without a login, that no worker is renewing already."""
+        busy = models.Q(renewal_lease_until__gt=now)
+        return self.filter(~busy, status__in=ACTIVE_STATUSES, renewal_due_at__lte=now)
+
 
 class BrokerConnection(models.Model):
     """One account at one broker, and the session that opens it.
 
     Monitoring starts by a due time (`next_health_check_at`): `health` looks for it, nobody calls `health`.
+    `session_number` counts the sessions this connection has had: what is under way with an older one may neither judge
+    nor replace a newer one. `version` counts every change of status or session.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -103,7 +136,13 @@ class BrokerConnection(models.Model):
     refresh_token_encrypted = StrictEncryptedTextField(null=True)
     feed_token_encrypted = StrictEncryptedTextField(null=True)
     token_expires_at = models.DateTimeField(null=True, blank=True)
+    session_number = models.PositiveIntegerField(default=0)
+    session_began_at = models.DateTimeField(null=True, blank=True)
+    renewal_due_at = models.DateTimeField(null=True, blank=True)
+    renewal_lease_until = models.DateTimeField(null=True, blank=True)
+    renewal_attempts = models.PositiveSmallIntegerField(default=0)
     status = models.CharField(max_length=20, choices=STATUS_CHOICES, default=ConnectionStatus.CONNECTED)
+    status_since = models.DateTimeField(null=True, blank=True)
     last_successful_call = models.DateTimeField(null=True, blank=True)
     last_health_check = models.DateTimeField(null=True, blank=True)
     next_health_check_at = models.DateTimeField(null=True, blank=True)
@@ -113,6 +152,8 @@ class BrokerConnection(models.Model):
     retry_after = models.DateTimeField(null=True, blank=True)
     capabilities = models.JSONField(default=dict)
     connection_config = models.JSONField(default=dict, blank=True)
+    # The address that the trader says is registered for orders at the broker: no broker can be asked.
+    registered_ip = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     version = models.BigIntegerField(default=0)
@@ -132,6 +173,8 @@ class BrokerConnection(models.Model):
             NamedIndex(fields=["user"], name="idx_broker_connections_user_id"),
             NamedIndex(fields=["status"], name="idx_broker_connections_status"),
             NamedIndex(fields=["next_health_check_at"], name="idx_broker_connections_next_health_check"),
+            NamedIndex(fields=["token_expires_at"], name="idx_broker_connections_token_expires_at"),
+            NamedIndex(fields=["renewal_due_at"], name="idx_broker_connections_renewal_due_at"),
         ]
 
     def __str__(self) -> str:
@@ -144,6 +187,10 @@ class BrokerConnection(models.Model):
     def is_paused(self, now: datetime) -> bool:
         """Whether the broker asked to be left alone for a while."""
         return self.retry_after is not None and self.retry_after > now
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether the known end of its session has come."""
+        return self.token_expires_at is not None and self.token_expires_at <= now
 
     @property
     def session(self) -> Session | None:
@@ -164,66 +211,237 @@ class BrokerConnection(models.Model):
 
         A session that has ended, or been ended, meanwhile stays so: an answer that was under way changes nothing.
         """
-        row = BrokerConnection.objects.filter(pk=self.pk, status__in=READABLE_STATUSES)
-        healed = row.exclude(status=ConnectionStatus.CONNECTED).update(
-            **HEALTHY,
-            last_successful_call=now,
-            status=ConnectionStatus.CONNECTED,
-            version=F("version") + 1,
-            updated_at=Now(),
+        facts = {**HEALTHY, "last_successful_call": now}
+        well = BrokerConnection.objects.filter(pk=self.pk, status=ConnectionStatus.CONNECTED)
+        if well.update(**facts):
+            return False
+        return self._enter(
+            ConnectionStatus.CONNECTED,
+            only=models.Q(status__in=TROUBLED_STATUSES),
+            actor=Actor.CALL,
+            reason="The broker answers again.",
+            now=now,
+            **facts,
         )
-        if not healed:
-            row.update(**HEALTHY, last_successful_call=now)
-        return healed == 1
 
-    def record_failure(self, error: BrokerError, now: datetime) -> bool:
-        """A call failed. Returns whether that changed the status; not every error says something of the connection."""
+    def record_failure(self, error: BrokerError, now: datetime, *, renewal_due_at: datetime | None = None) -> bool:
+        """A call failed. Returns whether that changed the status; not every error says something of the connection.
+
+        A dead token ends only the session that it belonged to, and may be renewed at `renewal_due_at`.
+        """
         status = error.connection_status
         if status is None:
             return False
         wait = getattr(error, "retry_after", None)
-        row = BrokerConnection.objects.filter(pk=self.pk, status__in=READABLE_STATUSES)
-        if status is ConnectionStatus.TOKEN_EXPIRED:
-            # Only if nothing happened since we looked: a new login may have brought another session meanwhile.
-            row = row.filter(version=self.version)
         facts: dict[str, Any] = {
-            "error_code": error.code,
             "error_message": error.message,
             "consecutive_failures": F("consecutive_failures") + 1,
             "retry_after": None if wait is None else now + timedelta(seconds=wait),
         }
-        changed = row.exclude(status=status).update(**facts, status=status, version=F("version") + 1, updated_at=Now())
-        if not changed:
-            row.update(**facts)
-        return changed == 1
+        same = BrokerConnection.objects.filter(pk=self.pk, status=status).exclude(status=ConnectionStatus.TOKEN_EXPIRED)
+        if same.update(**facts, error_code=error.code):
+            return False
+        ended = status is ConnectionStatus.TOKEN_EXPIRED
+        if ended:
+            facts |= {"next_health_check_at": None, "renewal_due_at": renewal_due_at, "renewal_lease_until": None}
+        return self._enter(
+            status,
+            only=models.Q(session_number=self.session_number) if ended else models.Q(),
+            actor=Actor.CALL,
+            reason=error.message,
+            error_code=error.code,
+            now=now,
+            **facts,
+        )
 
-    def keep_session(self, session: Session, now: datetime) -> None:
-        """Store a renewed session: written before anybody is told of it."""
-        self.access_token_encrypted = session.access_token
-        self.refresh_token_encrypted = session.refresh_token or self.refresh_token_encrypted
-        self.feed_token_encrypted = session.feed_token or self.feed_token_encrypted
-        self.token_expires_at = session.expires_at
-        self.status = ConnectionStatus.CONNECTED
-        self.last_successful_call = now
+    def begin_session(self, session: Session, *, renewal_due_at: datetime | None, user: Any, now: datetime) -> None:
+        """Store the session that a login brought, on a row that is locked or new. The same account keeps its row."""
+        before = self.status if self.session_number else ""
+        number = self.session_number + 1
+        facts = {
+            **HEALTHY,
+            **_tokens_of(session),
+            "refresh_token_encrypted": session.refresh_token,
+            "feed_token_encrypted": session.feed_token,
+            "connection_config": dict(session.facts),
+            "session_number": number,
+            "session_began_at": now,
+            "renewal_due_at": renewal_due_at,
+            "renewal_lease_until": None,
+            "renewal_attempts": 0,
+            "status": ConnectionStatus.CONNECTED,
+            "last_successful_call": now,
+            "next_health_check_at": now,
+        }
+        if before != ConnectionStatus.CONNECTED:
+            facts["status_since"] = now
+        for name, value in facts.items():
+            setattr(self, name, value)
         self.version += 1
         self.save()
+        ConnectionChange.objects.create(
+            broker_connection=self,
+            from_status=before,
+            to_status=ConnectionStatus.CONNECTED,
+            actor=Actor.TRADER,
+            user=user,
+            reason="Logged in." if number == 1 else "Logged in again.",
+            at=now,
+        )
 
-    def end_session(self, status: ConnectionStatus, *, code: str, message: str) -> bool:
-        """Stop using the session: TOKEN_EXPIRED at its known end; DISCONNECTED by the trader wipes the tokens."""
-        facts: dict[str, Any] = {"error_code": code, "error_message": message, "next_health_check_at": None}
+    def claim_renewal(self, now: datetime) -> bool:
+        """Whether this caller, and nobody else, may renew this session for the next minute."""
+        free = models.Q(renewal_lease_until__isnull=True) | models.Q(renewal_lease_until__lte=now)
+        row = BrokerConnection.objects.filter(
+            free, pk=self.pk, session_number=self.session_number, status__in=ACTIVE_STATUSES
+        )
+        claimed = row.update(
+            renewal_lease_until=now + RENEWAL_LEASE, renewal_attempts=F("renewal_attempts") + 1, updated_at=Now()
+        )
+        return claimed == 1
+
+    def keep_renewed(self, session: Session, *, renewal_due_at: datetime | None, now: datetime) -> bool:
+        """Store a renewed session in place of the one that it was renewed from; False where a login came first.
+
+        One UPDATE writes all its tokens, before anybody is told of them; a broker that sends no new refresh or feed
+        token leaves the old one good.
+        """
+        facts: dict[str, Any] = {**HEALTHY, **_tokens_of(session)}
+        if session.refresh_token is not None:
+            facts["refresh_token_encrypted"] = session.refresh_token
+        if session.feed_token is not None:
+            facts["feed_token_encrypted"] = session.feed_token
+        facts |= {
+            "session_number": F("session_number") + 1,
+            "session_began_at": now,
+            "renewal_due_at": renewal_due_at,
+            "renewal_lease_until": None,
+            "renewal_attempts": 0,
+            "last_successful_call": now,
+            "next_health_check_at": now,
+        }
+        this_session = models.Q(session_number=self.session_number)
+        moved = self._enter(
+            ConnectionStatus.CONNECTED,
+            only=this_session & ~models.Q(status=ConnectionStatus.DISCONNECTED),
+            actor=Actor.RENEWAL,
+            reason="The session was renewed.",
+            now=now,
+            **facts,
+        )
+        if moved:
+            self.refresh_from_db()
+        return moved
+
+    def postpone_renewal(self, until: datetime | None) -> bool:
+        """Give the claim back; the next attempt waits, or with None there is none."""
+        row = BrokerConnection.objects.filter(pk=self.pk, session_number=self.session_number)
+        return row.update(renewal_due_at=until, renewal_lease_until=None, updated_at=Now()) == 1
+
+    def end_session(
+        self,
+        status: ConnectionStatus,
+        *,
+        code: str,
+        message: str,
+        actor: Actor,
+        now: datetime,
+        user: Any = None,
+        renewal_due_at: datetime | None = None,
+    ) -> bool:
+        """Stop using the session: TOKEN_EXPIRED keeps its tokens, DISCONNECTED wipes them.
+
+        Only this session: a login that came meanwhile is not ended. The trader ends whatever there is. With
+        `renewal_due_at` it will be renewed without a person.
+        """
+        facts: dict[str, Any] = {
+            "error_message": message,
+            "next_health_check_at": None,
+            "renewal_due_at": renewal_due_at,
+            "renewal_lease_until": None,
+        }
+        only = models.Q(session_number=self.session_number)
         if status is ConnectionStatus.DISCONNECTED:
+            only = models.Q()
             facts |= {
                 "access_token_encrypted": None,
                 "refresh_token_encrypted": None,
                 "feed_token_encrypted": None,
                 "token_expires_at": None,
+                "session_number": F("session_number") + 1,
             }
-        changed = (
-            BrokerConnection.objects.filter(pk=self.pk)
-            .exclude(status__in={status, ConnectionStatus.DISCONNECTED})
-            .update(**facts, status=status, version=F("version") + 1, updated_at=Now())
-        )
-        return changed == 1
+        return self._enter(status, only=only, actor=actor, user=user, reason=message, error_code=code, now=now, **facts)
+
+    def _enter(
+        self,
+        status: ConnectionStatus,
+        *,
+        only: models.Q,
+        actor: Actor,
+        reason: str,
+        now: datetime,
+        error_code: str = "",
+        user: Any = None,
+        **facts: Any,
+    ) -> bool:
+        """The one way to another status: a conditional UPDATE and the row that tells of it, or neither.
+
+        Returns whether it happened. The row is locked for the UPDATE, so that `from_status` is what it was.
+        """
+        rows = BrokerConnection.objects.filter(pk=self.pk)
+        with transaction.atomic():
+            before = (
+                rows.filter(only, status__in=ENTERED_FROM[status])
+                .select_for_update(no_key=True)
+                .values_list("status", flat=True)
+                .first()
+            )
+            if before is None:
+                return False
+            if before != status:
+                facts["status_since"] = now
+            rows.update(**facts, status=status, error_code=error_code, version=F("version") + 1, updated_at=Now())
+            ConnectionChange.objects.create(
+                broker_connection_id=self.pk,
+                from_status=before,
+                to_status=status,
+                actor=actor,
+                user=user,
+                reason=reason,
+                error_code=error_code,
+                at=now,
+            )
+        return True
+
+
+def _tokens_of(session: Session) -> dict[str, Any]:
+    return {"access_token_encrypted": session.access_token, "token_expires_at": session.expires_at}
+
+
+class ConnectionChange(models.Model):
+    """A change of a connection's status, or a new session for it. Rows are only ever added.
+
+    `from_status` is empty for the first login; it equals `to_status` where a session was replaced while it still lived.
+    """
+
+    broker_connection = models.ForeignKey(
+        BrokerConnection, on_delete=models.CASCADE, related_name="changes", db_index=False
+    )
+    from_status = models.CharField(max_length=20, choices=STATUS_CHOICES, blank=True)
+    to_status = models.CharField(max_length=20, choices=STATUS_CHOICES)
+    actor = models.CharField(max_length=10, choices=Actor.choices)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    reason = models.TextField()
+    error_code = models.CharField(max_length=60, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "broker_connection_changes"
+        ordering = ["-at", "-id"]
+        indexes = [NamedIndex(fields=["broker_connection", "at"], name="idx_broker_connection_changes_connection_at")]
+
+    def __str__(self) -> str:
+        return f"{self.from_status or 'new'} → {self.to_status}"
 
 
 class OAuthState(models.Model):
@@ -233,6 +451,8 @@ class OAuthState(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     broker_type = models.CharField(max_length=20, choices=broker_choices)
     redirect_uri = models.TextField()
+    # The page of ours to go back to.
+    return_to = models.CharField(max_length=40, default="dashboard")
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -289,13 +509,38 @@ class ReplyDrift(models.Model):
         return f"{self.broker_type} {self.call}: {self.field} {'appeared' if self.appeared else 'vanished'}"
 
 
-class KeyProof(models.Model):
-    """One row: a known word under the newest key, by which a process proves its keys before it uses them."""
+class LoginReminder(models.Model):
+    """How a trader wants to be told, before the market opens, which brokers need a login today."""
 
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="login_reminder"
+    )
+    by_email = models.BooleanField(default=False)
+    webhook_url = models.URLField(max_length=500, blank=True)
+    # Signs what is sent there, so that its receiver can tell it is from here.
+    webhook_secret_encrypted = StrictEncryptedTextField(null=True)
+    last_sent_on = models.DateField(null=True)
+    last_error = models.CharField(max_length=200, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "login_reminders"
+
+    def __str__(self) -> str:
+        return f"Login reminder of {self.user}"
+
+
+class KeyProof(models.Model):
+    """A known word under one key: a process proves by it that it holds every key that secrets here may be under.
+
+    `key_id` is a fingerprint of the key; empty on the row of an installation that is older than it.
+    """
+
+    key_id = models.CharField(max_length=16, unique=True, default="")
     ciphertext = models.TextField()
 
     class Meta:
         db_table = "vault_key_proof"
 
     def __str__(self) -> str:
-        return "Key proof"
+        return f"Proof of key {self.key_id}"

@@ -43,6 +43,7 @@ def broker_status(connection: Any) -> None:
         "broker_name": connection.broker_name,
         "account_id": connection.account_id,
         "status": connection.status,
+        "status_since": connection.status_since,
         "error_code": connection.error_code or None,
         "error_message": connection.error_message or None,
         "last_successful_call": connection.last_successful_call,

@@ -74,10 +74,11 @@ def platform_has_app(spec: BrokerSpec) -> bool:
 def client_for(connection: BrokerConnection, *, deadline: Deadline | None = None, now: datetime) -> BrokerClient:
     """A client of the stored session. Reads rows: not for threads.
 
-    Raises SessionEnded where there is no session, RateLimited while the broker wants to be left alone.
+    Raises SessionEnded where there is no session, or its known end has come; RateLimited while the broker wants to be
+    left alone.
     """
     session = connection.session
-    if session is None or connection.status == ConnectionStatus.TOKEN_EXPIRED:
+    if session is None or connection.status == ConnectionStatus.TOKEN_EXPIRED or connection.is_over(now):
         raise SessionEnded("The session of this connection has ended.")
     if connection.is_paused(now):
         raise RateLimited("The broker asked for a pause.", connection_status=ConnectionStatus.RATE_LIMITED)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,12 +15,12 @@ from django.db import transaction
 
 from accounts.models import User
 from brokers import drift, push, registry, vault
-from brokers.base import Broker
+from brokers.base import Broker, Renewal
 from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile
 from brokers.drift import Shape
 from brokers.errors import BrokerError
-from brokers.models import BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
+from brokers.models import Actor, BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
 from brokers.reach import ConnectRefused, app_credentials, own_callback, platform_has_app, transport_to
 from brokers.secret import Secret
 
@@ -76,7 +76,7 @@ def described(broker: Broker, configured: Container[str]) -> dict[str, Any]:
         "login_methods": msgspec.to_builtins(spec.login_methods),
         "code_parameter": spec.callback.code if spec.callback else None,
         "session_ends_at": spec.session.ends_at,
-        "session_refreshable": spec.session.refreshable,
+        "session_refreshable": spec.session.renewal is not Renewal.NONE,
         "capabilities": capabilities_of(broker),
     }
 
@@ -92,7 +92,7 @@ def capabilities_of(broker: Broker, profile: Profile | None = None) -> dict[str,
     return plain
 
 
-def disconnect(connection: BrokerConnection) -> None:
+def disconnect(connection: BrokerConnection, *, now: datetime) -> None:
     """End the session at the broker where it can be ended, wipe the tokens, keep the history.
 
     The trader's wish does not depend on the broker: if it does not answer, the tokens are wiped all the same.
@@ -105,16 +105,38 @@ def disconnect(connection: BrokerConnection) -> None:
             broker.auth(transport_to(broker), app).revoke(session)
         except (BrokerError, ConnectRefused) as error:
             logger.info("Connection %s was not revoked at the broker: %s", connection.pk, error.code)
-    change_status(connection, ConnectionStatus.DISCONNECTED, code="disconnected", message="Disconnected by the trader.")
+    change_status(
+        connection,
+        ConnectionStatus.DISCONNECTED,
+        code="disconnected",
+        message="Disconnected by the trader.",
+        actor=Actor.TRADER,
+        user=connection.user,
+        now=now,
+    )
 
 
 # --- what becomes of a connection -------------------------------------------------------------------------------------
+# Two programs that log in with the same keys end each other's session; ours waits this long before its next turn.
+BETWEEN_KEY_LOGINS = timedelta(minutes=15)
+
+
 def learn(connection: BrokerConnection, error: BrokerError | None, now: datetime) -> None:
     """Take note of how a call ended. If that changes what the connection is, its user is told."""
-    changed = connection.record_success(now) if error is None else connection.record_failure(error, now)
+    if error is None:
+        changed = connection.record_success(now)
+    else:
+        changed = connection.record_failure(error, now, renewal_due_at=_renewal_by_keys(connection, now))
     if changed:
         logger.warning("Connection %s %s", connection.pk, "is well again" if error is None else f"fails: {error.code}")
         announce(connection)
+
+
+def _renewal_by_keys(connection: BrokerConnection, now: datetime) -> datetime | None:
+    """When a session that just died may be opened again by the stored keys; None where a person must log in."""
+    if registry.load(connection.broker_type).spec.session.renewal is not Renewal.STORED_KEYS:
+        return None
+    return max(now, (connection.session_began_at or now) + BETWEEN_KEY_LOGINS)
 
 
 def learn_all(outcomes: Sequence[tuple[BrokerConnection, BrokerError | None]], now: datetime) -> None:
@@ -170,8 +192,21 @@ def _note_shape(broker_type: str, call: str, shape: Shape, now: datetime) -> Non
     row.save()
 
 
-def change_status(connection: BrokerConnection, status: ConnectionStatus, *, code: str, message: str) -> bool:
-    changed = connection.end_session(status, code=code, message=message)
+def change_status(
+    connection: BrokerConnection,
+    status: ConnectionStatus,
+    *,
+    code: str,
+    message: str,
+    actor: Actor,
+    now: datetime,
+    user: User | None = None,
+    renewal_due_at: datetime | None = None,
+) -> bool:
+    """End the session, and tell its user. Returns whether there was one to end."""
+    changed = connection.end_session(
+        status, code=code, message=message, actor=actor, user=user, now=now, renewal_due_at=renewal_due_at
+    )
     if changed:
         connections_changed(connection.user_id)
         announce(connection)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from brokers import registry
+from brokers.base import Renewal, SessionPolicy
 from brokers.changes import connections_changed
-from brokers.domain import ConnectionStatus
-from brokers.errors import BrokerError, NotSupported, SessionEnded
-from brokers.models import BrokerConnection
+from brokers.domain import ConnectionStatus, Session
+from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, OutcomeUnknown, SessionEnded
+from brokers.models import Actor, BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
 from brokers.services import announce, change_status
+
+logger = logging.getLogger(__name__)
+
+# After so many attempts without an answer a person must log in.
+MOST_ATTEMPTS = 12
+LONGEST_PAUSE = timedelta(minutes=30)
+ENDED_AT_A_TIME = 500
 
 
 class TokenRefreshFailed(ConnectRefused):
@@ -20,37 +30,129 @@ class TokenRefreshFailed(ConnectRefused):
         super().__init__("token_refresh_failed", message, "Log in to the broker again.")
 
 
+class RenewalUnderWay(ConnectRefused):
+    """Somebody else is renewing this very session: two at once could lose its token."""
+
+    def __init__(self) -> None:
+        super().__init__("renewal_under_way", "This session is being renewed already.", "Look again in a minute.")
+
+
 def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerConnection:
     """Renew the session without a login, where the broker still offers that.
 
-    Raises TokenRefreshFailed; where the broker itself refused, the connection is TOKEN_EXPIRED from then on.
+    Raises TokenRefreshFailed; where the broker itself refused, the connection is TOKEN_EXPIRED from then on. Raises
+    RenewalUnderWay; BrokerUnavailable, where it will be tried again; OutcomeUnknown, where it is found out first
+    whether the old session still lives.
     """
-    session = connection.session
+    session, policy = connection.session, registry.load(connection.broker_type).spec.session
     if session is None:
         raise TokenRefreshFailed("This connection has no session to renew.")
-    broker = registry.load(connection.broker_type)
-    auth = broker.auth(transport_to(broker), app_credentials(connection.user, connection.broker_type))
-    try:
-        renewed = auth.refresh(session, now=now)
-    except NotSupported as error:
-        raise TokenRefreshFailed(error.message) from None
-    except BrokerError as error:
-        change_status(connection, ConnectionStatus.TOKEN_EXPIRED, code="token_refresh_failed", message=error.message)
-        raise TokenRefreshFailed(error.message) from None
-    connection.keep_session(renewed, now)
+    if policy.renewal is Renewal.NONE:
+        raise TokenRefreshFailed(f"{connection.broker_name} has no refresh: a new login is needed.")
+    if not connection.claim_renewal(now):
+        raise RenewalUnderWay
+    if connection.renewal_lease_until is not None and policy.renewal is Renewal.REFRESH_TOKEN:
+        _survived(connection, session, now)
+    renewed = _renewed(connection, session, now)
+    due = policy.renewal_due(renewed.expires_at, now=now, spread=_spread(connection.pk))
+    if not connection.keep_renewed(renewed, renewal_due_at=due, now=now):
+        raise TokenRefreshFailed("Meanwhile this connection was logged in again, or disconnected.")
     connections_changed(connection.user_id)
     announce(connection)
     return connection
 
 
+def _renewed(connection: BrokerConnection, session: Session, now: datetime) -> Session:
+    """The broker's new session. What a failure means for the connection is written before it is raised."""
+    broker = registry.load(connection.broker_type)
+    try:
+        auth = broker.auth(transport_to(broker), app_credentials(connection.user, connection.broker_type))
+        return auth.refresh(session, now=now)
+    except OutcomeUnknown:
+        # The claim is left to lapse: who takes it over knows by it that the broker may have acted.
+        logger.warning("Connection %s: the broker did not say whether it renewed the session", connection.pk)
+        raise
+    except BrokerUnavailable as error:
+        attempts = connection.renewal_attempts + 1
+        if attempts >= MOST_ATTEMPTS:
+            raise _given_up(connection, error.message, now) from None
+        connection.postpone_renewal(now + min(timedelta(minutes=2**attempts), LONGEST_PAUSE))
+        raise
+    except NotSupported as error:  # this one login brought nothing to renew it with: the session itself is as good
+        connection.postpone_renewal(None)
+        raise TokenRefreshFailed(error.message) from None
+    except (BrokerError, ConnectRefused) as error:
+        raise _given_up(connection, error.message, now) from None
+
+
+def _survived(connection: BrokerConnection, session: Session, now: datetime) -> None:
+    """After a renewal of which nobody knows how it ended: does the old session still answer?
+
+    Raises TokenRefreshFailed where it does not, since its refresh token is then spent as well.
+    """
+    broker = registry.load(connection.broker_type)
+    client = broker.client(transport_to(broker), app_credentials(connection.user, connection.broker_type), session)
+    try:
+        client.profile()
+    except SessionEnded:
+        raise _given_up(connection, "A renewal broke off, and the broker ended the old session.", now) from None
+    except BrokerError as error:
+        logger.info("Connection %s: cannot tell whether the old session lives: %s", connection.pk, error.code)
+
+
+def _given_up(connection: BrokerConnection, message: str, now: datetime) -> TokenRefreshFailed:
+    change_status(
+        connection,
+        ConnectionStatus.TOKEN_EXPIRED,
+        code="token_refresh_failed",
+        message=message,
+        actor=Actor.RENEWAL,
+        now=now,
+    )
+    return TokenRefreshFailed(message)
+
+
+def renew(connection_id: UUID, *, now: datetime) -> None:
+    """Renew one session that is due, unless it no longer is. What comes of it stands in the connection's row."""
+    connection = BrokerConnection.objects.due_for_renewal(now).select_related("user").filter(pk=connection_id).first()
+    if connection is None:
+        return
+    try:
+        refresh_session(connection, now=now)
+    except (ConnectRefused, BrokerError) as error:
+        logger.warning("Connection %s was not renewed: %s", connection.pk, error.code)
+
+
+def due_renewals(now: datetime) -> list[UUID]:
+    """Connections whose session is to be renewed now. Several may look at once: each session is claimed by one."""
+    return list(BrokerConnection.objects.due_for_renewal(now).order_by("renewal_due_at").values_list("pk", flat=True))
+
+
 def end_expired_sessions(now: datetime) -> int:
-    """Mark every session whose known end has come, before a call of its fails. Returns how many."""
+    """Mark every session whose known end has come, before a call of its fails. Returns how many.
+
+    One that can be opened again by stored keys is renewed next, without a person.
+    """
     ended = 0
-    for connection in BrokerConnection.objects.past_their_end(now):
+    for connection in BrokerConnection.objects.past_their_end(now)[:ENDED_AT_A_TIME]:
+        policy = registry.load(connection.broker_type).spec.session
         ended += change_status(
             connection,
             ConnectionStatus.TOKEN_EXPIRED,
             code=SessionEnded.default_code,
             message="The broker ends every session at this hour.",
+            actor=Actor.CLOCK,
+            now=now,
+            renewal_due_at=now if policy.renewal is Renewal.STORED_KEYS else None,
         )
     return ended
+
+
+def first_renewal(connection_id: UUID, policy: SessionPolicy, session: Session, *, now: datetime) -> datetime | None:
+    """When a session that has just begun is to be renewed."""
+    return policy.renewal_due(session.expires_at, now=now, spread=_spread(connection_id))
+
+
+def _spread(connection_id: UUID) -> float:
+    """A place between 0 and 1 that is the connection's own, so that not all are renewed in one moment."""
+    return connection_id.int % 1000 / 1000

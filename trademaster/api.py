@@ -47,6 +47,7 @@ REFUSAL_STATUSES = {
     "state_of_another_user": status.HTTP_403_FORBIDDEN,
     "broker_app_missing": status.HTTP_409_CONFLICT,
     "token_refresh_failed": status.HTTP_409_CONFLICT,
+    "renewal_under_way": status.HTTP_409_CONFLICT,
     "account_inactive": status.HTTP_409_CONFLICT,
     "account_mismatch": status.HTTP_502_BAD_GATEWAY,
 }

@@ -164,6 +164,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_TASK_ROUTES = {"health.*": {"queue": "health"}, "portfolio.*": {"queue": "portfolio"}}
 HEALTH_TICK_SECONDS = env_number("HEALTH_TICK_SECONDS", 5)
+SESSION_TICK_SECONDS = env_number("SESSION_TICK_SECONDS", 10)
 PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
 CELERY_BEAT_SCHEDULE = {
     "check-due-connections": {
@@ -173,8 +174,13 @@ CELERY_BEAT_SCHEDULE = {
     },
     "end-expired-sessions": {
         "task": "brokers.end_expired_sessions",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
+        "schedule": SESSION_TICK_SECONDS,
+        "options": {"expires": SESSION_TICK_SECONDS},
+    },
+    "renew-due-sessions": {
+        "task": "brokers.renew_due_sessions",
+        "schedule": SESSION_TICK_SECONDS,
+        "options": {"expires": SESSION_TICK_SECONDS},
     },
     "purge-states": {
         "task": "brokers.purge_states",

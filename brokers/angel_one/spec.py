@@ -10,6 +10,7 @@ from brokers.base import (
     FormField,
     LoginMethod,
     RateLimit,
+    Renewal,
     SessionPolicy,
 )
 from brokers.domain import ConnectionStatus, Exchange, OrderStatus, OrderType, Product, Validity
@@ -120,7 +121,7 @@ SPEC = BrokerSpec(
     login_methods=(PIN_TOTP,),
     # Dead at midnight; the token's own `exp` is preferred. UNCONFIRMED whether a refresh reaches past midnight: none
     # is promised.
-    session=SessionPolicy(ends_at=time(0, 0), refreshable=True),
+    session=SessionPolicy(ends_at=time(0, 0), renewal=Renewal.REFRESH_TOKEN),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -1,6 +1,6 @@
 """IIFL's XTS as data. Source: Symphony XTS docs and SDKs, September 2026; little was seen at IIFL itself."""
 
-from brokers.base import BrokerSpec, Capabilities, FormField, LoginMethod, RateLimit, SessionPolicy
+from brokers.base import BrokerSpec, Capabilities, FormField, LoginMethod, RateLimit, Renewal, SessionPolicy
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -82,7 +82,7 @@ SPEC = BrokerSpec(
         ),
     ),
     # 24 hours by the token's own `exp`. UNCONFIRMED whether a nightly clearing ends it sooner: the 400 decides.
-    session=SessionPolicy(refreshable=True),
+    session=SessionPolicy(renewal=Renewal.STORED_KEYS),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

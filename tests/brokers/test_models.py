@@ -20,7 +20,7 @@ from brokers.errors import (
     SessionEnded,
     UnexpectedResponse,
 )
-from brokers.models import BrokerConnection
+from brokers.models import Actor, BrokerConnection
 from brokers.secret import Secret
 
 UNREADABLE = {ConnectionStatus.DISCONNECTED, ConnectionStatus.TOKEN_EXPIRED}
@@ -95,22 +95,33 @@ class TestFailures:
 
 class TestEnding:
     def test_expiry_keeps_the_token_and_disconnecting_wipes_it(self, connection: BrokerConnection) -> None:
-        assert connection.end_session(ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="m")
+        assert connection.end_session(
+            ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="m", actor=Actor.CLOCK, now=timezone.now()
+        )
         connection.refresh_from_db()
         assert connection.access_token_encrypted is not None
-        assert connection.end_session(ConnectionStatus.DISCONNECTED, code="disconnected", message="m")
+        assert connection.end_session(
+            ConnectionStatus.DISCONNECTED, code="disconnected", message="m", actor=Actor.CLOCK, now=timezone.now()
+        )
         connection.refresh_from_db()
         assert connection.session is None
 
     def test_it_happens_once(self, connection: BrokerConnection) -> None:
         ended = [
-            connection.end_session(ConnectionStatus.DISCONNECTED, code="disconnected", message="m") for _ in range(2)
+            connection.end_session(
+                ConnectionStatus.DISCONNECTED, code="disconnected", message="m", actor=Actor.CLOCK, now=timezone.now()
+            )
+            for _ in range(2)
         ]
         assert ended == [True, False]
 
     def test_a_disconnected_one_does_not_expire(self, connection: BrokerConnection) -> None:
-        connection.end_session(ConnectionStatus.DISCONNECTED, code="disconnected", message="m")
-        assert not connection.end_session(ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="m")
+        connection.end_session(
+            ConnectionStatus.DISCONNECTED, code="disconnected", message="m", actor=Actor.CLOCK, now=timezone.now()
+        )
+        assert not connection.end_session(
+            ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="m", actor=Actor.CLOCK, now=timezone.now()
+        )
 
 
 class TestQuerySets:

@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 from redis.exceptions import ConnectionError as RedisAway
 
 from accounts.models import User
 from brokers import push, services
 from brokers.domain import ConnectionStatus
-from brokers.models import BrokerConnection
+from brokers.models import Actor, BrokerConnection
 from brokers.simulation.server import SimulatedBrokers
 from tests.people import connect
 
@@ -66,7 +67,12 @@ def test_a_status_that_changed_is_told_with_its_reason(
     for _ in range(2):  # the second time nothing changes, and nothing is told
         with django_capture_on_commit_callbacks(execute=True):
             services.change_status(
-                alices["zerodha"], ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="It is over."
+                alices["zerodha"],
+                ConnectionStatus.TOKEN_EXPIRED,
+                code="session_ended",
+                message="It is over.",
+                actor=Actor.CLOCK,
+                now=timezone.now(),
             )
     [(_, message)] = layer.sent
     data = json.loads(message["data"])

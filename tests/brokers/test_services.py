@@ -16,7 +16,7 @@ from accounts.models import User
 from brokers import logins, reach, services, sessions
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerError, RateLimited, SessionEnded
-from brokers.models import BrokerApp, BrokerConnection, OAuthState
+from brokers.models import Actor, BrokerApp, BrokerConnection, OAuthState
 from brokers.reach import ConnectRefused
 from brokers.registry import UnsupportedBroker
 from brokers.simulation.control import Control
@@ -265,7 +265,14 @@ class TestRepair:
         services.rename(first, "Papa's account")
         token = first.session.access_token  # type: ignore[union-attr]
         first.refresh_from_db()
-        services.change_status(first, ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="over")
+        services.change_status(
+            first,
+            ConnectionStatus.TOKEN_EXPIRED,
+            code="session_ended",
+            message="over",
+            actor=Actor.CLOCK,
+            now=timezone.now(),
+        )
 
         second = connect(alice, slug, brokers)
         second.refresh_from_db()
@@ -278,7 +285,7 @@ class TestRepair:
 
     def test_a_disconnected_account_comes_back_as_itself(self, alice: User, brokers: SimulatedBrokers) -> None:
         first = connect(alice, "zerodha", brokers)
-        services.disconnect(first)
+        services.disconnect(first, now=timezone.now())
         assert connect(alice, "zerodha", brokers).pk == first.pk
 
     def test_the_same_account_of_two_users_is_two_connections(
@@ -290,7 +297,14 @@ class TestRepair:
 class TestUse:
     def test_an_ended_session_is_not_tried(self, alices: dict[str, BrokerConnection], control: Control) -> None:
         connection = alices["zerodha"]
-        services.change_status(connection, ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="over")
+        services.change_status(
+            connection,
+            ConnectionStatus.TOKEN_EXPIRED,
+            code="session_ended",
+            message="over",
+            actor=Actor.CLOCK,
+            now=timezone.now(),
+        )
         connection.refresh_from_db()
         with pytest.raises(SessionEnded):
             reach.client_for(connection, now=timezone.now())
@@ -334,7 +348,7 @@ class TestUse:
 
     def test_a_late_answer_does_not_revive_what_the_trader_ended(self, alices: dict[str, BrokerConnection]) -> None:
         in_flight = BrokerConnection.objects.get(pk=alices["zerodha"].pk)
-        services.disconnect(alices["zerodha"])
+        services.disconnect(alices["zerodha"], now=timezone.now())
         services.learn(in_flight, None, timezone.now())
         services.learn(in_flight, RateLimited("Too many."), timezone.now())
         in_flight.refresh_from_db()
@@ -346,7 +360,7 @@ class TestDisconnect:
     def test_the_session_dies_at_the_broker_and_here(
         self, slug: str, alices: dict[str, BrokerConnection], control: Control
     ) -> None:
-        services.disconnect(alices[slug])
+        services.disconnect(alices[slug], now=timezone.now())
         row = BrokerConnection.objects.get(pk=alices[slug].pk)
         assert row.status == ConnectionStatus.DISCONNECTED
         assert row.session is None
@@ -359,7 +373,7 @@ class TestDisconnect:
         self, slug: str, fault: str, alices: dict[str, BrokerConnection], control: Control
     ) -> None:
         control.set_fault(slug, fault)
-        services.disconnect(alices[slug])
+        services.disconnect(alices[slug], now=timezone.now())
         alices[slug].refresh_from_db()
         assert alices[slug].status == ConnectionStatus.DISCONNECTED
         assert alices[slug].session is None
@@ -391,7 +405,7 @@ class TestRenewal:
         assert alices[slug].status == ConnectionStatus.CONNECTED  # the session we have is as good as before
 
     def test_nothing_to_renew(self, alices: dict[str, BrokerConnection]) -> None:
-        services.disconnect(alices["zerodha"])
+        services.disconnect(alices["zerodha"], now=timezone.now())
         alices["zerodha"].refresh_from_db()
         with pytest.raises(sessions.TokenRefreshFailed):
             sessions.refresh_session(alices["zerodha"], now=timezone.now())
@@ -420,7 +434,7 @@ def test_what_changes_a_connection_moves_its_users_generation(
     seen.append(generation())
     for change in (
         lambda: services.rename(connection, "New"),
-        lambda: services.disconnect(connection),
+        lambda: services.disconnect(connection, now=timezone.now()),
         lambda: services.forget_app(user=alice, broker_type="zerodha"),
     ):
         with django_capture_on_commit_callbacks(execute=True):

@@ -17,7 +17,7 @@ from accounts.models import User
 from brokers import push
 from brokers import services as brokers_services
 from brokers.domain import ConnectionStatus
-from brokers.models import BrokerConnection
+from brokers.models import Actor, BrokerConnection
 from brokers.simulation.control import Control
 from health import services, tasks
 from health.models import BrokerHealthLog
@@ -119,7 +119,9 @@ def test_it_heals_by_itself(
 def test_what_has_ended_is_not_checked(
     status: ConnectionStatus, alices: dict[str, BrokerConnection], control: Control
 ) -> None:
-    brokers_services.change_status(alices["zerodha"], status, code="x", message="x")
+    brokers_services.change_status(
+        alices["zerodha"], status, code="x", message="x", actor=Actor.CLOCK, now=timezone.now()
+    )
     assert services.claim_due(timezone.now() + timedelta(days=1)) == [alices["upstox"].pk]
     services.check(alices["zerodha"].pk, now=timezone.now())  # claimed just before it ended
     assert control.counters("zerodha") == {}

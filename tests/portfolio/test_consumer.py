@@ -20,7 +20,7 @@ from accounts.models import User
 from brokers import push
 from brokers import services as brokers_services
 from brokers.domain import ConnectionStatus
-from brokers.models import BrokerConnection
+from brokers.models import Actor, BrokerConnection
 from brokers.simulation.control import Control
 from portfolio import consumers, services, watching
 
@@ -184,7 +184,12 @@ class TestWhatIsTold:
             await told(page)
             for connection in alices.values():
                 await database_sync_to_async(brokers_services.change_status)(
-                    connection, ConnectionStatus.TOKEN_EXPIRED, code="session_ended", message="Over."
+                    connection,
+                    ConnectionStatus.TOKEN_EXPIRED,
+                    code="session_ended",
+                    message="Over.",
+                    actor=Actor.CLOCK,
+                    now=timezone.now(),
                 )
             messages = [await told(page), await told(page)]
         assert {message["data"]["connection_id"] for message in messages} == {str(row.pk) for row in alices.values()}
@@ -263,7 +268,7 @@ class TestMallory:
             snapshot = await told(page)
             assert snapshot["data"]["connections"] == []
             await refresh(alice)
-            await database_sync_to_async(brokers_services.disconnect)(alices["zerodha"])
+            await database_sync_to_async(brokers_services.disconnect)(alices["zerodha"], now=timezone.now())
             assert await page.receive_nothing(timeout=0.3)
             await publish(mallory, "PORTFOLIO_UPDATE", '"hers"')  # the socket works: she gets what is hers
             assert (await told(page))["data"] == "hers"

@@ -264,11 +264,11 @@ class TestNothingToMerge:
 
     def test_disconnected_shares_leave_the_totals(self, alice: User, alices: dict[str, BrokerConnection]) -> None:
         fetched(alice)
-        brokers_services.disconnect(alices["upstox"])
+        brokers_services.disconnect(alices["upstox"], now=timezone.now())
         portfolio = fetched(alice)
         assert [each["broker_id"] for each in portfolio["sources"]] == ["zerodha"]
         assert portfolio["complete"] is True
-        brokers_services.disconnect(alices["zerodha"])
+        brokers_services.disconnect(alices["zerodha"], now=timezone.now())
         with pytest.raises(services.NoBrokerConnections):
             fetched(alice)
         assert BrokerSnapshot.objects.count() == 2  # history is kept
