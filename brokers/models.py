@@ -193,6 +193,11 @@ class BrokerConnection(models.Model):
         return self.token_expires_at is not None and self.token_expires_at <= now
 
     @property
+    def is_renewal_in_doubt(self) -> bool:
+        """Whether a renewal of this session was begun and nobody knows how it ended."""
+        return self.renewal_lease_until is not None
+
+    @property
     def session(self) -> Session | None:
         """The stored session; None once it has been wiped."""
         if self.access_token_encrypted is None:
@@ -333,10 +338,14 @@ class BrokerConnection(models.Model):
             self.refresh_from_db()
         return moved
 
-    def postpone_renewal(self, until: datetime | None) -> bool:
-        """Give the claim back; the next attempt waits, or with None there is none."""
+    def postpone_renewal(self, until: datetime | None, *, now: datetime, in_doubt: bool = False) -> bool:
+        """Give the claim back; the next attempt waits, or with None there is none.
+
+        `in_doubt` leaves the mark of a claim that lapsed: nobody knows whether the broker renewed the session.
+        """
         row = BrokerConnection.objects.filter(pk=self.pk, session_number=self.session_number)
-        return row.update(renewal_due_at=until, renewal_lease_until=None, updated_at=Now()) == 1
+        lease = now if in_doubt else None
+        return row.update(renewal_due_at=until, renewal_lease_until=lease, updated_at=Now()) == 1
 
     def end_session(
         self,

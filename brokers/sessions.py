@@ -51,9 +51,21 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
         raise TokenRefreshFailed(f"{connection.broker_name} has no refresh: a new login is needed.")
     if not connection.claim_renewal(now):
         raise RenewalUnderWay
-    if connection.renewal_lease_until is not None and policy.renewal is Renewal.REFRESH_TOKEN:
-        _survived(connection, session, now)
-    renewed = _renewed(connection, session, now)
+    try:
+        if connection.is_renewal_in_doubt and policy.renewal is Renewal.REFRESH_TOKEN:
+            _survived(connection, session)
+        renewed = _renewed(connection, session, now)
+    except BrokerUnavailable as error:
+        _try_again(connection, error, now, in_doubt=connection.is_renewal_in_doubt)
+        raise
+    except OutcomeUnknown as error:
+        _try_again(connection, error, now, in_doubt=True)
+        raise
+    except NotSupported as error:  # this one login brought nothing to renew it with: the session itself is as good
+        connection.postpone_renewal(None, now=now)
+        raise TokenRefreshFailed(error.message) from None
+    except (BrokerError, ConnectRefused) as error:
+        raise _given_up(connection, error.message, now) from None
     due = policy.renewal_due(renewed.expires_at, now=now, spread=_spread(connection.pk))
     if not connection.keep_renewed(renewed, renewal_due_at=due, now=now):
         raise TokenRefreshFailed("Meanwhile this connection was logged in again, or disconnected.")
@@ -63,41 +75,31 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
 
 
 def _renewed(connection: BrokerConnection, session: Session, now: datetime) -> Session:
-    """The broker's new session. What a failure means for the connection is written before it is raised."""
     broker = registry.load(connection.broker_type)
-    try:
-        auth = broker.auth(transport_to(broker), app_credentials(connection.user, connection.broker_type))
-        return auth.refresh(session, now=now)
-    except OutcomeUnknown:
-        # The claim is left to lapse: who takes it over knows by it that the broker may have acted.
-        logger.warning("Connection %s: the broker did not say whether it renewed the session", connection.pk)
-        raise
-    except BrokerUnavailable as error:
-        attempts = connection.renewal_attempts + 1
-        if attempts >= MOST_ATTEMPTS:
-            raise _given_up(connection, error.message, now) from None
-        connection.postpone_renewal(now + min(timedelta(minutes=2**attempts), LONGEST_PAUSE))
-        raise
-    except NotSupported as error:  # this one login brought nothing to renew it with: the session itself is as good
-        connection.postpone_renewal(None)
-        raise TokenRefreshFailed(error.message) from None
-    except (BrokerError, ConnectRefused) as error:
-        raise _given_up(connection, error.message, now) from None
+    auth = broker.auth(transport_to(broker), app_credentials(connection.user, connection.broker_type))
+    return auth.refresh(session, now=now)
 
 
-def _survived(connection: BrokerConnection, session: Session, now: datetime) -> None:
+def _survived(connection: BrokerConnection, session: Session) -> None:
     """After a renewal of which nobody knows how it ended: does the old session still answer?
 
-    Raises TokenRefreshFailed where it does not, since its refresh token is then spent as well.
+    Raises SessionEnded where it does not, since its refresh token is then spent as well.
     """
     broker = registry.load(connection.broker_type)
     client = broker.client(transport_to(broker), app_credentials(connection.user, connection.broker_type), session)
     try:
         client.profile()
     except SessionEnded:
-        raise _given_up(connection, "A renewal broke off, and the broker ended the old session.", now) from None
-    except BrokerError as error:
-        logger.info("Connection %s: cannot tell whether the old session lives: %s", connection.pk, error.code)
+        raise SessionEnded("A renewal broke off, and the broker has ended the old session.") from None
+
+
+def _try_again(connection: BrokerConnection, error: BrokerError, now: datetime, *, in_doubt: bool) -> None:
+    """Let the next attempt wait, each time twice as long; after the last one a person must log in."""
+    attempts = connection.renewal_attempts
+    if attempts + 1 >= MOST_ATTEMPTS:
+        raise _given_up(connection, error.message, now) from None
+    pause = min(timedelta(minutes=2**attempts), LONGEST_PAUSE)
+    connection.postpone_renewal(now + pause, now=now, in_doubt=in_doubt)
 
 
 def _given_up(connection: BrokerConnection, message: str, now: datetime) -> TokenRefreshFailed:

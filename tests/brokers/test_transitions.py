@@ -1,4 +1,4 @@
-"""Every change of a status leaves one row that says from what, to what, why, and by whom; illegal ones do not happen."""
+"""Every change of a status leaves one row: from what, to what, why, by whom. Illegal ones do not happen."""
 
 from __future__ import annotations
 
