@@ -12,9 +12,10 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import house, table
+from bench import table
 from brokers import registry
 from trademaster.local.failure import ServiceFailed
+from trademaster.local.house import House
 
 ROOT = Path(__file__).resolve().parents[1]
 LATENCY_MS = 100
@@ -26,7 +27,7 @@ def main() -> int:
     slugs = parser.parse_args().only
     os.chdir(ROOT)
     try:
-        with house.House(slugs, latency_ms=LATENCY_MS) as running:
+        with House(slugs, latency_ms=LATENCY_MS, settings="bench.settings") as running:
             # They read Django's settings, which the house has just made.
             from bench import cold, large, merging, serving
 

@@ -9,12 +9,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from bench.client import PORTFOLIO, seconds_for
-from bench.house import House
 from bench.table import Aim, Figure, of_rounds
 from brokers.models import BrokerConnection
 from brokers.reach import client_for
 from brokers.transport import Deadline
 from portfolio.fetching import fetch_all
+from trademaster.local.house import House
 
 ROUNDS = 9
 CROWD = 100

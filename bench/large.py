@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from bench.client import PORTFOLIO, seconds_for
 from bench.cold import slowest_fetch
-from bench.house import House
 from bench.merging import SIZES, remembering
 from bench.table import Aim, Figure, of_rounds
 from brokers.models import BrokerConnection
+from trademaster.local.house import House
 
 ROUNDS = 5
 

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 from django.utils import timezone
 
-from bench.house import House
 from bench.table import Aim, Figure, of_rounds
 from brokers import registry
 from brokers.base import BrokerClient
@@ -26,6 +25,7 @@ from brokers.transport import Transport
 from portfolio.consolidate import consolidate
 from portfolio.domain import ConsolidatedPortfolio, Source, SourceState
 from portfolio.presentation import present
+from trademaster.local.house import House
 
 ROUNDS = 25
 SIZES = (100, 500)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.client import EMPTY, PORTFOLIO, seconds_for
-from bench.house import House
 from bench.table import Aim, Figure, of_rounds
+from trademaster.local.house import House
 
 ROUNDS = 9
 REQUESTS = 200

@@ -112,6 +112,34 @@ def test_services_start_keep_their_data_and_stop(tmp_path: Path):
         wrong.close()
 
 
+def test_after_a_crash_they_come_back_where_they_were(tmp_path: Path):
+    """With what they had: Redis may lose its last second, so it is given one."""
+    with LocalServices(tmp_path) as services:
+        before = (services.database_url, services.redis_url)
+        with psycopg.connect(services.database_url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        queue = redis.Redis.from_url(services.redis_url)
+        queue.set("kept", "yes")
+        queue.execute_command("CONFIG", "SET", "appendfsync", "always")
+        queue.set("fsynced", "yes")
+        services.redis.restart()
+        services.postgres.restart()
+        assert (services.database_url, services.redis_url) == before
+        assert queue.get("kept") == b"yes"
+        queue.close()
+        with psycopg.connect(services.database_url) as connection:
+            assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+        assert services.dead() is None
+
+
+def test_what_was_given_is_not_ours_to_restart(tmp_path: Path):
+    with (
+        LocalServices(tmp_path, database_url="postgres://given", redis_url="redis://given") as services,
+        pytest.raises(LookupError),
+    ):
+        services.redis.restart()
+
+
 def test_what_is_given_is_used_and_nothing_is_started(tmp_path: Path):
     with LocalServices(tmp_path, database_url="postgres://given", redis_url="redis://given") as services:
         assert (services.database_url, services.redis_url) == ("postgres://given", "redis://given")

@@ -101,6 +101,15 @@ class Postgres:
             raise ServiceFailed(f"PostgreSQL cannot start in {self.directory}: {explain(str(error))}.") from error
         self._wait_until_ready()
 
+    def restart(self) -> None:
+        """End it at once and start it again at the same address, as after a crash. Raises ServiceFailed."""
+        binaries, identity = find_binaries()
+        if self._process is not None:
+            child.stop(self._process, signal.SIGQUIT, patience=10)
+        self._wait_for_predecessor()
+        self._process = child.spawn(self._command(binaries), self.log, signal.SIGINT, identity)
+        self._wait_until_ready()
+
     def _make_directories(self, identity: child.Identity) -> None:
         if len(os.fsencode(self.directory)) > LONGEST_SOCKET_DIRECTORY:
             self._private_socket_directory = Path(tempfile.mkdtemp(prefix="trademaster-"))

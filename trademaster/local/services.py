@@ -28,6 +28,21 @@ class LocalServices:
     ephemeral: bool = False
     _started: list[Postgres | RedisServer] = field(default_factory=list, init=False)
 
+    @property
+    def redis(self) -> RedisServer:
+        """The Redis that was started here. Raises LookupError where it was given."""
+        return next(service for service in self._own() if isinstance(service, RedisServer))
+
+    @property
+    def postgres(self) -> Postgres:
+        """The PostgreSQL that was started here. Raises LookupError where it was given."""
+        return next(service for service in self._own() if isinstance(service, Postgres))
+
+    def _own(self) -> list[Postgres | RedisServer]:
+        if len(self._started) < 2:
+            raise LookupError("PostgreSQL or Redis is not ours.")
+        return self._started
+
     def start(self) -> None:
         """Raises ServiceFailed with one line; whatever had started is stopped again."""
         try:
