@@ -130,10 +130,10 @@ function fillPosition(fields, position, node, brokers) {
 }
 
 /** Under the price: whose it is, and whether that broker holds the share and answers now. */
-function priceSource({ price_source, price_state, price_as_of }, brokers) {
+function priceSource({ price_source, price_state }, brokers) {
   const name = brokers[price_source] ?? "";
   if (price_state === "BORROWED") return `lent by ${name}`;
-  return price_state === "STALE" ? `${name} at ${istTime(price_as_of)}` : name;
+  return price_state === "STALE" ? `last known at ${name}` : name;
 }
 
 const lineKey = ({ connection_id, product }) => `${connection_id} ${product}`;
