@@ -253,5 +253,6 @@ class TestThroughTheService:
         assert whose_price(portfolio, INFY) == ("1500.10", "STALE", HOLDER)
         assert whose_price(portfolio, SBIN) == ("800.05", "HELD", LENDER)
         assert portfolio["sources"][1]["state"] == "LIVE"
+        settings.PORTFOLIO_DEADLINE_SECONDS = 3
         control.clear_faults(LENDER)  # what it had no time to say is not taken for unknown
         assert whose_price(fetched(alice), INFY) == ("1500.10", "BORROWED", LENDER)
