@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from brokers.domain import ZERO, Exchange, Funds, Product
+from brokers.wire import IST
 from portfolio.domain import (
     AssetAllocation,
     AssetClass,
@@ -25,6 +26,7 @@ from portfolio.domain import (
     ConsolidatedPosition,
     Coverage,
     FundsTotal,
+    PriceState,
     Source,
     SourceReport,
     SourceState,
@@ -48,6 +50,7 @@ class Mark:
     close: Decimal | None = None
     source: str | None = None
     as_of: datetime | None = None
+    state: PriceState | None = None
 
     def value(self, quantity: Decimal) -> Decimal | None:
         return None if self.price is None else quantity * self.price
@@ -91,12 +94,17 @@ class Book:
         return cls(sources, inside, lots, trades)
 
     def unpriced(self) -> list[Unpriced]:
-        """Shares that none of their brokers prices, or gives a previous close for: another broker may be asked."""
+        """Shares that no live source prices, or gives a previous close for: another broker may be asked.
+
+        Of a share with a price the listing is the one that bears it, so that the close is the same exchange's.
+        """
         wanted = []
         for group in self.lots.values():
-            face, mark = group[0], _mark(_ranked(group))
-            if face.isin is not None and (mark.price is None or mark.close is None):
-                has_price = mark.price is not None
+            ranked = _ranked(group)
+            mark = _mark(ranked)
+            has_price = mark.state is PriceState.HELD
+            face = (_best(ranked) if has_price else None) or ranked[0]
+            if face.isin is not None and not (has_price and mark.close is not None):
                 wanted.append(Unpriced(isin=face.isin, exchange=face.exchange, symbol=face.symbol, has_price=has_price))
         return wanted
 
@@ -111,7 +119,7 @@ def consolidate(
 def valued(
     user_id: int, book: Book, *, now: datetime, borrowed: Mapping[str, BorrowedPrice] | None = None
 ) -> ConsolidatedPortfolio:
-    """Value a book, each share at its one price. `borrowed` (ISIN → price) serves where no source has one."""
+    """Value a book, each share at its one price. `borrowed` (ISIN → price) serves where no live source has one."""
     inside, lots = book.inside, book.lots
     ranked = {key: _ranked(group) for key, group in lots.items()}
     marks = {key: _mark(group, (borrowed or {}).get(key)) for key, group in ranked.items()}
@@ -163,14 +171,43 @@ def _ranked(lots: Sequence[Lot]) -> Sequence[Lot]:
 
 
 def _mark(ranked: Sequence[Lot], borrowed: BorrowedPrice | None = None) -> Mark:
-    """One price per share: that of the first ranked lot that has one, with the first close of the same exchange."""
-    priced = [lot for lot in ranked if lot.last_price is not None]
-    if not priced:
-        return Mark(borrowed.price, borrowed.close, borrowed.broker_type, borrowed.as_of) if borrowed else Mark()
-    best = priced[0]
-    closes = (lot.close_price for lot in priced if lot.exchange is best.exchange and lot.close_price is not None)
-    close = next(closes, borrowed.close if borrowed else None)
-    return Mark(best.last_price, close, best.source.broker_type, _as_of(best.source))
+    """One price per share: a live source's, else another broker's, else the one in the last good answer.
+
+    Who holds a share and has its price is the first of the ranked lots.
+    """
+    best = _best(ranked)
+    live = best is not None and best.source.state is SourceState.LIVE
+    if borrowed and borrowed.price is not None and not live:
+        close = borrowed.close if borrowed.close is not None else _close(ranked, borrowed.exchange, borrowed.as_of)
+        return Mark(borrowed.price, close, borrowed.broker_type, borrowed.as_of, PriceState.BORROWED)
+    if best is None:
+        return Mark(close=borrowed.close) if borrowed else Mark()
+    as_of = _as_of(best.source)
+    close = _close(ranked, best.exchange, as_of)
+    if close is None and borrowed and borrowed.exchange is best.exchange and _same_day(borrowed.as_of, as_of):
+        close = borrowed.close
+    state = PriceState.HELD if live else PriceState.STALE
+    return Mark(best.last_price, close, best.source.broker_type, as_of, state)
+
+
+def _best(ranked: Sequence[Lot]) -> Lot | None:
+    return next((lot for lot in ranked if lot.last_price is not None), None)
+
+
+def _close(ranked: Sequence[Lot], exchange: Exchange, as_of: datetime) -> Decimal | None:
+    """The previous close to hold against a price of this exchange and day: not another's, nor one of days ago."""
+    return next(
+        (
+            lot.close_price
+            for lot in ranked
+            if lot.close_price is not None and lot.exchange is exchange and _same_day(_as_of(lot.source), as_of)
+        ),
+        None,
+    )
+
+
+def _same_day(one: datetime, other: datetime) -> bool:
+    return one.astimezone(IST).date() == other.astimezone(IST).date()
 
 
 def _price_rank(lot: Lot) -> tuple[bool, bool, float, int, str]:
@@ -210,6 +247,7 @@ def _position(face: Lot, lots: Sequence[Lot], mark: Mark, total_value: Decimal |
         current_price=mark.price,
         close_price=mark.close,
         price_source=mark.source,
+        price_state=mark.state,
         price_as_of=mark.as_of,
         total_cost=known_cost if all_known else None,
         known_cost=known_cost,

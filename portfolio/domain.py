@@ -28,6 +28,14 @@ class AssetClass(StrEnum):
     OTHER = "OTHER"
 
 
+class PriceState(StrEnum):
+    """Whose word a share's price is, in the order in which they are believed."""
+
+    HELD = "HELD"  # a broker that holds the share told it just now
+    BORROWED = "BORROWED"  # another connected broker quoted it just now
+    STALE = "STALE"  # from before: the last good answer of a broker that holds it
+
+
 class TradeKind(StrEnum):
     DERIVATIVE = "DERIVATIVE"
     INTRADAY = "INTRADAY"
@@ -38,8 +46,12 @@ class TradeKind(StrEnum):
 # --- what goes in -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BorrowedPrice:
-    """What another broker told of a share whose own brokers quote none; no `price` where only the close was wanted."""
+    """What another broker told of a share that no live source prices; no `price` where only the close is known.
 
+    Both are of the listing at `exchange`.
+    """
+
+    exchange: Exchange
     price: Decimal | None
     close: Decimal | None
     broker_type: str
@@ -48,7 +60,7 @@ class BorrowedPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpriced:
-    """A share that no source has a price for, or (`has_price`) no previous close."""
+    """A share that no live source has a price for, or (`has_price`) one without a previous close."""
 
     isin: str
     has_price: bool
@@ -125,6 +137,7 @@ class ConsolidatedPosition:
     current_price: Price | None
     close_price: Price | None
     price_source: str | None
+    price_state: PriceState | None
     price_as_of: datetime | None
     total_cost: Money | None
     known_cost: Money

@@ -1,4 +1,4 @@
-"""Prices for shares whose own brokers do not quote them, asked of another connected broker.
+"""Prices for shares whose own brokers do not quote them now, asked of another connected broker.
 
 A previous close is the exchange's, the same at every broker, and stays for the day: it is remembered for a while, so
 that a broker without closes does not cost a round of quotes each time.
@@ -7,7 +7,7 @@ that a broker without closes does not cost a round of quotes each time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
 from datetime import datetime
@@ -32,20 +32,24 @@ REMEMBER_NOTHING_SECONDS = 60
 def borrowed(
     wanted: Sequence[Unpriced], clients: Mapping[UUID, BrokerClient | BrokerError], deadline: Deadline, *, now: datetime
 ) -> dict[str, BorrowedPrice]:
-    """Prices by ISIN; who is not in the answer has none anywhere. No broker is asked for closes that are remembered."""
+    """Prices by ISIN; who is not in the answer has none anywhere. No broker is asked for closes that are remembered.
+
+    `clients` are those that may be asked: a broker that has just failed would only use up the time.
+    """
     if not wanted:
         return {}
     lenders = sorted({client.spec.slug for client in clients.values() if isinstance(client, BrokerClient)})
     closes, unknown = _remembered(wanted, lenders)
     asked = [share for share in wanted if share.isin not in unknown and not (share.has_price and share.isin in closes)]
-    found = borrow_prices(asked, clients, deadline, now=now)
+    found = borrow_prices(asked, clients, deadline, now=now, with_close=closes)
     if deadline.remaining() > 0:  # else who is not found was perhaps not asked for
         _remember(asked, found, lenders)
-    return found | {
-        isin: BorrowedPrice(price=None, close=close, broker_type="", as_of=now)
-        for isin, close in closes.items()
-        if isin not in found
-    }
+    for share in wanted:
+        if share.isin in closes:
+            nothing = BorrowedPrice(exchange=share.exchange, price=None, close=None, broker_type="", as_of=now)
+            lent = found.get(share.isin, nothing)
+            found[share.isin] = lent if lent.close is not None else replace(lent, close=closes[share.isin])
+    return found
 
 
 def borrow_prices(
@@ -54,15 +58,21 @@ def borrow_prices(
     deadline: Deadline,
     *,
     now: datetime,
+    with_close: Container[str] = (),
 ) -> dict[str, BorrowedPrice]:
     """Prices (by ISIN) for shares whose own brokers quote none: one batched request to each broker that may know more,
     until all are found or the time is up. A broker that cannot be asked, or fails, is passed over.
 
-    Some quote no previous close: the price is then the first one's, and the close the next one's that has it.
+    Some quote no previous close: the price is then the first one's, and the close the next one's that has it; nobody
+    is asked for the close of a share in `with_close`.
     """
     found: dict[str, BorrowedPrice] = {}
     for client in clients.values():
-        missing = [share for share in wanted if share.isin not in found or found[share.isin].close is None]
+        missing = [
+            share
+            for share in wanted
+            if share.isin not in found or (found[share.isin].close is None and share.isin not in with_close)
+        ]
         if not missing or deadline.remaining() <= 0:
             break
         if isinstance(client, BrokerClient):
@@ -88,10 +98,17 @@ def _quoted(
     except BrokerError as error:
         logger.info("%s lends no prices: %s", client.spec.slug, error.code)
         return {}
+    except Exception:  # a mistake of ours in one dialect must not cost the answer
+        logger.exception("Reading quotes of %s failed", client.spec.slug)
+        return {}
     isins = {(listing.exchange, listing.broker_token): isin for listing, isin in listings.items()}
     return {
         isins[quote.exchange, quote.broker_token]: BorrowedPrice(
-            price=quote.last_price, close=quote.close_price, broker_type=client.spec.slug, as_of=now
+            exchange=quote.exchange,
+            price=quote.last_price,
+            close=quote.close_price,
+            broker_type=client.spec.slug,
+            as_of=now,
         )
         for quote in quotes
         if quote.last_price is not None
@@ -113,7 +130,7 @@ def _remember(asked: Sequence[Unpriced], found: Mapping[str, BorrowedPrice], len
     pipe = redis().pipeline(transaction=False)
     for share in asked:
         price = found.get(share.isin)
-        if price is None:
+        if price is None or (share.has_price and price.close is None):
             pipe.set(_nothing_key(share, lenders), 1, ex=REMEMBER_NOTHING_SECONDS)
         elif price.close is not None:
             pipe.set(_key(share), str(price.close), ex=REMEMBER_CLOSE_SECONDS)

@@ -111,7 +111,8 @@ def _fetched(user: User, now: datetime) -> Rendered:
     kept = _keep(connections, answers, snapshots)
     book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
     fresh = _without_stale(book)
-    borrowed = prices.borrowed(_unpriced(book, fresh), clients, deadline, now=now)
+    lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}
+    borrowed = prices.borrowed(_unpriced(book, fresh), lenders, deadline, now=now)
     rendered, answer = _rendered(user, book, fresh, now, borrowed)
     _write_tables(user, answer)
     for connection in connections:
@@ -234,7 +235,7 @@ def _without_stale(book: Book) -> Book:
 
 
 def _unpriced(book: Book, fresh: Book) -> list[Unpriced]:
-    """What either book lacks: some prices, and closes, stand in a stale answer alone."""
+    """What either book lacks: some closes stand in a stale answer alone, and so do shares that only it holds."""
     return list({share.isin: share for share in (*book.unpriced(), *fresh.unpriced())}.values())
 
 

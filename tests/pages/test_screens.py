@@ -1,6 +1,7 @@
 """The screens as a browser makes them out of the API's words: templates and modules are ours, the answers made up."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -17,8 +18,16 @@ from playwright.sync_api import Browser, Page, Route
 
 from brokers.domain import Exchange, OptionType, Product
 from portfolio.consolidate import consolidate
-from portfolio.domain import BrokerDerivative, ConsolidatedDerivative, ConsolidatedPortfolio, TradeKind, TradingPosition
+from portfolio.domain import (
+    BrokerDerivative,
+    ConsolidatedDerivative,
+    ConsolidatedPortfolio,
+    SourceState,
+    TradeKind,
+    TradingPosition,
+)
 from portfolio.presentation import present
+from tests.portfolio.sources import INFY, RELIANCE, SBIN, account, holding, lent, merged, source
 
 pytestmark = pytest.mark.browser
 
@@ -279,6 +288,27 @@ def test_a_contract_that_nobody_can_name_is_marked_and_told_of(dashboard):
 
     assert flags == ["", "unmatched"]
     assert "1 share or contract not recognised: it stands under its own broker" in dashboard.inner_text("#notes")
+
+
+def test_the_page_says_whose_price_it_is(page, house):
+    old = account([holding(SBIN, 10, symbol="SBIN"), holding(RELIANCE, 5, symbol="RELIANCE")], age=300)
+    live = account([holding(INFY, 20)])
+    sources = source("zerodha", old, state=SourceState.STALE), source("upstox", live)
+    book = present(merged(*sources, borrowed={SBIN: lent("120")}))
+    data = {"portfolio": book, "error": None, "connections": [CONNECTION]}
+    house.socket = {"type": "SNAPSHOT", "data": data, "timestamp": NOW.isoformat(), "sequence": 1}
+    page.goto(f"{HOME}/")
+    page.wait_for_selector("[data-testid=position-row]")
+
+    whose = page.locator("#holdings [data-field=source]").all_inner_texts()
+    held, borrowed, stale = page.locator("#holdings [data-field=explained]").all_text_contents()
+    assert whose == ["Upstox", "lent by Upstox", "last known at Zerodha"]
+    assert re.search(r"Price 110.00 from Upstox, [^:]*10:30:00\.", held)
+    assert re.search(r"Price 120.00 from Upstox, [^:]*10:30:00: a quote lent, as no broker that holds", borrowed)
+    assert re.search(r"Price 110.00 from Zerodha, [^:]*10:25:00: its last good answer, as no connected broker", stale)
+    notes = page.inner_text("#notes")
+    assert "1 holding at a price lent by another broker than those that hold it." in notes
+    assert "1 holding at the last price known: no connected broker gives one now." in notes
 
 
 def test_a_connection_is_renamed_from_its_card(dashboard, house):

@@ -10,7 +10,7 @@ from typing import Any
 from brokers import registry
 from brokers.domain import BrokerPortfolio, Exchange, Funds, Holding, Position, Product, Rows
 from portfolio.consolidate import consolidate
-from portfolio.domain import ConsolidatedPortfolio, ConsolidatedPosition, Source, SourceState
+from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, ConsolidatedPosition, Source, SourceState
 from tests.contract.recorded import cases, replay
 
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
@@ -127,6 +127,12 @@ def position(
         close_price=decimal(close),
         **{**facts, **changed},
     )
+
+
+def lent(
+    price: Number | None, close: Number | None = None, *, exchange: Exchange = Exchange.NSE, by: str = "upstox"
+) -> BorrowedPrice:
+    return BorrowedPrice(exchange=exchange, price=decimal(price), close=decimal(close), broker_type=by, as_of=NOW)
 
 
 def decimal(number: Number | None) -> Decimal | None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from brokers import registry
 from brokers.domain import BrokerPortfolio, Exchange, Funds, Holding, Position, Product
-from portfolio.domain import Source, SourceState
-from tests.portfolio.sources import account, holding, position, source
+from portfolio.domain import BorrowedPrice, Source, SourceState
+from tests.portfolio.sources import account, holding, lent, position, source
 
 SHARES = {
     "INE009A01021": "INFY",
@@ -84,3 +84,12 @@ def books(draw: st.DrawFn, *, rows: st.SearchStrategy[Position] | None = None) -
         )
         for number, slug in enumerate(draw(st.lists(st.sampled_from(registry.slugs()), min_size=1, max_size=4)))
     ]
+
+
+@st.composite
+def loans(draw: st.DrawFn) -> dict[str, BorrowedPrice]:
+    """What another broker may tell of some shares: a price, a close, or both."""
+    return {
+        isin: lent(draw(UNKNOWABLE_PRICES), draw(UNKNOWABLE_PRICES), exchange=draw(CASH_EXCHANGES), by="groww")
+        for isin in draw(st.lists(st.sampled_from(list(SHARES)), unique=True))
+    }

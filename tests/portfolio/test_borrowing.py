@@ -112,6 +112,17 @@ def test_a_close_is_borrowed_once_a_while(order: tuple[str, str], alice: User, b
     assert brokers.control.counters(LENDER)[LENT] == 1
 
 
+def test_a_close_that_nobody_quotes_is_not_asked_for_at_every_turn(alice: User, brokers: SimulatedBrokers) -> None:
+    """Alone, Groww could only be asked itself, once more than for its own prices."""
+    connect(alice, "groww", brokers)
+    asked = []
+    for _ in range(3):
+        brokers.control.reset_counters()
+        assert {share["close_price"] for share in held_by(fetched(alice), "groww").values()} == {None}
+        asked.append(sum(n for call, n in brokers.control.counters("groww").items() if QUOTES["groww"] in call))
+    assert asked[0] > asked[1] == asked[2]
+
+
 def test_who_leaves_a_stale_broker_out_is_lent_what_only_it_had(alice: User, brokers: SimulatedBrokers) -> None:
     """Zerodha's closes stand in its last good answer, which `stale=exclude` leaves out: Upstox is asked for them."""
     for slug in ("groww", LENDER, "upstox"):

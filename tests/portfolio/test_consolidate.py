@@ -10,7 +10,7 @@ import pytest
 
 from brokers.domain import Contract, Exchange, Funds, OptionType, Position, Product, RowProblem
 from portfolio.consolidate import Book, asset_class
-from portfolio.domain import AssetClass, BorrowedPrice, Source, SourceState, TradeKind, Unpriced
+from portfolio.domain import AssetClass, Source, SourceState, TradeKind, Unpriced
 from tests.portfolio.sources import (
     AARON,
     GILT,
@@ -20,6 +20,7 @@ from tests.portfolio.sources import (
     SBIN,
     account,
     holding,
+    lent,
     merged,
     of,
     position,
@@ -225,8 +226,7 @@ def test_nothing_but_unknown_prices_paid_is_an_unknown_cost() -> None:
 def test_a_borrowed_price_serves_where_no_broker_has_one() -> None:
     mine = source("zerodha", account([holding(last=None, close=None)]))
     assert Book.of([mine]).unpriced() == [Unpriced(isin=INFY, has_price=False, exchange=Exchange.NSE, symbol="INFY")]
-    price = BorrowedPrice(price=D("120"), close=D("118"), broker_type="upstox", as_of=NOW)
-    line = of(merged(mine, borrowed={INFY: price}), INFY)
+    line = of(merged(mine, borrowed={INFY: lent("120", "118")}), INFY)
     assert (line.current_value, line.day_change, line.price_source) == (1200, 20, "upstox")
 
 

@@ -224,6 +224,35 @@ def test_a_broker_that_fails_or_cannot_be_asked_is_passed_over() -> None:
     assert borrowed(*clients) == {INFY: (Decimal(2), "upstox")}
 
 
+def test_nobody_is_asked_for_a_close_that_is_known() -> None:
+    asked: list[str] = []
+
+    def closes(listings: list[Listing]) -> list[Quote]:
+        asked.extend(listing.tradingsymbol for listing in listings)
+        return lends("2", "SBIN", close="3")(listings)
+
+    clients = {
+        uuid4(): scripted("groww", quotes=lends("1", "INFY", "SBIN", close=None)),
+        uuid4(): scripted("zerodha", quotes=closes),
+    }
+    found = borrow_prices(WANTED, clients, Deadline(5), now=NOW, with_close={INFY})
+    assert asked == ["SBIN"]
+    assert {isin: (lent.price, lent.close) for isin, lent in found.items()} == {
+        INFY: (Decimal(1), None),
+        SBIN: (Decimal(1), Decimal(3)),
+    }
+
+
+def test_a_mistake_in_one_dialect_costs_only_its_loan(caplog: pytest.LogCaptureFixture) -> None:
+    def mistaken(listings: list[Listing]) -> list[Quote]:
+        raise KeyError("last_price")
+
+    with caplog.at_level(logging.ERROR):
+        found = borrowed(scripted("zerodha", quotes=mistaken), scripted("upstox", quotes=lends("2", "INFY")))
+    assert found == {INFY: (Decimal(2), "upstox")}
+    assert "Reading quotes of zerodha failed" in caplog.text
+
+
 def test_nobody_is_asked_when_the_time_is_up() -> None:
     client = scripted("zerodha", quotes=lends("1", "INFY"))
     assert borrow_prices(WANTED, {uuid4(): client}, Deadline(0), now=NOW) == {}

@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from brokers.domain import ZERO, Product
 from portfolio.consolidate import Book
-from portfolio.domain import ConsolidatedPortfolio, Source
+from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, ConsolidatedPosition, PriceState, Source, SourceState
 from portfolio.presentation import present, schema
-from tests.portfolio.sources import account, merged, source
-from tests.portfolio.strategies import books, positions
+from tests.portfolio.sources import account, lent, merged, source
+from tests.portfolio.strategies import books, loans, positions
 
 # The same books every time: a red test stays red until it is mended.
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -99,6 +100,77 @@ def test_a_missing_broker_changes_no_number_but_the_book_is_not_complete(book: l
 
 
 @repeatable
+@given(books(), loans())
+def test_a_borrowed_price_changes_prices_and_nothing_else(
+    book: list[Source], borrowed: dict[str, BorrowedPrice]
+) -> None:
+    before, after = merged(*book), merged(*book, borrowed=borrowed)
+    assert {each.key: unpriced(each) for each in after.positions} == {
+        each.key: unpriced(each) for each in before.positions
+    }
+    assert (after.sources, after.total_cost, after.funds) == (before.sources, before.total_cost, before.funds)
+    assert (after.trading_positions, after.derivatives) == (before.trading_positions, before.derivatives)
+    assert [(line.connection_id, line.positions, line.stale) for line in after.broker_breakdown] == [
+        (line.connection_id, line.positions, line.stale) for line in before.broker_breakdown
+    ]
+    assert sum((line.total_value or ZERO for line in after.broker_breakdown), ZERO) == (after.total_value or ZERO)
+
+
+@repeatable
+@given(books(), loans())
+def test_a_borrowed_price_serves_only_where_no_live_source_has_one(
+    book: list[Source], borrowed: dict[str, BorrowedPrice]
+) -> None:
+    lots = Book.of(book).lots
+    alone = {each.key: each for each in merged(*book).positions}
+    for each in merged(*book, borrowed=borrowed).positions:
+        loan = borrowed.get(each.key)
+        held = any(lot.last_price is not None and lot.source.state is SourceState.LIVE for lot in lots[each.key])
+        if held or loan is None or loan.price is None:
+            assert (each.current_price, each.price_state) == (
+                alone[each.key].current_price,
+                alone[each.key].price_state,
+            )
+            assert each.price_state in ((PriceState.HELD,) if held else (PriceState.STALE, None))
+        else:
+            assert (each.current_price, each.price_state) == (loan.price, PriceState.BORROWED)
+            assert each.current_value == each.total_quantity * loan.price
+
+
+@repeatable
+@given(books(), st.data())
+def test_one_live_quote_changes_the_prices_of_its_share_alone(book: list[Source], data: st.DataObject) -> None:
+    before = merged(*book)
+    stale = sorted(each.key for each in before.positions if each.price_state is PriceState.STALE and each.isin)
+    assume(stale)
+    key = data.draw(st.sampled_from(stale))
+    after = merged(*book, borrowed={key: lent("123.45", "120")})
+    assert {each.key: unweighted(each) for each in after.positions if each.key != key} == {
+        each.key: unweighted(each) for each in before.positions if each.key != key
+    }
+    [moved] = [each for each in after.positions if each.key == key]
+    [old] = [each for each in before.positions if each.key == key]
+    assert unpriced(moved) == unpriced(old)
+    assert moved.current_value == moved.total_quantity * Decimal("123.45")
+    assert moved.current_value is not None
+    assert old.current_value is not None
+    assert (after.total_value or ZERO) - (before.total_value or ZERO) == moved.current_value - old.current_value
+
+
+@repeatable
+@given(books())
+def test_a_book_whose_live_sources_know_all_asks_for_nothing(book: list[Source]) -> None:
+    """Who is asked for is known to the last share: neither one too many nor one too few."""
+    priced = {
+        each.isin
+        for each in merged(*book).positions
+        if each.price_state is PriceState.HELD and each.close_price is not None
+    }
+    held = {each.isin for each in merged(*book).positions if each.isin}
+    assert {share.isin for share in Book.of(book).unpriced()} == held - priced
+
+
+@repeatable
 @given(books())
 def test_what_the_brokers_add_is_the_total(book: list[Source]) -> None:
     answer = merged(*book)
@@ -120,6 +192,27 @@ def test_the_answer_is_written_in_plain_numbers(book: list[Source]) -> None:
         if isinstance(value, str) and is_number(value):
             assert PLAIN_NUMBER.fullmatch(value), value
             assert value.strip("-0.") or not value.startswith("-"), "a negative zero"
+
+
+PRICE_FIGURES: dict[str, Any] = dict.fromkeys(
+    [
+        *("current_price", "close_price", "price_source", "price_state", "price_as_of", "current_value"),
+        *("unrealized_pnl", "unrealized_pnl_percent", "day_change", "day_change_percent", "weight_percent"),
+    ]
+)
+
+
+def unpriced(position: ConsolidatedPosition) -> ConsolidatedPosition:
+    """The position without what follows from its price."""
+    parts = [
+        replace(part, current_value=None, unrealized_pnl=None, day_change=None) for part in position.broker_positions
+    ]
+    return replace(position, broker_positions=tuple(parts), **PRICE_FIGURES)
+
+
+def unweighted(position: ConsolidatedPosition) -> ConsolidatedPosition:
+    """The position without its share of the total, which moves with every other one."""
+    return replace(position, weight_percent=None)
 
 
 def numbers(answer: ConsolidatedPortfolio) -> Any:

@@ -116,7 +116,7 @@ function fillPosition(fields, position, node, brokers) {
   put(fields.average, position.avg_price, average, { unknown: averageGap(position) });
   say(fields.known, position.avg_price === null ? "cost not known" : "");
   put(fields.last, position.current_price, number);
-  say(fields.source, brokers[position.price_source] ?? "");
+  say(fields.source, priceSource(position, brokers));
   put(fields.day, position.day_change, signedNumber, GAIN);
   put(fields.day_percent, position.day_change_percent, signedPercent, GAIN);
   put(fields.unrealised, position.unrealized_pnl, signedNumber, GAIN);
@@ -127,6 +127,13 @@ function fillPosition(fields, position, node, brokers) {
   fields.bar.hidden = position.weight_percent === null;
   keyed(fields.brokers, position.broker_positions, lineKey, "line-template", fillLine);
   say(fields.explained, explained(position, brokers));
+}
+
+/** Under the price: whose it is, and whether that broker holds the share and answers now. */
+function priceSource({ price_source, price_state }, brokers) {
+  const name = brokers[price_source] ?? "";
+  if (price_state === "BORROWED") return `lent by ${name}`;
+  return price_state === "STALE" ? `last known at ${name}` : name;
 }
 
 const lineKey = ({ connection_id, product }) => `${connection_id} ${product}`;
@@ -161,13 +168,20 @@ function averageGap({ known_quantity, total_quantity }) {
 function explained(position, brokers) {
   const words = [position.isin ? `ISIN ${position.isin}.` : "No ISIN: merged by its listing."];
   if (position.current_price === null) words.push("No broker gave a price, so its value is not known and not in the totals.");
-  else words.push(`Price ${number(position.current_price)} from ${brokers[position.price_source]}, ${istTime(position.price_as_of)}.`);
+  else words.push(priceWords(position, brokers));
   words.push(position.close_price === null ? "Previous close not known." : `Previous close ${number(position.close_price)}.`);
   if (position.avg_price !== null) words.push(`Average ${number(position.avg_price)}.`);
   if (position.avg_price === null && sign(position.known_quantity) !== 0) {
     words.push(`Cost ${rupees(position.known_cost)} is known for ${number(position.known_quantity)} of ${number(position.total_quantity)} shares.`);
   }
   return words.join(" ");
+}
+
+function priceWords({ current_price, price_source, price_state, price_as_of }, brokers) {
+  const told = `Price ${number(current_price)} from ${brokers[price_source]}, ${istTime(price_as_of)}`;
+  if (price_state === "BORROWED") return `${told}: a quote lent, as no broker that holds the share gives a price now.`;
+  if (price_state === "STALE") return `${told}: its last good answer, as no connected broker gives a price now.`;
+  return `${told}.`;
 }
 
 // --- trading positions, funds, allocation ----------------------------------------------------------------------------
@@ -276,8 +290,11 @@ function renderNotes(portfolio, lag, live) {
 }
 
 function notes(portfolio, lag, live) {
-  const { coverage, mtf_funded_amount } = portfolio;
+  const { coverage, mtf_funded_amount, positions } = portfolio;
+  const priced = (state) => positions.filter(({ price_state }) => price_state === state).length;
   const gaps = [
+    [priced("BORROWED"), "at a price lent by another broker than those that hold it", "plain"],
+    [priced("STALE"), "at the last price known: no connected broker gives one now", "warn"],
     [coverage.without_price, "without a price: not in the total value", "bad"],
     [coverage.without_cost, "whose purchase price is not fully known: in the value, but that part not in the unrealised P&L", "warn"],
     [coverage.without_day_change, "without today’s change: not in that number", "warn"],
