@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from brokers.shared import redis
+from brokers.shared import if_redis_is_there, redis
 
 
 def generation_key(user_id: int) -> str:
@@ -13,4 +13,9 @@ def generation_key(user_id: int) -> str:
 
 def connections_changed(user_id: int) -> None:
     """Count a change, once it is committed."""
-    transaction.on_commit(lambda: redis().incr(generation_key(user_id)))
+
+    def count() -> None:
+        with if_redis_is_there("marking kept answers as outdated"):
+            redis().incr(generation_key(user_id))
+
+    transaction.on_commit(count)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from brokers.base import BrokerClient
 from brokers.errors import BrokerError
-from brokers.shared import redis
+from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
 from portfolio.domain import BorrowedPrice, Unpriced
 from portfolio.fetching import pool
@@ -118,7 +118,9 @@ def _quoted(
 def _remembered(wanted: Sequence[Unpriced], lenders: Sequence[str]) -> tuple[dict[str, Decimal], set[str]]:
     """Closes by ISIN, and the shares that these lenders knew nothing of."""
     keys = [_key(share) for share in wanted] + [_nothing_key(share, lenders) for share in wanted]
-    stored = cast(list[bytes | None], redis().mget(keys))
+    stored: list[bytes | None] = [None] * len(keys)
+    with if_redis_is_there("what is remembered of closes"):
+        stored = cast(list[bytes | None], redis().mget(keys))
     closes, nothings = stored[: len(wanted)], stored[len(wanted) :]
     return (
         {share.isin: Decimal(close.decode()) for share, close in zip(wanted, closes, strict=True) if close is not None},
@@ -134,7 +136,8 @@ def _remember(asked: Sequence[Unpriced], found: Mapping[str, BorrowedPrice], len
             pipe.set(_nothing_key(share, lenders), 1, ex=REMEMBER_NOTHING_SECONDS)
         elif price.close is not None:
             pipe.set(_key(share), str(price.close), ex=REMEMBER_CLOSE_SECONDS)
-    pipe.execute()
+    with if_redis_is_there("remembering closes"):
+        pipe.execute()
 
 
 def _nothing_key(share: Unpriced, lenders: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from brokers.domain import BrokerPortfolio
 from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
 from brokers.serializers import ConnectionSerializer
-from brokers.shared import redis
+from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
 from portfolio import prices, sharing
 from portfolio.consolidate import Book, valued
@@ -252,7 +252,10 @@ def _rendered(
 
 def _write_tables(user: User, book: ConsolidatedPortfolio) -> None:
     """Write the book to the tables that support reads, now and then."""
-    if not redis().set(f"portfolio:{user.pk}:tables", 1, nx=True, ex=TABLES_EVERY_SECONDS):
+    is_due = None
+    with if_redis_is_there("support's tables"):
+        is_due = redis().set(f"portfolio:{user.pk}:tables", 1, nx=True, ex=TABLES_EVERY_SECONDS)
+    if not is_due:
         return
     with transaction.atomic():
         rows = ConsolidatedPosition.objects.bulk_create(

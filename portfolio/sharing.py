@@ -9,10 +9,10 @@ from typing import cast
 
 import msgspec
 from django.conf import settings
-from redis.exceptions import LockError
+from redis.exceptions import RedisError
 
 from brokers.changes import generation_key
-from brokers.shared import redis
+from brokers.shared import if_redis_is_there, redis
 
 _flights: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 
@@ -47,7 +47,9 @@ def shared(user_id: int, make: Callable[[], Rendered]) -> Rendered:
         try:
             with lock:
                 return cached(user_id) or renewed(user_id, make)
-        except LockError:  # whoever holds it is stuck: asking the brokers twice is better than not answering
+        except (
+            RedisError
+        ):  # away; or whoever holds the lock is stuck: asking the brokers twice is better than no answer
             return renewed(user_id, make)
 
 
@@ -61,21 +63,28 @@ def renewed_once(user_id: int, make: Callable[[], Rendered]) -> Rendered | None:
     try:
         return renewed(user_id, make)
     finally:
-        lock.release()
+        with if_redis_is_there("giving a lock back"):
+            lock.release()
 
 
 def renewed(user_id: int, make: Callable[[], Rendered]) -> Rendered:
     """A fresh answer, whatever the cache holds. If the connections change meanwhile, it is served but not kept."""
-    generation = cast(bytes | None, redis().get(generation_key(user_id))) or b""
+    generation = None
+    with if_redis_is_there("the state of the connections"):
+        generation = cast(bytes | None, redis().get(generation_key(user_id))) or b""
     rendered = make()
-    kept = msgspec.msgpack.encode(Kept(generation, rendered))
-    redis().set(_key(user_id, "answer"), kept, px=int(settings.PORTFOLIO_CACHE_SECONDS * 1000))
+    if generation is not None:
+        kept = msgspec.msgpack.encode(Kept(generation, rendered))
+        with if_redis_is_there("keeping the answer"):
+            redis().set(_key(user_id, "answer"), kept, px=int(settings.PORTFOLIO_CACHE_SECONDS * 1000))
     return rendered
 
 
 def cached(user_id: int) -> Rendered | None:
     """The answer kept for this user, if the connections are still those it was made from."""
-    stored, generation = cast(list[bytes | None], redis().mget(_key(user_id, "answer"), generation_key(user_id)))
+    stored = generation = None
+    with if_redis_is_there("the kept answer"):
+        stored, generation = cast(list[bytes | None], redis().mget(_key(user_id, "answer"), generation_key(user_id)))
     if stored is None:
         return None
     kept = msgspec.msgpack.decode(stored, type=Kept)

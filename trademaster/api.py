@@ -10,8 +10,10 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from redis.exceptions import RedisError
 from rest_framework import exceptions, parsers, serializers, status
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.renderers import BaseRenderer
@@ -51,6 +53,11 @@ REFUSAL_STATUSES = {
     "account_inactive": status.HTTP_409_CONFLICT,
     "account_mismatch": status.HTTP_502_BAD_GATEWAY,
 }
+
+
+# What the house stands on is away for a moment, as when it restarts. (Neither psycopg nor its pool says more.)
+AWAY = (OperationalError, InterfaceError, RedisError)
+NOT_READY = ("not_ready", "A part of this installation is restarting.", "Try again in a few seconds.")
 
 
 class BodyTooLarge(exceptions.APIException):
@@ -154,6 +161,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, NoBrokerConnections):
         body = error_body("no_broker_connections", "No broker is connected yet.", "Connect a broker first.")
         return Response(body, status.HTTP_404_NOT_FOUND)
+    if isinstance(error, AWAY):
+        logger.error("The database or Redis is away: %s", type(error).__name__)
+        return Response(error_body(*NOT_READY), status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "5"})
     if isinstance(error, Http404):
         error = exceptions.NotFound()
     if isinstance(error, PermissionDenied):
@@ -190,8 +200,10 @@ def _api_error(error: exceptions.APIException) -> Response:
     return Response(body, error.status_code, headers=headers)
 
 
-def server_error() -> JsonResponse:
-    """The API's own 500, for what nobody foresaw."""
+def server_error(error: BaseException | None) -> JsonResponse:
+    """The API's own 500, for what nobody foresaw; 503 for what failed before a view, because the database is away."""
+    if isinstance(error, AWAY):
+        return JsonResponse(error_body(*NOT_READY), status=503, headers={"Retry-After": "5"})
     return JsonResponse(
         error_body("server_error", "Something failed on our side.", "Try again in a minute."), status=500
     )

@@ -1,5 +1,6 @@
 """The pages a trader sees. They carry no numbers: those come by websocket and API, once the page stands."""
 
+import sys
 from typing import Any
 
 from django.conf import settings
@@ -32,7 +33,7 @@ def connect(request: HttpRequest) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: no context processor runs, because what failed may be what they need."""
     if request.path.startswith("/api/"):
-        return api.server_error()
+        return api.server_error(sys.exc_info()[1])
     return HttpResponseServerError(render_to_string("500.html", installation(None)))
 
 

@@ -139,12 +139,14 @@ TEMPLATES = [
 # Each request under ASGI has a thread of its own: a bounded pool, and no connection kept beyond its request.
 DATABASE_POOL = int(env_number("DATABASE_POOL", 12))
 DATABASES = {"default": dj_database_url.parse(env_secret("DATABASE_URL"), conn_max_age=0)}
+# A connection that died with a restarted server is noticed before it is used.
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env_secret("REDIS_URL")
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_database(REDIS_URL, 1)},
+    "default": {"BACKEND": "trademaster.cache.ForgivingRedisCache", "LOCATION": redis_database(REDIS_URL, 1)},
 }
 CHANNEL_LAYERS = {
     "default": {
@@ -208,7 +210,8 @@ PASSWORD_HASHERS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# In the database alone: a cache that is away must neither sign anybody out nor keep anybody signed in.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600
