@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from brokers.domain import (
     AppCredentials,
@@ -32,6 +32,9 @@ from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnd
 from brokers.secret import Secret
 from brokers.transport import Deadline, Endpoints, ErrorTable, Failure, Transport
 from brokers.wire import IST
+
+if TYPE_CHECKING:
+    from brokers.streaming import OrderStream, PriceStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +169,9 @@ class BrokerSpec:
     slug: str
     name: str
     endpoints: Endpoints
+    # Where its streams are: the prices, and the orders where those have an address of their own.
+    stream_url: str | None = None
+    order_stream_url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     app_fields: tuple[FormField, ...] = APP_FIELDS
     callback: CallbackSpec | None = None
@@ -335,6 +341,8 @@ class Broker:
     auth_class: type[BrokerAuth]
     client_class: type[BrokerClient]
     failure: Callable[[Any], Failure | None]
+    price_stream: type[PriceStream] | None = None
+    order_stream: type[OrderStream] | None = None
 
     def transport(
         self, *, endpoints: Endpoints | None = None, loopback_only: bool = False, deadline: Deadline | None = None

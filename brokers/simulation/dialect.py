@@ -48,6 +48,7 @@ from brokers.simulation.instruments import Instruments
 from brokers.simulation.login import LoginField, login_page
 from brokers.simulation.market import Market, Price
 from brokers.simulation.sessions import Session, Sessions, random_text
+from brokers.simulation.streams import StreamRoute
 from brokers.simulation.wire import HTML, Call, Refusal, Reply
 
 Handler = Callable[[Call], Reply]
@@ -123,6 +124,7 @@ class Sandbox(ABC):
         self.sessions = sessions
         self.now = clock
         self._routes = tuple(self.routes())
+        self.stream_routes = {route.path: route for route in self.streams()}
 
     @classmethod
     def new_app(cls, redirect_uri: str) -> App:
@@ -132,6 +134,10 @@ class Sandbox(ABC):
     @abstractmethod
     def routes(self) -> Iterable[Route]:
         """List what this broker answers."""
+
+    def streams(self) -> Iterable[StreamRoute]:
+        """List its WebSockets; see streams.py."""
+        return ()
 
     @abstractmethod
     def token(self, call: Call) -> str:

@@ -161,7 +161,7 @@ class Simulation:
         return {
             "base_url": site.url,
             "login_url": site.url + sandbox.login_path,
-            "stream_url": None,
+            "stream_url": site.url.replace("http", "ws", 1) if sandbox.stream_routes else None,
             "api_key": sandbox.app.api_key,
             "api_secret": sandbox.app.api_secret,
             **sandbox.app.extra,
@@ -225,12 +225,18 @@ class Simulation:
                     await asyncio.wait_for(stopping.wait(), SECONDS_PER_TICK)
                 except TimeoutError:
                     self.market.tick()
+                    self.tell_prices()
                     ticks += 1
                     if ticks % TICKS_PER_SAVE == 0:
                         self.save()
         finally:
             await self.stop()
             self.save()
+
+    def tell_prices(self) -> None:
+        """Tell every stream what changed in the market, by its own walk or by the control API."""
+        for site in self.sites.values():
+            site.tell_prices()
 
     async def stop(self) -> None:
         for site in self.sites.values():
