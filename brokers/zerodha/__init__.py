@@ -5,5 +5,8 @@ from brokers.zerodha.auth import ZerodhaAuth
 from brokers.zerodha.client import ZerodhaClient
 from brokers.zerodha.mapping import failure
 from brokers.zerodha.spec import SPEC
+from brokers.zerodha.stream import ZerodhaStream
 
-BROKER = Broker(spec=SPEC, auth_class=ZerodhaAuth, client_class=ZerodhaClient, failure=failure)
+BROKER = Broker(
+    spec=SPEC, auth_class=ZerodhaAuth, client_class=ZerodhaClient, failure=failure, price_stream=ZerodhaStream
+)

@@ -22,6 +22,7 @@ SPEC = BrokerSpec(
     slug="zerodha",
     name="Zerodha",
     endpoints=Endpoints(base_url="https://api.kite.trade", login_url="https://kite.zerodha.com/connect/login"),
+    stream_url="wss://ws.kite.trade",
     headers={"X-Kite-Version": "3"},
     callback=CALLBACK,
     # Dead at 06:00 on the calendar day after the login. Whether a login at 02:00 survives that same morning is
