@@ -12,7 +12,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import msgspec
 
 from brokers.base import BrokerSpec
 from brokers.domain import AppCredentials, BrokerOrder, OrderStatus, Session, Streamed, Tick
@@ -20,6 +24,10 @@ from brokers.secret import Secret
 from brokers.transport import Transport
 
 Frame = str | bytes
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = 32_503_680_000_000  # milliseconds, the year 3000: what is beyond is no time
+MOST = float(1 << 63)
+_json = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,3 +162,21 @@ def batches(wanted: Iterable[Streamed], size: int) -> list[list[Streamed]]:
     """In lists of at most `size`, in the order given."""
     listed = list(wanted)
     return [listed[start : start + size] for start in range(0, len(listed), size)]
+
+
+def decoded(frame: Frame) -> Any:
+    """JSON with exact numbers; None for what is no JSON."""
+    try:
+        return _json.decode(frame)
+    except (msgspec.DecodeError, RecursionError, ArithmeticError):
+        return None
+
+
+def instant(milliseconds: int) -> datetime | None:
+    """A time since the epoch; None for zero, and for what is no time."""
+    return EPOCH + timedelta(milliseconds=milliseconds) if 0 < milliseconds < LATEST else None
+
+
+def count(number: float) -> Decimal | None:
+    """A whole number that may have travelled as a double; None for what cannot be one."""
+    return Decimal(int(number)) if 0 <= number < MOST else None
