@@ -95,13 +95,14 @@ class StreamLimits:
 class BrokerStream(ABC):
     """One connection of one kind at one broker.
 
-    `path` is what the simulated broker serves it at. `beat_seconds`: how often `beat` is to be sent, if at all.
-    `silence_seconds`: after so long without any frame, heartbeats included, the connection is dead; None where the
-    broker sends nothing in a quiet market.
+    `path` follows the host, at the broker and at its simulation alike. `beat_seconds`: how often `beat` is to be sent,
+    if at all. `silence_seconds`: after so long without any frame, heartbeats included, the connection is dead; None
+    where the broker sends nothing in a quiet market.
     """
 
     spec: ClassVar[BrokerSpec]
     limits: ClassVar[StreamLimits]
+    path: ClassVar[str] = ""
     beat_seconds: ClassVar[float | None] = None
     silence_seconds: ClassVar[float | None] = None
 
@@ -113,7 +114,7 @@ class BrokerStream(ABC):
     def opening(self, http: Transport, base_url: str) -> Opening:
         """Where to connect. May make the one call that some brokers ask for first; runs in a thread.
 
-        `base_url` is the stream's own address, of the broker or of its simulation (`ws://…`). Raises a BrokerError.
+        `base_url` is the stream's own host, of the broker or of its simulation (`ws://…`). Raises a BrokerError.
         """
 
     def hello(self) -> list[Frame]:

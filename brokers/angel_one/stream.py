@@ -108,8 +108,9 @@ class AngelOneStream(PriceStream):
         if isinstance(frame, str):
             return [_told(frame)]
         event = tick(frame)
-        index = self._indices.get(event.exchange_token) if isinstance(event, Tick) else None
-        return [event._replace(exchange_token=index.exchange_token) if isinstance(event, Tick) and index else event]
+        if isinstance(event, Tick) and (index := self._indices.get(event.exchange_token)):
+            event = event._replace(exchange_token=index.exchange_token)
+        return [event]
 
     @staticmethod
     def refused(status: int, headers: Mapping[str, str]) -> SessionOver | None:

@@ -53,7 +53,6 @@ DECIMALS = 4  # of the finest tick, 0.0025 of the currencies
 class _OneTimeAddress(BrokerStream):
     """Both sockets are opened alike."""
 
-    path: str
     params: Mapping[str, str] = {}
 
     def opening(self, http: Transport, base_url: str) -> Opening:
@@ -73,7 +72,10 @@ class _OneTimeAddress(BrokerStream):
 
     @staticmethod
     def refused(status: int, headers: Mapping[str, str]) -> SessionOver | None:
-        """The one-time address was refused, which says nothing of the session: `opening` asks about that."""
+        """The one-time address was refused, which says nothing of the session: `opening` will hear of that.
+
+        UNCONFIRMED: how a used address is refused.
+        """
         return None
 
 
@@ -128,7 +130,7 @@ class UpstoxStream(_OneTimeAddress, PriceStream):
         return list(self._ticks(said)) or [Alive()]
 
     def _ticks(self, said: Any) -> Iterator[Tick]:
-        at = instant(said.currentTs)
+        at = instant(said.currentTs)  # UNCONFIRMED that this is the exchange's time; there is no other but the trade's
         for name, feed in said.feeds.items():
             wanted = self._wanted.get(name)
             told = None if wanted is None else tick(wanted, feed, at)
@@ -184,7 +186,7 @@ def tick(wanted: Streamed, feed: Any, at: datetime | None) -> Tick | None:
     if not kind:
         return None
     ltpc = body if kind == "ltpc" else body.ltpc
-    last = _price(ltpc.ltp)
+    last = exact(ltpc.ltp)
     if last is None:
         return None
     is_index = kind == "indexFF"
@@ -192,7 +194,7 @@ def tick(wanted: Streamed, feed: Any, at: datetime | None) -> Tick | None:
         wanted.exchange,
         wanted.exchange_token,
         last,
-        close_price=_price(ltpc.cp),
+        close_price=exact(ltpc.cp),
         at=at,
         last_quantity=None if is_index else count(ltpc.ltq),
         traded_at=instant(ltpc.ltt),
@@ -204,12 +206,12 @@ def tick(wanted: Streamed, feed: Any, at: datetime | None) -> Tick | None:
         return told
     day = next((candle for candle in body.marketOHLC.ohlc if candle.interval == DAY), None)
     if day is not None:
-        told = told._replace(open_price=_price(day.open), high_price=_price(day.high), low_price=_price(day.low))
+        told = told._replace(open_price=exact(day.open), high_price=exact(day.high), low_price=exact(day.low))
     if is_index:
         return told
     bids, asks = _levels(body.marketLevel.bidAskQuote)
     return told._replace(
-        average_price=_price(body.atp),
+        average_price=exact(body.atp),
         volume=count(body.vtt),
         buy_quantity=count(body.tbq),
         sell_quantity=count(body.tsq),
@@ -221,8 +223,8 @@ def tick(wanted: Streamed, feed: Any, at: datetime | None) -> Tick | None:
 
 def _levels(steps: Sequence[Any]) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
     """Bids and asks; a step without a price is none."""
-    bids = [(_price(step.bidP), step.bidQ) for step in steps]
-    asks = [(_price(step.askP), step.askQ) for step in steps]
+    bids = [(exact(step.bidP), step.bidQ) for step in steps]
+    asks = [(exact(step.askP), step.askQ) for step in steps]
     return _side(bids), _side(asks)
 
 
@@ -230,7 +232,7 @@ def _side(steps: list[tuple[Decimal | None, int]]) -> tuple[Level, ...]:
     return tuple(Level(price, Decimal(quantity)) for price, quantity in steps if price is not None)
 
 
-def _price(number: float) -> Decimal | None:
+def exact(number: float) -> Decimal | None:
     """A price that travels as a double, exact to the tick: never 1573.7000000000000455, never 303.59999999999997.
 
     Rounded to four decimals, the nearest double is what the exchange meant; `repr` writes the shortest digits that

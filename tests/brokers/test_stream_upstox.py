@@ -25,7 +25,7 @@ from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import Alive, BookChanged, OrderUpdate, Unreadable
 from brokers.transport import Transport
 from brokers.upstox.feed import FeedResponse
-from brokers.upstox.stream import UpstoxOrderStream, UpstoxStream, _price
+from brokers.upstox.stream import UpstoxOrderStream, UpstoxStream, exact
 from tests.people import connect
 
 PLACE = Path(__file__).parents[1] / "fixtures" / "upstox" / "stream"
@@ -150,13 +150,13 @@ def test_what_is_not_wanted_any_more_is_passed_over() -> None:
     ],
 )
 def test_a_double_becomes_the_price_that_was_meant(wired: float, price: str | None) -> None:
-    assert _price(wired) == (None if price is None else Decimal(price))
+    assert exact(wired) == (None if price is None else Decimal(price))
 
 
 @given(st.integers(1, 10**12), st.sampled_from([Decimal("0.01"), Decimal("0.05"), Decimal("0.0025")]))
 def test_every_price_on_the_grid_survives_the_wire(steps: int, size: Decimal) -> None:
     price = steps * size
-    assert price >= 10**11 or _price(float(price)) == price
+    assert price >= 10**11 or exact(float(price)) == price
 
 
 def test_wishes_are_worded_as_published_in_a_binary_frame() -> None:
