@@ -57,7 +57,7 @@ class SmartStream(StreamSession):
         try:
             said = json.loads(frame)
             action, names = wished(said)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return [refusal(said, BAD_PAYLOAD)]
         if not action:
             for name in names:

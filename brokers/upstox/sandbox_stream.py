@@ -55,7 +55,7 @@ class MarketDataFeed(StreamSession):
             said = json.loads(frame)
             method, data = said["method"], said["data"]
             mode, keys = data.get("mode", "ltpc"), [str(key) for key in data["instrumentKeys"]]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return []
         if method == "unsub":
             for key in keys:

@@ -21,10 +21,13 @@ from brokers import reach, registry
 from brokers.domain import AppCredentials, Exchange, Level, OrderStatus, Session, Streamed, Tick
 from brokers.errors import SessionEnded, UnexpectedResponse
 from brokers.secret import Secret
+from brokers.simulation.instruments import load_instruments
+from brokers.simulation.market import Market
 from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import Alive, BookChanged, OrderUpdate, Unreadable
 from brokers.transport import Transport
-from brokers.upstox.feed import FeedResponse
+from brokers.upstox.feed import INITIAL_FEED, LIVE_FEED, FeedResponse
+from brokers.upstox.sandbox_stream import MarketDataFeed
 from brokers.upstox.stream import UpstoxOrderStream, UpstoxStream, exact
 from tests.people import connect
 
@@ -268,3 +271,46 @@ class TestOneTimeAddresses:
             brokers.control.serve("upstox", f"GET {kind.path}/authorize", answer)
             url = kind(APP, connection.session).opening(http, "wss://api.upstox.com").url.reveal()
             assert url == json.loads(answer)["data"]["authorized_redirect_uri"]
+
+
+class TestSimulated:
+    """What the contract of all streams does not ask: modes, and how wishes are taken."""
+
+    @pytest.fixture
+    def session(self) -> MarketDataFeed:
+        market = Market(load_instruments())
+        by_key = {f"NSE_EQ|{each.isin}": each for each in market.instruments if each.exchange == "NSE"}
+        return MarketDataFeed(market, by_key, lambda: instant("1739160602000"))
+
+    @pytest.mark.parametrize(("mode", "levels"), [("ltpc", 0), ("option_greeks", 1), ("full", 5)])
+    def test_every_mode_is_read_alike(self, session: MarketDataFeed, mode: str, levels: int) -> None:
+        price = session.market.price("NSE:INFY")
+        assert price is not None
+        assert session.received(wish(mode=mode)) == []
+        [said] = session.news()
+        assert isinstance(said, bytes)
+        [tick] = stream().received(said)
+        assert isinstance(tick, Tick)
+        assert tick[:5] == (Exchange.NSE, "1594", price.last, price.close, instant("1739160602000"))
+        assert (len(tick.bids), len(tick.asks)) == (levels, levels)
+        assert tick.volume == (price.volume if levels else None)
+        assert tick.open_price == (price.open if mode == "full" else None)
+
+    def test_the_snapshot_comes_once_and_a_new_mode_is_told_at_once(self, session: MarketDataFeed) -> None:
+        kinds = []
+        for said in (wish(mode="full"), wish(method="change_mode", mode="ltpc"), wish(method="unsub")):
+            session.received(said)
+            kinds += [FeedResponse.FromString(frame).type for frame in session.news()]
+        assert kinds == [INITIAL_FEED, LIVE_FEED]
+        assert session.subscribed == {}
+
+    @pytest.mark.parametrize(
+        "said", ["{}", b"{}", b"[" * 100_000, json.dumps({"method": "sub", "data": {"instrumentKeys": [1]}}).encode()]
+    )
+    def test_what_it_does_not_understand_is_passed_over(self, session: MarketDataFeed, said: str | bytes) -> None:
+        assert session.received(said) == session.news() == []
+
+
+def wish(method: str = "sub", mode: str = "ltpc") -> bytes:
+    data = {"mode": mode, "instrumentKeys": ["NSE_EQ|INE009A01021"]}
+    return json.dumps({"guid": "g", "method": method, "data": data}).encode()
