@@ -169,7 +169,7 @@ class BrokerSpec:
     slug: str
     name: str
     endpoints: Endpoints
-    # Where its streams are: the prices, and the orders where those have an address of their own.
+    # The hosts of its streams: of the prices, and of the orders where those have a stream of their own.
     stream_url: str | None = None
     order_stream_url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import msgspec
 
 from brokers.base import BrokerSpec
 from brokers.domain import AppCredentials, BrokerOrder, OrderStatus, Session, Streamed, Tick
@@ -20,6 +24,10 @@ from brokers.secret import Secret
 from brokers.transport import Transport
 
 Frame = str | bytes
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = 32_503_680_000_000  # milliseconds, the year 3000: what is beyond is no time
+MOST = float(1 << 63)
+_json = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +95,14 @@ class StreamLimits:
 class BrokerStream(ABC):
     """One connection of one kind at one broker.
 
-    `path` is what the simulated broker serves it at. `beat_seconds`: how often `beat` is to be sent, if at all.
-    `silence_seconds`: after so long without any frame, heartbeats included, the connection is dead; None where the
-    broker sends nothing in a quiet market.
+    `path` follows the host, at the broker and at its simulation alike. `beat_seconds`: how often `beat` is to be sent,
+    if at all. `silence_seconds`: after so long without any frame, heartbeats included, the connection is dead; None
+    where the broker sends nothing in a quiet market.
     """
 
     spec: ClassVar[BrokerSpec]
     limits: ClassVar[StreamLimits]
+    path: ClassVar[str] = ""
     beat_seconds: ClassVar[float | None] = None
     silence_seconds: ClassVar[float | None] = None
 
@@ -105,7 +114,7 @@ class BrokerStream(ABC):
     def opening(self, http: Transport, base_url: str) -> Opening:
         """Where to connect. May make the one call that some brokers ask for first; runs in a thread.
 
-        `base_url` is the stream's own address, of the broker or of its simulation (`ws://…`). Raises a BrokerError.
+        `base_url` is the stream's own host, of the broker or of its simulation (`ws://…`). Raises a BrokerError.
         """
 
     def hello(self) -> list[Frame]:
@@ -154,3 +163,21 @@ def batches(wanted: Iterable[Streamed], size: int) -> list[list[Streamed]]:
     """In lists of at most `size`, in the order given."""
     listed = list(wanted)
     return [listed[start : start + size] for start in range(0, len(listed), size)]
+
+
+def decoded(frame: Frame) -> Any:
+    """JSON with exact numbers; None for what is no JSON."""
+    try:
+        return _json.decode(frame)
+    except (msgspec.DecodeError, RecursionError, ArithmeticError):
+        return None
+
+
+def instant(milliseconds: int) -> datetime | None:
+    """A time since the epoch; None for zero, and for what is no time."""
+    return EPOCH + timedelta(milliseconds=milliseconds) if 0 < milliseconds < LATEST else None
+
+
+def count(number: float) -> Decimal | None:
+    """A whole number that may have travelled as a double; None for what cannot be one."""
+    return Decimal(int(number)) if 0 <= number < MOST else None

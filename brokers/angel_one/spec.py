@@ -115,6 +115,8 @@ SPEC = BrokerSpec(
     endpoints=Endpoints(
         base_url="https://apiconnect.angelone.in", login_url="https://smartapi.angelone.in/publisher-login"
     ),
+    stream_url="wss://smartapisocket.angelone.in",
+    order_stream_url="wss://tns.angelone.in",
     headers={"Content-Type": "application/json", "X-UserType": "USER", "X-SourceID": "WEB", **MACHINE},
     app_fields=(API_KEY,),  # tokens come without an exchange: there is no secret to prove
     callback=CALLBACK,

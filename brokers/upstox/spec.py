@@ -62,6 +62,8 @@ SPEC = BrokerSpec(
     endpoints=Endpoints(
         base_url="https://api.upstox.com", login_url="https://api.upstox.com/v2/login/authorization/dialog"
     ),
+    stream_url="wss://api.upstox.com",
+    order_stream_url="wss://api.upstox.com",
     callback=CALLBACK,
     # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
     session=SessionPolicy(ends_at=time(3, 30)),

@@ -1,4 +1,4 @@
-"""Kite's ticker: the published packets decode to the published values, and the simulated ticker speaks the same."""
+"""Kite's ticker: the published packets decode to the published values."""
 
 from __future__ import annotations
 
@@ -11,18 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as open_socket
 
-from accounts.models import User
-from brokers import reach
 from brokers.domain import AppCredentials, Exchange, Level, OrderStatus, Session, Streamed, Tick
 from brokers.secret import Secret
-from brokers.simulation.server import SimulatedBrokers
-from brokers.streaming import Alive, Opening, OrderUpdate, Refused, Unreadable
+from brokers.streaming import Alive, OrderUpdate, Refused, Unreadable
 from brokers.zerodha.stream import ZerodhaStream
-from tests.people import connect
 
 NOT_ON_THE_WIRE = {"mode", "tradable", "change", "oi_day_high", "oi_day_low"}  # the last two are, and nobody needs them
 PLACE = Path(__file__).parents[1] / "fixtures" / "zerodha" / "stream"
@@ -171,63 +164,3 @@ def test_wishes_say_the_mode_and_keep_to_the_batch() -> None:
     assert stream().subscribe([Streamed(Exchange.NSE, "1001", index_name="Nifty 50")])[0] == (
         '{"a":"subscribe","v":[256265]}'
     )
-
-
-class TestSimulated:
-    """The stream on one side, the simulated ticker on the other."""
-
-    @pytest.fixture
-    def live(self, alice: User, brokers: SimulatedBrokers) -> ZerodhaStream:
-        connection = connect(alice, "zerodha", brokers)
-        assert connection.session is not None
-        return ZerodhaStream(reach.app_credentials(alice, "zerodha"), connection.session)
-
-    @pytest.fixture
-    def address(self, brokers: SimulatedBrokers) -> str:
-        return str(brokers.brokers["zerodha"]["stream_url"])
-
-    def test_ticks_follow_the_market(self, live: ZerodhaStream, address: str, brokers: SimulatedBrokers) -> None:
-        infy = Streamed(Exchange.NSE, "1594")
-        opening = live.opening(http=None, base_url=address)  # type: ignore[arg-type]
-        with open_socket(opening.url.reveal(), additional_headers=revealed(opening)) as socket:
-            for frame in live.subscribe([infy]):
-                socket.send(frame)
-            before = next_tick(live, socket)
-            brokers.control.set_price("NSE", "1234.55", symbol="INFY")
-            after = next(tick for tick in iter(lambda: next_tick(live, socket), None) if tick != before)
-        assert (before.exchange_token, after.last_price) == ("1594", Decimal("1234.55"))
-        assert after.close_price == before.close_price
-
-    def test_a_dead_token_is_refused_before_the_socket_opens(
-        self, live: ZerodhaStream, address: str, brokers: SimulatedBrokers
-    ) -> None:
-        brokers.control.revoke("zerodha")
-        opening = live.opening(http=None, base_url=address)  # type: ignore[arg-type]
-        with pytest.raises(InvalidStatus) as refused, open_socket(opening.url.reveal()):
-            pytest.fail("it opened")
-        assert live.refused(refused.value.response.status_code, refused.value.response.headers) is not None
-
-    def test_silence_and_outage_can_be_had(self, live: ZerodhaStream, address: str, brokers: SimulatedBrokers) -> None:
-        opening = live.opening(http=None, base_url=address)  # type: ignore[arg-type]
-        with open_socket(opening.url.reveal()) as socket:
-            brokers.control.set_fault("zerodha", "stream_silent")
-            socket.send(live.subscribe([Streamed(Exchange.NSE, "1594")])[0])
-            with pytest.raises(TimeoutError):
-                socket.recv(timeout=0.3)
-            brokers.control.set_fault("zerodha", "stream_down")
-            with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=2)
-        with pytest.raises(InvalidStatus), open_socket(opening.url.reveal()):
-            pytest.fail("it opened")
-
-
-def revealed(opening: Opening) -> dict[str, str]:
-    return {name: value.reveal() for name, value in opening.headers.items()}
-
-
-def next_tick(live: ZerodhaStream, socket: ClientConnection) -> Tick:
-    """The next price, heartbeats passed over."""
-    while True:
-        for event in live.received(socket.recv(timeout=5)):
-            if isinstance(event, Tick):
-                return event
