@@ -162,6 +162,7 @@ class FyersPriceStream(PriceStream):
         return list(self._feed.read(frame))
 
     def _answered(self, kind: int, frame: bytes) -> Event:
+        """UNCONFIRMED how a key is refused: by any answer but the one that grants."""
         told = fields(frame)
         if told is None or 1 not in told:
             return Unreadable("an answer")
@@ -313,12 +314,12 @@ Reader = Callable[[int, Decimal], Any]
 
 
 def price(number: int, divisor: Decimal) -> Decimal | None:
-    """INR. A price of 0 is none, as in quotes."""
+    """INR. A price of 0 is none, as in quotes (UNCONFIRMED for streams)."""
     return Decimal(number) / divisor if number > 0 else None
 
 
 def units(number: int, divisor: Decimal) -> Decimal | None:
-    """A count; one that is negative has grown past what the wire can hold."""
+    """A count; one that is negative has grown past what the wire can hold. UNCONFIRMED whether MCX's are lots."""
     return Decimal(number) if number >= 0 else None
 
 
