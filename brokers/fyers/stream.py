@@ -302,11 +302,13 @@ class Feed:
 
 def _told(topic: Topic, numbers: tuple[int, ...]) -> Tick | None:
     """Take over what changed. Fields past those that are known are left alone."""
-    known, values, divisor = topic.numbers, topic.values, topic.divisor
-    for place, (number, read) in enumerate(zip(numbers, topic.readers, strict=False)):
-        if number != UNCHANGED and number != known[place]:
+    known, values, readers, divisor, unchanged = topic.numbers, topic.values, topic.readers, topic.divisor, UNCHANGED
+    if len(numbers) > len(known):
+        numbers = numbers[: len(known)]
+    for place, number in enumerate(numbers):
+        if number != unchanged and number != known[place]:
             known[place] = number
-            values[place] = read(number, divisor)
+            values[place] = readers[place](number, divisor)
     return topic.tick(topic.of, values)
 
 

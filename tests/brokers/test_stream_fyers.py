@@ -22,8 +22,11 @@ from accounts.models import User
 from brokers import reach
 from brokers.domain import AppCredentials, Exchange, Level, OrderStatus, Session, Streamed, Tick
 from brokers.errors import SessionEnded
+from brokers.fyers.sandbox_stream import MarketSocket, OrderSocket
 from brokers.fyers.stream import FyersOrderStream, FyersPriceStream
 from brokers.secret import Secret
+from brokers.simulation.instruments import load_instruments
+from brokers.simulation.market import Market
 from brokers.simulation.server import SimulatedBrokers
 from brokers.simulation.web_token import signed_token
 from brokers.streaming import Alive, BookChanged, Event, Opening, OrderUpdate, Refused, SessionOver, Unreadable
@@ -451,14 +454,26 @@ class TestSimulated:
             for frame in prices.subscribe([infy, Streamed(Exchange.NSE, "999999")]):
                 socket.send(frame)
             before = next_tick(prices, socket)
-            brokers.control.set_price("NSE", "1234.55", symbol="INFY")
+            brokers.control.set_price("NSE", str(before.last_price + 5), symbol="INFY")
             after = next_tick(prices, socket)
+            brokers.control.set_price("NSE", str(before.last_price), symbol="INFY")
+            assert next_tick(prices, socket).last_price == before.last_price
             for frame in prices.unsubscribe([infy]):
                 socket.send(frame)
             assert next_event(prices, socket) == Alive()
-        assert (before.exchange_token, after.last_price) == ("1594", Decimal("1234.55"))
+        assert (before.exchange_token, after.last_price) == ("1594", before.last_price + 5)
         assert (after.close_price, after.volume) == (before.close_price, before.volume)
         assert before.at is not None
+
+    @given(st.text(max_size=80) | st.binary(max_size=80) | st.just("[" * 100_000))
+    def test_no_wish_crashes_it(self, frame: str | bytes) -> None:
+        market = Market(load_instruments())
+        socket = MarketSocket(market, {}, lambda key: True, lambda: AT)
+        for kind in (b"\1", b"\4", b"\5", b"\x0c"):
+            socket.received(frame)
+            socket.received(b"\0\0" + kind + frame if isinstance(frame, bytes) else frame)
+        assert socket.news() == []
+        assert len(OrderSocket(market).received(frame)) == 1
 
     def test_one_symbol_too_many_is_refused(self, prices: FyersPriceStream, address: str) -> None:
         with opened(prices, address) as socket:
