@@ -59,19 +59,8 @@ SEGMENTS = {
 LONGEST_NAME = 40  # a batch of them fits the 16 bits of its length
 
 # The kinds of frames; of those from the broker, it is the third byte.
-AUTH, ACK, SUBSCRIBE, UNSUBSCRIBE, FEED, PAUSE, RESUME, PING, MODE, MASTER, MESSAGE = (
-    1,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    11,
-    12,
-    13,
-    51,
-)
+AUTH, ACK, SUBSCRIBE, UNSUBSCRIBE, FEED, PAUSE, RESUME = 1, 3, 4, 5, 6, 7, 8
+PING, MODE, MASTER, MESSAGE = 11, 12, 13, 51
 FULL_MODE = b"F"
 DONE = b"K"
 # What the SDK calls a refusal of each; the wire says no more than that it is one.
