@@ -78,6 +78,8 @@ SPEC = BrokerSpec(
     endpoints=Endpoints(
         base_url="https://api-t1.fyers.in", login_url="https://api-t1.fyers.in/api/v3/generate-authcode"
     ),
+    stream_url="wss://socket.fyers.in",
+    order_stream_url="wss://socket.fyers.in",
     headers={"version": "3"},
     app_fields=(
         FormField(name="api_key", label="App ID", help="With its suffix, such as ABCD1234EF-100."),
