@@ -95,7 +95,7 @@ def opened(ciphertext: str) -> tuple[str, Secret]:
             return key_id, Secret(key.decrypt(ciphertext.encode()).decode())
         except InvalidToken:
             continue
-    raise DecryptionFailed
+    raise DecryptionFailed from None
 
 
 def packed(secrets: Mapping[str, Secret]) -> Secret | None:
