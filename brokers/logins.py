@@ -166,8 +166,11 @@ def _proven(profile: Profile, session: Session) -> Profile:
 @transaction.atomic
 def _store(user: User, broker: Broker, session: Session, profile: Profile, now: datetime) -> BrokerConnection:
     """Create the connection, or repair it: the same account keeps its id and its name."""
-    connection, _ = BrokerConnection.objects.select_for_update().get_or_create(
-        user=user, broker_type=broker.spec.slug, account_id=profile.account_id
+    # Its older tokens are not looked at: a login mends a connection whose secrets no key can read any more.
+    connection, _ = (
+        BrokerConnection.objects.without_secrets()
+        .select_for_update()
+        .get_or_create(user=user, broker_type=broker.spec.slug, account_id=profile.account_id)
     )
     connection.capabilities = capabilities_of(broker, profile)
     connection.display_name = connection.display_name or f"{broker.spec.name} {profile.account_id}"

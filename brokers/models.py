@@ -94,6 +94,10 @@ class Actor(models.TextChoices):
 
 
 class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
+    def without_secrets(self) -> Self:
+        """For who only looks: nothing is decrypted, so that one unreadable secret does not hide the other rows."""
+        return self.defer("access_token_encrypted", "refresh_token_encrypted", "feed_token_encrypted")
+
     def active(self) -> Self:
         """What the trader's book is made of, whether it answers or not."""
         return self.filter(status__in=ACTIVE_STATUSES)

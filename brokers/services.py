@@ -217,6 +217,6 @@ def announce(connection: BrokerConnection) -> None:
     """Push the connection as it stands, once what was written is committed."""
 
     def push_it() -> None:
-        push.broker_status(BrokerConnection.objects.get(pk=connection.pk))
+        push.broker_status(BrokerConnection.objects.without_secrets().get(pk=connection.pk))
 
     transaction.on_commit(push_it)

@@ -136,7 +136,7 @@ def end_expired_sessions(now: datetime) -> int:
     One that can be opened again by stored keys is renewed next, without a person.
     """
     ended = 0
-    for connection in BrokerConnection.objects.past_their_end(now)[:ENDED_AT_A_TIME]:
+    for connection in BrokerConnection.objects.without_secrets().past_their_end(now)[:ENDED_AT_A_TIME]:
         policy = registry.load(connection.broker_type).spec.session
         ended += change_status(
             connection,

@@ -105,7 +105,7 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> Any:
-        return BrokerConnection.objects.filter(user=trader(self.request))
+        return BrokerConnection.objects.without_secrets().filter(user=trader(self.request))
 
     @extend_schema(summary="Rename a connection", request=RenameRequest, responses=ConnectionSerializer)
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -165,7 +165,12 @@ def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, str]
     if callback is None:
         return ""
     found = parameters.pop(callback.state, "")
-    return vault.decrypt(begun).reveal() if begun and not found and callback.may_drop_state else found
+    if found or not begun or not callback.may_drop_state:
+        return found
+    try:
+        return vault.decrypt(begun).reveal()
+    except vault.DecryptionFailed:  # the key was taken away during this login: it is unknown, and begun again
+        return ""
 
 
 def _begun(broker_type: str) -> str:

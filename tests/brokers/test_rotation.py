@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from io import StringIO
 from itertools import count
 from pathlib import Path
@@ -19,14 +20,18 @@ from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import connection as database
 from django.db import models, transaction
+from django.test import Client
 from django.test.utils import isolate_apps
-from pytest_django import Settings
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import User
-from brokers import rotation, services, vault
+from brokers import rotation, services, sessions, vault
 from brokers.models import BrokerApp, BrokerConnection, KeyProof, LoginReminder
 from brokers.secret import Secret
+from brokers.simulation.server import SimulatedBrokers
 from brokers.vault import StrictEncryptedTextField
+from tests.people import connect
 
 ROOT = Path(__file__).parents[2]
 NEW = Fernet.generate_key().decode()
@@ -432,3 +437,40 @@ def test_no_key_is_ever_shown(prove: Callable[[], object], both: list[str], sett
     with pytest.raises((vault.DecryptionFailed, CommandError)) as caught:
         prove()
     assert not any(key in str(caught.value) for key in [*both, *settings.FIELD_ENCRYPTION_KEY])
+
+
+class TestASecretThatNoKeyReads:
+    """It concerns one row: the others' sessions end at their hour, and its own trader logs in over it."""
+
+    @pytest.fixture
+    def unreadable(self, alices: dict[str, BrokerConnection]) -> BrokerConnection:
+        write_raw(alices["upstox"], Fernet(Fernet.generate_key()).encrypt(b"lost").decode())
+        return alices["upstox"]
+
+    def test_sessions_end_all_the_same(
+        self, unreadable: BrokerConnection, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+    ) -> None:
+        end = timezone.now() + timedelta(days=2)
+        with django_capture_on_commit_callbacks(execute=True):
+            assert sessions.end_expired_sessions(end) == 2
+
+    def test_a_login_mends_it(self, unreadable: BrokerConnection, alice: User, brokers: SimulatedBrokers) -> None:
+        assert connect(alice, "upstox", brokers).pk == unreadable.pk
+        assert BrokerConnection.objects.get(pk=unreadable.pk).session is not None
+
+    def test_the_list_of_connections_stands(self, unreadable: BrokerConnection, as_alice: Client) -> None:
+        assert len(as_alice.get("/api/v1/brokers/connections").json()) == 2
+
+
+@pytest.mark.parametrize("command", [["manage.py", "check"], ["-m", "trademaster.local.web", "--port", "1"]])
+@pytest.mark.parametrize("keys", [None, "not a key"])
+def test_a_missing_or_malformed_key_is_one_line_too(command: list[str], keys: str | None) -> None:
+    changed = {name: value for name, value in os.environ.items() if name != "FIELD_ENCRYPTION_KEYS"}
+    if keys is not None:
+        changed["FIELD_ENCRYPTION_KEYS"] = keys
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=changed, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    [line] = ended.stderr.strip().splitlines()
+    assert line.startswith("FIELD_ENCRYPTION_KEYS")
