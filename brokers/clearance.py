@@ -78,8 +78,8 @@ def of(facts: ConnectionFacts, spec: BrokerSpec, *, egress_ip: str | None, now: 
     common = [*session, *_account(facts, spec), *_address(facts, spec, egress_ip)]
     return Clearance(
         data=_light(session),
-        trade=_light([*common, *_some_segment(segments, spec)]),
-        sell_holdings=_light([*common, *_equity(segments, spec), *_debit(facts, spec)]),
+        trade=_light([*common, *_some_segment(segments, facts, spec)]),
+        sell_holdings=_light([*common, *_equity(segments, facts, spec), *_debit(facts, spec)]),
         segments=segments,
     )
 
@@ -169,32 +169,34 @@ def _segments(facts: ConnectionFacts, spec: BrokerSpec) -> dict[Segment, Answer]
     return {segment: answer(segment) for segment in Segment if segment in offered}
 
 
-def _some_segment(segments: Mapping[Segment, Answer], spec: BrokerSpec) -> list[Finding]:
+def _some_segment(segments: Mapping[Segment, Answer], facts: ConnectionFacts, spec: BrokerSpec) -> list[Finding]:
     answers = set(segments.values())
     if Answer.YES in answers:
         return []
     if Answer.UNKNOWN in answers:
-        return _segments_unknown(spec)
+        return _segments_unknown(facts, spec)
     words = f"{spec.name} has no segment enabled for this account."
     return _no("no_segment_enabled", words, f"Activate one with {spec.name}, then log in again.")
 
 
-def _equity(segments: Mapping[Segment, Answer], spec: BrokerSpec) -> list[Finding]:
+def _equity(segments: Mapping[Segment, Answer], facts: ConnectionFacts, spec: BrokerSpec) -> list[Finding]:
     match segments.get(Segment.EQUITY, Answer.NO):
         case Answer.YES:
             return []
         case Answer.UNKNOWN:
-            return _segments_unknown(spec)
+            return _segments_unknown(facts, spec)
         case Answer.NO:
             words = f"{spec.name} has no shares enabled for this account."
             remedy = f"Activate the equity segment with {spec.name}, then log in again."
             return _no("equity_not_enabled", words, remedy)
 
 
-def _segments_unknown(spec: BrokerSpec) -> list[Finding]:
-    words = f"It is not known which segments {spec.name} has enabled for this account."
-    remedy = f"See them in {spec.name}’s own app; the next login asks again."
-    return _unknown("segments_unknown", words, remedy)
+def _segments_unknown(facts: ConnectionFacts, spec: BrokerSpec) -> list[Finding]:
+    if facts.capabilities.get("exchanges_told") is None:
+        words = f"It was not asked yet which segments {spec.name} has enabled for this account."
+        return _unknown("segments_unknown", words, f"Log in to {spec.name} again: it is asked then.")
+    words = f"{spec.name} does not say which segments it has enabled for this account."
+    return _unknown("segments_unknown", words, f"See them in {spec.name}’s own app.")
 
 
 def _address(facts: ConnectionFacts, spec: BrokerSpec, egress_ip: str | None) -> list[Finding]:
@@ -208,6 +210,8 @@ def _address(facts: ConnectionFacts, spec: BrokerSpec, egress_ip: str | None) ->
     findings: list[Finding] = []
     if registered is None:
         words = f"{name} takes orders only from a registered IP address, and none is entered here."
+        if egress_ip is not None:
+            words += f" Orders from here would come from {egress_ip}."
         remedy = f"{rules.register_ip} Then enter here what is registered."
         findings += _unknown("registered_ip_unknown", words, remedy)
     if egress_ip is None:
