@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,12 +16,13 @@ from brokers.clearance import Answer, Clearance, ConnectionFacts, Light
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Segment
 from brokers.services import capabilities_of
 from brokers.wire import IST
-from tests.eighth.kuber.spec import SPEC as KUBER
 
 NOW = datetime(2026, 11, 23, 10, 30, tzinfo=IST)
 LATER, EARLIER = NOW + timedelta(hours=2), NOW - timedelta(seconds=1)
 OURS, ANOTHER = "203.0.113.7", "198.51.100.9"
 ZERODHA = registry.load("zerodha").spec
+# A broker that takes orders from anywhere: none of ours does.
+ANYWHERE = replace(ZERODHA, order_rules=replace(ZERODHA.order_rules, needs_registered_ip=False))
 ALL_IS_WELL: dict[str, Any] = {
     "exchanges_told": True,
     "segments": ["EQUITY", "FNO"],
@@ -141,7 +143,7 @@ def test_the_address_of_orders(
     cleared = judged(registered_ip=registered_ip, egress_ip=egress_ip)
     assert (cleared.trade.state, codes(cleared.trade)) == (state, wanted)
     assert cleared.data.state is YES  # reads come from anywhere
-    free = judged(KUBER, registered_ip=registered_ip, egress_ip=egress_ip)
+    free = judged(ANYWHERE, registered_ip=registered_ip, egress_ip=egress_ip)
     assert free.trade.state is YES
 
 
@@ -174,6 +176,13 @@ def test_a_connection_older_than_these_facts_promises_nothing() -> None:
     assert (cleared.data.state, cleared.trade.state, cleared.sell_holdings.state) == (YES, UNKNOWN, UNKNOWN)
     assert codes(cleared.sell_holdings) == ["segments_unknown", "debit_unknown"]
     assert set(cleared.segments.values()) == {UNKNOWN}
+    assert "Log in" in cleared.trade.reasons[0].remedy
+    silent = judged(told={"exchanges_told": False}).trade.reasons[0]
+    assert "Log in" not in silent.remedy  # which would tell nothing new
+
+
+def test_the_address_to_register_is_named_where_it_is_known() -> None:
+    assert OURS in judged(registered_ip=None).trade.reasons[0].words
 
 
 def test_what_stops_it_is_not_hidden_among_what_is_unknown() -> None:
@@ -204,7 +213,7 @@ connections = st.builds(
         },
     ),
 )
-specs = st.sampled_from([*(broker.spec for broker in registry.brokers()), KUBER])
+specs = st.sampled_from([*(broker.spec for broker in registry.brokers()), ANYWHERE])
 
 
 @given(connections, specs, maybe_address)
