@@ -156,6 +156,19 @@ class CallbackSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRules:
+    """What an order needs beside a session. The two texts are for the trader: whole sentences.
+
+    `needs_registered_ip`: orders, and they alone, are taken only from an address that is registered at the broker;
+    `register_ip` says how. `authorise_debit` says how the sale of shares is allowed to leave the demat account.
+    """
+
+    needs_registered_ip: bool
+    register_ip: str
+    authorise_debit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSpec:
     """Everything about a broker that is a fact and not a step.
 
@@ -171,6 +184,7 @@ class BrokerSpec:
     callback: CallbackSpec | None = None
     login_methods: tuple[LoginMethod, ...] = ()
     session: SessionPolicy
+    order_rules: OrderRules
     capabilities: Capabilities
     errors: ErrorTable
 

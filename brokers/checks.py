@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError
 
 from brokers import registry, vault
@@ -27,6 +28,22 @@ def simulation_stays_at_home(app_configs: Any, **kwargs: Any) -> list[CheckMessa
         for slug in registry.slugs()
         for address in (settings.BROKERS[slug]["base_url"], settings.BROKERS[slug]["login_url"])
         if address and not is_loopback(urlsplit(address).hostname or "")
+    ]
+
+
+@register(Tags.security)
+def orders_leave_from_one_address(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Brokers take orders only from an address registered with them: it must be known, public, and always the same."""
+    address = settings.EGRESS_IP
+    if settings.SIMULATED_BROKERS or (address is not None and IPv4Address(address).is_global):
+        return []
+    return [
+        Warning(
+            "EGRESS_IP is not set." if address is None else f"EGRESS_IP is {address}, which is not a public address.",
+            hint="Set it to the fixed IPv4 address from which this installation reaches the brokers; "
+            "`manage.py egress --observe URL` shows the one that others see.",
+            id="brokers.W001",
+        )
     ]
 
 

@@ -6,10 +6,13 @@ from datetime import UTC
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from brokers import logins, registry
 from brokers.base import APP_FIELDS
+from brokers.lights import plain_clearance
 from brokers.models import BrokerApp, BrokerConnection
 
 
@@ -65,6 +68,31 @@ class CompleteRequest(serializers.Serializer[Any]):
         return attrs
 
 
+class ReasonAnswer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    words = serializers.CharField()
+    remedy = serializers.CharField()
+
+
+class LightAnswer(serializers.Serializer[Any]):
+    state = serializers.CharField(help_text="YES, NO or UNKNOWN.")
+    reasons = ReasonAnswer(many=True, help_text="What stops it, or what could not be established; none with YES.")
+
+
+# Not a class: a field called `data` would hide the serializer's own.
+ClearanceAnswer = inline_serializer(
+    "ClearanceAnswer",
+    {
+        "data": LightAnswer(help_text="Whether the account can be read now."),
+        "trade": LightAnswer(help_text="Whether the broker would take an order. No order is placed here."),
+        "sell_holdings": LightAnswer(help_text="Whether it would take the sale of shares that are held."),
+        "segments": serializers.DictField(
+            child=serializers.CharField(), help_text="YES, NO or UNKNOWN per segment: is it enabled for this account?"
+        ),
+    },
+)
+
+
 class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
         **serializers.ModelSerializer.serializer_field_mapping,
@@ -73,6 +101,7 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
     broker_name = serializers.CharField(read_only=True)
     error_code = serializers.SerializerMethodField()
     error_message = serializers.SerializerMethodField()
+    clearance = serializers.SerializerMethodField()
 
     class Meta:
         model = BrokerConnection
@@ -83,13 +112,17 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
             "account_id",
             "display_name",
             "status",
+            "status_since",
             "error_code",
             "error_message",
+            "session_began_at",
             "token_expires_at",
             "last_successful_call",
             "last_health_check",
             "consecutive_failures",
             "capabilities",
+            "registered_ip",
+            "clearance",
             "created_at",
             "updated_at",
         )
@@ -101,9 +134,26 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
     def get_error_message(self, connection: BrokerConnection) -> str | None:
         return connection.error_message or None
 
+    @extend_schema_field(ClearanceAnswer)
+    def get_clearance(self, connection: BrokerConnection) -> dict[str, Any]:
+        return plain_clearance(connection, now=timezone.now())
 
-class RenameRequest(serializers.Serializer[Any]):
-    display_name = serializers.CharField(max_length=100)
+
+class AmendRequest(serializers.Serializer[Any]):
+    """One of the two, or both."""
+
+    display_name = serializers.CharField(max_length=100, required=False)
+    registered_ip = serializers.IPAddressField(
+        protocol="IPv4",
+        required=False,
+        allow_null=True,
+        help_text="The IPv4 address registered at the broker for orders; null: not told.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError({"display_name": ["Send this, or `registered_ip`, or both."]})
+        return attrs
 
 
 class AppRequest(serializers.Serializer[Any]):
@@ -144,4 +194,5 @@ class BrokerAnswer(serializers.Serializer[Any]):
         allow_null=True, help_text="IST; a session dies at this hour. Null: it lives a day from its login."
     )
     session_refreshable = serializers.BooleanField()
+    order_rules = serializers.JSONField(help_text="What an order needs at this broker beside a session.")
     capabilities = serializers.JSONField()

@@ -28,6 +28,7 @@ from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
 from brokers.secret import Secret
 from brokers.serializers import (
+    AmendRequest,
     AppAnswer,
     AppRequest,
     BrokerAnswer,
@@ -35,7 +36,6 @@ from brokers.serializers import (
     ConnectionSerializer,
     InitiateRequest,
     LoginStartAnswer,
-    RenameRequest,
 )
 
 
@@ -107,12 +107,16 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     def get_queryset(self) -> Any:
         return BrokerConnection.objects.without_secrets().filter(user=trader(self.request))
 
-    @extend_schema(summary="Rename a connection", request=RenameRequest, responses=ConnectionSerializer)
+    @extend_schema(
+        summary="Rename a connection, or enter its registered IP address",
+        request=AmendRequest,
+        responses=ConnectionSerializer,
+    )
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        body = RenameRequest(data=request.data)
+        body = AmendRequest(data=request.data)
         body.is_valid(raise_exception=True)
         connection = self.get_object()
-        services.rename(connection, body.validated_data["display_name"])
+        services.amend(connection, **body.validated_data)
         return Response(ConnectionSerializer(connection).data)
 
     @extend_schema(summary="Disconnect: end the session, wipe the tokens, keep the history", responses={204: None})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,6 +53,15 @@ def env_number(name: str, default: float) -> float:
         return float(os.environ.get(name, default))
     except ValueError:
         raise ImproperlyConfigured(f"{name} must be a number.") from None
+
+
+def env_address(name: str) -> str | None:
+    """An IPv4 address; None where it is not set."""
+    value = os.environ.get(name, "").strip()
+    try:
+        return str(IPv4Address(value)) if value else None
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be an IPv4 address, such as 203.0.113.7.") from None
 
 
 def env_list(name: str, default: str = "") -> list[str]:
@@ -237,6 +247,8 @@ BROKERS: dict[str, dict[str, str]] = {
 # Where a broker may send the trader's browser back to, besides our own callback pages.
 REDIRECT_URIS = env_list("REDIRECT_URIS")
 STATE_LIFETIME = timedelta(minutes=10)
+# The one fixed address from which orders reach the brokers: they take none from an address that is not registered.
+EGRESS_IP = env_address("EGRESS_IP")
 # The whole answer comes within this time, however slow a broker is.
 PORTFOLIO_DEADLINE_SECONDS = env_number("PORTFOLIO_DEADLINE_SECONDS", 3)
 PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)

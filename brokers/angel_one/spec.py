@@ -9,6 +9,7 @@ from brokers.base import (
     Capabilities,
     FormField,
     LoginMethod,
+    OrderRules,
     RateLimit,
     Renewal,
     SessionPolicy,
@@ -122,6 +123,11 @@ SPEC = BrokerSpec(
     # Dead at midnight; the token's own `exp` is preferred. UNCONFIRMED whether a refresh reaches past midnight: none
     # is promised.
     session=SessionPolicy(ends_at=time(0, 0), renewal=Renewal.REFRESH_TOKEN),
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Register it for your app on the SmartAPI page.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in the Angel One app, with CDSL’s TPIN.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -8,6 +8,7 @@ from brokers.base import (
     Capabilities,
     FormField,
     LoginMethod,
+    OrderRules,
     RateLimit,
     SessionPolicy,
 )
@@ -81,6 +82,12 @@ SPEC = BrokerSpec(
     ),
     # All tokens die at the daily reset (IST assumed, UNCONFIRMED); the `expiry` that comes with a token is preferred.
     session=SessionPolicy(ends_at=time(6, 0)),
+    # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Ask Groww how an address is registered for API orders.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in the Groww app, with CDSL’s TPIN.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML),

@@ -1,6 +1,6 @@
 """IIFL's XTS as data. Source: Symphony XTS docs and SDKs, September 2026; little was seen at IIFL itself."""
 
-from brokers.base import BrokerSpec, Capabilities, FormField, LoginMethod, RateLimit, Renewal, SessionPolicy
+from brokers.base import BrokerSpec, Capabilities, FormField, LoginMethod, OrderRules, RateLimit, Renewal, SessionPolicy
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -83,6 +83,12 @@ SPEC = BrokerSpec(
     ),
     # 24 hours by the token's own `exp`. UNCONFIRMED whether a nightly clearing ends it sooner: the 400 decides.
     session=SessionPolicy(renewal=Renewal.STORED_KEYS),
+    # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Ask IIFL how an address is registered for API orders.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales with IIFL.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -2,7 +2,7 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, OrderRules, RateLimit, SessionPolicy
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -66,6 +66,12 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # One trading day. UNCONFIRMED: midnight is what others observed; the token's own `exp` is preferred.
     session=SessionPolicy(ends_at=time(0, 0)),
+    # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Ask IIFL how an address is registered for API orders.",
+        authorise_debit="Give a DDPI or PoA once, or authorise the day’s sales with IIFL.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

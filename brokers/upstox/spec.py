@@ -2,7 +2,7 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, OrderRules, RateLimit, SessionPolicy
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -65,6 +65,11 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
     session=SessionPolicy(ends_at=time(3, 30)),
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Register it on your app’s page at Upstox: one change a week, and it ends every session.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in the Upstox app.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -2,7 +2,7 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, OrderRules, RateLimit, SessionPolicy
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -27,6 +27,11 @@ SPEC = BrokerSpec(
     # Dead at 06:00 on the calendar day after the login. Whether a login at 02:00 survives that same morning is
     # UNCONFIRMED: we keep to the documented wording and let the 403 decide.
     session=SessionPolicy(ends_at=time(6, 0), always_next_day=True),
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Register it in the Kite developer console: two addresses per app, one change a week.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in Kite, with CDSL’s TPIN.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
@@ -89,6 +94,10 @@ STATUSES = {
     "CANCELLED": OrderStatus.CANCELLED,
     "REJECTED": OrderStatus.REJECTED,
 }
+
+# `meta.demat_consent`. UNCONFIRMED: the page lists the words, and not what they mean: a consent given online, or on
+# paper, or none.
+DEBIT_AUTHORISED = {"consent": True, "physical": True, "": False}
 
 PRODUCTS = {
     "CNC": Product.CNC,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.fernet import Fernet
-from django.core.checks import Error, run_checks
+from django.core.checks import Error, Warning, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -37,6 +37,26 @@ def test_a_simulation_that_would_leave_the_machine(
     assert "BROKER_ZERODHA_BASE_URL" in str(error.hint)
     settings.SIMULATED_BROKERS = False
     assert "brokers.E001" not in errors()
+
+
+@pytest.mark.parametrize(
+    ("address", "simulated", "complaint"),
+    [
+        (None, False, "EGRESS_IP is not set."),
+        ("10.0.0.7", False, "EGRESS_IP is 10.0.0.7, which is not a public address."),
+        ("127.0.0.1", False, "EGRESS_IP is 127.0.0.1, which is not a public address."),
+        ("8.8.8.8", False, None),
+        (None, True, None),
+        ("10.0.0.7", True, None),
+    ],
+)
+def test_orders_want_one_public_address(
+    address: str | None, simulated: bool, complaint: str | None, settings: Settings
+) -> None:
+    settings.EGRESS_IP, settings.SIMULATED_BROKERS = address, simulated
+    found = [message for message in run_checks() if message.id == "brokers.W001"]
+    assert [message.msg for message in found] == ([] if complaint is None else [complaint])
+    assert all(isinstance(message, Warning) and "manage.py egress" in str(message.hint) for message in found)
 
 
 def test_keys_that_do_not_fit_the_database(db: None, settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, OrderRules, RateLimit, SessionPolicy
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -41,6 +41,11 @@ SPEC = BrokerSpec(
     endpoints=Endpoints(base_url="https://api.kuber.example", login_url="https://kuber.example/enter"),
     callback=CALLBACK,
     session=SessionPolicy(ends_at=time(4)),
+    order_rules=OrderRules(
+        needs_registered_ip=False,
+        register_ip="Kuber takes orders from anywhere.",
+        authorise_debit="Give Kuber a DDPI.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT),
         products=(Product.CNC, Product.MIS, Product.NRML),

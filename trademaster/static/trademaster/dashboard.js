@@ -89,10 +89,15 @@ const actions = {
   },
   rename(connection) {
     const dialog = byId("rename");
-    const { account, name } = slots(dialog);
+    const { account, name, address } = slots(dialog);
     say(account, `${connection.broker_name} ${connection.account_id}`);
+    const registered = connection.registered_ip ?? "";
     name.value = nameOf(connection);
-    ask(dialog, "rename", () => call("PATCH", `brokers/connections/${connection.id}`, { display_name: name.value }));
+    address.value = registered;
+    ask(dialog, "rename", () => {
+      const changed = address.value === registered ? {} : { registered_ip: address.value || null };
+      return call("PATCH", `brokers/connections/${connection.id}`, { display_name: name.value, ...changed });
+    });
     name.select();
   },
 };
