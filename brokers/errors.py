@@ -65,7 +65,7 @@ class RateLimited(BrokerUnavailable):
 
     default_code = "broker_rate_limited"
     default_message = "The broker asks for fewer calls"
-    default_status = ConnectionStatus.RATE_LIMITED
+    default_status: ClassVar[ConnectionStatus | None] = ConnectionStatus.RATE_LIMITED
     retry_after: float | None = None
 
 

@@ -5,8 +5,8 @@ Nth newest grant is younger than S. One script looks at every window that a call
 of them or in none. Time is Redis' own, as the clocks of our processes differ. While Redis is away each process keeps
 to its part of every window by itself.
 
-Budgets belong to a broker, an account and a class of endpoints; `spec.py` says which. Nothing here touches rows: callable
-from threads.
+Budgets belong to a broker, an account and a class of endpoints; `spec.py` says which. Nothing here touches rows:
+threads may call it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from brokers.errors import BudgetSpent
 from brokers.shared import RedisAway, ledger
 from brokers.transport import Deadline
 
-# A broker counts when a call arrives, and a later call may travel faster than an earlier one: windows are longer by this.
+# A broker counts on arrival, and a later call may travel faster than an earlier one: windows are longer by this.
 SLACK_SECONDS = 0.05
 # What a refusal by the broker costs where it does not say how long to wait.
 DEFAULT_PAUSE_SECONDS = 1.0
@@ -137,7 +137,7 @@ class Budget:
 
 
 def plan(spec: BrokerSpec, account: str, rate_class: str, path: str) -> Plan:
-    """Every window that a call of this class counts in. `path` is the entry of the spec's table, never an order's id."""
+    """Every window that a call of this class counts in. `path` is the entry of the spec's table, without any ids."""
     limits = [limit for limit in spec.capabilities.rate_limits if limit.counts(rate_class)]
     if rate_class in ORDER_CLASSES:
         limits.append(house_cap(spec))
@@ -204,16 +204,12 @@ def budget(broker_type: str, account: str, endpoints: str | None = None, *, now:
     `now` serves to tell `paused_until`, in the caller's own time.
     """
     spec = registry.load(broker_type).spec
-    asked = [
-        (rate_class, limit, path)
-        for rate_class in ([endpoints] if endpoints else _classes(spec))
-        for limit, path in _windows(spec, rate_class)
-    ]
-    if endpoints is None:  # a window in which several classes count is told once
-        asked = list(
-            {(_log(limit, path), limit): (name, limit, path) for name, limit, path in reversed(asked)}.values()
-        )
-        asked.reverse()
+    found: dict[tuple[str, RateLimit], tuple[str, RateLimit, str]] = {}
+    for rate_class in [endpoints] if endpoints else _classes(spec):
+        for limit, path in _windows(spec, rate_class):
+            # A window in which several classes count is told once.
+            found.setdefault((_log(limit, path), limit), (rate_class, limit, path))
+    asked = list(found.values())
     pauses = [_key(spec.slug, account, f"{name}:pause") for name in dict.fromkeys([ALL, *(name for name, *_ in asked)])]
     whole = Plan(
         pauses=tuple(pauses),

@@ -20,7 +20,7 @@ from brokers.changes import connections_changed
 from brokers.domain import ConnectionStatus, Profile, Session
 from brokers.errors import RequestRefused, SessionEnded
 from brokers.models import BrokerConnection, OAuthState
-from brokers.reach import ConnectRefused, app_credentials, own_callback, transport_to
+from brokers.reach import ConnectRefused, app_credentials, before_login, own_callback, transport_to
 from brokers.services import announce, capabilities_of
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def complete(
     broker = registry.load(login.broker_type)
     method = _method(broker, callback.get("method"), callback)
     app = app_credentials(user, login.broker_type, needed=method is None or method.needs_app)
-    http = transport_to(broker)
+    http = transport_to(broker, account=before_login(user))
     session = _exchanged(broker.auth(http, app), callback, login.redirect_uri, now)
     profile = _proven(broker.client(http, app, session).profile(), session)
     connection = _store(user, broker, session, profile, now)

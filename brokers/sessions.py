@@ -29,7 +29,8 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
     if session is None:
         raise TokenRefreshFailed("This connection has no session to renew.")
     broker = registry.load(connection.broker_type)
-    auth = broker.auth(transport_to(broker), app_credentials(connection.user, connection.broker_type))
+    http = transport_to(broker, account=str(connection.pk))
+    auth = broker.auth(http, app_credentials(connection.user, connection.broker_type))
     try:
         renewed = auth.refresh(session, now=now)
     except NotSupported as error:

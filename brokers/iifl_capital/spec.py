@@ -99,8 +99,8 @@ SPEC = BrokerSpec(
         supports_commodity_trading=True,
         rate_limits=(
             RateLimit(endpoints="orders", calls=10, seconds=1),
-            # UNCONFIRMED whether the calls of one line of the broker's table share its figure: they do here. The history
-            # of one order has 10, but its path cannot be told from the book's, and it is counted with that.
+            # UNCONFIRMED whether the calls of one line of the broker's table share its figure: they do here. One
+            # order's history has 10, but its path cannot be told from the book's, and it is counted with that.
             RateLimit(endpoints="books", also=("session", "other"), calls=3, seconds=1),
             RateLimit(endpoints="quotes", also=("history",), calls=10, seconds=1),
             RateLimit(endpoints="funds", calls=10, seconds=1),
