@@ -8,9 +8,9 @@ One circuit per broker and kind of call, shared through Redis:
       └───────────────────────────── half-open: one probe at a time ◀────────────┘
 
 Only what says that the broker is ill counts as a failure: no answer, a 5xx, maintenance, an unreadable answer. A call
-that changes something is no probe until a read has been answered since the circuit became half-open. The truth is in two
-scripts, `standing` and `report`; the time is Redis' own, or, in tests, the one that is passed in. While Redis is away
-circuits are taken as closed. Nothing here touches rows: threads may call it.
+that changes something is no probe until a read has been answered since the circuit became half-open. The truth is in
+two scripts, `standing` and `report`; the time is Redis' own, or, in tests, the one that is passed in. While Redis is
+away circuits are taken as closed. Nothing here touches rows: threads may call it.
 """
 
 from __future__ import annotations
@@ -295,7 +295,16 @@ def report(
         return
     reason = error.code if error else ""
     status = (error.connection_status if error else None) or ""
-    sent = (_milliseconds(now), outcome, round(seconds * 1000), int(not writes), probe, reason, status, *_CONSTANTS)
+    sent: tuple[str | float, ...] = (
+        _milliseconds(now),
+        outcome,
+        round(seconds * 1000),
+        int(not writes),
+        probe,
+        reason,
+        status,
+        *_CONSTANTS,
+    )
     try:
         became: bytes = ledger().ask(
             lambda redis: redis.register_script(REPORT)(keys=[*keys_of(slug, kind)], args=[*sent])
