@@ -53,6 +53,10 @@ local function take(now, pauses, logs, windows)
   for i = 1, #windows, 3 do
     local n, most, span = windows[i], windows[i + 1], windows[i + 2]
     local oldest = redis.call('LINDEX', logs[n], most - 1)
+    if oldest and oldest - now > 1000 then  -- Redis' clock was set back: these would block for as long
+      redis.call('DEL', logs[n])
+      oldest = nil
+    end
     if oldest then wait = math.max(wait, oldest + span - now) end
     calls[n], longest[n] = math.max(calls[n] or 0, most), math.max(longest[n] or 0, span)
   end

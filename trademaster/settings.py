@@ -234,7 +234,7 @@ GOVERNOR_REDIS_URL = redis_database(REDIS_URL, 3)
 GOVERNOR_PROCESSES = max(1, int(env_number("GOVERNOR_PROCESSES", 4)))
 ORDERS_PER_SECOND = int(env_number("ORDERS_PER_SECOND", 8))
 if not 1 <= ORDERS_PER_SECOND <= 10:
-    raise ImproperlyConfigured("ORDERS_PER_SECOND must be from 1 to 10: above that the exchanges want a registered algo.")
+    raise ImproperlyConfigured("ORDERS_PER_SECOND must be from 1 to 10: beyond that an algo must be registered.")
 # The whole answer comes within this time, however slow a broker is.
 PORTFOLIO_DEADLINE_SECONDS = env_number("PORTFOLIO_DEADLINE_SECONDS", 3)
 PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)

