@@ -30,17 +30,31 @@ from brokers.domain import (
 from brokers.drift import Shape, shape_of
 from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnded
 from brokers.secret import Secret
-from brokers.transport import Deadline, Endpoints, ErrorTable, Failure, Transport
+from brokers.transport import UNGUARDED, Deadline, Endpoints, ErrorTable, Failure, Gate, Transport
 from brokers.wire import IST
+
+ALL = "all"
+OTHER = "other"
+# (method, beginning of the path) → rate class; the method None stands for any.
+RateClasses = Mapping[tuple[str | None, str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """At most `calls` within any `seconds`, for one class of endpoints."""
+    """At most `calls` within any `seconds`, for one class of endpoints.
+
+    `endpoints` "all" counts every call of the account. `also` are further classes whose calls count in the same window.
+    `per_path`: each path by itself, as the spec's table of rate classes spells it.
+    """
 
     endpoints: str
     calls: int
     seconds: int
+    also: tuple[str, ...] = ()
+    per_path: bool = False
+
+    def counts(self, rate_class: str) -> bool:
+        return self.endpoints in (ALL, rate_class) or rate_class in self.also
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +187,8 @@ class BrokerSpec:
     """Everything about a broker that is a fact and not a step.
 
     `callback` is None where the broker has no redirect login; `login_methods` are its logins by a form of ours.
-    `app_fields` are the keys that a trader stores for it.
+    `app_fields` are the keys that a trader stores for it. `rate_classes` sorts its calls into the classes that the rate
+    limits name.
     """
 
     slug: str
@@ -186,7 +201,21 @@ class BrokerSpec:
     session: SessionPolicy
     order_rules: OrderRules
     capabilities: Capabilities
+    rate_classes: RateClasses
     errors: ErrorTable
+
+    def rate_class(self, method: str, path: str) -> tuple[str, str]:
+        """The class of a call, and the entry of the table that says so: the longest that fits, else "other" and "".
+
+        Ids further down a path are no part of the entry, so that each order has not a window of its own.
+        """
+        pieces = path.split("/")
+        for length in range(len(pieces), 1, -1):
+            prefix = "/".join(pieces[:length])
+            for key in ((method, prefix), (None, prefix)):
+                if key in self.rate_classes:
+                    return self.rate_classes[key], prefix
+        return OTHER, ""
 
 
 class BrokerAuth(ABC):
@@ -351,7 +380,12 @@ class Broker:
     failure: Callable[[Any], Failure | None]
 
     def transport(
-        self, *, endpoints: Endpoints | None = None, loopback_only: bool = False, deadline: Deadline | None = None
+        self,
+        *,
+        endpoints: Endpoints | None = None,
+        loopback_only: bool = False,
+        deadline: Deadline | None = None,
+        gate: Gate = UNGUARDED,
     ) -> Transport:
         return Transport(
             slug=self.spec.slug,
@@ -361,6 +395,7 @@ class Broker:
             headers=self.spec.headers,
             loopback_only=loopback_only,
             deadline=deadline,
+            gate=gate,
         )
 
     def auth(self, http: Transport, app: AppCredentials) -> BrokerAuth:

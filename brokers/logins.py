@@ -20,7 +20,7 @@ from brokers.changes import connections_changed
 from brokers.domain import Profile, Session
 from brokers.errors import RequestRefused, SessionEnded
 from brokers.models import BrokerConnection, OAuthState
-from brokers.reach import ConnectRefused, app_credentials, own_callback, transport_to
+from brokers.reach import ConnectRefused, app_credentials, before_login, own_callback, transport_to
 from brokers.services import announce, capabilities_of
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,8 @@ def initiate(
     if by_form:
         address = own_form(broker_type, state)
     else:
-        address = broker.auth(transport_to(broker), app).authorization_url(state=state, redirect_uri=redirect_uri)
+        http = transport_to(broker, account=before_login(user))
+        address = broker.auth(http, app).authorization_url(state=state, redirect_uri=redirect_uri)
     logger.info("Login to %s begun by user %s", broker_type, user.pk)
     return LoginStart(broker_type=broker_type, authorization_url=address, state=state, expires_at=expires_at)
 
@@ -94,7 +95,7 @@ def complete(
     broker = registry.load(login.broker_type)
     method = _method(broker, callback.get("method"), callback)
     app = app_credentials(user, login.broker_type, needed=method is None or method.needs_app)
-    http = transport_to(broker)
+    http = transport_to(broker, account=before_login(user))
     session = _exchanged(broker.auth(http, app), callback, login.redirect_uri, now)
     profile = _proven(broker.client(http, app, session).profile(), session)
     connection = _store(user, broker, session, profile, now)

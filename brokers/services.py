@@ -133,7 +133,7 @@ def disconnect(connection: BrokerConnection, *, now: datetime) -> None:
         broker = registry.load(connection.broker_type)
         try:
             app = app_credentials(connection.user, connection.broker_type)
-            broker.auth(transport_to(broker), app).revoke(session)
+            broker.auth(transport_to(broker, account=str(connection.pk)), app).revoke(session)
         except (BrokerError, ConnectRefused) as error:
             logger.info("Connection %s was not revoked at the broker: %s", connection.pk, error.code)
     change_status(

@@ -249,6 +249,13 @@ REDIRECT_URIS = env_list("REDIRECT_URIS")
 STATE_LIFETIME = timedelta(minutes=10)
 # The one fixed address from which orders reach the brokers: they take none from an address that is not registered.
 EGRESS_IP = env_address("EGRESS_IP")
+# Budgets and circuits stand before every broker call: see docs/operations.md.
+GOVERNOR_ENABLED = env_bool("GOVERNOR_ENABLED", True)
+GOVERNOR_REDIS_URL = redis_database(REDIS_URL, 3)
+GOVERNOR_PROCESSES = max(1, int(env_number("GOVERNOR_PROCESSES", 4)))
+ORDERS_PER_SECOND = int(env_number("ORDERS_PER_SECOND", 8))
+if not 1 <= ORDERS_PER_SECOND <= 10:
+    raise ImproperlyConfigured("ORDERS_PER_SECOND must be from 1 to 10: beyond that an algo must be registered.")
 # The whole answer comes within this time, however slow a broker is.
 PORTFOLIO_DEADLINE_SECONDS = env_number("PORTFOLIO_DEADLINE_SECONDS", 3)
 PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)

@@ -9,6 +9,7 @@ from brokers.base import (
     FormField,
     LoginMethod,
     OrderRules,
+    RateClasses,
     RateLimit,
     SessionPolicy,
 )
@@ -50,6 +51,23 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 }
 
 KEYS_PAGE = "https://groww.in/trade-api/api-keys"
+
+# UNCONFIRMED: the page puts these into no class; they are counted with the quotes.
+AS_QUOTES = ("history", "profile", "smart_orders", "session")
+# UNCONFIRMED whether the budgets are the key's, the token's or the account's; evidence leans to the account's.
+RATE_CLASSES: RateClasses = {
+    (None, "/v1/order/create"): "orders",
+    (None, "/v1/order/modify"): "orders",
+    (None, "/v1/order/cancel"): "orders",
+    (None, "/v1/live-data"): "quotes",
+    (None, "/v1/option-chain"): "quotes",
+    (None, "/v1/historical"): "history",
+    (None, "/v1/user/detail"): "profile",
+    ("POST", "/v1/order-advance"): "smart_orders",
+    ("PUT", "/v1/order-advance"): "smart_orders",
+    ("GET", "/v1/order-advance"): "profile",
+    (None, "/v1/token"): "session",
+}
 
 SPEC = BrokerSpec(
     slug="groww",
@@ -98,13 +116,14 @@ SPEC = BrokerSpec(
         rate_limits=(
             RateLimit(endpoints="orders", calls=10, seconds=1),
             RateLimit(endpoints="orders", calls=250, seconds=60),
-            RateLimit(endpoints="quotes", calls=10, seconds=1),
-            RateLimit(endpoints="quotes", calls=300, seconds=60),
+            RateLimit(endpoints="quotes", also=AS_QUOTES, calls=10, seconds=1),
+            RateLimit(endpoints="quotes", also=AS_QUOTES, calls=300, seconds=60),
             RateLimit(endpoints="other", calls=20, seconds=1),
             RateLimit(endpoints="other", calls=500, seconds=60),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

@@ -1,6 +1,16 @@
 """IIFL's XTS as data. Source: Symphony XTS docs and SDKs, September 2026; little was seen at IIFL itself."""
 
-from brokers.base import BrokerSpec, Capabilities, FormField, LoginMethod, OrderRules, RateLimit, Renewal, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    Capabilities,
+    FormField,
+    LoginMethod,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    Renewal,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -63,6 +73,25 @@ MARKET_API_KEY = FormField(
 )
 MARKET_API_SECRET = FormField(name="market_api_secret", label="Market data API secret", required=False)
 
+RATE_CLASSES: RateClasses = {
+    ("POST", "/interactive/orders"): "orders",
+    ("PUT", "/interactive/orders"): "orders",
+    ("DELETE", "/interactive/orders"): "orders",
+    (None, "/interactive/portfolio/squareoff"): "orders",
+    ("GET", "/interactive/orders"): "other",
+    (None, "/interactive/orders/trades"): "other",
+    (None, "/interactive/portfolio/holdings"): "other",
+    (None, "/interactive/portfolio/positions"): "other",
+    (None, "/interactive/user/profile"): "other",
+    (None, "/interactive/user/balance"): "other",
+    (None, "/interactive/user/session"): "session",
+    (None, "/apimarketdata/auth/login"): "session",
+    (None, "/apimarketdata/auth/logout"): "session",
+    (None, "/apimarketdata/instruments/quotes"): "quotes",
+    (None, "/apimarketdata/instruments/subscription"): "quotes",
+    (None, "/apimarketdata/instruments/ohlc"): "history",
+}
+
 SPEC = BrokerSpec(
     slug="iifl",
     name="IIFL (XTS Blaze)",
@@ -96,13 +125,14 @@ SPEC = BrokerSpec(
         supports_margin_trading=True,
         supports_options_trading=True,
         supports_commodity_trading=True,
-        # UNCONFIRMED: IIFL publishes no figures; other XTS brokers work with these.
+        # UNCONFIRMED: IIFL publishes no figures; other XTS brokers work with these, the second for each endpoint.
         rate_limits=(
             RateLimit(endpoints="orders", calls=10, seconds=1),
-            RateLimit(endpoints="other", calls=1, seconds=1),
+            RateLimit(endpoints="other", also=("quotes", "history", "session"), per_path=True, calls=1, seconds=1),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

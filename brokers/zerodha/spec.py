@@ -2,7 +2,15 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, OrderRules, RateLimit, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -17,6 +25,19 @@ from brokers.errors import (
 from brokers.transport import Endpoints
 
 CALLBACK = CallbackSpec(code="request_token", success={"status": "success"})
+
+# Placing alone counts by the minute and the day; changing and cancelling only by the second.
+RATE_CLASSES: RateClasses = {
+    (None, "/quote"): "quotes",
+    (None, "/instruments/historical"): "history",
+    ("POST", "/orders"): "orders",
+    ("PUT", "/orders"): "order_changes",
+    ("DELETE", "/orders"): "order_changes",
+    ("POST", "/gtt"): "gtt",
+    ("PUT", "/gtt"): "gtt",
+    ("DELETE", "/gtt"): "gtt",
+    (None, "/session"): "session",
+}
 
 SPEC = BrokerSpec(
     slug="zerodha",
@@ -42,13 +63,14 @@ SPEC = BrokerSpec(
         rate_limits=(
             RateLimit(endpoints="quotes", calls=1, seconds=1),
             RateLimit(endpoints="history", calls=3, seconds=1),
-            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="orders", also=("order_changes",), calls=10, seconds=1),
             RateLimit(endpoints="orders", calls=400, seconds=60),
             RateLimit(endpoints="orders", calls=5000, seconds=86400),
-            RateLimit(endpoints="other", calls=10, seconds=1),
+            RateLimit(endpoints="other", also=("gtt", "session"), calls=10, seconds=1),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors={
         (None, "TokenException"): TOKEN_EXPIRED,
         (None, "TwoFAException"): TOKEN_EXPIRED,

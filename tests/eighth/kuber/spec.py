@@ -2,7 +2,15 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, OrderRules, RateLimit, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -35,6 +43,8 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 
 CALLBACK = CallbackSpec(code="ticket", state="note")
 
+RATE_CLASSES: RateClasses = {("GET", "/prices"): "quotes", (None, "/pass"): "session"}
+
 SPEC = BrokerSpec(
     slug="kuber",
     name="Kuber Securities",
@@ -56,6 +66,7 @@ SPEC = BrokerSpec(
         rate_limits=(RateLimit(endpoints="all", calls=5, seconds=1),),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 
