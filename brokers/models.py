@@ -236,7 +236,8 @@ class BrokerConnection(models.Model):
     def record_failure(self, error: BrokerError, now: datetime, *, renewal_due_at: datetime | None = None) -> bool:
         """A call failed. Returns whether that changed the status; not every error says something of the connection.
 
-        A dead token ends only the session that it belonged to, and may be renewed at `renewal_due_at`.
+        A dead token ends only the session that it belonged to, and may be renewed at `renewal_due_at`. While it is being
+        renewed it ends nothing: a broker kills the old session before we have the new one.
         """
         status = error.connection_status
         if status is None:
@@ -250,12 +251,16 @@ class BrokerConnection(models.Model):
         same = BrokerConnection.objects.filter(pk=self.pk, status=status).exclude(status=ConnectionStatus.TOKEN_EXPIRED)
         if same.update(**facts, error_code=error.code):
             return False
-        ended = status is ConnectionStatus.TOKEN_EXPIRED
-        if ended:
-            facts |= {"next_health_check_at": None, "renewal_due_at": renewal_due_at, "renewal_lease_until": None}
+        only = models.Q()
+        if status is ConnectionStatus.TOKEN_EXPIRED:
+            only = models.Q(session_number=self.session_number) & ~models.Q(renewal_lease_until__gt=now)
+            # A renewal that broke off is still to be settled, and at its own time.
+            in_doubt = models.When(renewal_lease_until__isnull=False, then=F("renewal_due_at"))
+            due = models.Case(in_doubt, default=models.Value(renewal_due_at, models.DateTimeField()))
+            facts |= {"next_health_check_at": None, "renewal_due_at": due}
         return self._enter(
             status,
-            only=models.Q(session_number=self.session_number) if ended else models.Q(),
+            only=only,
             actor=Actor.CALL,
             reason=error.message,
             error_code=error.code,
