@@ -165,8 +165,8 @@ def _end(connection: BrokerConnection, spec: BrokerSpec, now: datetime) -> datet
 def _why(connection: BrokerConnection, need: Need, *, over: bool) -> Why:
     told = Why(connection.error_code, connection.error_message)
     if need is Need.NOW:
-        is_told = connection.status == ConnectionStatus.TOKEN_EXPIRED and told.code
-        return told if is_told else Why(SessionEnded.default_code, "Its session has ended.")
+        is_plain = connection.status != ConnectionStatus.TOKEN_EXPIRED or told.code in ("", SessionEnded.default_code)
+        return Why(SessionEnded.default_code, "Its session has ended.") if is_plain else told
     if over:
         return Why("renewal_under_way", "Its session is being renewed with the stored keys: nothing to do.")
     if connection.status in TROUBLED_STATUSES:

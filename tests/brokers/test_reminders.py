@@ -20,6 +20,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
+from brokers import tasks
 from brokers.models import BrokerConnection, LoginReminder
 from brokers.morning import due_reminders, remind, set_reminder
 from brokers.secret import Secret
@@ -334,3 +335,16 @@ class TestTheSettings:
         assert "webhook: HTTP 500" in seen
         assert secret.reveal() not in seen
         assert "/hook?of=alice" not in seen
+
+
+def test_beat_starts_one_task_for_each_trader(
+    by_mail: LoginReminder, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    sent: list[tuple[int]] = []
+    monkeypatch.setattr(tasks.send_login_reminder, "apply_async", lambda arguments, **options: sent.append(arguments))
+    monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
+    assert settings.CELERY_BEAT_SCHEDULE["send-login-reminders"]["task"] == tasks.send_login_reminders.name
+    tasks.send_login_reminders()
+    assert sent == [(by_mail.pk,)]
+    tasks.send_login_reminder(*sent[0])
+    assert len(mail.outbox) == 1

@@ -255,6 +255,30 @@ def test_a_broker_left_out_is_connected_by_hand(slug: str, watched: Watched, dem
     expect(card(page, slug, "CONNECTED")).to_be_visible(timeout=NOTICE_MILLISECONDS)
 
 
+def test_the_mornings_logins_one_after_the_other(watched: Watched, demo: Demo) -> None:
+    """Two sessions die overnight: one press and one login each, every time back on the queue, until all are ticked."""
+    page = watched.page
+    dead = ("zerodha", "upstox")
+    for slug in dead:
+        expect(card(page, slug, "CONNECTED")).to_be_visible(timeout=NOTICE_MILLISECONDS)
+        demo.control.revoke(slug)
+    expect(page.get_by_text("2 brokers need a login.")).to_be_visible(timeout=NOTICE_MILLISECONDS)
+    page.get_by_role("link", name="Log in, one after the other").click()
+    for place, slug in enumerate(dead):
+        expect(page.get_by_test_id("needing")).to_contain_text(f"{len(dead) - place} of ")
+        following = page.locator(f"[data-testid=login].next[data-broker={slug}] button")
+        expect(following).to_be_focused()
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Log in", exact=True).click()
+        expect(page).to_have_url(f"{demo.url}/logins", timeout=NOTICE_MILLISECONDS)
+        expect(page.get_by_text("is connected.")).to_be_visible()
+        expect(
+            page.locator(f"[data-testid=login][data-broker={slug}][data-need=no][data-status=CONNECTED]")
+        ).to_be_visible()
+    expect(page.get_by_test_id("needing")).to_contain_text("nothing needs you")
+    expect(page.get_by_role("link", name="To the portfolio")).to_be_focused()
+
+
 def test_the_page_comes_back_after_a_reload(watched: Watched, demo: Demo) -> None:
     """A snapshot fills it at once: nothing waits for the next push."""
     page = watched.page

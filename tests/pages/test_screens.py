@@ -23,7 +23,7 @@ from portfolio.presentation import present
 pytestmark = pytest.mark.browser
 
 HOME = "http://trademaster.test"
-PAGES = {"/": "dashboard.html", "/connect": "connect.html"}
+PAGES = {"/": "dashboard.html", "/connect": "connect.html", "/logins": "logins.html"}
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 

@@ -54,6 +54,9 @@ function tellDone(before) {
   const waited = new Set(before.entries.filter(needs).map(({ connection_id }) => connection_id));
   const done = queue.entries.filter((entry) => !needs(entry) && waited.has(entry.connection_id));
   if (done.length) announce(`${done.map(nameOf).join(", ")}: done. ${headline()}`);
+  // Done elsewhere: the button that has the focus would now log in once more.
+  const held = document.activeElement.closest(".login")?.dataset.key;
+  if (done.some(({ connection_id }) => connection_id === held)) focusNext();
 }
 
 // --- the screen ------------------------------------------------------------------------------------------------------
