@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -138,15 +139,18 @@ def complete(
 def destination(user: User, state: str) -> Destination:
     """Where the user's login under way goes back to; to be asked before the login is completed, or refused."""
     login = OAuthState.objects.filter(pk=_hash(state), user=user).first()
-    page, _, connection_id = (login.return_to if login else "").partition("#")
+    page, _, written = (login.return_to if login else "").partition("#")
     if page not in RETURN_PAGES:
         return Destination()
-    expected = BrokerConnection.objects.filter(pk=connection_id, user=user).first() if connection_id else None
-    return Destination(page, expected)
+    if not written:
+        return Destination(page)
+    connection_id = UUID(bytes=urlsafe_b64decode(f"{written}=="))
+    return Destination(page, BrokerConnection.objects.filter(pk=connection_id, user=user).first())
 
 
 def _written(page: str, connection_id: UUID | None) -> str:
-    return f"{page}#{connection_id.hex}" if connection_id else page
+    """A page and, in the shortest way to write its id, a connection: the column has room for 40 characters."""
+    return f"{page}#{urlsafe_b64encode(connection_id.bytes).decode().rstrip('=')}" if connection_id else page
 
 
 def _method(broker: Broker, name: str | None, callback: Mapping[str, str] | None = None) -> LoginMethod | None:

@@ -334,7 +334,8 @@ def _not_sent_on(day: date) -> Q:
 
 
 def _claim(reminder: LoginReminder, day: date, now: datetime) -> bool:
-    row = LoginReminder.objects.filter(_not_sent_on(day), pk=reminder.pk)
+    """Only of a row that is as it was read: who was overtaken meanwhile does not know what has been sent."""
+    row = LoginReminder.objects.filter(_not_sent_on(day), pk=reminder.pk, updated_at=reminder.updated_at)
     return row.update(last_sent_on=day, last_error="", updated_at=now) == 1
 
 

@@ -321,6 +321,15 @@ class TestTheWayBack:
             "OTHER1"
         ] == "now"
 
+    @pytest.mark.parametrize(("page", "path"), [("logins", "/logins"), ("dashboard", "/")])
+    def test_it_is_known_for_which_connection(
+        self, page: str, path: str, alice: User, as_alice: Client, brokers: SimulatedBrokers
+    ) -> None:
+        row = connect(alice, "zerodha", brokers)
+        address = begun(as_alice, row, return_to=page)
+        answer = as_alice.get(back_from_broker(brokers, "zerodha", address))
+        assert (answer["Location"], len(words(answer))) == (path, 1)
+
     @pytest.mark.parametrize("page", ["https://evil.example", "//evil.example", "/logins", "admin:index", ""])
     def test_nowhere_else(self, page: str, as_alice: Client) -> None:
         body = {"broker_type": "zerodha", "return_to": page}

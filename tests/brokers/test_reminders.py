@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.cache import cache
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connections
 from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
-from brokers import tasks
+from brokers import morning, tasks
 from brokers.models import BrokerConnection, LoginReminder
 from brokers.morning import due_reminders, remind, set_reminder
 from brokers.secret import Secret
@@ -29,6 +30,7 @@ from tests.brokers.test_api import refused, send
 from tests.brokers.test_hours import ist
 from tests.brokers.test_morning import connection
 from tests.conftest import signed_in
+from trademaster.settings import mail_server
 
 REMINDER = "/brokers/logins/reminder"
 DAY = date(2026, 11, 26)
@@ -145,6 +147,25 @@ def test_two_senders_at_once_send_one(alice: User, receiver: Receiver) -> None:
     for thread in threads:
         thread.join()
     assert (len(mail.outbox), len(receiver.got)) == (1, 1)
+
+
+def test_a_sender_that_was_overtaken_sends_nothing(
+    alice: User, waiting: BrokerConnection, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one sent the letter, failed at the webhook and gave the day back, all while this one was thinking."""
+    set_reminder(user=alice, by_email=True, webhook_url=receiver.url)
+    receiver.statuses = [500]
+    thinking = morning.queue
+
+    def slowly(user: User, now: datetime) -> morning.Queue:
+        monkeypatch.setattr(morning, "queue", thinking)
+        remind(user.pk, now=now)
+        return thinking(user, now)
+
+    monkeypatch.setattr(morning, "queue", slowly)
+    remind(alice.pk, now=MORNING)
+    assert (len(mail.outbox), len(receiver.got)) == (1, 1)
+    assert LoginReminder.objects.get().last_error == "webhook: HTTP 500"
 
 
 class TestWhatItSays:
@@ -348,3 +369,22 @@ def test_beat_starts_one_task_for_each_trader(
     assert sent == [(by_mail.pk,)]
     tasks.send_login_reminder(*sent[0])
     assert len(mail.outbox) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "host", "port"),
+    [
+        ("smtp+tls://alice:p%40ss@mail.example:587", "smtp+tls", "mail.example", 587),
+        ("smtps://mail.example:465", "smtps", "mail.example", 465),
+        ("smtp://127.0.0.1:25", "smtp", "127.0.0.1", 25),
+    ],
+)
+def test_a_mail_server_is_one_address(url: str, scheme: str, host: str, port: int) -> None:
+    server = mail_server(url)
+    assert (server.scheme, server.hostname, server.port) == (scheme, host, port)
+
+
+@pytest.mark.parametrize("url", ["mail.example", "http://mail.example:25", "smtp://mail.example", "smtp://mail:x"])
+def test_a_mail_server_that_is_none_stops_the_start(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_URL"):
+        mail_server(url)
