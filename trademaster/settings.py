@@ -214,7 +214,7 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- mail -------------------------------------------------------------------------------------------------------------
 EMAIL_URL = env_secret("EMAIL_URL", "")
-DEFAULT_FROM_EMAIL = env_text("EMAIL_FROM", f"TradeMaster <trademaster@{urlsplit(PUBLIC_URL).hostname}>")
+DEFAULT_FROM_EMAIL = env_text("EMAIL_FROM", "") or f"TradeMaster <trademaster@{urlsplit(PUBLIC_URL).hostname}>"
 EMAIL_TIMEOUT = 5
 # Without a server letters go to the log, which is what the demo wants.
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_URL else 'console'}.EmailBackend"

@@ -264,19 +264,16 @@ def test_the_mornings_logins_one_after_the_other(watched: Watched, demo: Demo) -
         demo.control.revoke(slug)
     expect(page.get_by_text("2 brokers need a login.")).to_be_visible(timeout=NOTICE_MILLISECONDS)
     page.get_by_role("link", name="Log in, one after the other").click()
+    waiting = page.locator("[data-testid=login][data-need=now]")
     for place, slug in enumerate(dead):
-        expect(page.get_by_test_id("needing")).to_contain_text(f"{len(dead) - place} of ")
-        following = page.locator(f"[data-testid=login].next[data-broker={slug}] button")
-        expect(following).to_be_focused()
+        expect(waiting).to_have_count(len(dead) - place)
+        expect(page.locator(f"[data-testid=login].next[data-broker={slug}] button")).to_be_focused()
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Log in", exact=True).click()
         expect(page).to_have_url(f"{demo.url}/logins", timeout=NOTICE_MILLISECONDS)
         expect(page.get_by_text("is connected.")).to_be_visible()
-        expect(
-            page.locator(f"[data-testid=login][data-broker={slug}][data-need=no][data-status=CONNECTED]")
-        ).to_be_visible()
-    expect(page.get_by_test_id("needing")).to_contain_text("nothing needs you")
-    expect(page.get_by_role("link", name="To the portfolio")).to_be_focused()
+        expect(page.locator(f"[data-testid=login][data-broker={slug}]")).to_have_attribute("data-status", "CONNECTED")
+    expect(waiting).to_have_count(0)  # at night others may need one later in the day: that is another test's
 
 
 def test_the_page_comes_back_after_a_reload(watched: Watched, demo: Demo) -> None:

@@ -3,7 +3,7 @@
 import { ApiError, call, logInAt } from "./api.js";
 import { STATUSES, nameOf } from "./connections.js";
 import { announce, keyed, say, slots } from "./dom.js";
-import { counted, duration, istTime } from "./format.js";
+import { duration, istTime } from "./format.js";
 import { listen } from "./socket.js";
 
 // Without any news the queue is read again this often: a login may have become due by the clock alone.
@@ -55,14 +55,15 @@ function tellDone(before) {
   const done = queue.entries.filter((entry) => !needs(entry) && waited.has(entry.connection_id));
   if (done.length) announce(`${done.map(nameOf).join(", ")}: done. ${headline()}`);
   // Done elsewhere: the button that has the focus would now log in once more.
-  const held = document.activeElement.closest(".login")?.dataset.key;
+  const held = document.activeElement?.closest(".login")?.dataset.key;
   if (done.some(({ connection_id }) => connection_id === held)) focusNext();
 }
 
 // --- the screen ------------------------------------------------------------------------------------------------------
 function headline() {
   const { now, today, total } = queue.counts;
-  if (now + today === 0) return total === 1 ? "Nothing needs you" : `All ${total} are good: nothing needs you`;
+  const allWell = total > 1 && queue.entries.every(({ status }) => status === "CONNECTED");
+  if (now + today === 0) return allWell ? `All ${total} are good: nothing needs you` : "Nothing needs you";
   return `${now + today} of ${total} ${now + today === 1 ? "needs" : "need"} you`;
 }
 
