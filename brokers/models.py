@@ -236,8 +236,8 @@ class BrokerConnection(models.Model):
     def record_failure(self, error: BrokerError, now: datetime, *, renewal_due_at: datetime | None = None) -> bool:
         """A call failed. Returns whether that changed the status; not every error says something of the connection.
 
-        A dead token ends only the session that it belonged to, and may be renewed at `renewal_due_at`. While it is being
-        renewed it ends nothing: a broker kills the old session before we have the new one.
+        A dead token ends only the session that it belonged to, and may be renewed at `renewal_due_at`. While it is
+        being renewed it ends nothing: a broker kills the old session before we have the new one.
         """
         status = error.connection_status
         if status is None:

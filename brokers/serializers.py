@@ -13,7 +13,9 @@ from rest_framework import serializers
 from brokers import logins, registry
 from brokers.base import APP_FIELDS
 from brokers.lights import plain_clearance
-from brokers.models import BrokerApp, BrokerConnection
+from brokers.models import BrokerApp, BrokerConnection, LoginReminder
+from brokers.morning import Need
+from brokers.secret import Secret
 
 
 class Instant(serializers.DateTimeField):
@@ -39,6 +41,12 @@ class InitiateRequest(serializers.Serializer[Any]):
     )
     method = serializers.CharField(
         max_length=40, required=False, help_text="A login by form (see `login_methods`) instead of the redirect."
+    )
+    return_to = serializers.ChoiceField(
+        choices=logins.RETURN_PAGES, default="dashboard", help_text="Our page to go back to from our own callback."
+    )
+    connection_id = serializers.UUIDField(
+        required=False, help_text="The connection to mend; a login to another account is accepted, and said."
     )
 
 
@@ -196,3 +204,87 @@ class BrokerAnswer(serializers.Serializer[Any]):
     session_refreshable = serializers.BooleanField()
     order_rules = serializers.JSONField(help_text="What an order needs at this broker beside a session.")
     capabilities = serializers.JSONField()
+
+
+class WhyAnswer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="Stable: programs may decide on it.")
+    message = serializers.CharField()
+
+
+class LoginWayAnswer(serializers.Serializer[Any]):
+    by_redirect = serializers.BooleanField(help_text="At the broker's own page; else by a form of ours.")
+    app_configured = serializers.BooleanField(help_text="Whether an API key and secret are stored.")
+    ready = serializers.BooleanField(help_text="Whether a login can be begun: no key is missing.")
+    methods = serializers.ListField(
+        child=serializers.DictField(child=serializers.CharField()),
+        help_text="`name`, to send as `method`, and `label`.",
+    )
+
+
+class MorningLogin(serializers.Serializer[Any]):
+    connection_id = serializers.UUIDField()
+    broker_type = serializers.CharField()
+    broker_name = serializers.CharField()
+    account_id = serializers.CharField()
+    display_name = serializers.CharField()
+    status = serializers.CharField()
+    needs_login = serializers.ChoiceField(choices=[need.value for need in Need])
+    why = WhyAnswer()
+    expires_at = Instant(allow_null=True, help_text="The end of the session. Null: over, or not known.")
+    seconds_left = serializers.IntegerField(allow_null=True)
+    login_after = Instant(
+        allow_null=True, help_text="A login before this moment would end again before today's trading does."
+    )
+    login = LoginWayAnswer()
+    broker_trouble = serializers.CharField(
+        allow_null=True, help_text="MAINTENANCE or ERROR where nobody's connection to this broker answers."
+    )
+
+
+class LoginCounts(serializers.Serializer[Any]):
+    now = serializers.IntegerField()
+    today = serializers.IntegerField()
+    no = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class MorningAnswer(serializers.Serializer[Any]):
+    as_of = Instant()
+    trading_day = serializers.BooleanField(allow_null=True, help_text="Null: this year's holidays are not known.")
+    trading_ends_at = Instant(allow_null=True, help_text="The end of today's trading; null: over, or there is none.")
+    next_session_at = Instant(allow_null=True, help_text="When trading begins next; null: not known.")
+    counts = LoginCounts()
+    entries = MorningLogin(many=True)
+
+
+class ReminderRequest(serializers.Serializer[Any]):
+    by_email = serializers.BooleanField(default=False)
+    webhook_url = serializers.CharField(
+        max_length=500, allow_blank=True, default="", help_text="https, on the internet. Empty: none."
+    )
+    rotate_secret = serializers.BooleanField(default=False, help_text="Make a new secret for the same address.")
+
+
+class ReminderAnswer(serializers.ModelSerializer[LoginReminder]):
+    email = serializers.CharField(source="user.email", help_text="Where an e-mail would go; empty: nowhere.")
+    last_error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = LoginReminder
+        fields: ClassVar[tuple[str, ...]] = ("by_email", "email", "webhook_url", "last_sent_on", "last_error")
+        read_only_fields = fields
+
+    def get_last_error(self, reminder: LoginReminder) -> str | None:
+        return reminder.last_error or None
+
+
+class ReminderSaved(ReminderAnswer):
+    webhook_secret = serializers.SerializerMethodField(help_text="Only where it is new; it is never shown again.")
+
+    class Meta(ReminderAnswer.Meta):
+        fields = (*ReminderAnswer.Meta.fields, "webhook_secret")
+        read_only_fields = fields
+
+    def get_webhook_secret(self, reminder: LoginReminder) -> str | None:
+        secret: Secret | None = self.context["new_secret"]
+        return secret.reveal() if secret else None

@@ -19,6 +19,8 @@ ROUTES = {
     "/api/v1/brokers/connections": {"get"},
     "/api/v1/brokers/connections/{id}": {"get", "patch", "delete"},
     "/api/v1/brokers/connections/{id}/refresh": {"post"},
+    "/api/v1/brokers/logins": {"get"},
+    "/api/v1/brokers/logins/reminder": {"get", "put"},
     "/api/v1/brokers/portfolio/consolidated": {"get"},
 }
 

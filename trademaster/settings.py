@@ -10,7 +10,7 @@ import os
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import dj_database_url
 from cryptography.fernet import Fernet, MultiFernet
@@ -78,6 +78,18 @@ def env_keys(name: str) -> list[str]:
             f"{name} must be Fernet keys, separated by commas: see docs/operations.md."
         ) from None
     return keys
+
+
+def mail_server(url: str) -> SplitResult:
+    """`smtp+tls://user:password@host:587` (STARTTLS), `smtps://…:465` (TLS) or `smtp://host:25` (in clear)."""
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in ("smtp", "smtps", "smtp+tls") and parts.hostname and parts.port
+    except ValueError:
+        complete = None
+    if not complete:
+        raise ImproperlyConfigured("EMAIL_URL must be smtp+tls://user:password@host:port: see docs/operations.md.")
+    return parts
 
 
 def redis_database(url: str, number: int) -> str:
@@ -177,6 +189,7 @@ CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_TASK_ROUTES = {"health.*": {"queue": "health"}, "portfolio.*": {"queue": "portfolio"}}
 HEALTH_TICK_SECONDS = env_number("HEALTH_TICK_SECONDS", 5)
 SESSION_TICK_SECONDS = env_number("SESSION_TICK_SECONDS", 10)
+REMINDER_TICK_SECONDS = 60
 PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
 CELERY_BEAT_SCHEDULE = {
     "check-due-connections": {
@@ -199,12 +212,29 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(minutes=10),
         "options": {"expires": 600},
     },
+    "send-login-reminders": {
+        "task": "brokers.send_login_reminders",
+        "schedule": REMINDER_TICK_SECONDS,
+        "options": {"expires": REMINDER_TICK_SECONDS},
+    },
     "refresh-watched-portfolios": {
         "task": "portfolio.refresh_watched",
         "schedule": PORTFOLIO_REFRESH_SECONDS,
         "options": {"expires": PORTFOLIO_REFRESH_SECONDS, "queue": "portfolio"},
     },
 }
+
+# --- mail -------------------------------------------------------------------------------------------------------------
+EMAIL_URL = env_secret("EMAIL_URL", "")
+DEFAULT_FROM_EMAIL = env_text("EMAIL_FROM", "") or f"TradeMaster <trademaster@{urlsplit(PUBLIC_URL).hostname}>"
+EMAIL_TIMEOUT = 5
+# Without a server letters go to the log, which is what the demo wants.
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_URL else 'console'}.EmailBackend"
+if EMAIL_URL:
+    _mail = mail_server(EMAIL_URL)
+    EMAIL_HOST, EMAIL_PORT = _mail.hostname, _mail.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+    EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
 
 # --- people -----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"

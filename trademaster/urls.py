@@ -18,6 +18,7 @@ api = [
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("connect", pages.connect, name="connect"),
+    path("logins", pages.logins, name="logins"),
     path("login", LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),

@@ -36,6 +36,9 @@ ROUTES = [
     ("patch", f"/brokers/connections/{SOME_ID}"),
     ("delete", f"/brokers/connections/{SOME_ID}"),
     ("post", f"/brokers/connections/{SOME_ID}/refresh"),
+    ("get", "/brokers/logins"),
+    ("get", "/brokers/logins/reminder"),
+    ("put", "/brokers/logins/reminder"),
     ("get", "/brokers/portfolio/consolidated"),
 ]
 WRONG_METHODS = [
@@ -46,6 +49,8 @@ WRONG_METHODS = [
     ("post", "/brokers/connections"),
     ("put", f"/brokers/connections/{SOME_ID}"),
     ("get", f"/brokers/connections/{SOME_ID}/refresh"),
+    ("post", "/brokers/logins"),
+    ("delete", "/brokers/logins/reminder"),
     ("post", "/brokers/portfolio/consolidated"),
 ]
 

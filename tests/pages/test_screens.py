@@ -32,7 +32,7 @@ from tests.portfolio.sources import INFY, RELIANCE, SBIN, account, holding, lent
 pytestmark = pytest.mark.browser
 
 HOME = "http://trademaster.test"
-PAGES = {"/": "dashboard.html", "/connect": "connect.html"}
+PAGES = {"/": "dashboard.html", "/connect": "connect.html", "/logins": "logins.html"}
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 

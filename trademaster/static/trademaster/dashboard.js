@@ -3,7 +3,7 @@
 import { ApiError, call, logInAt } from "./api.js";
 import { isActive, nameOf, renderConnections } from "./connections.js";
 import { announce, say, slots } from "./dom.js";
-import { duration, istTime } from "./format.js";
+import { counted, duration, istTime } from "./format.js";
 import { renderAges, renderPortfolio } from "./portfolio.js";
 import { listen } from "./socket.js";
 
@@ -44,6 +44,9 @@ function render() {
   byId("main").dataset.view = shown;
   if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
   if (shown === "live") renderPortfolio(book.portfolio, lag(), isLive());
+  const ended = book.connections?.filter(({ status }) => status === "TOKEN_EXPIRED").length ?? 0;
+  byId("logins").hidden = ended === 0;
+  say(slots(byId("logins")).words, `${counted(ended, "broker needs", "brokers need")} a login.`);
   tick();
 }
 
