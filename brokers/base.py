@@ -105,6 +105,23 @@ class SessionPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DailyWindow:
+    """A part of every day, IST; where `ends_at` is the earlier hour it spans midnight."""
+
+    starts_at: time
+    ends_at: time
+
+    def end_if_within(self, now: datetime) -> datetime | None:
+        """When it ends, if it is on at that time."""
+        local = now.astimezone(IST)
+        end = local.replace(hour=self.ends_at.hour, minute=self.ends_at.minute, second=0, microsecond=0)
+        if self.starts_at > self.ends_at and local.time() >= self.starts_at:
+            return end + timedelta(days=1)
+        begun = self.starts_at > self.ends_at or local.time() >= self.starts_at
+        return end if begun and local < end else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FormField:
     """One thing to type into a form of ours. A secret one is shown as dots and never comes back."""
 
@@ -160,7 +177,7 @@ class BrokerSpec:
     """Everything about a broker that is a fact and not a step.
 
     `callback` is None where the broker has no redirect login; `login_methods` are its logins by a form of ours.
-    `app_fields` are the keys that a trader stores for it.
+    `app_fields` are the keys that a trader stores for it. In its `maintenance` windows it is known not to answer.
     """
 
     slug: str
@@ -171,6 +188,7 @@ class BrokerSpec:
     callback: CallbackSpec | None = None
     login_methods: tuple[LoginMethod, ...] = ()
     session: SessionPolicy
+    maintenance: tuple[DailyWindow, ...] = ()
     capabilities: Capabilities
     errors: ErrorTable
 

@@ -2,7 +2,7 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import BrokerSpec, CallbackSpec, Capabilities, DailyWindow, RateLimit, SessionPolicy
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -65,6 +65,8 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
     session=SessionPolicy(ends_at=time(3, 30)),
+    # The API answers from 05:30 to 24:00.
+    maintenance=(DailyWindow(starts_at=time(0), ends_at=time(5, 30)),),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -1,0 +1,70 @@
+"""What the circuit breakers say, as far as checks are concerned: whom to leave alone, and whom to try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+CLOSED = "closed"
+# The circuit that guards what checks read.
+READS = "portfolio"
+
+
+class Circuit(Protocol):
+    """One broker's circuit for one kind of call: "orders", "data", "portfolio" or "session".
+
+    `state` is closed, open (calls are refused until `retry_at`) or half_open (being tried). `reason` is in words of ours.
+    """
+
+    @property
+    def broker_type(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def opened_at(self) -> datetime | None: ...
+
+    @property
+    def retry_at(self) -> datetime | None: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """All circuits at one moment, and the brokers at which a single probe is due."""
+
+    states: Sequence[Circuit] = ()
+    due_probes: Sequence[str] = ()
+
+    def open_until(self, slug: str) -> datetime | None:
+        """Until when the broker's accounts are not to be read; None where they may be."""
+        return next(
+            (
+                circuit.retry_at
+                for circuit in self.states
+                if (circuit.broker_type, circuit.kind) == (slug, READS) and circuit.state != CLOSED
+            ),
+            None,
+        )
+
+    def away(self) -> Sequence[Circuit]:
+        return [circuit for circuit in self.states if circuit.state != CLOSED]
+
+    def of(self, slug: str) -> Sequence[Circuit]:
+        return [circuit for circuit in self.states if circuit.broker_type == slug]
+
+    def probes_due(self) -> Sequence[str]:
+        return self.due_probes
+
+
+def current(now: datetime) -> Circuits:
+    """The circuits as they stand. Without breakers every broker is asked as if its circuit were closed."""
+    return Circuits()
