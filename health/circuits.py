@@ -15,7 +15,7 @@ READS = "portfolio"
 class Circuit(Protocol):
     """One broker's circuit for one kind of call: "orders", "data", "portfolio" or "session".
 
-    `state` is closed, open (calls are refused until `retry_at`) or half_open (being tried). `reason` is in words of ours.
+    `state` is closed, open (calls are refused until `retry_at`) or half_open (being tried). `reason` is ours to show.
     """
 
     @property

@@ -96,7 +96,8 @@ class CheckScheduleQuerySet(models.QuerySet["CheckSchedule"]):
             cursor.execute(
                 f"""
                 UPDATE health_check_schedules
-                SET due_at = %(until)s + make_interval(secs => %(spread)s * {SPREAD_OF_ID}), lease_until = NULL, held = %(held)s
+                SET due_at = %(until)s + make_interval(secs => %(spread)s * {SPREAD_OF_ID}),
+                    lease_until = NULL, held = %(held)s
                 WHERE id = ANY(%(ids)s)
                 """,  # noqa: S608 - a constant of ours
                 {"ids": list(ids), "until": until, "spread": spread.total_seconds(), "held": held},

@@ -28,6 +28,7 @@ CURRENT = timedelta(hours=1)
 # Incidents of a broker that make its accounts unreadable; the others leave part of it working.
 READS_AWAY = frozenset({IncidentKind.WIDESPREAD, IncidentKind.PORTFOLIO_AWAY, IncidentKind.SESSION_AWAY})
 PAGE_CACHE_SECONDS = 5
+SHOWN_INCIDENTS = 20
 
 
 @dataclass(frozen=True)
@@ -105,21 +106,31 @@ def card(slug: str, *, days: int, now: datetime) -> dict[str, Any]:
     return {**_card(record, length), "daily": _daily(record, days)}
 
 
-def page(now: datetime) -> list[dict[str, Any]]:
-    """The brokers for the status page, a few seconds old at most: general states, a month of days, and the cards."""
-    shown: list[dict[str, Any]] | None = cache.get("health-status-page")
+def page(now: datetime) -> dict[str, Any]:
+    """What the status page shows, a few seconds old at most: states, a month of days, incidents, and the cards."""
+    shown: dict[str, Any] | None = cache.get("health-status-page")
     if shown is None:
-        shown = [
-            {
-                **_card(record, MONTH),
-                "state": record.state,
-                "since": record.since,
-                "days": _daily(record, MONTH.days),
-                "open": [_incident(one) for one in record.open_incidents],
-                "recent": [_incident(one) for one in record.incidents if one.closed_at is not None][:5],
-            }
-            for record in records(now, MONTH)
+        all_of_them = records(now, MONTH)
+        incidents = [
+            {**_incident(one), "broker": record.spec.name}
+            for record in all_of_them
+            for one in record.incidents
+            if not (one.planned and one.closed_at)
         ]
+        incidents.sort(key=lambda one: (one["closed_at"] is None, one["opened_at"]), reverse=True)
+        shown = {
+            "as_of": now,
+            "brokers": [
+                {
+                    **_card(record, MONTH),
+                    "state": record.state,
+                    "since": record.since,
+                    "days": _daily(record, MONTH.days),
+                }
+                for record in all_of_them
+            ],
+            "incidents": incidents[:SHOWN_INCIDENTS],
+        }
         cache.set("health-status-page", shown, PAGE_CACHE_SECONDS)
     return shown
 

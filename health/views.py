@@ -51,8 +51,8 @@ class TimelineView(APIView):
 @require_safe
 def status(request: HttpRequest) -> HttpResponse:
     """The status page, for everybody; a signed-in trader sees the report cards as well."""
-    brokers = reports.page(timezone.now())
-    return render(request, "status.html", {"brokers": brokers, "cards": getattr(request.user, "is_trader", False)})
+    page = reports.page(timezone.now())
+    return render(request, "status.html", {**page, "cards": getattr(request.user, "is_trader", False)})
 
 
 @never_cache
