@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection as database
-from django.db.models import Min
+from django.db.models import Max
 
 from brokers.domain import ConnectionStatus
 from brokers.models import Actor, BrokerConnection, ConnectionChange
@@ -36,18 +36,22 @@ def page_of(row: BrokerConnection, *, before: datetime, limit: int) -> dict[str,
     """About `limit` entries that began before then, and from where the next page goes on (None: there is no more)."""
     events = _changes(row, before, limit) + _incidents(row, before, limit)
     checks: list[Entry] = []
-    reached = before
-    first = BrokerHealthLog.objects.filter(broker_connection=row).aggregate(first=Min("checked_at"))["first"]
-    while first is not None and reached > first:
-        reached = _day_of(reached - timedelta(microseconds=1))
+    reached, goes_on = before, False
+    while (newest := _newest_check(row, reached)) is not None:
+        reached = _day_of(newest)
         checks += [entry for entry in _checks(row, reached) if entry["at"] < before]
         if len(checks) + sum(event["at"] >= reached for event in events) > limit:
+            goes_on = True
             break
-    goes_on = first is not None and reached > first
     entries = [entry for entry in events + checks if not goes_on or entry["at"] >= reached]
     entries.sort(key=lambda entry: entry["at"], reverse=True)
     shown = [entry for entry in entries if len(entries) <= limit or entry["at"] >= entries[limit - 1]["at"]]
     return {"entries": shown, "next": shown[-1]["at"] if goes_on or len(shown) < len(entries) else None}
+
+
+def _newest_check(row: BrokerConnection, before: datetime) -> datetime | None:
+    logs = BrokerHealthLog.objects.filter(broker_connection=row, checked_at__lt=before)
+    return logs.aggregate(newest=Max("checked_at"))["newest"]
 
 
 def _changes(row: BrokerConnection, before: datetime, limit: int) -> list[Entry]:
