@@ -102,8 +102,9 @@ def _apply(changes: Iterable[ConnectionChange]) -> None:
             new.append(incident)
         incident.kind = IncidentKind(change.to_status)
         incident.error_code, incident.message = change.error_code, change.reason
-    Incident.objects.bulk_create(new)
+    # Closed before others are opened: of a connection only one may be open.
     Incident.objects.bulk_update(old, ["kind", "error_code", "message", "closed_at"])
+    Incident.objects.bulk_create(new)
 
 
 def _is_trouble(change: ConnectionChange) -> bool:

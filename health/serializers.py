@@ -10,7 +10,6 @@ from brokers.models import STATUS_CHOICES, Actor
 from health.models import CheckType, IncidentKind
 
 STATES = ("UP", "DEGRADED", "DOWN", "MAINTENANCE", "UNKNOWN")
-ENTRIES = ("LOGIN", "STATUS", "INCIDENT", "CHECKS")
 LONGEST_REPORT = 90
 LONGEST_PAGE = 200
 
@@ -119,7 +118,7 @@ class TimelineRequest(serializers.Serializer[Any]):
 
 
 class EntryAnswer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=ENTRIES)
+    kind = serializers.CharField(help_text="LOGIN, STATUS, INCIDENT or CHECKS.")
     at = serializers.DateTimeField(help_text="When it happened, or began.")
     until = serializers.DateTimeField(allow_null=True, help_text="When the last check, or the incident, was over.")
     check_type = serializers.ChoiceField(choices=CheckType.choices, allow_null=True)

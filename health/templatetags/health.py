@@ -55,15 +55,16 @@ def milliseconds(time: int | None) -> str:
 
 @register.filter
 def seconds(time: int | None) -> str:
-    """The two largest units of a length of time."""
+    """A length of time in its largest unit and the next one."""
     if time is None:
         return "–"
-    parts: list[str] = []
-    for size, unit in UNITS:
+    first = next((place for place, (size, _) in enumerate(UNITS) if time >= size), len(UNITS) - 1)
+    words: list[str] = []
+    for size, unit in UNITS[first : first + 2]:
         count, time = divmod(time, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
+        if count or not words:
+            words.append(f"{count} {unit}")
+    return " ".join(words)
 
 
 @register.filter

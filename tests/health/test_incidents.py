@@ -81,6 +81,16 @@ def test_what_came_and_went_between_two_looks_is_there_too(connection: BrokerCon
     ]
 
 
+def test_one_may_close_and_the_next_open_between_two_looks(connection: BrokerConnection) -> None:
+    connection.record_failure(DOWN, later(1))
+    incidents.consume_changes()
+    connection.record_success(later(2))
+    connection.record_failure(DOWN, later(3))
+    assert incidents.consume_changes() == 2
+    found = list(Incident.objects.order_by("opened_at").values_list("opened_at", "closed_at"))
+    assert found == [(later(1), later(2)), (later(3), None)]
+
+
 @pytest.mark.parametrize(
     ("status", "actor"),
     [

@@ -136,7 +136,7 @@ def test_only_reading(client: Client, db: None) -> None:
         (60, "1 min"),
         (5400, "1 h 30 min"),
         (90061, "1 d 1 h"),
-        (86405, "1 d 5 s"),
+        (10801, "3 h"),
     ],
 )
 def test_lengths_in_words(length: int | None, words: str) -> None:
