@@ -220,15 +220,16 @@ def _write(rows: Sequence[CheckSchedule], found: Found, now: datetime) -> list[B
     """The connections, the log and the schedule, each in one go."""
     _learn(found, now)
     logs = [_log_of(row, measured, now) for row, measured in found]
+    checked = {row.broker_connection_id for row, _ in found}
+    markets_open = _markets_open(now)
     with transaction.atomic():
+        # Connections before schedules, as in `enrol`: else the two could wait for each other.
+        BrokerConnection.objects.filter(pk__in=checked).update(last_health_check=now)
         BrokerHealthLog.objects.bulk_create(logs)
         _look_again(found, now)
-        markets_open = _markets_open(now)
         for row, measured in found:
             _reschedule(row, measured, now, markets_open)
         CheckSchedule.objects.keep([row for row in rows if row.pk is not None])
-        checked = {row.broker_connection_id for row, _ in found}
-        BrokerConnection.objects.filter(pk__in=checked).update(last_health_check=now)
     return logs
 
 
