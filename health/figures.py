@@ -60,7 +60,7 @@ def uptime_pct(
 
     `hours` are the starts of those in which there were checks.
     """
-    checked = [(hour, hour + HOUR) for hour in hours]
+    checked = [(hour, hour + HOUR) for hour in hours if within[0] - HOUR < hour < within[1]]
     monitored = without(common([*checked, *down], [within]), planned)
     time = total(monitored)
     if not time:
@@ -82,20 +82,32 @@ def _seconds(time: timedelta) -> Decimal:
 # --- checks -----------------------------------------------------------------------------------------------------------
 @dataclass(slots=True)
 class Tally:
-    """Checks of some hours counted together; `latencies` are successes by bucket."""
+    """Checks counted together; `latencies` are successes by bucket."""
 
     checks: int = 0
     failures: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     latencies: Counter[int] = field(default_factory=Counter)
-    hours: set[datetime] = field(default_factory=set)
+
+    def count(self, what: str, name: str | int, number: int) -> None:
+        """Add so many; `what` is one of its fields, `name` the error code or the bucket where there is one."""
+        match what:
+            case "checks":
+                self.checks += number
+            case "failures":
+                self.failures += number
+            case "errors":
+                self.errors[str(name)] += number
+            case "latencies":
+                self.latencies[int(name)] += number
+            case _:
+                raise ValueError(what)
 
     def add(self, other: Tally) -> None:
         self.checks += other.checks
         self.failures += other.failures
         self.errors.update(other.errors)
         self.latencies.update(other.latencies)
-        self.hours |= other.hours
 
     def percentile(self, share: float) -> int | None:
         return percentile(self.latencies, share)

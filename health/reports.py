@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.core.cache import cache
@@ -33,11 +34,15 @@ SHOWN_INCIDENTS = 20
 
 @dataclass(frozen=True)
 class BrokerRecord:
-    """What is known of one broker as a whole; nothing in it is any one account's. `incidents`, the latest first."""
+    """What is known of one broker as a whole; nothing in it is any one account's.
+
+    `tallies` are of the span that was asked for; `hours` are those with checks; `incidents` come the latest first.
+    """
 
     spec: BrokerSpec
     now: datetime
-    hours: Mapping[tuple[CheckType, datetime], Tally]
+    tallies: Mapping[CheckType, Tally]
+    hours: Set[datetime]
     incidents: Sequence[Incident]
     last_checked_at: datetime | None
 
@@ -67,12 +72,8 @@ class BrokerRecord:
     def open_incidents(self) -> list[Incident]:
         return [incident for incident in self.incidents if incident.closed_at is None]
 
-    def tally(self, length: timedelta, kind: CheckType | None = None) -> Tally:
-        return tallies.summed(self.hours, self.now - length, kind)
-
-    def uptime(self, within: Span) -> Any:
-        hours = {hour for _, hour in self.hours}
-        return uptime_pct(hours=hours, down=self.down(), planned=self.planned(), within=within)
+    def uptime(self, within: Span) -> Decimal | None:
+        return uptime_pct(hours=self.hours, down=self.down(), planned=self.planned(), within=within)
 
     def down(self) -> list[Span]:
         wanted = [one for one in self.incidents if one.kind in READS_AWAY and not one.planned]
@@ -93,7 +94,7 @@ def brokers_of(user: User, *, now: datetime, circuits: Circuits) -> dict[str, An
                 **_general(record, circuits),
                 "connections": [own[row.pk] for row in mine if row.broker_type == record.spec.slug],
             }
-            for record in records(now)
+            for record in records(now, counted=DAY)
         ],
     }
 
@@ -102,7 +103,7 @@ def card(slug: str, *, days: int, now: datetime) -> dict[str, Any]:
     """A broker's report over so many days. Raises UnsupportedBroker."""
     spec = registry.load(slug).spec
     length = timedelta(days=days)
-    [record] = [one for one in records(now, length) if one.spec.slug == spec.slug]
+    [record] = [one for one in records(now, counted=length, length=length) if one.spec.slug == spec.slug]
     return {**_card(record, length), "daily": _daily(record, days)}
 
 
@@ -110,7 +111,7 @@ def page(now: datetime) -> dict[str, Any]:
     """What the status page shows, a few seconds old at most: states, a month of days, incidents, and the cards."""
     shown: dict[str, Any] | None = cache.get("health-status-page")
     if shown is None:
-        all_of_them = records(now, MONTH)
+        all_of_them = records(now, counted=MONTH)
         incidents = [
             {**_incident(one), "broker": record.spec.name}
             for record in all_of_them
@@ -135,16 +136,18 @@ def page(now: datetime) -> dict[str, Any]:
     return shown
 
 
-def records(now: datetime, length: timedelta = MONTH) -> list[BrokerRecord]:
-    """What is known of every broker, over that time before now."""
-    hours = tallies.of_brokers(since=now - length, until=now)
+def records(now: datetime, *, counted: timedelta, length: timedelta = MONTH) -> list[BrokerRecord]:
+    """What is known of every broker, `length` before now; its checks are counted over the time `counted`."""
+    counts = tallies.counted(tallies.brokers(), since=now - counted, until=now)
+    hours = tallies.hours(tallies.brokers(), since=now - length, until=now)
     last = dict(CheckSchedule.objects.order_by().values_list("broker_type").annotate(Max("last_checked_at")))
     incidents = list(Incident.objects.of_brokers().touching(now - length))
     return [
         BrokerRecord(
             spec=broker.spec,
             now=now,
-            hours=hours.get(broker.spec.slug, {}),
+            tallies=counts.get(broker.spec.slug, {}),
+            hours=hours.get(broker.spec.slug, set()),
             incidents=[one for one in incidents if one.broker_type == broker.spec.slug],
             last_checked_at=last.get(broker.spec.slug),
         )
@@ -159,8 +162,8 @@ def _general(record: BrokerRecord, circuits: Circuits) -> dict[str, Any]:
         "state": record.state,
         "since": record.since,
         "uptime_pct": {name: record.uptime((record.now - length, record.now)) for name, length in SPANS.items()},
-        **_counts(record.tally(DAY)),
-        "checks_by_type": _by_type(record, DAY),
+        **_counts(tallies.summed(record.tallies)),
+        "checks_by_type": _by_type(record),
         "open_incidents": [_incident(incident) for incident in record.open_incidents],
         "circuits": [
             {"kind": one.kind, "state": one.state, "opened_at": one.opened_at, "retry_at": one.retry_at}
@@ -178,15 +181,15 @@ def _card(record: BrokerRecord, length: timedelta) -> dict[str, Any]:
         "days": length.days,
         "as_of": record.now,
         "uptime_pct": record.uptime(within),
-        **_counts(record.tally(length)),
-        "checks_by_type": _by_type(record, length),
+        **_counts(tallies.summed(record.tallies)),
+        "checks_by_type": _by_type(record),
         "incidents": [_incident(one) for one in record.incidents if not one.planned],
         "longest_outage_seconds": None if outage is None else round(outage.total_seconds()),
     }
 
 
-def _by_type(record: BrokerRecord, length: timedelta) -> list[dict[str, Any]]:
-    return [{"check_type": kind.value, **_counts(record.tally(length, kind))} for kind in CheckType]
+def _by_type(record: BrokerRecord) -> list[dict[str, Any]]:
+    return [{"check_type": kind.value, **_counts(record.tallies.get(kind, Tally()))} for kind in CheckType]
 
 
 def _counts(tally: Tally) -> dict[str, Any]:
@@ -222,7 +225,8 @@ def _incident(incident: Incident) -> dict[str, Any]:
 def _connections(rows: Sequence[BrokerConnection], now: datetime) -> dict[Any, dict[str, Any]]:
     """By id, what is known of a trader's own connections."""
     keys = [row.pk for row in rows]
-    hours = tallies.of_connections(keys, since=now - MONTH, until=now)
+    counts = tallies.counted(tallies.connections(keys), since=now - DAY, until=now)
+    hours = tallies.hours(tallies.connections(keys), since=now - MONTH, until=now)
     incidents = list(Incident.objects.filter(broker_connection__in=keys).touching(now - MONTH))
     of_brokers = list(Incident.objects.of_brokers().touching(now - MONTH).filter(planned=True))
     schedules = list(CheckSchedule.objects.filter(broker_connection__in=keys).order_by("pk"))
@@ -230,7 +234,7 @@ def _connections(rows: Sequence[BrokerConnection], now: datetime) -> dict[Any, d
     for row in rows:
         own = [one for one in incidents if one.broker_connection_id == row.pk]
         planned = _spans([one for one in of_brokers if one.broker_type == row.broker_type], now)
-        checked = {hour for _, hour in hours.get(row.pk, {})}
+        checked = hours.get(row.pk, set())
         found[row.pk] = {
             "id": row.pk,
             "display_name": row.display_name,
@@ -240,7 +244,7 @@ def _connections(rows: Sequence[BrokerConnection], now: datetime) -> dict[Any, d
                 name: uptime_pct(hours=checked, down=_spans(own, now), planned=planned, within=(now - length, now))
                 for name, length in SPANS.items()
             },
-            **_counts(tallies.summed(hours.get(row.pk, {}), now - DAY)),
+            **_counts(tallies.summed(counts.get(row.pk, {}))),
             "open_incident": next((_own_incident(one) for one in own if one.closed_at is None), None),
             "schedule": [_schedule(one) for one in schedules if one.broker_connection_id == row.pk],
         }

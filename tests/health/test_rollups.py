@@ -107,8 +107,7 @@ def test_rollups_and_the_running_hour_together_are_the_whole(connections: list[B
     logs = fill(connections)
     rollups.roll_up(NOW)
     key = connections[0].pk
-    hours = tallies.of_connections([key], since=START, until=NOW)
-    tally = tallies.summed(hours[key], START)
+    tally = tallies.summed(tallies.counted(tallies.connections([key]), since=START, until=NOW)[key])
     mine = [log for log in logs if log.broker_connection_id == key and log.checked_at < NOW]
     assert tally.checks == len(mine)
     assert tally.failures == sum(bool(log.error_code) for log in mine)
@@ -118,8 +117,13 @@ def test_rollups_and_the_running_hour_together_are_the_whole(connections: list[B
     found = tally.percentile(share)
     assert found is not None
     assert exact / sqrt(RATIO) - 1 <= found <= exact * sqrt(RATIO) + 1
-    by_broker = tallies.of_brokers(since=START, until=NOW)
-    assert tallies.summed(by_broker["upstox"], START).checks == 330
+    by_broker = tallies.counted(tallies.brokers(), since=START, until=NOW)
+    assert tallies.summed(by_broker["upstox"]).checks == 330
+    all_hours = {START + timedelta(hours=number) for number in range(6)}
+    assert tallies.hours(tallies.connections([key]), since=START, until=NOW) == {key: all_hours}
+    assert tallies.hours(tallies.brokers(), since=START + timedelta(hours=2), until=NOW)["zerodha"] == {
+        hour for hour in all_hours if hour >= START + timedelta(hours=2)
+    }
 
 
 def test_nothing_is_pruned_before_it_is_rolled_up(connections: list[BrokerConnection], settings: Settings) -> None:
@@ -150,7 +154,7 @@ def test_raw_checks_stay_their_days_and_hours_stay_for_good(
     rollups.prune(NOW + timedelta(days=5))
     assert BrokerHealthLog.objects.count() == 0
     assert everything() == before
-    tally = tallies.summed(tallies.of_brokers(since=START, until=NOW)["zerodha"], START)
+    tally = tallies.summed(tallies.counted(tallies.brokers(), since=START, until=NOW)["zerodha"])
     assert tally.checks == 720
 
 
