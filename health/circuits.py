@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 CLOSED = "closed"
 # The circuit that guards what checks read.
 READS = "portfolio"
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Circuit(Protocol):
@@ -45,10 +46,10 @@ class Circuits:
     due_probes: Sequence[str] = ()
 
     def open_until(self, slug: str) -> datetime | None:
-        """Until when the broker's accounts are not to be read; None where they may be."""
+        """Until when the broker's accounts are not to be read; None where they may be. Past: it is being tried now."""
         return next(
             (
-                circuit.retry_at
+                circuit.retry_at or LONG_AGO
                 for circuit in self.states
                 if (circuit.broker_type, circuit.kind) == (slug, READS) and circuit.state != CLOSED
             ),

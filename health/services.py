@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from brokers import reach, registry
 from brokers import services as broker_services
@@ -133,12 +133,14 @@ def maintenance_ends(slug: str, now: datetime) -> datetime | None:
     return pace.maintenance_ends(registry.load(slug).spec.maintenance, now)
 
 
-def claim_probes(circuits: Circuits) -> list[UUID]:
-    """Where a probe is due, the broker's readable connection that was checked longest ago; for one caller alone."""
+def claim_probes(now: datetime, circuits: Circuits) -> list[UUID]:
+    """Where a probe is due, the broker's connection that can be asked and was longest ago; for one caller alone."""
     found: list[UUID] = []
     for slug in circuits.probes_due():
         if cache.add(f"health-probe:{slug}", True, timeout=CHECK_SECONDS):
-            readable = BrokerConnection.objects.filter(broker_type=slug, status__in=READABLE_STATUSES)
+            readable = BrokerConnection.objects.filter(broker_type=slug, status__in=READABLE_STATUSES).exclude(
+                Q(retry_after__gt=now) | Q(token_expires_at__lte=now)
+            )
             longest_ago = readable.order_by(F("last_health_check").asc(nulls_first=True), "pk")
             found += longest_ago.values_list("pk", flat=True)[:1]
     return found
@@ -150,8 +152,9 @@ def check_chunk(ids: Sequence[int], *, now: datetime) -> int:
 
     However many they are, healthy ones cost the same handful of queries.
     """
-    rows = CheckSchedule.objects.take(ids)
-    connections = _connections({row.broker_connection_id for row in rows})
+    taken = CheckSchedule.objects.take(ids)
+    connections = _connections({row.broker_connection_id for row in taken})
+    rows = [row for row in taken if row.broker_connection_id in connections]  # one may just have been deleted
     for row in rows:
         row.broker_connection = connections[row.broker_connection_id]
     found = _found(rows, now)

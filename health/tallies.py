@@ -6,7 +6,7 @@ A span is taken in whole hours: the one in which it begins is in it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,7 +45,7 @@ class Owners:
     rollups: QuerySet[Any]
     column: str
     raw: str
-    keys: Sequence[UUID] | None = None
+    keys: list[UUID] | None = None
 
     def only(self, column: str) -> str:
         return "" if self.keys is None else f"AND {column} = ANY(%(keys)s)"

@@ -14,7 +14,7 @@ def check_due() -> None:
     services.enrol(now)
     for ids in services.claim_chunks(now, standing):
         check_chunk.apply_async((ids,), expires=services.lease().total_seconds())
-    for connection_id in services.claim_probes(standing):
+    for connection_id in services.claim_probes(now, standing):
         check_connection.apply_async((str(connection_id),), expires=services.CHECK_SECONDS)
     incidents.watch(now, standing)
 

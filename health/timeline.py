@@ -51,7 +51,8 @@ def page_of(row: BrokerConnection, *, before: datetime, limit: int) -> dict[str,
 
 def _newest_check(row: BrokerConnection, before: datetime) -> datetime | None:
     logs = BrokerHealthLog.objects.filter(broker_connection=row, checked_at__lt=before)
-    return logs.aggregate(newest=Max("checked_at"))["newest"]
+    newest: datetime | None = logs.aggregate(newest=Max("checked_at"))["newest"]
+    return newest
 
 
 def _changes(row: BrokerConnection, before: datetime, limit: int) -> list[Entry]:

@@ -147,19 +147,34 @@ def test_one_probe_for_everybody_and_each_time_by_another(alice: User) -> None:
     turns = []
     for number in range(4):
         cache.clear()
-        [key] = services.claim_probes(due)
-        assert services.claim_probes(due) == []  # another dispatcher at the same time
+        [key] = services.claim_probes(now, due)
+        assert services.claim_probes(now, due) == []  # another dispatcher at the same time
         BrokerConnection.objects.filter(pk=key).update(last_health_check=now + timedelta(seconds=number))
         turns.append(key)
     assert len(set(turns[:3])) == 3
     assert turns[3] == turns[0]
 
 
-def test_nobody_who_has_no_session_is_a_probe(alice: User) -> None:
-    make_connections(alice, 1, timezone.now())
-    BrokerConnection.objects.update(status="TOKEN_EXPIRED")
+@pytest.mark.parametrize(
+    "facts", [{"status": "TOKEN_EXPIRED"}, {"status": "DISCONNECTED"}, {"retry_after": 1}, {"token_expires_at": -1}]
+)
+def test_who_cannot_be_asked_is_no_probe(facts: dict[str, Any], alice: User) -> None:
+    now = timezone.now()
+    make_connections(alice, 1, now)
+    BrokerConnection.objects.update(
+        **{name: now + timedelta(minutes=value) if isinstance(value, int) else value for name, value in facts.items()}
+    )
     cache.clear()
-    assert services.claim_probes(Circuits([], ["zerodha"])) == []
+    assert services.claim_probes(now, Circuits([], ["zerodha"])) == []
+
+
+def test_while_it_is_tried_the_others_wait(alice: User) -> None:
+    now = timezone.now()
+    make_connections(alice, 10, now)
+    services.enrol(now)
+    tried = Circuits([FakeCircuit("zerodha", state="half_open")])
+    assert services.claim_chunks(now, tried) == []
+    assert CheckSchedule.objects.filter(held=True, due_at__gt=now).count() == 40
 
 
 def test_the_tick_sends_the_probe_and_nothing_else_to_that_broker(
@@ -192,3 +207,21 @@ def test_in_a_known_maintenance_nobody_is_asked(alice: User, settings: Settings)
     due = [row.due_at for row in CheckSchedule.objects.filter(broker_type="upstox") if row.due_at is not None]
     assert len(due) == 20
     assert ends <= min(due) < max(due) <= ends + timedelta(minutes=1)
+
+
+def test_a_connection_that_is_deleted_meanwhile_is_passed_over(
+    alices: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    services.enrol(now)
+    chunks = services.claim_chunks(now, NO_CIRCUITS)
+    take = CheckSchedule.objects.take
+
+    def and_delete(ids: list[int]) -> list[CheckSchedule]:
+        rows = take(ids)
+        BrokerConnection.objects.filter(pk__in=[row.broker_connection_id for row in rows]).delete()
+        return rows
+
+    monkeypatch.setattr(CheckSchedule.objects, "take", and_delete)
+    assert sum(services.check_chunk(ids, now=now) for ids in chunks) == 0
+    assert not BrokerHealthLog.objects.exists()
