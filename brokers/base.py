@@ -119,6 +119,23 @@ class SessionPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DailyWindow:
+    """A part of every day, IST; where `ends_at` is the earlier hour it spans midnight."""
+
+    starts_at: time
+    ends_at: time
+
+    def end_if_within(self, now: datetime) -> datetime | None:
+        """When it ends, if it is on at that time."""
+        local = now.astimezone(IST)
+        end = local.replace(hour=self.ends_at.hour, minute=self.ends_at.minute, second=0, microsecond=0)
+        if self.starts_at > self.ends_at and local.time() >= self.starts_at:
+            return end + timedelta(days=1)
+        begun = self.starts_at > self.ends_at or local.time() >= self.starts_at
+        return end if begun and local < end else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FormField:
     """One thing to type into a form of ours. A secret one is shown as dots and never comes back."""
 
@@ -188,7 +205,7 @@ class BrokerSpec:
 
     `callback` is None where the broker has no redirect login; `login_methods` are its logins by a form of ours.
     `app_fields` are the keys that a trader stores for it. `rate_classes` sorts its calls into the classes that the rate
-    limits name.
+    limits name. In its `maintenance` windows it is known not to answer.
     """
 
     slug: str
@@ -200,6 +217,7 @@ class BrokerSpec:
     login_methods: tuple[LoginMethod, ...] = ()
     session: SessionPolicy
     order_rules: OrderRules
+    maintenance: tuple[DailyWindow, ...] = ()
     capabilities: Capabilities
     rate_classes: RateClasses
     errors: ErrorTable

@@ -103,7 +103,7 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
         return self.filter(status__in=ACTIVE_STATUSES)
 
     def due_for_check(self, now: datetime) -> Self:
-        """Due, and not asked by their broker to be left alone."""
+        """To be put on the schedule of checks, and not asked by their broker to be left alone."""
         paused = models.Q(retry_after__gt=now)
         return self.filter(~paused, status__in=READABLE_STATUSES, next_health_check_at__lte=now)
 
@@ -124,7 +124,8 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
 class BrokerConnection(models.Model):
     """One account at one broker, and the session that opens it.
 
-    Monitoring starts by a due time (`next_health_check_at`): `health` looks for it, nobody calls `health`.
+    Monitoring starts by a due time (`next_health_check_at`): `health` looks for it, puts the checks on its schedule and
+    clears it; nobody calls `health`.
     `session_number` counts the sessions this connection has had: what is under way with an older one may neither judge
     nor replace a newer one. `version` counts every change of status or session.
     """

@@ -197,6 +197,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": HEALTH_TICK_SECONDS,
         "options": {"expires": HEALTH_TICK_SECONDS, "queue": "health"},
     },
+    "roll-up-health": {
+        "task": "health.roll_up",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300, "queue": "health"},
+    },
+    "prune-health": {
+        "task": "health.prune",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600, "queue": "health"},
+    },
     "end-expired-sessions": {
         "task": "brokers.end_expired_sessions",
         "schedule": SESSION_TICK_SECONDS,
@@ -291,6 +301,9 @@ PORTFOLIO_DEADLINE_SECONDS = env_number("PORTFOLIO_DEADLINE_SECONDS", 3)
 PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)
 HEALTH_INTERVAL_SECONDS = env_number("HEALTH_INTERVAL_SECONDS", 30)
 HEALTH_FAILING_INTERVAL_SECONDS = env_number("HEALTH_FAILING_INTERVAL_SECONDS", 5)
+# Simulated brokers know neither night nor holiday.
+HEALTH_AROUND_THE_CLOCK = env_bool("HEALTH_AROUND_THE_CLOCK", SIMULATED_BROKERS)
+HEALTH_RAW_DAYS = env_number("HEALTH_RAW_DAYS", 30)
 
 # --- API --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -6,6 +6,7 @@ from brokers.base import (
     BrokerSpec,
     CallbackSpec,
     Capabilities,
+    DailyWindow,
     OrderRules,
     RateClasses,
     RateLimit,
@@ -107,6 +108,8 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
     session=SessionPolicy(ends_at=time(3, 30)),
+    # The API answers from 05:30 to 24:00.
+    maintenance=(DailyWindow(starts_at=time(0), ends_at=time(5, 30)),),
     order_rules=OrderRules(
         needs_registered_ip=True,
         register_ip="Register it on your app’s page at Upstox: one change a week, and it ends every session.",
