@@ -84,7 +84,8 @@ KINDS = {
     **dict.fromkeys(("session", "refresh", "logout"), Kind.SESSION),
 }
 
-# `standing(now, circuit, proof, careful)` → admitted, probe, or refused with (since, retry_at, status). `claim` takes
+# `standing(now, circuit, proof, careful)` → admitted, probe, or refused with (since, retry_at, status or "half-open").
+# `claim` takes
 # the one probe's place and answers its number. Stored as open, a circuit is half-open from `retry_at` on. `proof`: when
 # the broker last answered a read. `careful`: the call changes something, and must not be the first.
 STANDING = """
@@ -93,9 +94,9 @@ local function standing(now, circuit, proof, careful)
   if c[1] ~= 'open' then return {'admitted'} end
   local retry_at, lease_until = tonumber(c[3]), tonumber(c[5] or 0)
   if now < retry_at then return {'refused', c[2], c[3], c[4]} end
-  if lease_until > now then return {'refused', c[2], c[5], c[4]} end
+  if lease_until > now then return {'refused', c[2], c[5], 'half-open'} end
   if careful and tonumber(redis.call('GET', proof) or 0) < retry_at then
-    return {'refused', c[2], string.format('%.0f', now), c[4]}
+    return {'refused', c[2], string.format('%.0f', now), 'half-open'}
   end
   return {'probe'}
 end
@@ -272,11 +273,15 @@ def admitted(slug: str, found: list[Any]) -> int:
     since, retry_at, status = details
     name = registry.load(slug).spec.name if slug in registry.slugs() else slug
     moment = _time(retry_at)
-    raise CircuitOpen(
+    is_being_tried = status == b"half-open"
+    refusal = CircuitOpen(
         f"{name} has not answered since {_clock(_time(since))} IST; it is asked again at {_clock(moment)}.",
         retry_at=moment,
-        connection_status=ConnectionStatus(status.decode()) if status else None,
+        connection_status=ConnectionStatus(status.decode()) if status and not is_being_tried else None,
     )
+    if is_being_tried:  # what becomes of it the probe will tell: this says nothing new of any connection
+        refusal.connection_status = None
+    raise refusal
 
 
 def report(
