@@ -1,12 +1,12 @@
 # Every target sets the machine up first: `.venv` from the hash-locked requirements. See trademaster/local/bootstrap.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test sdk lint bench lock clean
+.PHONY: help setup demo sandbox test sdk lint rehearse bench lock clean
 
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup:  ## Make .venv (done by every other target)
 	@for python in $(CANDIDATES); do \
@@ -36,6 +36,9 @@ lint: setup  ## Check style and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	$(NO_SERVICES) .venv/bin/mypy
+
+rehearse: setup  ## Rehearse a bad day: dying sessions, brokers, workers and servers
+	.venv/bin/python -m trademaster.rehearsal
 
 bench: setup  ## Measure; prints one table
 	.venv/bin/python -m bench

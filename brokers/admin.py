@@ -8,9 +8,12 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
+from brokers.clearance import Light
+from brokers.lights import clearance_of
 from brokers.models import (
     BrokerApp,
     BrokerConnection,
@@ -44,6 +47,8 @@ class BrokerConnectionAdmin(ReadOnlyAdmin):
         "broker_type",
         "account_id",
         "status",
+        "data",
+        "orders",
         "last_success",
         "failures",
         "error_code",
@@ -72,6 +77,14 @@ class BrokerConnectionAdmin(ReadOnlyAdmin):
         query = urlencode({"broker_connection__id__exact": connection.pk})
         return format_html('<a href="{}?{}">All checks</a>', reverse("admin:health_brokerhealthlog_changelist"), query)
 
+    @admin.display(description="data")
+    def data(self, connection: BrokerConnection) -> str:
+        return _in_words(clearance_of(connection, now=timezone.now()).data)
+
+    @admin.display(description="orders at the broker")
+    def orders(self, connection: BrokerConnection) -> str:
+        return _in_words(clearance_of(connection, now=timezone.now()).trade)
+
     @admin.display(description="last success", ordering="last_successful_call")
     def last_success(self, connection: BrokerConnection) -> str:
         when = connection.last_successful_call
@@ -80,6 +93,12 @@ class BrokerConnectionAdmin(ReadOnlyAdmin):
     @admin.display(description="failures", ordering="consecutive_failures")
     def failures(self, connection: BrokerConnection) -> int:
         return connection.consecutive_failures
+
+
+def _in_words(light: Light) -> str:
+    """Its answer and, by their codes, the reasons for it."""
+    codes = ", ".join(reason.code for reason in light.reasons)
+    return f"{light.state}: {codes}" if codes else str(light.state)
 
 
 @admin.register(ConnectionChange)

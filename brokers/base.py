@@ -30,20 +30,34 @@ from brokers.domain import (
 from brokers.drift import Shape, shape_of
 from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnded
 from brokers.secret import Secret
-from brokers.transport import Deadline, Endpoints, ErrorTable, Failure, Transport
+from brokers.transport import UNGUARDED, Deadline, Endpoints, ErrorTable, Failure, Gate, Transport
 from brokers.wire import IST
 
 if TYPE_CHECKING:
     from brokers.streaming import OrderStream, PriceStream
 
+ALL = "all"
+OTHER = "other"
+# (method, beginning of the path) → rate class; the method None stands for any.
+RateClasses = Mapping[tuple[str | None, str], str]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """At most `calls` within any `seconds`, for one class of endpoints."""
+    """At most `calls` within any `seconds`, for one class of endpoints.
+
+    `endpoints` "all" counts every call of the account. `also` are further classes whose calls count in the same window.
+    `per_path`: each path by itself, as the spec's table of rate classes spells it.
+    """
 
     endpoints: str
     calls: int
     seconds: int
+    also: tuple[str, ...] = ()
+    per_path: bool = False
+
+    def counts(self, rate_class: str) -> bool:
+        return self.endpoints in (ALL, rate_class) or rate_class in self.also
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +122,23 @@ class SessionPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DailyWindow:
+    """A part of every day, IST; where `ends_at` is the earlier hour it spans midnight."""
+
+    starts_at: time
+    ends_at: time
+
+    def end_if_within(self, now: datetime) -> datetime | None:
+        """When it ends, if it is on at that time."""
+        local = now.astimezone(IST)
+        end = local.replace(hour=self.ends_at.hour, minute=self.ends_at.minute, second=0, microsecond=0)
+        if self.starts_at > self.ends_at and local.time() >= self.starts_at:
+            return end + timedelta(days=1)
+        begun = self.starts_at > self.ends_at or local.time() >= self.starts_at
+        return end if begun and local < end else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FormField:
     """One thing to type into a form of ours. A secret one is shown as dots and never comes back."""
 
@@ -159,11 +190,25 @@ class CallbackSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRules:
+    """What an order needs beside a session. The two texts are for the trader: whole sentences.
+
+    `needs_registered_ip`: orders, and they alone, are taken only from an address that is registered at the broker;
+    `register_ip` says how. `authorise_debit` says how the sale of shares is allowed to leave the demat account.
+    """
+
+    needs_registered_ip: bool
+    register_ip: str
+    authorise_debit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSpec:
     """Everything about a broker that is a fact and not a step.
 
     `callback` is None where the broker has no redirect login; `login_methods` are its logins by a form of ours.
-    `app_fields` are the keys that a trader stores for it.
+    `app_fields` are the keys that a trader stores for it. `rate_classes` sorts its calls into the classes that the rate
+    limits name. In its `maintenance` windows it is known not to answer.
     """
 
     slug: str
@@ -177,8 +222,24 @@ class BrokerSpec:
     callback: CallbackSpec | None = None
     login_methods: tuple[LoginMethod, ...] = ()
     session: SessionPolicy
+    order_rules: OrderRules
+    maintenance: tuple[DailyWindow, ...] = ()
     capabilities: Capabilities
+    rate_classes: RateClasses
     errors: ErrorTable
+
+    def rate_class(self, method: str, path: str) -> tuple[str, str]:
+        """The class of a call, and the entry of the table that says so: the longest that fits, else "other" and "".
+
+        Ids further down a path are no part of the entry, so that each order has not a window of its own.
+        """
+        pieces = path.split("/")
+        for length in range(len(pieces), 1, -1):
+            prefix = "/".join(pieces[:length])
+            for key in ((method, prefix), (None, prefix)):
+                if key in self.rate_classes:
+                    return self.rate_classes[key], prefix
+        return OTHER, ""
 
 
 class BrokerAuth(ABC):
@@ -345,7 +406,12 @@ class Broker:
     order_stream: type[OrderStream] | None = None
 
     def transport(
-        self, *, endpoints: Endpoints | None = None, loopback_only: bool = False, deadline: Deadline | None = None
+        self,
+        *,
+        endpoints: Endpoints | None = None,
+        loopback_only: bool = False,
+        deadline: Deadline | None = None,
+        gate: Gate = UNGUARDED,
     ) -> Transport:
         return Transport(
             slug=self.spec.slug,
@@ -355,6 +421,7 @@ class Broker:
             headers=self.spec.headers,
             loopback_only=loopback_only,
             deadline=deadline,
+            gate=gate,
         )
 
     def auth(self, http: Transport, app: AppCredentials) -> BrokerAuth:

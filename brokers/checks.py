@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError
 
 from brokers import registry, vault
 from brokers.transport import is_loopback
@@ -29,14 +31,30 @@ def simulation_stays_at_home(app_configs: Any, **kwargs: Any) -> list[CheckMessa
     ]
 
 
-@register(Tags.database)
-def keys_fit_the_database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    if not databases or vault.keys_fit() is not False:
+@register(Tags.security)
+def orders_leave_from_one_address(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Brokers take orders only from an address registered with them: it must be known, public, and always the same."""
+    address = settings.EGRESS_IP
+    if settings.SIMULATED_BROKERS or (address is not None and IPv4Address(address).is_global):
         return []
     return [
-        Error(
-            "FIELD_ENCRYPTION_KEYS cannot read the secrets in this database.",
-            hint="Put back the key that wrote them; it may stand after a newer one, separated by a comma.",
-            id="brokers.E002",
+        Warning(
+            "EGRESS_IP is not set." if address is None else f"EGRESS_IP is {address}, which is not a public address.",
+            hint="Set it to the fixed IPv4 address from which this installation reaches the brokers; "
+            "`manage.py egress --observe URL` shows the one that others see.",
+            id="brokers.W001",
         )
     ]
+
+
+@register(Tags.database)
+def keys_fit_the_database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    if not databases:
+        return []
+    try:
+        vault.prove_keys()
+    except vault.DecryptionFailed as error:
+        return [Error(str(error), hint="See docs/operations.md, Keys.", id="brokers.E002")]
+    except DatabaseError:  # it cannot be asked yet: no tables, or no database
+        return []
+    return []

@@ -118,13 +118,17 @@ class ConnectionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Whose account a session opens, and what it may do there. None: the broker does not say."""
+    """Whose account a session opens, and what it may do there. None: the broker does not say.
+
+    `debit_authorised`: a PoA or DDPI stands, so that a sale of shares needs no authorisation of its own.
+    """
 
     account_id: str
     name: str
     exchanges: tuple[Exchange, ...] | None = None
     products: tuple[Product, ...] | None = None
     order_types: tuple[OrderType, ...] | None = None
+    debit_authorised: bool | None = None
     is_active: bool = True
 
 

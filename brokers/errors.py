@@ -2,7 +2,9 @@
 
     BrokerError              code, words for people; retryable, connection_status, user_action
     ├── BrokerUnavailable    nothing was changed: a read failed, or a write never left          retry
-    │   └── RateLimited      carries retry_after in seconds                                     retry later
+    │   ├── RateLimited      carries retry_after in seconds                                     retry later
+    │   │   └── BudgetSpent  our own thrift: the call was never sent                            retry later
+    │   └── CircuitOpen      our own patience: the broker is left alone, carries retry_at       retry later
     ├── OutcomeUnknown       a write left and no verdict came: timeout, 5xx, unreadable reply   reconcile, never resend
     ├── SessionEnded         expired or revoked                                                 the user logs in again
     ├── RequestRefused       the broker understood and said no                                  show the reason
@@ -17,6 +19,7 @@ connection (`connection_status`; None leaves it as it is).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from brokers.domain import ConnectionStatus
@@ -62,8 +65,34 @@ class RateLimited(BrokerUnavailable):
 
     default_code = "broker_rate_limited"
     default_message = "The broker asks for fewer calls"
-    default_status = ConnectionStatus.RATE_LIMITED
+    default_status: ClassVar[ConnectionStatus | None] = ConnectionStatus.RATE_LIMITED
     retry_after: float | None = None
+
+
+class BudgetSpent(RateLimited):
+    """The call would exceed what the broker allows, and was not sent. It says nothing of the connection."""
+
+    default_code = "rate_budget_spent"
+    default_message = "The broker allows no further call just now"
+    default_status = None
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class CircuitOpen(BrokerUnavailable):
+    """The broker has not answered for a while; the call was not sent. It is tried again at `retry_at`.
+
+    `connection_status` is that of the failure which opened the circuit: maintenance stays maintenance.
+    """
+
+    default_code = "circuit_open"
+    default_message = "The broker has not answered for a while"
+
+    def __init__(self, message: str, *, retry_at: datetime, connection_status: ConnectionStatus | None = None) -> None:
+        super().__init__(message, connection_status=connection_status)
+        self.retry_at = retry_at
 
 
 class OutcomeUnknown(BrokerError):

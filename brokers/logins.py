@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -20,7 +22,7 @@ from brokers.changes import connections_changed
 from brokers.domain import Profile, Session
 from brokers.errors import RequestRefused, SessionEnded
 from brokers.models import BrokerConnection, OAuthState
-from brokers.reach import ConnectRefused, app_credentials, own_callback, transport_to
+from brokers.reach import ConnectRefused, app_credentials, before_login, own_callback, transport_to
 from brokers.services import announce, capabilities_of
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,18 @@ class LoginStart:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The page of ours that a login goes back to; `expected` is the connection that it was begun for, if one was."""
+
+    page: str = "dashboard"
+    expected: BrokerConnection | None = None
+
+
+# The pages that a login may go back to, by the names of their addresses.
+RETURN_PAGES = ("dashboard", "logins")
+
+
 def allowed_redirects(broker_type: str) -> list[str]:
     return [own_callback(broker_type), *settings.REDIRECT_URIS]
 
@@ -44,12 +58,22 @@ def own_form(broker_type: str, state: str) -> str:
 
 
 def initiate(
-    *, user: User, broker_type: str, redirect_uri: str, now: datetime, method: str | None = None
+    *,
+    user: User,
+    broker_type: str,
+    redirect_uri: str,
+    now: datetime,
+    method: str | None = None,
+    return_to: str = "dashboard",
+    connection_id: UUID | None = None,
 ) -> LoginStart:
     """Begin a login: the address to send the browser to, with a fresh one-use state in it.
 
     `method` chooses a login by our own form at a broker that has a redirect too; without it the redirect is taken.
-    Raises UnsupportedBroker; ConnectRefused (`redirect_uri_not_allowed`, `broker_app_missing`, `unknown_login_method`).
+    `return_to` is one of RETURN_PAGES; `connection_id` the trader's connection that this login is to mend: one that
+    opens another account is as good, but that is said.
+    Raises UnsupportedBroker; ConnectRefused (`redirect_uri_not_allowed`, `broker_app_missing`, `unknown_login_method`,
+    `unknown_connection`).
     """
     broker = registry.load(broker_type)
     if redirect_uri not in allowed_redirects(broker_type):
@@ -60,16 +84,27 @@ def initiate(
         )
     by_form = broker.spec.callback is None or method is not None
     _method(broker, method)
+    if (
+        connection_id
+        and not BrokerConnection.objects.filter(pk=connection_id, user=user, broker_type=broker_type).exists()
+    ):
+        raise ConnectRefused("unknown_connection", "You have no such connection at this broker.")
     app = app_credentials(user, broker_type)
     state = secrets.token_urlsafe(32)
     expires_at = now + settings.STATE_LIFETIME
     OAuthState.objects.create(
-        state=_hash(state), user=user, broker_type=broker_type, redirect_uri=redirect_uri, expires_at=expires_at
+        state=_hash(state),
+        user=user,
+        broker_type=broker_type,
+        redirect_uri=redirect_uri,
+        return_to=_written(return_to, connection_id),
+        expires_at=expires_at,
     )
     if by_form:
         address = own_form(broker_type, state)
     else:
-        address = broker.auth(transport_to(broker), app).authorization_url(state=state, redirect_uri=redirect_uri)
+        http = transport_to(broker, account=before_login(user))
+        address = broker.auth(http, app).authorization_url(state=state, redirect_uri=redirect_uri)
     logger.info("Login to %s begun by user %s", broker_type, user.pk)
     return LoginStart(broker_type=broker_type, authorization_url=address, state=state, expires_at=expires_at)
 
@@ -94,12 +129,29 @@ def complete(
     broker = registry.load(login.broker_type)
     method = _method(broker, callback.get("method"), callback)
     app = app_credentials(user, login.broker_type, needed=method is None or method.needs_app)
-    http = transport_to(broker)
+    http = transport_to(broker, account=before_login(user))
     session = _exchanged(broker.auth(http, app), callback, login.redirect_uri, now)
     profile = _proven(broker.client(http, app, session).profile(), session)
     connection = _store(user, broker, session, profile, now)
     logger.info("Connected %s of user %s as connection %s", broker.spec.slug, user.pk, connection.pk)
     return connection
+
+
+def destination(user: User, state: str) -> Destination:
+    """Where the user's login under way goes back to; to be asked before the login is completed, or refused."""
+    login = OAuthState.objects.filter(pk=_hash(state), user=user).first()
+    page, _, written = (login.return_to if login else "").partition("#")
+    if page not in RETURN_PAGES:
+        return Destination()
+    if not written:
+        return Destination(page)
+    connection_id = UUID(bytes=urlsafe_b64decode(f"{written}=="))
+    return Destination(page, BrokerConnection.objects.filter(pk=connection_id, user=user).first())
+
+
+def _written(page: str, connection_id: UUID | None) -> str:
+    """A page and, in the shortest way to write its id, a connection: the column has room for 40 characters."""
+    return f"{page}#{urlsafe_b64encode(connection_id.bytes).decode().rstrip('=')}" if connection_id else page
 
 
 def _method(broker: Broker, name: str | None, callback: Mapping[str, str] | None = None) -> LoginMethod | None:
@@ -166,8 +218,11 @@ def _proven(profile: Profile, session: Session) -> Profile:
 @transaction.atomic
 def _store(user: User, broker: Broker, session: Session, profile: Profile, now: datetime) -> BrokerConnection:
     """Create the connection, or repair it: the same account keeps its id and its name."""
-    connection, _ = BrokerConnection.objects.select_for_update().get_or_create(
-        user=user, broker_type=broker.spec.slug, account_id=profile.account_id
+    # Its older tokens are not looked at: a login mends a connection whose secrets no key can read any more.
+    connection, _ = (
+        BrokerConnection.objects.without_secrets()
+        .select_for_update()
+        .get_or_create(user=user, broker_type=broker.spec.slug, account_id=profile.account_id)
     )
     connection.capabilities = capabilities_of(broker, profile)
     connection.display_name = connection.display_name or f"{broker.spec.name} {profile.account_id}"

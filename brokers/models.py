@@ -94,12 +94,16 @@ class Actor(models.TextChoices):
 
 
 class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
+    def without_secrets(self) -> Self:
+        """For who only looks: nothing is decrypted, so that one unreadable secret does not hide the other rows."""
+        return self.defer("access_token_encrypted", "refresh_token_encrypted", "feed_token_encrypted")
+
     def active(self) -> Self:
         """What the trader's book is made of, whether it answers or not."""
         return self.filter(status__in=ACTIVE_STATUSES)
 
     def due_for_check(self, now: datetime) -> Self:
-        """Due, and not asked by their broker to be left alone."""
+        """To be put on the schedule of checks, and not asked by their broker to be left alone."""
         paused = models.Q(retry_after__gt=now)
         return self.filter(~paused, status__in=READABLE_STATUSES, next_health_check_at__lte=now)
 
@@ -120,7 +124,8 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
 class BrokerConnection(models.Model):
     """One account at one broker, and the session that opens it.
 
-    Monitoring starts by a due time (`next_health_check_at`): `health` looks for it, nobody calls `health`.
+    Monitoring starts by a due time (`next_health_check_at`): `health` looks for it, puts the checks on its schedule and
+    clears it; nobody calls `health`.
     `session_number` counts the sessions this connection has had: what is under way with an older one may neither judge
     nor replace a newer one. `version` counts every change of status or session.
     """
@@ -232,7 +237,8 @@ class BrokerConnection(models.Model):
     def record_failure(self, error: BrokerError, now: datetime, *, renewal_due_at: datetime | None = None) -> bool:
         """A call failed. Returns whether that changed the status; not every error says something of the connection.
 
-        A dead token ends only the session that it belonged to, and may be renewed at `renewal_due_at`.
+        A dead token ends only the session that it belonged to, and may be renewed at `renewal_due_at`. While it is
+        being renewed it ends nothing: a broker kills the old session before we have the new one.
         """
         status = error.connection_status
         if status is None:
@@ -246,12 +252,16 @@ class BrokerConnection(models.Model):
         same = BrokerConnection.objects.filter(pk=self.pk, status=status).exclude(status=ConnectionStatus.TOKEN_EXPIRED)
         if same.update(**facts, error_code=error.code):
             return False
-        ended = status is ConnectionStatus.TOKEN_EXPIRED
-        if ended:
-            facts |= {"next_health_check_at": None, "renewal_due_at": renewal_due_at, "renewal_lease_until": None}
+        only = models.Q()
+        if status is ConnectionStatus.TOKEN_EXPIRED:
+            only = models.Q(session_number=self.session_number) & ~models.Q(renewal_lease_until__gt=now)
+            # A renewal that broke off is still to be settled, and at its own time.
+            in_doubt = models.When(renewal_lease_until__isnull=False, then=F("renewal_due_at"))
+            due = models.Case(in_doubt, default=models.Value(renewal_due_at, models.DateTimeField()))
+            facts |= {"next_health_check_at": None, "renewal_due_at": due}
         return self._enter(
             status,
-            only=models.Q(session_number=self.session_number) if ended else models.Q(),
+            only=only,
             actor=Actor.CALL,
             reason=error.message,
             error_code=error.code,

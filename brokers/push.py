@@ -8,7 +8,11 @@ from typing import Any
 import msgspec
 from asgiref.sync import async_to_sync
 from channels.layers import BaseChannelLayer, get_channel_layer
+from django.utils import timezone
 from redis.exceptions import RedisError
+
+from brokers.lights import plain_clearance
+from brokers.models import BrokerConnection
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +39,9 @@ def publish_json(user_id: int, kind: str, data: str, *, key: str = "") -> None:
         logger.warning("A %s push for user %s was lost: %s", kind, user_id, type(error).__name__)
 
 
-def broker_status(connection: Any) -> None:
+def broker_status(connection: BrokerConnection) -> None:
     """Tell the user what one of their connections is now, and why."""
-    status = {
+    status: dict[str, Any] = {
         "connection_id": connection.pk,
         "broker_type": connection.broker_type,
         "broker_name": connection.broker_name,
@@ -47,6 +51,9 @@ def broker_status(connection: Any) -> None:
         "error_code": connection.error_code or None,
         "error_message": connection.error_message or None,
         "last_successful_call": connection.last_successful_call,
+        "session_began_at": connection.session_began_at,
+        "registered_ip": connection.registered_ip,
+        "clearance": plain_clearance(connection, now=timezone.now()),
     }
     text = msgspec.json.encode(status).decode()
     publish_json(connection.user_id, "BROKER_STATUS_UPDATE", text, key=str(connection.pk))

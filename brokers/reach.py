@@ -13,6 +13,7 @@ from brokers import registry
 from brokers.base import Broker, BrokerClient, BrokerSpec
 from brokers.domain import AppCredentials, ConnectionStatus
 from brokers.errors import BrokerError, RateLimited, RequestRefused, SessionEnded
+from brokers.gate import gate_for
 from brokers.models import BrokerConnection
 from brokers.secret import Secret
 from brokers.transport import Deadline, Endpoints, Transport
@@ -37,8 +38,21 @@ def endpoints_of(broker: Broker) -> Endpoints:
     )
 
 
-def transport_to(broker: Broker, deadline: Deadline | None = None) -> Transport:
-    return broker.transport(endpoints=endpoints_of(broker), loopback_only=settings.SIMULATED_BROKERS, deadline=deadline)
+def transport_to(broker: Broker, deadline: Deadline | None = None, *, account: str) -> Transport:
+    """The way to a broker, with budget and circuit before it. `account` is whose budget it is: a connection's id, or
+    `before_login`; never a token.
+    """
+    return broker.transport(
+        endpoints=endpoints_of(broker),
+        loopback_only=settings.SIMULATED_BROKERS,
+        deadline=deadline,
+        gate=gate_for(broker.spec, account),
+    )
+
+
+def before_login(user: User) -> str:
+    """Whose budget a login takes from, as long as it is not known whose account it opens."""
+    return f"login-{user.pk}"
 
 
 def app_credentials(user: User, broker_type: str, *, needed: bool | None = None) -> AppCredentials:
@@ -84,7 +98,7 @@ def client_for(connection: BrokerConnection, *, deadline: Deadline | None = None
         raise RateLimited("The broker asked for a pause.", connection_status=ConnectionStatus.RATE_LIMITED)
     broker = registry.load(connection.broker_type)
     app = app_credentials(connection.user, connection.broker_type)
-    return broker.client(transport_to(broker, deadline), app, session)
+    return broker.client(transport_to(broker, deadline, account=str(connection.pk)), app, session)
 
 
 def clients_for(

@@ -6,11 +6,16 @@ from datetime import UTC
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from brokers import logins, registry
 from brokers.base import APP_FIELDS
-from brokers.models import BrokerApp, BrokerConnection
+from brokers.lights import plain_clearance
+from brokers.models import BrokerApp, BrokerConnection, LoginReminder
+from brokers.morning import Need
+from brokers.secret import Secret
 
 
 class Instant(serializers.DateTimeField):
@@ -36,6 +41,12 @@ class InitiateRequest(serializers.Serializer[Any]):
     )
     method = serializers.CharField(
         max_length=40, required=False, help_text="A login by form (see `login_methods`) instead of the redirect."
+    )
+    return_to = serializers.ChoiceField(
+        choices=logins.RETURN_PAGES, default="dashboard", help_text="Our page to go back to from our own callback."
+    )
+    connection_id = serializers.UUIDField(
+        required=False, help_text="The connection to mend; a login to another account is accepted, and said."
     )
 
 
@@ -65,6 +76,31 @@ class CompleteRequest(serializers.Serializer[Any]):
         return attrs
 
 
+class ReasonAnswer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    words = serializers.CharField()
+    remedy = serializers.CharField()
+
+
+class LightAnswer(serializers.Serializer[Any]):
+    state = serializers.CharField(help_text="YES, NO or UNKNOWN.")
+    reasons = ReasonAnswer(many=True, help_text="What stops it, or what could not be established; none with YES.")
+
+
+# Not a class: a field called `data` would hide the serializer's own.
+ClearanceAnswer = inline_serializer(
+    "ClearanceAnswer",
+    {
+        "data": LightAnswer(help_text="Whether the account can be read now."),
+        "trade": LightAnswer(help_text="Whether the broker would take an order. No order is placed here."),
+        "sell_holdings": LightAnswer(help_text="Whether it would take the sale of shares that are held."),
+        "segments": serializers.DictField(
+            child=serializers.CharField(), help_text="YES, NO or UNKNOWN per segment: is it enabled for this account?"
+        ),
+    },
+)
+
+
 class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
         **serializers.ModelSerializer.serializer_field_mapping,
@@ -73,6 +109,7 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
     broker_name = serializers.CharField(read_only=True)
     error_code = serializers.SerializerMethodField()
     error_message = serializers.SerializerMethodField()
+    clearance = serializers.SerializerMethodField()
 
     class Meta:
         model = BrokerConnection
@@ -83,13 +120,17 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
             "account_id",
             "display_name",
             "status",
+            "status_since",
             "error_code",
             "error_message",
+            "session_began_at",
             "token_expires_at",
             "last_successful_call",
             "last_health_check",
             "consecutive_failures",
             "capabilities",
+            "registered_ip",
+            "clearance",
             "created_at",
             "updated_at",
         )
@@ -101,9 +142,26 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
     def get_error_message(self, connection: BrokerConnection) -> str | None:
         return connection.error_message or None
 
+    @extend_schema_field(ClearanceAnswer)
+    def get_clearance(self, connection: BrokerConnection) -> dict[str, Any]:
+        return plain_clearance(connection, now=timezone.now())
 
-class RenameRequest(serializers.Serializer[Any]):
-    display_name = serializers.CharField(max_length=100)
+
+class AmendRequest(serializers.Serializer[Any]):
+    """One of the two, or both."""
+
+    display_name = serializers.CharField(max_length=100, required=False)
+    registered_ip = serializers.IPAddressField(
+        protocol="IPv4",
+        required=False,
+        allow_null=True,
+        help_text="The IPv4 address registered at the broker for orders; null: not told.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError({"display_name": ["Send this, or `registered_ip`, or both."]})
+        return attrs
 
 
 class AppRequest(serializers.Serializer[Any]):
@@ -144,4 +202,89 @@ class BrokerAnswer(serializers.Serializer[Any]):
         allow_null=True, help_text="IST; a session dies at this hour. Null: it lives a day from its login."
     )
     session_refreshable = serializers.BooleanField()
+    order_rules = serializers.JSONField(help_text="What an order needs at this broker beside a session.")
     capabilities = serializers.JSONField()
+
+
+class WhyAnswer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="Stable: programs may decide on it.")
+    message = serializers.CharField()
+
+
+class LoginWayAnswer(serializers.Serializer[Any]):
+    by_redirect = serializers.BooleanField(help_text="At the broker's own page; else by a form of ours.")
+    app_configured = serializers.BooleanField(help_text="Whether an API key and secret are stored.")
+    ready = serializers.BooleanField(help_text="Whether a login can be begun: no key is missing.")
+    methods = serializers.ListField(
+        child=serializers.DictField(child=serializers.CharField()),
+        help_text="`name`, to send as `method`, and `label`.",
+    )
+
+
+class MorningLogin(serializers.Serializer[Any]):
+    connection_id = serializers.UUIDField()
+    broker_type = serializers.CharField()
+    broker_name = serializers.CharField()
+    account_id = serializers.CharField()
+    display_name = serializers.CharField()
+    status = serializers.CharField()
+    needs_login = serializers.ChoiceField(choices=[need.value for need in Need])
+    why = WhyAnswer()
+    expires_at = Instant(allow_null=True, help_text="The end of the session. Null: over, or not known.")
+    seconds_left = serializers.IntegerField(allow_null=True)
+    login_after = Instant(
+        allow_null=True, help_text="A login before this moment would end again before today's trading does."
+    )
+    login = LoginWayAnswer()
+    broker_trouble = serializers.CharField(
+        allow_null=True, help_text="MAINTENANCE or ERROR where nobody's connection to this broker answers."
+    )
+
+
+class LoginCounts(serializers.Serializer[Any]):
+    now = serializers.IntegerField()
+    today = serializers.IntegerField()
+    no = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class MorningAnswer(serializers.Serializer[Any]):
+    as_of = Instant()
+    trading_day = serializers.BooleanField(allow_null=True, help_text="Null: this year's holidays are not known.")
+    trading_ends_at = Instant(allow_null=True, help_text="The end of today's trading; null: over, or there is none.")
+    next_session_at = Instant(allow_null=True, help_text="When trading begins next; null: not known.")
+    counts = LoginCounts()
+    entries = MorningLogin(many=True)
+
+
+class ReminderRequest(serializers.Serializer[Any]):
+    by_email = serializers.BooleanField(default=False)
+    webhook_url = serializers.CharField(
+        max_length=500, allow_blank=True, default="", help_text="https, on the internet. Empty: none."
+    )
+    rotate_secret = serializers.BooleanField(default=False, help_text="Make a new secret for the same address.")
+
+
+class ReminderAnswer(serializers.ModelSerializer[LoginReminder]):
+    email = serializers.CharField(source="user.email", help_text="Where an e-mail would go; empty: nowhere.")
+    last_error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = LoginReminder
+        fields: ClassVar[tuple[str, ...]] = ("by_email", "email", "webhook_url", "last_sent_on", "last_error")
+        read_only_fields = fields
+
+    def get_last_error(self, reminder: LoginReminder) -> str | None:
+        return reminder.last_error or None
+
+
+class ReminderSaved(ReminderAnswer):
+    webhook_secret = serializers.SerializerMethodField(help_text="Only where it is new; it is never shown again.")
+
+    class Meta(ReminderAnswer.Meta):
+        fields = (*ReminderAnswer.Meta.fields, "webhook_secret")
+        read_only_fields = fields
+
+    def get_webhook_secret(self, reminder: LoginReminder) -> str | None:
+        secret: Secret | None = self.context["new_secret"]
+        return secret.reveal() if secret else None

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from django.db import transaction
+from django.db.models.functions import Now
 
 from accounts.models import User
 from brokers import drift, push, registry, vault
@@ -57,10 +58,13 @@ def forget_app(*, user: User, broker_type: str) -> None:
         connections_changed(user.pk)
 
 
-def rename(connection: BrokerConnection, display_name: str) -> None:
-    connection.display_name = display_name
-    connection.save(update_fields=["display_name", "updated_at"])
+def amend(connection: BrokerConnection, **said: str | None) -> None:
+    """Keep what the trader says of a connection: its `display_name`, its `registered_ip` (None: not told)."""
+    for name, value in said.items():
+        setattr(connection, name, value)
+    connection.save(update_fields=[*said, "updated_at"])
     connections_changed(connection.user_id)
+    announce(connection)
 
 
 def described(broker: Broker, configured: Container[str]) -> dict[str, Any]:
@@ -77,19 +81,46 @@ def described(broker: Broker, configured: Container[str]) -> dict[str, Any]:
         "code_parameter": spec.callback.code if spec.callback else None,
         "session_ends_at": spec.session.ends_at,
         "session_refreshable": spec.session.renewal is not Renewal.NONE,
+        "order_rules": msgspec.to_builtins(spec.order_rules),
         "capabilities": capabilities_of(broker),
     }
 
 
 def capabilities_of(broker: Broker, profile: Profile | None = None) -> dict[str, Any]:
-    """The spec's capabilities as plain JSON values, narrowed to what a profile allows; amounts as strings."""
-    plain: dict[str, Any] = msgspec.to_builtins(broker.spec.capabilities)
+    """The spec's capabilities as plain JSON values, narrowed to what a profile allows; amounts as strings.
+
+    With a profile it is kept, too, what the broker told of the account, and whether it told its exchanges at all.
+    """
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(broker.spec.capabilities))
     for name in ("exchanges", "products", "order_types") if profile else ():
         allowed = getattr(profile, name)
         if allowed is not None:
             plain[name] = [word for word in plain[name] if word in allowed]
     plain["segments"] = sorted({SEGMENT_OF[Exchange(word)].value for word in plain["exchanges"]})
+    if profile is not None:
+        plain["exchanges_told"] = profile.exchanges is not None
+        plain["debit_authorised"] = profile.debit_authorised
+        plain["account_active"] = profile.is_active
     return plain
+
+
+def note_profile(connection: BrokerConnection, profile: Profile) -> bool:
+    """Keep what a profile read in this session says the account may do. Returns whether it is something new.
+
+    A profile of another account, or of a session that is over, changes nothing.
+    """
+    told = capabilities_of(registry.load(connection.broker_type), profile)
+    if connection.capabilities == told:
+        return False
+    row = BrokerConnection.objects.filter(
+        pk=connection.pk, account_id=profile.account_id, session_number=connection.session_number
+    ).exclude(status=ConnectionStatus.DISCONNECTED)
+    changed = row.exclude(capabilities=told).update(capabilities=told, updated_at=Now()) == 1
+    if changed:
+        connection.capabilities = told
+        connections_changed(connection.user_id)
+        announce(connection)
+    return changed
 
 
 def disconnect(connection: BrokerConnection, *, now: datetime) -> None:
@@ -102,7 +133,7 @@ def disconnect(connection: BrokerConnection, *, now: datetime) -> None:
         broker = registry.load(connection.broker_type)
         try:
             app = app_credentials(connection.user, connection.broker_type)
-            broker.auth(transport_to(broker), app).revoke(session)
+            broker.auth(transport_to(broker, account=str(connection.pk)), app).revoke(session)
         except (BrokerError, ConnectRefused) as error:
             logger.info("Connection %s was not revoked at the broker: %s", connection.pk, error.code)
     change_status(
@@ -217,6 +248,6 @@ def announce(connection: BrokerConnection) -> None:
     """Push the connection as it stands, once what was written is committed."""
 
     def push_it() -> None:
-        push.broker_status(BrokerConnection.objects.get(pk=connection.pk))
+        push.broker_status(BrokerConnection.objects.without_secrets().get(pk=connection.pk))
 
     transaction.on_commit(push_it)

@@ -76,8 +76,8 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
 
 def _renewed(connection: BrokerConnection, session: Session, now: datetime) -> Session:
     broker = registry.load(connection.broker_type)
-    auth = broker.auth(transport_to(broker), app_credentials(connection.user, connection.broker_type))
-    return auth.refresh(session, now=now)
+    http = transport_to(broker, account=str(connection.pk))
+    return broker.auth(http, app_credentials(connection.user, connection.broker_type)).refresh(session, now=now)
 
 
 def _survived(connection: BrokerConnection, session: Session) -> None:
@@ -86,7 +86,8 @@ def _survived(connection: BrokerConnection, session: Session) -> None:
     Raises SessionEnded where it does not, since its refresh token is then spent as well.
     """
     broker = registry.load(connection.broker_type)
-    client = broker.client(transport_to(broker), app_credentials(connection.user, connection.broker_type), session)
+    http = transport_to(broker, account=str(connection.pk))
+    client = broker.client(http, app_credentials(connection.user, connection.broker_type), session)
     try:
         client.profile()
     except SessionEnded:
@@ -136,7 +137,7 @@ def end_expired_sessions(now: datetime) -> int:
     One that can be opened again by stored keys is renewed next, without a person.
     """
     ended = 0
-    for connection in BrokerConnection.objects.past_their_end(now)[:ENDED_AT_A_TIME]:
+    for connection in BrokerConnection.objects.without_secrets().past_their_end(now)[:ENDED_AT_A_TIME]:
         policy = registry.load(connection.broker_type).spec.session
         ended += change_status(
             connection,

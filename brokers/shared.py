@@ -6,15 +6,24 @@ Nothing in it is the only copy of anything, so that whoever finds it away goes o
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
+from typing import TypeVar
 
 from django.conf import settings
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
+from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
+
+LEDGER_TIMEOUT_SECONDS = 0.5
+AWAY_SECONDS = 3.0
+Answer = TypeVar("Answer")
 
 
 @cache
@@ -31,3 +40,52 @@ def if_redis_is_there(purpose: str) -> Iterator[None]:
         yield
     except RedisError as error:
         logger.warning("Redis is away (%s): %s is left out", type(error).__name__, purpose)
+
+
+class RedisAway(Exception):
+    """Redis does not answer, or did not a moment ago."""
+
+
+class Ledger:
+    """The database of budgets and circuits. Broker calls wait for it, so its patience is short, and its silence is
+    remembered for some seconds: only then is it asked again.
+    """
+
+    def __init__(self, url: str) -> None:
+        # A pooled connection that died unnoticed is replaced and the question asked once more; a silence is not.
+        retry = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
+        timeout = LEDGER_TIMEOUT_SECONDS
+        self._client: Redis = Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=retry)
+        self._lock = Lock()
+        self._is_away = False
+        self._ask_again_at = 0.0
+
+    def ask(self, question: Callable[[Redis], Answer]) -> Answer:
+        """Raises RedisAway."""
+        if self._is_away and time.monotonic() < self._ask_again_at:
+            raise RedisAway
+        try:
+            answer = question(self._client)
+        except (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError) as error:
+            self._note(away=True, why=type(error).__name__)
+            raise RedisAway from None
+        if self._is_away:
+            self._note(away=False, why="")
+        return answer
+
+    def _note(self, *, away: bool, why: str) -> None:
+        with self._lock:
+            changed, self._is_away = self._is_away != away, away
+            self._ask_again_at = time.monotonic() + AWAY_SECONDS
+        if changed and away:
+            logger.error("Redis is away (%s): each process holds a part of the rate budgets, circuits are closed", why)
+        elif changed:
+            logger.warning("Redis is back: rate budgets and circuits are shared again")
+
+
+def ledger() -> Ledger:
+    """One per process, in a database of its own: emptying the cache must not forget what a broker was asked."""
+    return _ledger(settings.GOVERNOR_REDIS_URL)
+
+
+_ledger = cache(Ledger)

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -76,12 +76,53 @@ class Deadline:
         return self._end - time.monotonic()
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What stands before a call must know of it: the path without the query, and whether it changes something."""
+
+    method: str
+    path: str
+    writes: bool = False
+
+
+class Passage(Protocol):
+    """One call that was let through."""
+
+    def again(self) -> bool:
+        """Ask to send it a second time, waiting if need be: whether it may."""
+
+    def leave(self, error: BrokerError | None, seconds: float) -> None:
+        """Say once how it ended, and how long that took."""
+
+
+class Gate(Protocol):
+    """What stands before every call: `enter` may wait within the deadline, or raise a BrokerError; nothing was sent."""
+
+    def enter(self, call: Call, deadline: Deadline) -> Passage: ...
+
+
+class _Unguarded:
+    """No gate and its passage in one: everything goes through, and nobody takes note."""
+
+    def enter(self, call: Call, deadline: Deadline) -> Passage:
+        return self
+
+    def again(self) -> bool:
+        return True
+
+    def leave(self, error: BrokerError | None, seconds: float) -> None:
+        return None
+
+
+UNGUARDED: Gate = _Unguarded()
+
+
 class Transport:
     """Speaks HTTP to one broker.
 
     `failure` reads the dialect's error envelope out of a decoded body (None: no error there); `errors` is the spec's
     table, looked up by (status, code), then (None, code), then (status, None). `secrets` are cut out of every reason.
-    With `loopback_only`, which the demo and the tests set, no other host is ever spoken to.
+    With `loopback_only`, which the demo and the tests set, no other host is ever spoken to. Calls pass the `gate`.
     """
 
     def __init__(
@@ -94,6 +135,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         loopback_only: bool = False,
         deadline: Deadline | None = None,
+        gate: Gate = UNGUARDED,
     ) -> None:
         self.slug = slug
         self.endpoints = endpoints
@@ -102,6 +144,7 @@ class Transport:
         self._headers = dict(headers or {})
         self._loopback_only = loopback_only
         self._deadline = deadline
+        self._gate = gate
 
     def hurried(self) -> Transport:
         """The same transport with a part of the time that is left, so that what was read before is not lost with it."""
@@ -137,12 +180,24 @@ class Transport:
         headers |= {name: key.reveal() for name, key in (keys or {}).items()}
         deadline = self._deadline or Deadline(TOTAL_SECONDS)
         started = time.monotonic()
-        outcome = "no answer"
+        outcome = "not sent"
         try:
-            request = {"params": params, "data": form, "json": json, "headers": headers}
-            status, reply_headers, raw = self._exchange(method, url, request, writes=writes, deadline=deadline)
-            outcome = str(status)
-            return self._read(status, reply_headers, raw, writes=writes, secrets=secrets)
+            if deadline.remaining() <= 0:
+                raise BrokerUnavailable("The broker cannot be reached in time.")
+            passage = self._gate.enter(Call(method, path, writes), deadline)
+            outcome, entered = "no answer", time.monotonic()
+            try:
+                request = {"params": params, "data": form, "json": json, "headers": headers}
+                status, reply_headers, raw = self._exchange(
+                    method, url, request, writes=writes, deadline=deadline, passage=passage
+                )
+                outcome = str(status)
+                body = self._read(status, reply_headers, raw, writes=writes, secrets=secrets)
+            except BrokerError as error:
+                passage.leave(error, time.monotonic() - entered)
+                raise
+            passage.leave(None, time.monotonic() - entered)
+            return body
         except BrokerError as error:
             outcome = f"{outcome} {error.code}"
             raise
@@ -151,7 +206,7 @@ class Transport:
             logger.info("%s %s %s: %s in %d ms", self.slug, method, path, outcome, elapsed)
 
     def _exchange(
-        self, method: str, url: str, request: Mapping[str, Any], *, writes: bool, deadline: Deadline
+        self, method: str, url: str, request: Mapping[str, Any], *, writes: bool, deadline: Deadline, passage: Passage
     ) -> tuple[int, Mapping[str, str], bytes]:
         attempts = 1 if writes else 2
         while True:
@@ -165,7 +220,7 @@ class Transport:
             except requests.ConnectionError as error:
                 if _never_left(error):
                     raise BrokerUnavailable("The broker cannot be reached.") from None
-                if attempts and deadline.remaining() > 0:
+                if attempts and deadline.remaining() > 0 and passage.again():
                     continue
                 raise self._no_answer(writes, "The broker cut the connection.") from None
             except requests.RequestException:

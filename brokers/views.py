@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -23,11 +24,12 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from accounts.permissions import trader
-from brokers import logins, reach, registry, services, sessions, vault
+from brokers import logins, morning, reach, registry, services, sessions, vault
 from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
 from brokers.secret import Secret
 from brokers.serializers import (
+    AmendRequest,
     AppAnswer,
     AppRequest,
     BrokerAnswer,
@@ -35,7 +37,10 @@ from brokers.serializers import (
     ConnectionSerializer,
     InitiateRequest,
     LoginStartAnswer,
-    RenameRequest,
+    MorningAnswer,
+    ReminderAnswer,
+    ReminderRequest,
+    ReminderSaved,
 )
 
 
@@ -82,6 +87,8 @@ class ConnectView(viewsets.ViewSet):
             broker_type=broker_type,
             redirect_uri=body.validated_data.get("redirect_uri") or reach.own_callback(broker_type),
             method=body.validated_data.get("method"),
+            return_to=body.validated_data["return_to"],
+            connection_id=body.validated_data.get("connection_id"),
             now=timezone.now(),
         )
         spec = registry.load(broker_type).spec
@@ -99,20 +106,47 @@ class ConnectView(viewsets.ViewSet):
         return Response(ConnectionSerializer(connection).data)
 
 
+class MorningView(APIView):
+    @extend_schema(summary="The morning's logins: who needs one, in what order", responses=MorningAnswer)
+    def get(self, request: Request) -> Response:
+        return Response(MorningAnswer(morning.queue(trader(request), timezone.now())).data)
+
+
+class ReminderView(APIView):
+    """Who wants to be told at 08:45 IST which brokers need a login. The webhook's secret comes out once, when made."""
+
+    @extend_schema(summary="How I am reminded of logins", responses=ReminderAnswer)
+    def get(self, request: Request) -> Response:
+        return Response(ReminderAnswer(morning.reminder_of(trader(request))).data)
+
+    @extend_schema(summary="Choose how to be reminded", request=ReminderRequest, responses=ReminderSaved)
+    def put(self, request: Request) -> Response:
+        body = ReminderRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        reminder, new_secret = morning.set_reminder(user=trader(request), **body.validated_data)
+        answer = Response(ReminderSaved(reminder, context={"new_secret": new_secret}).data)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
 class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[BrokerConnection]):
     serializer_class = ConnectionSerializer
     queryset = BrokerConnection.objects.none()
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> Any:
-        return BrokerConnection.objects.filter(user=trader(self.request))
+        return BrokerConnection.objects.without_secrets().filter(user=trader(self.request))
 
-    @extend_schema(summary="Rename a connection", request=RenameRequest, responses=ConnectionSerializer)
+    @extend_schema(
+        summary="Rename a connection, or enter its registered IP address",
+        request=AmendRequest,
+        responses=ConnectionSerializer,
+    )
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        body = RenameRequest(data=request.data)
+        body = AmendRequest(data=request.data)
         body.is_valid(raise_exception=True)
         connection = self.get_object()
-        services.rename(connection, body.validated_data["display_name"])
+        services.amend(connection, **body.validated_data)
         return Response(ConnectionSerializer(connection).data)
 
     @extend_schema(summary="Disconnect: end the session, wipe the tokens, keep the history", responses={204: None})
@@ -135,7 +169,7 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 @require_GET
 @login_required
 def oauth_callback(request: HttpRequest, broker_type: str) -> HttpResponse:
-    """Where a broker returns the trader's browser to: complete the login, then show the dashboard."""
+    """Where a broker returns the trader's browser to: complete the login, then show the page it was begun on."""
     # Some brokers repeat a parameter: the first is meant.
     parameters = {name: values[0] for name, values in request.GET.lists() if values and name != "method"}
     return _complete(request, broker_type, _state_of(request, broker_type, parameters), parameters)
@@ -155,7 +189,8 @@ def login_form(request: HttpRequest, broker_type: str) -> HttpResponse:
         fields = request.POST.dict()
         fields.pop("csrfmiddlewaretoken", None)
         return _complete(request, broker_type, request.GET.get("state", ""), fields)
-    return render(request, "broker_login.html", {"spec": spec})
+    back_to = logins.destination(cast(User, request.user), request.GET.get("state", "")).page
+    return render(request, "broker_login.html", {"spec": spec, "back_to": back_to})
 
 
 def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, str]) -> str:
@@ -165,7 +200,12 @@ def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, str]
     if callback is None:
         return ""
     found = parameters.pop(callback.state, "")
-    return vault.decrypt(begun).reveal() if begun and not found and callback.may_drop_state else found
+    if found or not begun or not callback.may_drop_state:
+        return found
+    try:
+        return vault.decrypt(begun).reveal()
+    except vault.DecryptionFailed:  # the key was taken away during this login: it is unknown, and begun again
+        return ""
 
 
 def _begun(broker_type: str) -> str:
@@ -173,26 +213,39 @@ def _begun(broker_type: str) -> str:
 
 
 def _complete(request: HttpRequest, broker_type: str, state: str, fields: dict[str, str]) -> HttpResponse:
+    user = cast(User, request.user)
+    back_to = logins.destination(user, state)
+    refused = partial(_refused, request, REFUSED_TO[back_to.page], broker_type)
     try:
         registry.load(broker_type)  # before the state, which is of no broker we do not know
         connection = logins.complete(
-            user=cast(User, request.user), state=state, callback=fields, broker_type=broker_type, now=timezone.now()
+            user=user, state=state, callback=fields, broker_type=broker_type, now=timezone.now()
         )
     except registry.UnsupportedBroker:
-        return _refused(request, broker_type, "unsupported_broker", "There is no such broker here.")
+        return refused("unsupported_broker", "There is no such broker here.")
     except reach.ConnectRefused as refusal:
-        return _refused(request, broker_type, refusal.code, refusal.message, refusal.remedy)
+        return refused(refusal.code, refusal.message, refusal.remedy)
     except BrokerError as error:
         reason = f"The broker says: {error.reason}" if error.reason else ""
-        return _refused(request, broker_type, error.code, error.message, reason, error.user_action)
+        return refused(error.code, error.message, reason, error.user_action)
     messages.success(request, f"{connection.display_name} is connected.")
-    return redirect("dashboard")
+    if back_to.expected and back_to.expected != connection:
+        messages.warning(
+            request,
+            f"This login opened account {connection.account_id}, not {back_to.expected.account_id}. To log in to that "
+            f"one, sign out at {connection.broker_name} first.",
+        )
+    return redirect(back_to.page)
 
 
-def _refused(request: HttpRequest, broker_type: str, code: str, *sentences: str) -> HttpResponse:
-    """Back to the connect page with the words; a broker's own often lack the full stop."""
+# Where a login that was refused shows why, by the page it was begun for.
+REFUSED_TO = {"dashboard": "connect", "logins": "logins"}
+
+
+def _refused(request: HttpRequest, page: str, broker_type: str, code: str, *sentences: str) -> HttpResponse:
+    """Back to a page of ours with the words; a broker's own often lack the full stop."""
     ended = (words if words.endswith((".", "!", "?")) else f"{words}." for words in sentences if words)
     messages.error(request, " ".join(ended))
-    response = redirect("connect")
+    response = redirect(page)
     response["Location"] += "?" + urlencode({"refused": code, "broker": broker_type})
     return response

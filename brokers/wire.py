@@ -130,6 +130,12 @@ def flag(row: Row, name: str) -> bool:
     return value
 
 
+def optional_flag(row: Row, name: str) -> bool | None:
+    """Whether something is so, where the wire says it in plain words; None where it does not."""
+    value = row.get(name)
+    return value if isinstance(value, bool) else None
+
+
 def one_of(kind: type[E], row: Row, name: str) -> E:
     """A word of ours written the same way on the wire."""
     try:

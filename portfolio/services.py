@@ -96,7 +96,7 @@ def snapshot_json(user: User, *, now: datetime) -> str:
             "message": "No broker is connected yet.",
             "remedy": "Connect a broker first.",
         }
-    connections = ConnectionSerializer(BrokerConnection.objects.filter(user=user), many=True).data
+    connections = ConnectionSerializer(BrokerConnection.objects.without_secrets().filter(user=user), many=True).data
     rest = msgspec.json.encode({"error": error, "connections": connections}, enc_hook=str).decode()
     return f'{{"portfolio":{portfolio},{rest[1:]}'
 

@@ -11,9 +11,10 @@ import requests
 from django.core.cache import cache
 from django.test import Client
 from pytest_django import Settings
+from redis import Redis
 
 from accounts.models import User
-from brokers import registry
+from brokers import governor, registry
 from brokers.models import BrokerConnection
 from brokers.simulation.book import Account
 from brokers.simulation.control import Control
@@ -88,6 +89,24 @@ def brokers(
         if broker["live_sessions"]:
             control.revoke(slug)
     control.changed.clear()
+
+
+@pytest.fixture(autouse=True)
+def _without_governor(settings: Settings) -> None:
+    """Tests ask a simulated broker many times a second: only those of budgets and circuits keep to them."""
+    settings.GOVERNOR_ENABLED = False
+
+
+@pytest.fixture
+def governed(settings: Settings) -> Iterator[Redis]:
+    """Budgets and circuits stand before every call, and are empty; the Redis database that they are kept in."""
+    settings.GOVERNOR_ENABLED = True
+    redis: Redis = Redis.from_url(settings.GOVERNOR_REDIS_URL)
+    redis.flushdb()
+    governor.alone.forget()
+    yield redis
+    redis.flushdb()
+    redis.close()
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def token_of_today(simulated: SimulatedBrokers) -> dict[str, str]:
     """A token made by hand at Groww."""
     known, broker = simulated.brokers["groww"], registry.load("groww")
     app = AppCredentials(api_key=Secret(known["api_key"]), api_secret=Secret(known["api_secret"]))
-    auth = broker.auth(reach.transport_to(broker), app)
+    auth = broker.auth(reach.transport_to(broker, account="test"), app)
     session = auth.exchange(callback=form("groww", simulated, "totp"), redirect_uri="", now=timezone.now())
     return {"access_token": session.access_token.reveal()}
 

@@ -19,7 +19,12 @@ ROUTES = {
     "/api/v1/brokers/connections": {"get"},
     "/api/v1/brokers/connections/{id}": {"get", "patch", "delete"},
     "/api/v1/brokers/connections/{id}/refresh": {"post"},
+    "/api/v1/brokers/logins": {"get"},
+    "/api/v1/brokers/logins/reminder": {"get", "put"},
     "/api/v1/brokers/portfolio/consolidated": {"get"},
+    "/api/v1/health/brokers": {"get"},
+    "/api/v1/health/brokers/{broker_type}/report": {"get"},
+    "/api/v1/health/connections/{id}/timeline": {"get"},
 }
 
 

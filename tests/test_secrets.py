@@ -262,7 +262,7 @@ def dump_everything(texts: Texts, when: str) -> None:
         for key, value in keys_of_redis(number):
             texts.add(f"redis {number} {when}", f"{key} {value}")
     assert "celery-task-meta" not in texts.get(f"redis 0 {when}", "")
-    assert "health.check_connection" in texts[f"redis 0 {when}"]  # the queue was looked into
+    assert "health.check_chunk" in texts[f"redis 0 {when}"]  # the queue was looked into
 
 
 def rows() -> Iterator[tuple[str, str]]:

@@ -37,7 +37,7 @@ django_application = OneThreadPerRequest()
 from brokers import vault  # noqa: E402 - rooms can be entered only once Django is set up
 from portfolio.routing import websocket_urlpatterns  # noqa: E402
 
-vault.prove_keys()
+vault.prove_keys_or_exit()
 # The stubs know only the paths of HTTP.
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]
 

@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import beat_init, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trademaster.settings")
 
@@ -12,12 +12,13 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+@beat_init.connect
 @worker_init.connect
 def prove_keys(**_: object) -> None:
-    """A worker with the wrong key must not start: it could read no session, and call every one of them broken."""
+    """A worker with the wrong key must not start: it could read no session, and call every one of them broken.
+
+    Beat holds no secret; but a clock without workers that can work would only fill the queue.
+    """
     from brokers import vault
 
-    try:
-        vault.prove_keys()
-    except vault.DecryptionFailed as error:
-        raise SystemExit(str(error)) from None  # Celery logs any other exception of a signal, and starts all the same
+    vault.prove_keys_or_exit()  # Celery logs any other exception of a signal, and starts all the same

@@ -30,6 +30,12 @@ def connect(request: HttpRequest) -> HttpResponse:
     return _trader_page(request, "connect.html")
 
 
+@require_safe
+@login_required
+def logins(request: HttpRequest) -> HttpResponse:
+    return _trader_page(request, "logins.html")
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: no context processor runs, because what failed may be what they need."""
     if request.path.startswith("/api/"):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import dj_database_url
 from cryptography.fernet import Fernet, MultiFernet
@@ -54,6 +55,15 @@ def env_number(name: str, default: float) -> float:
         raise ImproperlyConfigured(f"{name} must be a number.") from None
 
 
+def env_address(name: str) -> str | None:
+    """An IPv4 address; None where it is not set."""
+    value = os.environ.get(name, "").strip()
+    try:
+        return str(IPv4Address(value)) if value else None
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be an IPv4 address, such as 203.0.113.7.") from None
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
@@ -68,6 +78,18 @@ def env_keys(name: str) -> list[str]:
             f"{name} must be Fernet keys, separated by commas: see docs/operations.md."
         ) from None
     return keys
+
+
+def mail_server(url: str) -> SplitResult:
+    """`smtp+tls://user:password@host:587` (STARTTLS), `smtps://…:465` (TLS) or `smtp://host:25` (in clear)."""
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in ("smtp", "smtps", "smtp+tls") and parts.hostname and parts.port
+    except ValueError:
+        complete = None
+    if not complete:
+        raise ImproperlyConfigured("EMAIL_URL must be smtp+tls://user:password@host:port: see docs/operations.md.")
+    return parts
 
 
 def redis_database(url: str, number: int) -> str:
@@ -167,12 +189,23 @@ CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_TASK_ROUTES = {"health.*": {"queue": "health"}, "portfolio.*": {"queue": "portfolio"}}
 HEALTH_TICK_SECONDS = env_number("HEALTH_TICK_SECONDS", 5)
 SESSION_TICK_SECONDS = env_number("SESSION_TICK_SECONDS", 10)
+REMINDER_TICK_SECONDS = 60
 PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
 CELERY_BEAT_SCHEDULE = {
     "check-due-connections": {
         "task": "health.check_due",
         "schedule": HEALTH_TICK_SECONDS,
         "options": {"expires": HEALTH_TICK_SECONDS, "queue": "health"},
+    },
+    "roll-up-health": {
+        "task": "health.roll_up",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300, "queue": "health"},
+    },
+    "prune-health": {
+        "task": "health.prune",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600, "queue": "health"},
     },
     "end-expired-sessions": {
         "task": "brokers.end_expired_sessions",
@@ -189,12 +222,29 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(minutes=10),
         "options": {"expires": 600},
     },
+    "send-login-reminders": {
+        "task": "brokers.send_login_reminders",
+        "schedule": REMINDER_TICK_SECONDS,
+        "options": {"expires": REMINDER_TICK_SECONDS},
+    },
     "refresh-watched-portfolios": {
         "task": "portfolio.refresh_watched",
         "schedule": PORTFOLIO_REFRESH_SECONDS,
         "options": {"expires": PORTFOLIO_REFRESH_SECONDS, "queue": "portfolio"},
     },
 }
+
+# --- mail -------------------------------------------------------------------------------------------------------------
+EMAIL_URL = env_secret("EMAIL_URL", "")
+DEFAULT_FROM_EMAIL = env_text("EMAIL_FROM", "") or f"TradeMaster <trademaster@{urlsplit(PUBLIC_URL).hostname}>"
+EMAIL_TIMEOUT = 5
+# Without a server letters go to the log, which is what the demo wants.
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_URL else 'console'}.EmailBackend"
+if EMAIL_URL:
+    _mail = mail_server(EMAIL_URL)
+    EMAIL_HOST, EMAIL_PORT = _mail.hostname, _mail.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+    EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
 
 # --- people -----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -237,11 +287,23 @@ BROKERS: dict[str, dict[str, str]] = {
 # Where a broker may send the trader's browser back to, besides our own callback pages.
 REDIRECT_URIS = env_list("REDIRECT_URIS")
 STATE_LIFETIME = timedelta(minutes=10)
+# The one fixed address from which orders reach the brokers: they take none from an address that is not registered.
+EGRESS_IP = env_address("EGRESS_IP")
+# Budgets and circuits stand before every broker call: see docs/operations.md.
+GOVERNOR_ENABLED = env_bool("GOVERNOR_ENABLED", True)
+GOVERNOR_REDIS_URL = redis_database(REDIS_URL, 3)
+GOVERNOR_PROCESSES = max(1, int(env_number("GOVERNOR_PROCESSES", 4)))
+ORDERS_PER_SECOND = int(env_number("ORDERS_PER_SECOND", 8))
+if not 1 <= ORDERS_PER_SECOND <= 10:
+    raise ImproperlyConfigured("ORDERS_PER_SECOND must be from 1 to 10: beyond that an algo must be registered.")
 # The whole answer comes within this time, however slow a broker is.
 PORTFOLIO_DEADLINE_SECONDS = env_number("PORTFOLIO_DEADLINE_SECONDS", 3)
 PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)
 HEALTH_INTERVAL_SECONDS = env_number("HEALTH_INTERVAL_SECONDS", 30)
 HEALTH_FAILING_INTERVAL_SECONDS = env_number("HEALTH_FAILING_INTERVAL_SECONDS", 5)
+# Simulated brokers know neither night nor holiday.
+HEALTH_AROUND_THE_CLOCK = env_bool("HEALTH_AROUND_THE_CLOCK", SIMULATED_BROKERS)
+HEALTH_RAW_DAYS = env_number("HEALTH_RAW_DAYS", 30)
 
 # --- API --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

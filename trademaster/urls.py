@@ -6,18 +6,20 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from brokers.views import login_form, oauth_callback
-from health.views import live, ready
+from health.views import live, ready, status
 from trademaster import pages
 from trademaster.api import unknown_route
 
 api = [
     path("", include("portfolio.urls")),
     path("", include("brokers.urls")),
+    path("", include("health.urls")),
 ]
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("connect", pages.connect, name="connect"),
+    path("logins", pages.logins, name="logins"),
     path("login", LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
@@ -26,6 +28,7 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
     re_path(r"^api/.*$", unknown_route),
+    path("status", status, name="status"),
     path("health/live", live, name="live"),
     path("health/ready", ready, name="ready"),
     path("admin/", admin.site.urls),

@@ -9,6 +9,8 @@ from brokers.base import (
     Capabilities,
     FormField,
     LoginMethod,
+    OrderRules,
+    RateClasses,
     RateLimit,
     Renewal,
     SessionPolicy,
@@ -109,6 +111,35 @@ NOT_A_FAILURE = frozenset({"AG1000"})
 # The most tokens of one quote call.
 QUOTE_LIMIT = 50
 
+# What counts per path has an entry for each; what is not here shares one window of class "other".
+RATE_CLASSES: RateClasses = {
+    (None, f"{AUTH}/user/v1/loginByPassword"): "session",
+    (None, f"{SECURE}/user/v1/logout"): "session",
+    (None, f"{AUTH}/jwt/v1/generateTokens"): "refresh",
+    (None, f"{SECURE}/user/v1/getProfile"): "profile",
+    (None, f"{SECURE}/user/v1/getRMS"): "funds",
+    **{
+        (None, f"{SECURE}/{path}"): "books"
+        for path in (
+            *("portfolio/v1/getHolding", "portfolio/v1/getAllHolding", "order/v1/getPosition"),
+            *("order/v1/getOrderBook", "order/v1/getTradeBook", "order/v1/searchScrip"),
+            "marketData/v1/optionGreek",
+        )
+    },
+    **{(None, f"{SECURE}/order/v1/{verb}Order"): "orders" for verb in ("place", "modify", "cancel")},
+    **{(None, f"{SECURE}/gtt/v1/{verb}Rule"): "gtt" for verb in ("create", "modify", "cancel")},
+    (None, f"{SECURE}/market/v1/quote"): "quotes",
+    (None, f"{SECURE}/order/v1/getLtpData"): "quotes",
+    (None, f"{SECURE}/historical/v1"): "history",
+    **{
+        (None, f"{SECURE}/{path}"): "other"
+        for path in (
+            *("order/v1/details", "order/v1/convertPosition", "margin/v1/batch"),
+            *("gtt/v1/ruleDetails", "gtt/v1/ruleList"),
+        )
+    },
+}
+
 SPEC = BrokerSpec(
     slug="angel_one",
     name="Angel One",
@@ -124,6 +155,11 @@ SPEC = BrokerSpec(
     # Dead at midnight; the token's own `exp` is preferred. UNCONFIRMED whether a refresh reaches past midnight: none
     # is promised.
     session=SessionPolicy(ends_at=time(0, 0), renewal=Renewal.REFRESH_TOKEN),
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Register it for your app on the SmartAPI page.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in the Angel One app, with CDSL’s TPIN.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
@@ -133,25 +169,32 @@ SPEC = BrokerSpec(
         supports_options_trading=True,
         supports_commodity_trading=True,
         rate_limits=(
-            RateLimit(endpoints="login", calls=1, seconds=1),
+            RateLimit(endpoints="session", per_path=True, calls=1, seconds=1),
             RateLimit(endpoints="refresh", calls=1, seconds=1),
             RateLimit(endpoints="refresh", calls=1000, seconds=3600),
             RateLimit(endpoints="profile", calls=3, seconds=1),
             RateLimit(endpoints="profile", calls=1000, seconds=3600),
             RateLimit(endpoints="funds", calls=2, seconds=1),
-            RateLimit(endpoints="books", calls=1, seconds=1),  # holdings, positions, orders, trades: each of them
+            RateLimit(endpoints="books", per_path=True, calls=1, seconds=1),
             RateLimit(endpoints="orders", calls=9, seconds=1),
             RateLimit(endpoints="orders", calls=500, seconds=60),
             RateLimit(endpoints="orders", calls=1000, seconds=3600),
             RateLimit(endpoints="quotes", calls=1, seconds=1),  # UNCONFIRMED: another page of the docs says 10
             RateLimit(endpoints="quotes", calls=500, seconds=60),
             RateLimit(endpoints="quotes", calls=5000, seconds=3600),
-            RateLimit(endpoints="history", calls=3, seconds=1),
+            RateLimit(endpoints="history", calls=3, seconds=1),  # UNCONFIRMED: field reports say it refuses sooner
             RateLimit(endpoints="history", calls=180, seconds=60),
             RateLimit(endpoints="history", calls=5000, seconds=3600),
+            RateLimit(endpoints="gtt", calls=9, seconds=1),
+            RateLimit(endpoints="gtt", calls=500, seconds=60),
+            RateLimit(endpoints="gtt", calls=5000, seconds=3600),
+            RateLimit(endpoints="other", per_path=True, calls=10, seconds=1),
+            RateLimit(endpoints="other", per_path=True, calls=500, seconds=60),
+            RateLimit(endpoints="other", per_path=True, calls=5000, seconds=3600),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "refresh", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

@@ -38,6 +38,7 @@ from brokers.wire import (
     as_rows,
     ist,
     money,
+    optional_flag,
     optional_text,
     order_status,
     positive,
@@ -91,7 +92,7 @@ def session(body: Any, *, expires_at: datetime) -> Session:
 
 
 def profile(row: Any) -> Profile:
-    """Map `data` of GET /api/v3/profile: of what the account may do, only MTF is told. The name comes masked."""
+    """Map `data` of GET /api/v3/profile: of what the account may do, only MTF and DDPI are told. The name is masked."""
     row = as_record(row, "data")
     account_id = text(row, "fy_id")
     without_mtf = tuple(product for product in SPEC.capabilities.products if product is not Product.MTF)
@@ -99,6 +100,7 @@ def profile(row: Any) -> Profile:
         account_id=account_id,
         name=optional_text(row, "name") or account_id,
         products=without_mtf if row.get("mtf_enabled") is False else None,
+        debit_authorised=optional_flag(row, "ddpi_enabled"),
     )
 
 

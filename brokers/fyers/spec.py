@@ -2,7 +2,16 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, FormField, RateLimit, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    FormField,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -72,6 +81,20 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 # `code` on the redirect is a status, 200; the grant is `auth_code`.
 CALLBACK = CallbackSpec(code="auth_code", success={"s": "ok"})
 
+RATE_CLASSES: RateClasses = {
+    **{
+        (method, f"/api/v3/{path}"): "orders"
+        for method in ("POST", "PATCH", "DELETE")
+        for path in ("orders", "multi-order", "multileg", "gtt")
+    },
+    ("DELETE", "/api/v3/positions"): "orders",  # leaving a position is an order
+    (None, "/data"): "quotes",
+    (None, "/data/history"): "history",
+    (None, "/api/v3/validate-authcode"): "session",
+    (None, "/api/v3/validate-refresh-token"): "session",
+    (None, "/api/v3/logout"): "session",
+}
+
 SPEC = BrokerSpec(
     slug="fyers",
     name="Fyers",
@@ -88,6 +111,11 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # Dead at the next 06:00; the token's own `exp` says the same and is preferred. Refresh by PIN ended on 2026-04-01.
     session=SessionPolicy(ends_at=time(6, 0)),
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Register it for your app in the Fyers API dashboard.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in the Fyers app, with CDSL’s TPIN.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF, Product.CO, Product.BO),
@@ -98,15 +126,17 @@ SPEC = BrokerSpec(
         supports_margin_trading=True,
         supports_options_trading=True,
         supports_commodity_trading=True,
-        # More than three breaches of the minute in a day block the user for the rest of it.
+        # More than three breaches of the minute in a day block the user for the rest of it. UNCONFIRMED whether the
+        # count is the user's or the app's, and whether a login counts: it does here.
         rate_limits=(
             RateLimit(endpoints="orders", calls=10, seconds=1),
-            RateLimit(endpoints="other", calls=10, seconds=1),
-            RateLimit(endpoints="other", calls=200, seconds=60),
-            RateLimit(endpoints="other", calls=100_000, seconds=86400),
+            RateLimit(endpoints="all", calls=10, seconds=1),
+            RateLimit(endpoints="all", calls=200, seconds=60),
+            RateLimit(endpoints="all", calls=100_000, seconds=86400),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

@@ -43,6 +43,7 @@ from brokers.wire import (
     money,
     number,
     one_of,
+    optional_flag,
     optional_text,
     order_status,
     positive,
@@ -108,7 +109,12 @@ def profile(row: Any) -> Profile:
     """Map GET /v1/user/detail. There is no name of a person: the client code stands for it."""
     row = as_record(row, "payload")
     account_id = text(row, "ucc")
-    return Profile(account_id=account_id, name=account_id, exchanges=_exchanges(row))
+    return Profile(
+        account_id=account_id,
+        name=account_id,
+        exchanges=_exchanges(row),
+        debit_authorised=optional_flag(row, "ddpi_enabled"),
+    )
 
 
 def _exchanges(row: Row) -> tuple[Exchange, ...] | None:

@@ -8,6 +8,8 @@ from brokers.base import (
     Capabilities,
     FormField,
     LoginMethod,
+    OrderRules,
+    RateClasses,
     RateLimit,
     SessionPolicy,
 )
@@ -50,6 +52,23 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 
 KEYS_PAGE = "https://groww.in/trade-api/api-keys"
 
+# UNCONFIRMED: the page puts these into no class; they are counted with the quotes.
+AS_QUOTES = ("history", "profile", "smart_orders", "session")
+# UNCONFIRMED whether the budgets are the key's, the token's or the account's; evidence leans to the account's.
+RATE_CLASSES: RateClasses = {
+    (None, "/v1/order/create"): "orders",
+    (None, "/v1/order/modify"): "orders",
+    (None, "/v1/order/cancel"): "orders",
+    (None, "/v1/live-data"): "quotes",
+    (None, "/v1/option-chain"): "quotes",
+    (None, "/v1/historical"): "history",
+    (None, "/v1/user/detail"): "profile",
+    ("POST", "/v1/order-advance"): "smart_orders",
+    ("PUT", "/v1/order-advance"): "smart_orders",
+    ("GET", "/v1/order-advance"): "profile",
+    (None, "/v1/token"): "session",
+}
+
 SPEC = BrokerSpec(
     slug="groww",
     name="Groww",
@@ -81,6 +100,12 @@ SPEC = BrokerSpec(
     ),
     # All tokens die at the daily reset (IST assumed, UNCONFIRMED); the `expiry` that comes with a token is preferred.
     session=SessionPolicy(ends_at=time(6, 0)),
+    # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Ask Groww how an address is registered for API orders.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in the Groww app, with CDSL’s TPIN.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML),
@@ -91,13 +116,14 @@ SPEC = BrokerSpec(
         rate_limits=(
             RateLimit(endpoints="orders", calls=10, seconds=1),
             RateLimit(endpoints="orders", calls=250, seconds=60),
-            RateLimit(endpoints="quotes", calls=10, seconds=1),
-            RateLimit(endpoints="quotes", calls=300, seconds=60),
+            RateLimit(endpoints="quotes", also=AS_QUOTES, calls=10, seconds=1),
+            RateLimit(endpoints="quotes", also=AS_QUOTES, calls=300, seconds=60),
             RateLimit(endpoints="other", calls=20, seconds=1),
             RateLimit(endpoints="other", calls=500, seconds=60),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

@@ -1,6 +1,16 @@
 """IIFL's XTS as data. Source: Symphony XTS docs and SDKs, September 2026; little was seen at IIFL itself."""
 
-from brokers.base import BrokerSpec, Capabilities, FormField, LoginMethod, RateLimit, Renewal, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    Capabilities,
+    FormField,
+    LoginMethod,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    Renewal,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -63,6 +73,25 @@ MARKET_API_KEY = FormField(
 )
 MARKET_API_SECRET = FormField(name="market_api_secret", label="Market data API secret", required=False)
 
+RATE_CLASSES: RateClasses = {
+    ("POST", "/interactive/orders"): "orders",
+    ("PUT", "/interactive/orders"): "orders",
+    ("DELETE", "/interactive/orders"): "orders",
+    (None, "/interactive/portfolio/squareoff"): "orders",
+    ("GET", "/interactive/orders"): "other",
+    (None, "/interactive/orders/trades"): "other",
+    (None, "/interactive/portfolio/holdings"): "other",
+    (None, "/interactive/portfolio/positions"): "other",
+    (None, "/interactive/user/profile"): "other",
+    (None, "/interactive/user/balance"): "other",
+    (None, "/interactive/user/session"): "session",
+    (None, "/apimarketdata/auth/login"): "session",
+    (None, "/apimarketdata/auth/logout"): "session",
+    (None, "/apimarketdata/instruments/quotes"): "quotes",
+    (None, "/apimarketdata/instruments/subscription"): "quotes",
+    (None, "/apimarketdata/instruments/ohlc"): "history",
+}
+
 SPEC = BrokerSpec(
     slug="iifl",
     name="IIFL (XTS Blaze)",
@@ -83,6 +112,12 @@ SPEC = BrokerSpec(
     ),
     # 24 hours by the token's own `exp`. UNCONFIRMED whether a nightly clearing ends it sooner: the 400 decides.
     session=SessionPolicy(renewal=Renewal.STORED_KEYS),
+    # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Ask IIFL how an address is registered for API orders.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales with IIFL.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
@@ -90,13 +125,14 @@ SPEC = BrokerSpec(
         supports_margin_trading=True,
         supports_options_trading=True,
         supports_commodity_trading=True,
-        # UNCONFIRMED: IIFL publishes no figures; other XTS brokers work with these.
+        # UNCONFIRMED: IIFL publishes no figures; other XTS brokers work with these, the second for each endpoint.
         rate_limits=(
             RateLimit(endpoints="orders", calls=10, seconds=1),
-            RateLimit(endpoints="other", calls=1, seconds=1),
+            RateLimit(endpoints="other", also=("quotes", "history", "session"), per_path=True, calls=1, seconds=1),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

@@ -112,6 +112,8 @@ def profile(row: Any, *, client_id: str | None) -> Profile:
         name=text(row, "clientName"),
         exchanges=known(EXCHANGES, texts(row, "exchanges")),
         products=known(PRODUCTS, texts(row, "products")),
+        # UNCONFIRMED whether a DDPI counts as a PoA here.
+        debit_authorised={"Y": True, "N": False}.get(str(row.get("isPoaProvided"))),
     )
 
 

@@ -2,7 +2,15 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -59,6 +67,30 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 CALLBACK = CallbackSpec(code="authCode", may_drop_state=True)
 CLIENT_ID = "clientId"
 
+RATE_CLASSES: RateClasses = {
+    ("POST", "/v1/orders"): "orders",
+    ("PUT", "/v1/orders"): "orders",
+    ("DELETE", "/v1/orders"): "orders",
+    ("GET", "/v1/orders"): "books",
+    (None, "/v1/trades"): "books",
+    (None, "/v1/positions"): "books",
+    (None, "/v1/holdings"): "books",
+    (None, "/v1/profile"): "books",
+    (None, "/v1/getusersession"): "session",
+    (None, "/v1/profile/logout"): "logout",
+    (None, "/v1/marketdata"): "quotes",
+    (None, "/v1/marketdata/historicaldata"): "history",
+    (None, "/v1/marketdata/openinterest"): "funds",
+    (None, "/v1/limits"): "funds",
+    (None, "/v1/preordermargin"): "funds",
+    (None, "/v1/spanexposure"): "funds",
+    **{
+        (None, f"/v1/contractfiles/{segment}.{kind}"): "contracts"
+        for segment in (*("NSEEQ", "NSEFO", "NSECOMM", "NSECURR", "BSEEQ", "BSEFO", "BSECURR"), "MCXCOMM", "INDICES")
+        for kind in ("csv", "json")
+    },
+}
+
 SPEC = BrokerSpec(
     slug="iifl_capital",
     name="IIFL Capital",
@@ -66,6 +98,12 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # One trading day. UNCONFIRMED: midnight is what others observed; the token's own `exp` is preferred.
     session=SessionPolicy(ends_at=time(0, 0)),
+    # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Ask IIFL how an address is registered for API orders.",
+        authorise_debit="Give a DDPI or PoA once, or authorise the day’s sales with IIFL.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
@@ -75,13 +113,17 @@ SPEC = BrokerSpec(
         supports_commodity_trading=True,
         rate_limits=(
             RateLimit(endpoints="orders", calls=10, seconds=1),
-            RateLimit(endpoints="books", calls=3, seconds=1),
-            RateLimit(endpoints="quotes", calls=10, seconds=1),
+            # UNCONFIRMED whether the calls of one line of the broker's table share its figure: they do here. One
+            # order's history has 10, but its path cannot be told from the book's, and it is counted with that.
+            RateLimit(endpoints="books", also=("session", "other"), calls=3, seconds=1),
+            RateLimit(endpoints="quotes", also=("history",), calls=10, seconds=1),
             RateLimit(endpoints="funds", calls=10, seconds=1),
-            RateLimit(endpoints="logout", calls=2, seconds=1),
+            RateLimit(endpoints="logout", per_path=True, calls=2, seconds=1),
+            RateLimit(endpoints="contracts", per_path=True, calls=2, seconds=1),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

@@ -114,4 +114,8 @@ class Migration(migrations.Migration):
             model_name='connectionchange',
             index=brokers.models.NamedIndex(fields=['broker_connection', 'at'], name='idx_broker_connection_changes_connection_at'),
         ),
+        migrations.RunSQL(
+            "UPDATE broker_connections SET session_number = 1 WHERE access_token_encrypted IS NOT NULL",
+            migrations.RunSQL.noop,
+        ),
     ]

@@ -42,6 +42,7 @@ from brokers.wire import (
     known,
     money,
     one_of,
+    optional_flag,
     optional_text,
     order_status,
     positive,
@@ -99,8 +100,15 @@ def profile(row: Any) -> Profile:
             )
         ),
         order_types=known(ORDER_TYPES, texts(row, "order_types")),
+        debit_authorised=_debit_authorised(row),
         is_active=flag(row, "is_active"),
     )
+
+
+def _debit_authorised(row: Row) -> bool | None:
+    """Either will do. `ddpi` is newer and may be absent: then the lack of a PoA says nothing. UNCONFIRMED reading."""
+    either = [optional_flag(row, name) for name in ("poa", "ddpi")]
+    return True if True in either else None if None in either else False
 
 
 def holdings(row: Row) -> list[Holding]:

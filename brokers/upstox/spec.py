@@ -2,7 +2,16 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    DailyWindow,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -56,6 +65,40 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 
 CALLBACK = CallbackSpec(code="code")
 
+# Everything but orders is counted per endpoint: each of these paths by itself, what is not here together.
+EACH = ("quotes", "session")
+RATE_CLASSES: RateClasses = {
+    **{(method, f"/{version}/order"): "orders" for method in ("POST", "PUT", "DELETE") for version in ("v2", "v3")},
+    **dict.fromkeys(
+        [
+            *((None, "/v2/login/authorization/token"), (None, "/v3/login/auth/token/request")),
+            (None, "/v2/logout"),
+        ],
+        "session",
+    ),
+    **dict.fromkeys(
+        [
+            *((None, "/v3/market-quote/ltp"), (None, "/v3/market-quote/ohlc"), (None, "/v3/market-quote/quotes")),
+            *((None, "/v3/market-quote/option-greek"), (None, "/v2/market-quote/quotes")),
+        ],
+        "quotes",
+    ),
+    **dict.fromkeys(
+        [
+            *((None, "/v2/user/profile"), (None, "/v2/user/ip"), (None, "/v2/user/kill-switch")),
+            *((None, "/v3/user/get-funds-and-margin"), (None, "/v2/user/get-funds-and-margin")),
+            *((None, "/v2/portfolio/long-term-holdings"), (None, "/v2/portfolio/short-term-positions")),
+            *((None, "/v3/portfolio/mtf-positions"), (None, "/v2/portfolio/convert-position")),
+            *(("GET", "/v2/order/retrieve-all"), ("GET", "/v2/order/details"), ("GET", "/v2/order/history")),
+            *(("GET", "/v2/order/trades/get-trades-for-day"), ("GET", "/v2/order/trades"), ("GET", "/v3/order/gtt")),
+            *((None, "/v2/charges/historical-trades"), (None, "/v2/charges/brokerage"), (None, "/v2/charges/margin")),
+            *((None, "/v2/market/status"), (None, "/v2/market/holidays"), (None, "/v2/market/timings")),
+            *((None, "/v2/instruments/search"), (None, "/v2/feed"), (None, "/v3/feed")),
+        ],
+        "other",
+    ),
+}
+
 SPEC = BrokerSpec(
     slug="upstox",
     name="Upstox",
@@ -67,6 +110,13 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
     session=SessionPolicy(ends_at=time(3, 30)),
+    # The API answers from 05:30 to 24:00.
+    maintenance=(DailyWindow(starts_at=time(0), ends_at=time(5, 30)),),
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Register it on your app’s page at Upstox: one change a week, and it ends every session.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in the Upstox app.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
@@ -78,12 +128,13 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="orders", calls=10, seconds=1),
             RateLimit(endpoints="orders", calls=500, seconds=60),
             RateLimit(endpoints="orders", calls=2000, seconds=1800),
-            RateLimit(endpoints="other", calls=50, seconds=1),
-            RateLimit(endpoints="other", calls=500, seconds=60),
-            RateLimit(endpoints="other", calls=2000, seconds=1800),
+            RateLimit(endpoints="other", also=EACH, per_path=True, calls=50, seconds=1),
+            RateLimit(endpoints="other", also=EACH, per_path=True, calls=500, seconds=60),
+            RateLimit(endpoints="other", also=EACH, per_path=True, calls=2000, seconds=1800),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

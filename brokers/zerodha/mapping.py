@@ -46,7 +46,7 @@ from brokers.wire import (
     whole,
 )
 from brokers.zerodha.instruments import exchange_token
-from brokers.zerodha.spec import EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, VALIDITIES
+from brokers.zerodha.spec import DEBIT_AUTHORISED, EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, VALIDITIES
 
 
 def failure(body: Any) -> Failure | None:
@@ -72,12 +72,14 @@ def session(row: Any, *, expires_at: datetime) -> Session:
 
 def profile(row: Any) -> Profile:
     row = as_record(row, "data")
+    meta = row.get("meta")
     return Profile(
         account_id=text(row, "user_id"),
         name=text(row, "user_name"),
         exchanges=known(EXCHANGES, texts(row, "exchanges")),
         products=known(PRODUCTS, texts(row, "products")),
         order_types=known(ORDER_TYPES, texts(row, "order_types")),
+        debit_authorised=DEBIT_AUTHORISED.get(str(meta.get("demat_consent"))) if isinstance(meta, Mapping) else None,
     )
 
 

@@ -2,7 +2,15 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -18,6 +26,19 @@ from brokers.transport import Endpoints
 
 CALLBACK = CallbackSpec(code="request_token", success={"status": "success"})
 
+# Placing alone counts by the minute and the day; changing and cancelling only by the second.
+RATE_CLASSES: RateClasses = {
+    (None, "/quote"): "quotes",
+    (None, "/instruments/historical"): "history",
+    ("POST", "/orders"): "orders",
+    ("PUT", "/orders"): "order_changes",
+    ("DELETE", "/orders"): "order_changes",
+    ("POST", "/gtt"): "gtt",
+    ("PUT", "/gtt"): "gtt",
+    ("DELETE", "/gtt"): "gtt",
+    (None, "/session"): "session",
+}
+
 SPEC = BrokerSpec(
     slug="zerodha",
     name="Zerodha",
@@ -28,6 +49,11 @@ SPEC = BrokerSpec(
     # Dead at 06:00 on the calendar day after the login. Whether a login at 02:00 survives that same morning is
     # UNCONFIRMED: we keep to the documented wording and let the 403 decide.
     session=SessionPolicy(ends_at=time(6, 0), always_next_day=True),
+    order_rules=OrderRules(
+        needs_registered_ip=True,
+        register_ip="Register it in the Kite developer console: two addresses per app, one change a week.",
+        authorise_debit="Give a DDPI once, or authorise the day’s sales in Kite, with CDSL’s TPIN.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
@@ -38,13 +64,14 @@ SPEC = BrokerSpec(
         rate_limits=(
             RateLimit(endpoints="quotes", calls=1, seconds=1),
             RateLimit(endpoints="history", calls=3, seconds=1),
-            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="orders", also=("order_changes",), calls=10, seconds=1),
             RateLimit(endpoints="orders", calls=400, seconds=60),
             RateLimit(endpoints="orders", calls=5000, seconds=86400),
-            RateLimit(endpoints="other", calls=10, seconds=1),
+            RateLimit(endpoints="other", also=("gtt", "session"), calls=10, seconds=1),
         ),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors={
         (None, "TokenException"): TOKEN_EXPIRED,
         (None, "TwoFAException"): TOKEN_EXPIRED,
@@ -90,6 +117,10 @@ STATUSES = {
     "CANCELLED": OrderStatus.CANCELLED,
     "REJECTED": OrderStatus.REJECTED,
 }
+
+# `meta.demat_consent`. UNCONFIRMED: the page lists the words, and not what they mean: a consent given online, or on
+# paper, or none.
+DEBIT_AUTHORISED = {"consent": True, "physical": True, "": False}
 
 PRODUCTS = {
     "CNC": Product.CNC,

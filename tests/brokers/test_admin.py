@@ -116,3 +116,9 @@ def test_even_who_may_everything_changes_nothing_by_hand(root: User, book: dict[
         assert row is not None
         assert client.post(page_of(model, "change", row.pk), {}).status_code == 403
         assert client.post(page_of(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+def test_support_sees_what_a_connection_is_cleared_for(desk: Client, book: dict[str, BrokerConnection]) -> None:
+    listed = desk.get(page_of(BrokerConnection)).content.decode()
+    assert '<td class="field-data">YES</td>' in listed
+    assert '<td class="field-orders">UNKNOWN: registered_ip_unknown, egress_ip_unknown</td>' in listed

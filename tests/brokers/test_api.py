@@ -36,6 +36,9 @@ ROUTES = [
     ("patch", f"/brokers/connections/{SOME_ID}"),
     ("delete", f"/brokers/connections/{SOME_ID}"),
     ("post", f"/brokers/connections/{SOME_ID}/refresh"),
+    ("get", "/brokers/logins"),
+    ("get", "/brokers/logins/reminder"),
+    ("put", "/brokers/logins/reminder"),
     ("get", "/brokers/portfolio/consolidated"),
 ]
 WRONG_METHODS = [
@@ -46,6 +49,8 @@ WRONG_METHODS = [
     ("post", "/brokers/connections"),
     ("put", f"/brokers/connections/{SOME_ID}"),
     ("get", f"/brokers/connections/{SOME_ID}/refresh"),
+    ("post", "/brokers/logins"),
+    ("delete", "/brokers/logins/reminder"),
     ("post", "/brokers/portfolio/consolidated"),
 ]
 
@@ -120,7 +125,13 @@ class TestMallory:
 
     @pytest.mark.parametrize(
         ("method", "suffix", "body"),
-        [("get", "", None), ("patch", "", {"display_name": "Mine"}), ("delete", "", None), ("post", "/refresh", None)],
+        [
+            ("get", "", None),
+            ("patch", "", {"display_name": "Mine"}),
+            ("patch", "", {"registered_ip": "203.0.113.7"}),
+            ("delete", "", None),
+            ("post", "/refresh", None),
+        ],
     )
     def test_alices_connections_do_not_exist(
         self, method: str, suffix: str, body: object, alices: dict[str, BrokerConnection], as_mallory: Client
@@ -135,6 +146,7 @@ class TestMallory:
         assert answers[0].content == answers[1].content
         row = BrokerConnection.objects.get(pk=hers)
         assert (row.status, row.display_name) == (ConnectionStatus.CONNECTED, alices["zerodha"].display_name)
+        assert row.registered_ip is None
         assert row.session is not None
 
     def test_lists_hold_nothing_of_alices(self, alices: dict[str, BrokerConnection], as_mallory: Client) -> None:
@@ -305,6 +317,52 @@ class TestConnections:
             assert "display_name" in refused(send(as_alice, "patch", path, wrong), 400, "invalid_input")["details"]
         assert send(as_alice, "get", path).json()["display_name"] == "Papa’s ₹ account"
 
+    def test_entering_the_registered_address(
+        self, as_alice: Client, alices: dict[str, BrokerConnection], settings: Settings
+    ) -> None:
+        settings.EGRESS_IP = "203.0.113.7"
+        path = f"/brokers/connections/{alices['zerodha'].pk}"
+
+        def trade(registered_ip: str | None) -> tuple[str, list[str]]:
+            answer = send(as_alice, "patch", path, {"registered_ip": registered_ip})
+            assert answer.status_code == 200, answer.content
+            assert answer.json()["registered_ip"] == registered_ip
+            light = answer.json()["clearance"]["trade"]
+            return light["state"], [reason["code"] for reason in light["reasons"]]
+
+        assert trade("203.0.113.7") == ("YES", [])
+        assert trade("198.51.100.9") == ("NO", ["ip_not_registered"])
+        for wrong in ("", "300.1.1.1", "2001:db8::7", "01.2.3.4", "me.example", 7, ["203.0.113.7"]):
+            answer = send(as_alice, "patch", path, {"registered_ip": wrong})
+            assert "registered_ip" in refused(answer, 400, "invalid_input")["details"]
+        assert send(as_alice, "get", path).json()["registered_ip"] == "198.51.100.9"
+        assert trade(None) == ("UNKNOWN", ["registered_ip_unknown"])
+        assert send(as_alice, "get", path).json()["display_name"] == alices["zerodha"].display_name
+
+    def test_name_and_address_together(self, as_alice: Client, alices: dict[str, BrokerConnection]) -> None:
+        path = f"/brokers/connections/{alices['zerodha'].pk}"
+        both = {"display_name": "Papa", "registered_ip": "203.0.113.7"}
+        answer = send(as_alice, "patch", path, both).json()
+        assert {name: answer[name] for name in both} == both
+        half = {"display_name": "Mama", "registered_ip": "nowhere"}
+        refused(send(as_alice, "patch", path, half), 400, "invalid_input")
+        assert send(as_alice, "get", path).json()["display_name"] == "Papa"
+
+    def test_what_a_connection_is_cleared_for(self, as_alice: Client, alices: dict[str, BrokerConnection]) -> None:
+        rows = {row["broker_type"]: row for row in send(as_alice, "get", "/brokers/connections").json()}
+        for slug in SLUGS:
+            assert rows[slug]["session_began_at"]
+            assert rows[slug]["status_since"] == rows[slug]["session_began_at"]
+            assert rows[slug]["clearance"]["data"] == {"state": "YES", "reasons": []}
+            assert rows[slug]["clearance"]["trade"]["state"] == "UNKNOWN"
+        reasons = rows["zerodha"]["clearance"]["trade"]["reasons"]
+        assert [reason["code"] for reason in reasons] == ["registered_ip_unknown", "egress_ip_unknown"]
+        assert all(set(reason) == {"code", "words", "remedy"} for reason in reasons)
+        # Zerodha's simulated customer gave a DDPI; Upstox's did not.
+        assert rows["zerodha"]["capabilities"]["debit_authorised"] is True
+        assert rows["upstox"]["clearance"]["sell_holdings"]["state"] == "NO"
+        assert rows["upstox"]["clearance"]["segments"]["EQUITY"] == "YES"
+
     @pytest.mark.parametrize("slug", SLUGS)
     def test_disconnecting(
         self, slug: str, as_alice: Client, alices: dict[str, BrokerConnection], control: Control
@@ -343,6 +401,9 @@ class TestConnections:
             assert row["app_configured"] is (slug in SLUGS)
             assert row["redirect_uri"] == reach.own_callback(slug)
             assert row["capabilities"]["rate_limits"]
+            assert "debit_authorised" not in row["capabilities"]  # of a broker, not of an account
+            assert row["order_rules"]["needs_registered_ip"] is True
+            assert row["order_rules"].keys() == {"needs_registered_ip", "register_ip", "authorise_debit"}
 
 
 class TestQueries:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.fernet import Fernet
-from django.core.checks import Error, run_checks
+from django.core.checks import Error, Warning, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -39,12 +39,32 @@ def test_a_simulation_that_would_leave_the_machine(
     assert "brokers.E001" not in errors()
 
 
+@pytest.mark.parametrize(
+    ("address", "simulated", "complaint"),
+    [
+        (None, False, "EGRESS_IP is not set."),
+        ("10.0.0.7", False, "EGRESS_IP is 10.0.0.7, which is not a public address."),
+        ("127.0.0.1", False, "EGRESS_IP is 127.0.0.1, which is not a public address."),
+        ("8.8.8.8", False, None),
+        (None, True, None),
+        ("10.0.0.7", True, None),
+    ],
+)
+def test_orders_want_one_public_address(
+    address: str | None, simulated: bool, complaint: str | None, settings: Settings
+) -> None:
+    settings.EGRESS_IP, settings.SIMULATED_BROKERS = address, simulated
+    found = [message for message in run_checks() if message.id == "brokers.W001"]
+    assert [message.msg for message in found] == ([] if complaint is None else [complaint])
+    assert all(isinstance(message, Warning) and "manage.py egress" in str(message.hint) for message in found)
+
+
 def test_keys_that_do_not_fit_the_database(db: None, settings: Settings) -> None:
     vault.prove_keys()
     old = settings.FIELD_ENCRYPTION_KEY
     settings.FIELD_ENCRYPTION_KEY = [Fernet.generate_key().decode()]
     error = errors(databases=["default"])["brokers.E002"]
-    assert "Put back the key" in str(error.hint)
+    assert "Put back the key" in error.msg
     assert "brokers.E002" not in errors()  # a check without a database asks none
     with pytest.raises(SystemCheckError, match=r"brokers\.E002"):
         call_command("check", databases=["default"])
@@ -52,7 +72,8 @@ def test_keys_that_do_not_fit_the_database(db: None, settings: Settings) -> None
     assert errors(databases=["default"]) == {}
 
 
-def test_a_worker_does_not_start_with_keys_that_do_not_fit(db: None, settings: Settings) -> None:
+@pytest.mark.django_db(transaction=True)  # a start ends with the database's connection given back
+def test_a_worker_does_not_start_with_keys_that_do_not_fit(settings: Settings) -> None:
     """Nothing less than SystemExit ends a worker: Celery swallows every Exception of a signal."""
     celery.prove_keys()
     settings.FIELD_ENCRYPTION_KEY = [Fernet.generate_key().decode()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,8 @@ from brokers.domain import ConnectionStatus
 from brokers.errors import (
     BrokerError,
     BrokerUnavailable,
+    BudgetSpent,
+    CircuitOpen,
     NotSupported,
     OrderRejected,
     OutcomeUnknown,
@@ -22,6 +25,7 @@ from brokers.errors import (
 )
 
 S = ConnectionStatus
+WITH_TIMES = {BudgetSpent: {"retry_after": 1.5}, CircuitOpen: {"retry_at": datetime(2026, 11, 24, tzinfo=UTC)}}
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BrokerError)]
 
 
@@ -30,6 +34,8 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
     [
         (BrokerUnavailable, "broker_unavailable", True, S.ERROR),
         (RateLimited, "broker_rate_limited", True, S.RATE_LIMITED),
+        (BudgetSpent, "rate_budget_spent", True, None),
+        (CircuitOpen, "circuit_open", True, S.ERROR),
         (OutcomeUnknown, "outcome_unknown", False, S.ERROR),
         (SessionEnded, "session_ended", False, S.TOKEN_EXPIRED),
         (RequestRefused, "request_refused", False, None),
@@ -40,7 +46,7 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 def test_what_each_kind_means(
     kind: type[BrokerError], code: str, retryable: bool, status: ConnectionStatus | None
 ) -> None:
-    error = kind("Words of ours.")
+    error = kind("Words of ours.", **WITH_TIMES.get(kind, {}))
     assert (error.code, error.retryable, error.connection_status) == (code, retryable, status)
     assert (str(error), error.message, error.reason, error.vendor_code) == ("Words of ours.",) * 2 + (None, None)
 
@@ -53,13 +59,16 @@ def test_an_unexpected_reply_names_the_field() -> None:
 
 def test_the_tree() -> None:
     assert issubclass(RateLimited, BrokerUnavailable)
+    assert issubclass(BudgetSpent, RateLimited)
+    assert issubclass(CircuitOpen, BrokerUnavailable)
+    assert not issubclass(CircuitOpen, RateLimited)
     assert issubclass(OrderRejected, RequestRefused)
     assert len({kind.default_code for kind in KINDS}) == len(KINDS)
     assert [kind for kind in KINDS if not kind.default_action] == []
 
 
 def test_only_what_changed_nothing_may_be_retried() -> None:
-    assert {kind for kind in KINDS if kind.retryable} == {BrokerUnavailable, RateLimited}
+    assert {kind for kind in KINDS if kind.retryable} == {BrokerUnavailable, RateLimited, BudgetSpent, CircuitOpen}
 
 
 def test_the_brokers_own_words_are_not_in_the_message() -> None:

@@ -57,6 +57,10 @@ def test_a_new_connection_is_told_once_it_is_committed(
     data = json.loads(message["data"])
     assert data["connection_id"] == str(connection.pk)
     assert (data["status"], data["broker_name"], data["error_code"]) == ("CONNECTED", "Upstox", None)
+    assert data["session_began_at"] == data["status_since"]
+    assert data["registered_ip"] is None
+    assert data["clearance"]["data"] == {"state": "YES", "reasons": []}
+    assert data["clearance"]["trade"]["state"] == "UNKNOWN"
 
 
 def test_a_status_that_changed_is_told_with_its_reason(
@@ -78,6 +82,22 @@ def test_a_status_that_changed_is_told_with_its_reason(
     data = json.loads(message["data"])
     assert (data["status"], data["error_code"]) == ("TOKEN_EXPIRED", "session_ended")
     assert data["error_message"] == "It is over."
+    for light in ("data", "trade", "sell_holdings"):
+        assert data["clearance"][light]["state"] == "NO"
+        assert data["clearance"][light]["reasons"][0]["code"] == "session_ended"
+
+
+def test_an_address_that_was_entered_is_told_to_the_users_other_pages(
+    alices: dict[str, BrokerConnection],
+    layer: Layer,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        services.amend(alices["zerodha"], registered_ip="203.0.113.7")
+    [(_, message)] = layer.sent
+    data = json.loads(message["data"])
+    assert data["registered_ip"] == "203.0.113.7"
+    assert [reason["code"] for reason in data["clearance"]["trade"]["reasons"]] == ["egress_ip_unknown"]
 
 
 @pytest.mark.parametrize("failure", [RedisAway("gone"), ConnectionRefusedError()])

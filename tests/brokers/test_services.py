@@ -262,7 +262,7 @@ class TestRepair:
         self, slug: str, alice: User, brokers: SimulatedBrokers
     ) -> None:
         first = connect(alice, slug, brokers)
-        services.rename(first, "Papa's account")
+        services.amend(first, display_name="Papa's account")
         token = first.session.access_token  # type: ignore[union-attr]
         first.refresh_from_db()
         services.change_status(
@@ -433,7 +433,7 @@ def test_what_changes_a_connection_moves_its_users_generation(
         connection = connect(alice, "zerodha", brokers)
     seen.append(generation())
     for change in (
-        lambda: services.rename(connection, "New"),
+        lambda: services.amend(connection, display_name="New"),
         lambda: services.disconnect(connection, now=timezone.now()),
         lambda: services.forget_app(user=alice, broker_type="zerodha"),
     ):

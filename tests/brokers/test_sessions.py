@@ -231,6 +231,31 @@ def test_of_many_renewals_at_once_one_reaches_the_broker(slug: str, alice: User,
     assert works(connection)
 
 
+class TestCallsDuringARenewal:
+    """The broker ends the old session before we have the new one: a call that finds it dead means nothing then."""
+
+    @each_renewable
+    def test_a_dead_token_ends_nothing_while_it_is_being_renewed(
+        self, slug: str, alice: User, brokers: SimulatedBrokers
+    ) -> None:
+        connection = due(alice, slug, brokers)
+        now = timezone.now()
+        assert connection.claim_renewal(now)
+        services.learn(connection, SessionEnded("Dead."), now)
+        assert fresh(connection).status == ConnectionStatus.CONNECTED
+
+    def test_one_that_broke_off_is_settled_at_its_own_time(self, alice: User, brokers: SimulatedBrokers) -> None:
+        connection = due(alice, "iifl", brokers)
+        now = timezone.now()
+        assert connection.claim_renewal(now)  # and the worker was killed
+        later = now + timedelta(seconds=61)
+        services.learn(fresh(connection), SessionEnded("Dead."), later)
+        assert fresh(connection).status == ConnectionStatus.TOKEN_EXPIRED
+        assert sessions.due_renewals(later) == [connection.pk]
+        sessions.renew(connection.pk, now=later)
+        assert works(connection)
+
+
 class TestKnownEnd:
     def test_no_call_is_made_with_a_session_whose_hour_has_come(
         self, alices: dict[str, BrokerConnection], control: Control

@@ -85,18 +85,20 @@ class TestKeys:
             BrokerApp.objects.get(pk=app.pk).save()
 
     def test_the_proof_is_left_once_and_tells_a_wrong_key(self, db: None, settings: Settings) -> None:
-        assert vault.keys_fit() is True
+        vault.prove_keys()
         proof = KeyProof.objects.get().ciphertext
         vault.prove_keys()
         assert KeyProof.objects.get().ciphertext == proof
         settings.FIELD_ENCRYPTION_KEY = [Fernet.generate_key().decode()]
         with pytest.raises(DecryptionFailed):
             vault.prove_keys()
-        assert vault.keys_fit() is False
 
-    def test_a_proof_of_something_else_is_none(self, db: None) -> None:
-        KeyProof.objects.create(pk=1, ciphertext=vault.encrypt(Secret("another house")))
-        assert vault.keys_fit() is False
+    @pytest.mark.parametrize("key_id", ["", None, "0123456789abcdef"])
+    def test_a_proof_of_something_else_is_none(self, key_id: str | None, db: None) -> None:
+        spoilt = vault.newest_key() if key_id is None else key_id
+        KeyProof.objects.create(key_id=spoilt, ciphertext=vault.encrypt(Secret("another house")))
+        with pytest.raises(DecryptionFailed):
+            vault.prove_keys()
 
 
 class TestWriting:

@@ -16,7 +16,7 @@ from trademaster import pages
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "a long enough password"
-PAGES = ("dashboard", "connect")
+PAGES = ("dashboard", "logins", "connect")
 BY_FORM = next(broker.spec for broker in registry.brokers() if broker.spec.login_methods)
 FORM = f"/brokers/login/{BY_FORM.slug}"
 
@@ -70,7 +70,7 @@ def test_support_is_sent_to_its_own_desk(client, name):
     assert client.get(reverse(name)).url == reverse("admin:index")
 
 
-@pytest.mark.parametrize("address", ["/", "/connect", "/login", FORM])
+@pytest.mark.parametrize("address", ["/", "/logins", "/connect", "/login", FORM])
 def test_every_page_is_fit_for_a_strict_content_policy(signed_in, address):
     page = Page((Client() if address == "/login" else signed_in).get(address).content.decode())
 
@@ -81,11 +81,11 @@ def test_every_page_is_fit_for_a_strict_content_policy(signed_in, address):
     assert len(page.ids) == len(set(page.ids))
 
 
-@pytest.mark.parametrize("address", ["/", "/connect", "/login", "/no-such-page", "/admin/login/"])
+@pytest.mark.parametrize("address", ["/", "/logins", "/connect", "/login", "/no-such-page", "/admin/login/"])
 @pytest.mark.parametrize("simulated", [True, False])
 def test_the_banner_says_simulated_where_and_only_where_it_is(signed_in, settings, address, simulated):
     settings.SIMULATED_BROKERS = simulated
-    browser = Client() if "login" in address else signed_in
+    browser = Client() if address.rstrip("/").endswith("/login") else signed_in
 
     assert ("<strong>SIMULATED</strong>" in browser.get(address).content.decode()) is simulated
 

@@ -32,7 +32,7 @@ from tests.portfolio.sources import INFY, RELIANCE, SBIN, account, holding, lent
 pytestmark = pytest.mark.browser
 
 HOME = "http://trademaster.test"
-PAGES = {"/": "dashboard.html", "/connect": "connect.html"}
+PAGES = {"/": "dashboard.html", "/connect": "connect.html", "/logins": "logins.html"}
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
@@ -183,6 +183,19 @@ CONNECTION = {
     "error_message": None,
     "token_expires_at": None,
     "last_successful_call": None,
+    "registered_ip": None,
+    "clearance": {
+        "data": {"state": "YES", "reasons": []},
+        "trade": {
+            "state": "UNKNOWN",
+            "reasons": [{"code": "registered_ip_unknown", "words": "No address.", "remedy": "Enter it."}],
+        },
+        "sell_holdings": {
+            "state": "NO",
+            "reasons": [{"code": "debit_not_authorised", "words": "No DDPI.", "remedy": "Give one."}],
+        },
+        "segments": {"EQUITY": "YES", "FNO": "NO", "COMMODITY": "UNKNOWN"},
+    },
 }
 
 
@@ -318,6 +331,66 @@ def test_a_connection_is_renamed_from_its_card(dashboard, house):
         dashboard.keyboard.press("Enter")
 
     assert house.sent == [("PATCH", "brokers/connections/1", {"display_name": "Family"})]
+
+
+def test_an_address_registered_for_orders_is_entered_beside_the_name(dashboard, house):
+    dashboard.get_by_role("button", name="Rename Alpha A1").click()
+    address = dashboard.get_by_label("IP address registered for orders")
+    for wrong in ("300.1.1.1", "1.2.3", "1.2.3.4.", "01.2.3.4", "me"):
+        address.fill(wrong)
+        assert not address.evaluate("input => input.checkValidity()"), wrong
+    address.fill("203.0.113.7")
+    with dashboard.expect_response("**/connections/1"):
+        dashboard.get_by_role("button", name="Save").click()
+
+    said = {"display_name": "Alpha A1", "registered_ip": "203.0.113.7"}
+    assert house.sent == [("PATCH", "brokers/connections/1", said)]
+
+
+def test_data_and_orders_are_two_lights_with_words_and_reasons(dashboard):
+    data, trade = (dashboard.get_by_test_id(f"{name}-light") for name in ("data", "trade"))
+
+    assert [light.locator("summary").inner_text().split() for light in (data, trade)] == [
+        ["Data", "readable"],
+        ["Orders", "not", "known"],
+    ]
+    marks = [
+        light.locator("i").evaluate("mark => getComputedStyle(mark, '::before').content") for light in (data, trade)
+    ]
+    assert marks == ['"✓"', '"?"']  # told apart without colours
+    assert "No address. Enter it." in trade.get_attribute("title")
+    height = dashboard.evaluate("document.documentElement.scrollHeight")
+    trade.locator("summary").focus()
+    dashboard.keyboard.press("Enter")
+    assert trade.locator("li").all_inner_texts() == [
+        "No address. Enter it.",
+        "To sell shares you hold: No DDPI. Give one.",
+        "Enabled: shares.",
+        "Not enabled: F&O.",
+        "This is what Alpha would take. TradeMaster itself places no orders.",
+    ]
+    assert trade.locator("ul").is_visible()
+    assert dashboard.evaluate("document.documentElement.scrollHeight") == height  # it opens over the page
+
+
+def test_a_light_that_changes_moves_nothing(dashboard):
+    heights = dashboard.evaluate(
+        """async () => {
+          const card = document.querySelector("[data-testid=broker-card]");
+          const { renderConnections } = await import("/static/trademaster/connections.js");
+          const reason = { code: "failing", words: "It failed.", remedy: "Wait." };
+          const on = (state) => ({ state, reasons: state === "YES" ? [] : [reason] });
+          return ["YES", "NO", "UNKNOWN"].map((state) => {
+            const clearance = { data: on(state), trade: on(state), sell_holdings: on(state), segments: {} };
+            const named = { broker_type: "alpha", broker_name: "Alpha", account_id: "A1" };
+            renderConnections([{ id: "1", ...named, status: "CONNECTED", clearance }], null, 0, {});
+            return [card.offsetHeight, card.querySelector("[data-field=trade]").dataset.state];
+          });
+        }"""
+    )
+
+    assert [state for _, state in heights] == ["YES", "NO", "UNKNOWN"]
+    assert len({height for height, _ in heights}) == 1
 
 
 def test_seven_brokers_fit_in_one_row(dashboard):

@@ -290,7 +290,7 @@ class TestCache:
     ) -> None:
         services.consolidated(alice, now=timezone.now())
         with django_capture_on_commit_callbacks(execute=True):
-            brokers_services.rename(alices["zerodha"], "Papa")
+            brokers_services.amend(alices["zerodha"], display_name="Papa")
         after = json.loads(services.consolidated(alice, now=timezone.now()).include)
         assert source(after, "zerodha")["display_name"] == "Papa"
 

@@ -15,6 +15,7 @@ from typing import Any
 import django
 from autobahn.websocket.protocol import WebSocketProtocol
 from daphne.server import Server  # before Twisted's reactor: it installs the asyncio one
+from django.core.exceptions import ImproperlyConfigured
 from twisted.internet import reactor as installed_reactor
 
 reactor: Any = installed_reactor  # Twisted types it as a module
@@ -90,7 +91,10 @@ def main() -> int:
     parser.add_argument("--behind-proxy", action="store_true", help="trust X-Forwarded-For and -Proto from the peer")
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trademaster.settings")
-    django.setup()
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:  # a setting is missing or unreadable: one line says which
+        sys.exit(str(error))
     from trademaster.asgi import application  # needs Django set up
 
     server = GracefulServer(

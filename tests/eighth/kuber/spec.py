@@ -2,7 +2,15 @@
 
 from datetime import time
 
-from brokers.base import BrokerSpec, CallbackSpec, Capabilities, RateLimit, SessionPolicy
+from brokers.base import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -35,12 +43,19 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 
 CALLBACK = CallbackSpec(code="ticket", state="note")
 
+RATE_CLASSES: RateClasses = {("GET", "/prices"): "quotes", (None, "/pass"): "session"}
+
 SPEC = BrokerSpec(
     slug="kuber",
     name="Kuber Securities",
     endpoints=Endpoints(base_url="https://api.kuber.example", login_url="https://kuber.example/enter"),
     callback=CALLBACK,
     session=SessionPolicy(ends_at=time(4)),
+    order_rules=OrderRules(
+        needs_registered_ip=False,
+        register_ip="Kuber takes orders from anywhere.",
+        authorise_debit="Give Kuber a DDPI.",
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT),
         products=(Product.CNC, Product.MIS, Product.NRML),
@@ -51,6 +66,7 @@ SPEC = BrokerSpec(
         rate_limits=(RateLimit(endpoints="all", calls=5, seconds=1),),
         features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
     ),
+    rate_classes=RATE_CLASSES,
     errors=ERRORS,
 )
 

@@ -28,8 +28,9 @@ export async function call(method, path, body) {
   return answer;
 }
 
-/** Leave for the broker's own login page; for a form of ours where it has none, or where `method` names one. */
-export async function logInAt(brokerType, method) {
-  const { authorization_url } = await call("POST", "brokers/connect/initiate", { broker_type: brokerType, method });
+/** Leave for the broker's own login page; for a form of ours where it has none, or where `method` names one.
+ * `more`: the page to return to, and the connection it is for. */
+export async function logInAt(brokerType, method, more = {}) {
+  const { authorization_url } = await call("POST", "brokers/connect/initiate", { broker_type: brokerType, method, ...more });
   location.assign(authorization_url);
 }

@@ -1,6 +1,6 @@
 // One card per connection: may its numbers be trusted, and what does it need?
 
-import { announce, keyed, put, say } from "./dom.js";
+import { announce, keyed, lines, put, say } from "./dom.js";
 import { duration, istTime, rupees, signedRupees } from "./format.js";
 
 export const STATUSES = {
@@ -12,6 +12,13 @@ export const STATUSES = {
   SUSPENDED: { word: "Blocked by the broker", tone: "bad", login: "Repair" },
   DISCONNECTED: { word: "Disconnected", tone: "off", login: "Connect again" },
 };
+
+// What the two lights say: of reading the account, and of orders at the broker.
+const LIGHTS = {
+  data: { YES: "readable", NO: "not readable", UNKNOWN: "not known" },
+  trade: { YES: "cleared", NO: "stopped", UNKNOWN: "not known" },
+};
+const SEGMENTS = { EQUITY: "shares", FNO: "F&O", CURRENCY: "currency", COMMODITY: "commodities" };
 
 export const isActive = ({ status }) => status !== "DISCONNECTED";
 export const nameOf = ({ display_name, broker_name, account_id }) => display_name || `${broker_name} ${account_id}`;
@@ -41,11 +48,14 @@ function fill(slots, connection, source, portfolio, lag) {
   say(slots.name, named === `${broker_name} ${account_id}` ? broker_name : named);
   slots.name.title = named;
   say(slots.account, account_id);
-  slots.rename.setAttribute("aria-label", `Rename ${named}`);
+  slots.rename.setAttribute("aria-label", `Rename ${named}, or enter its registered address`);
   say(slots.status, word);
   put(slots.value, part?.total_value, rupees);
   put(slots.day, part?.day_change, signedRupees, { tone: true });
   put(slots.available, funds?.available, rupees);
+  slots.lights.hidden = !isActive(connection);
+  light(slots, "data", connection.clearance.data, sentences(connection.clearance.data));
+  light(slots, "trade", connection.clearance.trade, aboutOrders(connection));
   const reason = isActive(connection) ? reasons(connection, source) : "Its tokens are wiped; its history is kept.";
   say(slots.reason, reason);
   slots.reason.hidden = !reason;
@@ -64,6 +74,30 @@ function reasons(connection, source) {
   if (failing) words.push(source?.error_message || connection.error_message, source?.user_action);
   if (source?.state === "MISSING") words.push("It is left out of the totals.");
   return words.filter(Boolean).join(" ");
+}
+
+/** One light: a mark and a word, never colour alone, and what lies behind it as a list to open. */
+function light(slots, name, { state }, why) {
+  const told = why.length ? why : ["The account can be read."];
+  slots[name].dataset.state = state;
+  slots[name].title = told.join("\n");
+  say(slots[`${name}_word`], LIGHTS[name][state]);
+  lines(slots[`${name}_why`], told);
+}
+
+const sentences = ({ reasons }) => reasons.map(({ words, remedy }) => `${words} ${remedy}`);
+
+function aboutOrders({ broker_name, clearance: { trade, sell_holdings, segments } }) {
+  const stopped = new Set(sentences(trade));
+  const alsoForSales = sentences(sell_holdings).filter((sentence) => !stopped.has(sentence));
+  const named = (answer) => Object.keys(segments).filter((segment) => segments[segment] === answer).map((segment) => SEGMENTS[segment]);
+  return [
+    ...(stopped.size ? stopped : [`Nothing is known that would stop an order at ${broker_name}.`]),
+    ...alsoForSales.map((sentence) => `To sell shares you hold: ${sentence}`),
+    ...(named("YES").length ? [`Enabled: ${named("YES").join(", ")}.`] : []),
+    ...(named("NO").length ? [`Not enabled: ${named("NO").join(", ")}.`] : []),
+    `This is what ${broker_name} would take. TradeMaster itself places no orders.`,
+  ];
 }
 
 function heard(connection, source, lag) {

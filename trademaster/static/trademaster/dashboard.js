@@ -3,7 +3,7 @@
 import { ApiError, call, logInAt } from "./api.js";
 import { isActive, nameOf, renderConnections } from "./connections.js";
 import { announce, say, slots } from "./dom.js";
-import { duration, istTime } from "./format.js";
+import { counted, duration, istTime } from "./format.js";
 import { renderAges, renderPortfolio } from "./portfolio.js";
 import { listen } from "./socket.js";
 
@@ -44,6 +44,9 @@ function render() {
   byId("main").dataset.view = shown;
   if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
   if (shown === "live") renderPortfolio(book.portfolio, lag(), isLive());
+  const ended = book.connections?.filter(({ status }) => status === "TOKEN_EXPIRED").length ?? 0;
+  byId("logins").hidden = ended === 0;
+  say(slots(byId("logins")).words, `${counted(ended, "broker needs", "brokers need")} a login.`);
   tick();
 }
 
@@ -89,10 +92,15 @@ const actions = {
   },
   rename(connection) {
     const dialog = byId("rename");
-    const { account, name } = slots(dialog);
+    const { account, name, address } = slots(dialog);
     say(account, `${connection.broker_name} ${connection.account_id}`);
+    const registered = connection.registered_ip ?? "";
     name.value = nameOf(connection);
-    ask(dialog, "rename", () => call("PATCH", `brokers/connections/${connection.id}`, { display_name: name.value }));
+    address.value = registered;
+    ask(dialog, "rename", () => {
+      const changed = address.value === registered ? {} : { registered_ip: address.value || null };
+      return call("PATCH", `brokers/connections/${connection.id}`, { display_name: name.value, ...changed });
+    });
     name.select();
   },
 };

@@ -80,6 +80,14 @@ export function chips(node, labels) {
   );
 }
 
+/** A list of sentences. */
+export function lines(node, sentences) {
+  const signature = sentences.join("\n");
+  if (node.dataset.lines === signature) return;
+  node.dataset.lines = signature;
+  node.replaceChildren(...sentences.map((textContent) => Object.assign(document.createElement("li"), { textContent })));
+}
+
 /** Tell people who listen to the page; changes of state only. */
 export function announce(words) {
   say(document.getElementById("announcer"), words);

@@ -1,0 +1,116 @@
+"""What stands before every broker call: first the circuit, then the budget, in one question to Redis.
+
+A refusal touches no broker and costs no time. A call that goes through says afterwards how it ended, which is the
+second question. Threads may call it: no rows here.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from brokers import breaker, governor
+from brokers.base import BrokerSpec
+from brokers.breaker import Kind, Outcome
+from brokers.errors import BrokerError, BudgetSpent, RateLimited
+from brokers.shared import RedisAway, ledger
+from brokers.transport import UNGUARDED, Call, Deadline, Gate, Passage
+
+# A call that had less time than this, and ran out of it, says nothing of the broker.
+FAIR_SECONDS = 1.0
+
+# KEYS: circuit, proof, pauses, logs. ARGV: now or 0, 1 if the call must be careful, milliseconds of a probe, how many
+# pauses, windows. Answers what `standing` found; where that lets the call through, {wait in milliseconds, probe
+# number}. The probe's place is taken only with the budget for it.
+ENTER = (
+    governor.LUA
+    + breaker.STANDING
+    + """
+local now, n = clock(tonumber(ARGV[1])), tonumber(ARGV[4])
+local found = standing(now, KEYS[1], KEYS[2], ARGV[2] == '1')
+if found[1] == 'refused' then return found end
+local wait = take(now, keys(3, n + 2), keys(n + 3, #KEYS), numbers(5, #ARGV))
+local probe = 0
+if wait == 0 and found[1] == 'probe' then probe = claim(now, KEYS[1], tonumber(ARGV[3])) end
+return {wait, probe}
+"""
+)
+
+
+class BrokerGate:
+    """The gate of one account at one broker."""
+
+    def __init__(self, spec: BrokerSpec, account: str) -> None:
+        self.spec = spec
+        self.account = account
+
+    def enter(self, call: Call, deadline: Deadline) -> Passage:
+        """Raises CircuitOpen; BudgetSpent where the budget comes back too late for the deadline."""
+        rate_class, path = self.spec.rate_class(call.method, call.path)
+        passage = BrokerPassage(self, call, deadline, rate_class, path)
+        passage.open()
+        return passage
+
+
+class BrokerPassage:
+    """One call through the gate."""
+
+    def __init__(self, gate: BrokerGate, call: Call, deadline: Deadline, rate_class: str, path: str) -> None:
+        self.gate = gate
+        self.call = call
+        self.deadline = deadline
+        self.rate_class = rate_class
+        self.path = path
+        self.kind: Kind = breaker.kind_of(rate_class)
+        self.plan = governor.plan(gate.spec, gate.account, rate_class, path)
+        self.probe = 0
+        self.given = 0.0
+
+    def open(self) -> None:
+        governor.wait_for(self._attempt, self.deadline)
+        self.given = self.deadline.remaining()
+
+    def again(self) -> bool:
+        try:
+            governor.acquire(self.gate.spec, self.gate.account, self.rate_class, self.path, self.deadline)
+        except BudgetSpent:
+            return False
+        return True
+
+    def leave(self, error: BrokerError | None, seconds: float) -> None:
+        outcome = breaker.outcome_of(error, self.kind)
+        if outcome is Outcome.FAILED and self.given < FAIR_SECONDS and self.deadline.remaining() <= 0:
+            outcome = Outcome.NOTHING
+        if isinstance(error, RateLimited):
+            governor.pause(self.gate.spec, self.gate.account, self.rate_class, error.retry_after)
+        breaker.report(
+            self.gate.spec.slug,
+            self.kind,
+            outcome,
+            seconds=seconds,
+            writes=self.call.writes,
+            probe=self.probe,
+            error=error,
+        )
+
+    def _attempt(self) -> float:
+        """Enter now: 0, or the seconds to wait."""
+        slug = self.gate.spec.slug
+        circuit, proof, _ = breaker.keys_of(slug, self.kind)
+        keys = [circuit, proof, *self.plan.pauses, *self.plan.logs]
+        careful = breaker.is_careful(self.kind, writes=self.call.writes)
+        probe = breaker.PROBE_SECONDS * 1000
+        arguments = [governor.now_given(), int(careful), probe, len(self.plan.pauses), *self.plan.arguments()]
+        try:
+            found = ledger().ask(lambda redis: redis.register_script(ENTER)(keys=keys, args=arguments))
+        except RedisAway:
+            return governor.alone.take(self.plan)
+        governor.alone.forget()
+        if isinstance(found[0], bytes):
+            breaker.admitted(slug, found)
+        self.probe = int(found[1])
+        return int(found[0]) / 1000
+
+
+def gate_for(spec: BrokerSpec, account: str) -> Gate:
+    """The gate of an account: a connection's id, or for a login whatever names user and broker. Never a token."""
+    return BrokerGate(spec, account) if settings.GOVERNOR_ENABLED else UNGUARDED
