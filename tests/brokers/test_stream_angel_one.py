@@ -316,7 +316,7 @@ class TestSimulated:
         assert connection.session is not None
         live = AngelOneStream(reach.app_credentials(alice, "angel_one"), connection.session)
         opening = live.opening(
-            reach.transport_to(registry.load("angel_one")), brokers.brokers["angel_one"]["stream_url"]
+            reach.transport_to(registry.load("angel_one"), account="test"), brokers.brokers["angel_one"]["stream_url"]
         )
         headers = {name: value.reveal() for name, value in opening.headers.items()} | {header: "wrong"}
         with pytest.raises(InvalidStatus) as refused, open_socket(opening.url.reveal(), additional_headers=headers):

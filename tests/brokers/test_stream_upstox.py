@@ -234,7 +234,7 @@ class TestOneTimeAddresses:
 
     @pytest.fixture
     def http(self, brokers: SimulatedBrokers) -> Transport:
-        return reach.transport_to(registry.load("upstox"))
+        return reach.transport_to(registry.load("upstox"), account="test")
 
     def test_an_address_opens_once(self, live: UpstoxStream, http: Transport) -> None:
         first, second = (live.opening(http, "ws://127.0.0.1").url.reveal() for _ in range(2))

@@ -71,7 +71,7 @@ class Wire:
         connection = connect(alice, slug, brokers)
         assert connection.session is not None
         self.stream = kind(reach.app_credentials(alice, slug), connection.session)
-        self._http = reach.transport_to(registry.load(slug))
+        self._http = reach.transport_to(registry.load(slug), account="test")
         self._address = str(brokers.brokers[slug]["stream_url"])
         self.socket: ClientConnection
 
