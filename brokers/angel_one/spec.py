@@ -27,6 +27,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 # The broker wants to know whose machine calls. No value is checked: the official SDK sends made-up addresses too.
@@ -122,6 +123,10 @@ SPEC = BrokerSpec(
     # Dead at midnight; the token's own `exp` is preferred. UNCONFIRMED whether a refresh reaches past midnight: none
     # is promised.
     session=SessionPolicy(ends_at=time(0, 0), renewal=Renewal.REFRESH_TOKEN),
+    master=MasterSpec(
+        base_url="https://margincalculator.angelone.in",
+        files=(MasterFile(path="/OpenAPI_File/files/OpenAPIScripMaster.json"),),
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -16,6 +16,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 QUOTES_PER_CALL = 50
@@ -72,6 +73,9 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 # `code` on the redirect is a status, 200; the grant is `auth_code`.
 CALLBACK = CallbackSpec(code="auth_code", success={"s": "ok"})
 
+# BSE's currency has no file.
+MASTER_NAMES = ("NSE_CM", "NSE_FO", "NSE_CD", "NSE_COM", "BSE_CM", "BSE_FO", "MCX_COM")
+
 SPEC = BrokerSpec(
     slug="fyers",
     name="Fyers",
@@ -86,6 +90,10 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # Dead at the next 06:00; the token's own `exp` says the same and is preferred. Refresh by PIN ended on 2026-04-01.
     session=SessionPolicy(ends_at=time(6, 0)),
+    master=MasterSpec(
+        base_url="https://public.fyers.in",
+        files=tuple(MasterFile(path=f"/sym_details/{name}_sym_master.json") for name in MASTER_NAMES),
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF, Product.CO, Product.BO),

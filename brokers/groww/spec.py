@@ -22,6 +22,7 @@ from brokers.errors import (
     UNEXPECTED,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 CODES = ("GA000", "GA001", "GA003", "GA004", "GA005", "GA006", "GA007")
@@ -81,6 +82,9 @@ SPEC = BrokerSpec(
     ),
     # All tokens die at the daily reset (IST assumed, UNCONFIRMED); the `expiry` that comes with a token is preferred.
     session=SessionPolicy(ends_at=time(6, 0)),
+    master=MasterSpec(
+        base_url="https://growwapi-assets.groww.in", files=(MasterFile(path="/instruments/instrument.csv"),)
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML),

@@ -14,6 +14,7 @@ from brokers.errors import (
     SessionEnded,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 KEYS_REFUSED = Verdict(
@@ -63,6 +64,9 @@ MARKET_API_KEY = FormField(
 )
 MARKET_API_SECRET = FormField(name="market_api_secret", label="Market data API secret", required=False)
 
+# One request for each: together they would be one string of some 40 MB.
+MASTER_SEGMENTS = ("NSECM", "BSECM", "NSEFO", "BSEFO", "NSECD", "MCXFO")
+
 SPEC = BrokerSpec(
     slug="iifl",
     name="IIFL (XTS Blaze)",
@@ -83,6 +87,16 @@ SPEC = BrokerSpec(
     ),
     # 24 hours by the token's own `exp`. UNCONFIRMED whether a nightly clearing ends it sooner: the 400 decides.
     session=SessionPolicy(renewal=Renewal.STORED_KEYS),
+    master=MasterSpec(
+        files=tuple(
+            MasterFile(
+                method="POST",
+                path="/apimarketdata/instruments/master",
+                json={"exchangeSegmentList": [segment]},
+            )
+            for segment in MASTER_SEGMENTS
+        )
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -15,6 +15,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 
@@ -59,6 +60,8 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 CALLBACK = CallbackSpec(code="authCode", may_drop_state=True)
 CLIENT_ID = "clientId"
 
+MASTER_NAMES = (*("NSEEQ", "BSEEQ", "NSEFO", "BSEFO", "NSECURR", "BSECURR", "MCXCOMM", "NSECOMM"),)
+
 SPEC = BrokerSpec(
     slug="iifl_capital",
     name="IIFL Capital",
@@ -66,6 +69,7 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # One trading day. UNCONFIRMED: midnight is what others observed; the token's own `exp` is preferred.
     session=SessionPolicy(ends_at=time(0, 0)),
+    master=MasterSpec(files=tuple(MasterFile(path=f"/v1/contractfiles/{name}.csv") for name in MASTER_NAMES)),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -1,9 +1,17 @@
 """Upstox: API v2 and v3."""
 
 from brokers.base import Broker
+from brokers.upstox import instruments
 from brokers.upstox.auth import UpstoxAuth
 from brokers.upstox.client import UpstoxClient
 from brokers.upstox.mapping import failure
 from brokers.upstox.spec import SPEC
 
-BROKER = Broker(spec=SPEC, auth_class=UpstoxAuth, client_class=UpstoxClient, failure=failure)
+BROKER = Broker(
+    spec=SPEC,
+    auth_class=UpstoxAuth,
+    client_class=UpstoxClient,
+    failure=failure,
+    master_rows=instruments.master_rows,
+    instrument=instruments.instrument,
+)

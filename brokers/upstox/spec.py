@@ -15,6 +15,7 @@ from brokers.errors import (
     UNEXPECTED,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 
@@ -65,6 +66,10 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
     session=SessionPolicy(ends_at=time(3, 30)),
+    master=MasterSpec(
+        base_url="https://assets.upstox.com",
+        files=(MasterFile(path="/market-quote/instruments/exchange/complete.json.gz"),),
+    ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

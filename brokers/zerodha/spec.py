@@ -14,6 +14,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 CALLBACK = CallbackSpec(code="request_token", success={"status": "success"})
@@ -28,6 +29,8 @@ SPEC = BrokerSpec(
     # Dead at 06:00 on the calendar day after the login. Whether a login at 02:00 survives that same morning is
     # UNCONFIRMED: we keep to the documented wording and let the 403 decide.
     session=SessionPolicy(ends_at=time(6, 0), always_next_day=True),
+    # The documentation does not say that the dump is public.
+    master=MasterSpec(files=(MasterFile(path="/instruments"),), needs_session=True),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
