@@ -1,0 +1,24 @@
+"""The index of the search's words, and the calendar's first rows."""
+
+from django.db import migrations
+
+from market.days import seed_calendar
+
+
+def seed(apps, schema_editor):
+    seed_calendar(apps.get_model("market", "MarketDay"))
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ("market", "0001_initial"),
+    ]
+
+    operations = [
+        migrations.RunSQL(
+            "CREATE INDEX idx_instrument_words ON market_instruments USING gin (to_tsvector('simple', words))",
+            "DROP INDEX idx_instrument_words",
+        ),
+        migrations.RunPython(seed, migrations.RunPython.noop),
+    ]
