@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 LARGEST_FILE = 200 * 1024 * 1024
 DOWNLOAD_SECONDS = 300.0
 REBUILT_AT = time(8, 0)  # IST: by then every broker has made its files of the day
+MANY_NEW = 1000  # after so many the search would be planned for an empty table
 BETWEEN_ATTEMPTS = timedelta(minutes=30)
 # Advisory locks: one loader per broker, one merge at a time.
 LOADER, MERGER = 0x4D41, 0x4D45
@@ -165,6 +166,9 @@ def _merge(broker: Broker, files: list[IO[bytes]], load: MasterLoad, *, now: dat
             now=now,
             today=now.astimezone(IST).date(),
         )
+    if merged.new_count > MANY_NEW:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE market_instruments, market_instrument_listings")
     load.row_count, load.new_count = merged.row_count, merged.new_count
     load.succeeded_count, load.withdrawn_count = merged.succeeded_count, merged.withdrawn_count
     load.unreadable = dict(merged.unreadable)

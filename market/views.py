@@ -17,6 +17,7 @@ from market.serializers import InstrumentAnswer, SearchAnswer, SearchQuery, Stat
 
 class InstrumentSearchView(APIView):
     @extend_schema(
+        operation_id="market_instruments_search",
         summary="Find instruments",
         description="The symbol itself first, then symbols that begin with `q`, then names in which every word of it "
         "begins a word; an ISIN finds its listings. Shares of NSE come first, then others, futures, options.",

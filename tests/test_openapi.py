@@ -20,6 +20,9 @@ ROUTES = {
     "/api/v1/brokers/connections/{id}": {"get", "patch", "delete"},
     "/api/v1/brokers/connections/{id}/refresh": {"post"},
     "/api/v1/brokers/portfolio/consolidated": {"get"},
+    "/api/v1/market/instruments": {"get"},
+    "/api/v1/market/instruments/{id}": {"get"},
+    "/api/v1/market/status": {"get"},
 }
 
 

@@ -127,9 +127,8 @@ class TestReload:
 
 class TestBrokenFiles:
     @pytest.fixture(autouse=True)
-    def loaded(self, load: Load) -> list[tuple[object, ...]]:
-        for slug in ("groww", "upstox", "angel_one", "iifl", "fyers"):
-            load(slug)
+    def loaded(self, load: Load, request: pytest.FixtureRequest) -> list[tuple[object, ...]]:
+        load(request.getfixturevalue("slug") if "slug" in request.fixturenames else "groww")
         return rows()
 
     @pytest.mark.parametrize("slug", ["upstox", "angel_one", "iifl", "fyers"])
