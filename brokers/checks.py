@@ -20,7 +20,7 @@ def simulation_stays_at_home(app_configs: Any, **kwargs: Any) -> list[CheckMessa
     return [
         Error(
             f"SIMULATED_BROKERS is on, but {slug} would be asked at {address}.",
-            hint=f"Set BROKER_{slug.upper()}_BASE_URL, …_LOGIN_URL and …_MASTER_URL to this machine's simulated broker.",
+            hint=f"Set BROKER_{slug.upper()}_BASE_URL, …_LOGIN_URL and …_MASTER_URL to its simulated broker.",
             id="brokers.E001",
         )
         for slug in registry.slugs()
