@@ -163,6 +163,7 @@ class Transport:
         UnexpectedResponse for one of more than `largest` bytes.
         """
         url, headers = self._addressed(path, authorization, keys)
+        headers["Accept"] = "*/*"
         deadline = self._deadline or Deadline(TOTAL_SECONDS)
         started, outcome, written = time.monotonic(), "no answer", 0
         waits = (CONNECT_SECONDS, min(STALL_SECONDS, max(deadline.remaining(), 0.1)))

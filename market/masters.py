@@ -13,13 +13,14 @@ from time import monotonic
 from typing import IO
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.db.models import Max, QuerySet
 
 from brokers import reach, registry
 from brokers.base import Broker, BrokerClient
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, SessionEnded
+from brokers.masters import BrokenMaster
 from brokers.models import BrokerConnection
 from brokers.transport import Deadline, Endpoints, Transport
 from brokers.wire import IST
@@ -155,17 +156,20 @@ def _merge(broker: Broker, files: list[IO[bytes]], load: MasterLoad, *, now: dat
     staged = Staged(chain.from_iterable(map(broker.master_rows, files)), broker.instrument)
     slug = broker.spec.slug
     last = MasterLoad.objects.filter(broker_type=slug, outcome=LoadOutcome.LOADED).first()
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [MERGER])
-        merged = merge(
-            staged,
-            broker_type=slug,
-            better=registry.slugs()[: registry.order_of(slug)],
-            last_count=last.row_count if last else None,
-            now=now,
-            today=now.astimezone(IST).date(),
-        )
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [MERGER])
+            merged = merge(
+                staged,
+                broker_type=slug,
+                better=registry.slugs()[: registry.order_of(slug)],
+                last_count=last.row_count if last else None,
+                now=now,
+                today=now.astimezone(IST).date(),
+            )
+    except DataError:
+        raise BrokenMaster("holds a value that no column can hold") from None
     if merged.new_count > MANY_NEW:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE market_instruments, market_instrument_listings")

@@ -205,10 +205,10 @@ def merge(
             return int(cursor.rowcount)
 
         run("ANALYZE market_staged")
-        run(RESOLVED)
+        distinct = run(RESOLVED)
         run("ANALYZE market_resolved")
         run(BY_NUMBER)
-        run(TWICE)
+        staged.unreadable["duplicate"] += staged.count - distinct + run(TWICE)
         staged.unreadable["contract"] += run(NAMELESS)
         run(CHANGED_ISINS)
         changed = cursor.fetchall()

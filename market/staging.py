@@ -70,10 +70,10 @@ class Staged:
             held.append(line)
             size += len(line)
             if size > PIECE:
-                yield "".join(held).encode()
+                yield "".join(held).encode(errors="replace")
                 held.clear()
                 size = 0
-        yield "".join(held).encode()
+        yield "".join(held).encode(errors="replace")  # half a pair of UTF-16 is no sign
 
     def _lines(self) -> Iterator[str]:
         for row in self._rows:

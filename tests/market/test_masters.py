@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -201,11 +202,23 @@ class TestUnreadableRows:
             ("NIFTY26DEC27000CE", None),
         }
 
+    def test_a_row_that_comes_twice_counts_once(self, publisher: Publisher, load: Load) -> None:
+        publisher.groww(share("ONE", "1", RELIANCE), share("ONE", "1", RELIANCE), option(27000, "4"))
+        assert load("groww").unreadable == {"duplicate": 1}
+        assert Instrument.objects.count() == 2
+
     def test_signs_that_a_copy_could_mistake_come_through(self, publisher: Publisher, load: Load) -> None:
         name = 'Tab\there, back\\slash, "quotes", \\N and ₹'
         publisher.groww(share("M&M", "2031", None, name=name))
         load("groww")
         assert Instrument.objects.get().name == name
+
+    def test_half_a_sign_is_replaced(self, publisher: Publisher, load: Load) -> None:
+        row = {"token": "1", "symbol": "ODD-EQ", "name": "\ud83d", "exch_seg": "NSE", "instrumenttype": "",
+               "lotsize": "1", "tick_size": "5", "strike": "-1", "expiry": ""}  # fmt: skip
+        publisher.text("angel_one", json.dumps([row]))
+        load("angel_one")
+        assert Instrument.objects.get().name == "?"
 
 
 class TestSplits:
