@@ -115,7 +115,7 @@ def _fetch(broker: Broker, open_files: ExitStack, *, now: datetime) -> Fetched:
             wanted.path,
             json=wanted.json,
             into=file,
-            largest=LARGEST_FILE - fetched.size,
+            largest=LARGEST_FILE,
             authorization=client.authorization() if client else None,
             keys=client.keys() if client else None,
         )
