@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 from functools import cache
 
+import exchange_calendars
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,3 +145,12 @@ def test_a_day_without_a_row_ends_the_view() -> None:
     known = {date(2026, 11, 26): ANY_DAY, date(2026, 11, 30): ANY_DAY}
     found = state(NSE, at("2026-11-26 16:00"), known)
     assert (found.is_open, found.next_open) == (False, None)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library's own, about pandas
+def test_a_library_knows_the_same_closed_days() -> None:
+    """It knows neither the closing auction nor evenings nor Muhurat, but it is another pair of eyes."""
+    known = exchange_calendars.get_calendar("XBOM", start="2026-01-01")
+    theirs = {session.date() for session in known.sessions}
+    ours = {day for day, told in days(NSE).items() if told.sessions != ()} - {date(2026, 11, 8)}
+    assert theirs == ours
