@@ -36,7 +36,6 @@ class ListingInline(admin.TabularInline):
         "expiry",
         "lot_size",
         "tick_size",
-        "last_seen_on",
         "withdrawn_on",
     )
     readonly_fields = fields
@@ -55,7 +54,7 @@ class InstrumentAdmin(ReadOnlyAdmin):
 
 @admin.register(InstrumentListing)
 class InstrumentListingAdmin(ReadOnlyAdmin):
-    list_display = ("tradingsymbol", "broker_type", "broker_token", "lot_size", "last_seen_on", "withdrawn_on")
+    list_display = ("tradingsymbol", "broker_type", "broker_token", "lot_size", "withdrawn_on")
     list_filter = ("broker_type",)
     list_select_related = ("instrument",)
     search_fields = ("broker_token__exact", "instrument__tradingsymbol__startswith")

@@ -132,19 +132,18 @@ WHERE row.instrument_id = instrument.id AND row.tradingsymbol <> instrument.trad
 LISTED = """
 INSERT INTO market_instrument_listings AS listing (
     instrument_id, broker_type, broker_token, tradingsymbol, multiplier, isin, expiry, lot_size, tick_size,
-    freeze_quantity, last_seen_on)
+    freeze_quantity)
 SELECT instrument_id, %(broker_type)s, broker_token, tradingsymbol, multiplier, isin, expiry, lot_size, tick_size,
-    freeze_quantity, %(today)s
+    freeze_quantity
 FROM market_resolved
 ON CONFLICT (instrument_id, broker_type) DO UPDATE SET
     broker_token = excluded.broker_token, tradingsymbol = excluded.tradingsymbol, multiplier = excluded.multiplier,
     isin = excluded.isin, expiry = excluded.expiry, lot_size = excluded.lot_size, tick_size = excluded.tick_size,
-    freeze_quantity = excluded.freeze_quantity, last_seen_on = excluded.last_seen_on, withdrawn_on = NULL
+    freeze_quantity = excluded.freeze_quantity, withdrawn_on = NULL
 WHERE (listing.broker_token, listing.tradingsymbol, listing.multiplier, listing.isin, listing.expiry, listing.lot_size,
-        listing.tick_size, listing.freeze_quantity, listing.last_seen_on, listing.withdrawn_on)
+        listing.tick_size, listing.freeze_quantity, listing.withdrawn_on)
     IS DISTINCT FROM (excluded.broker_token, excluded.tradingsymbol, excluded.multiplier, excluded.isin,
-        excluded.expiry, excluded.lot_size, excluded.tick_size, excluded.freeze_quantity, excluded.last_seen_on,
-        NULL::date)
+        excluded.expiry, excluded.lot_size, excluded.tick_size, excluded.freeze_quantity, NULL::date)
 """
 WITHDRAWN = """
 UPDATE market_instrument_listings AS listing SET withdrawn_on = %(today)s

@@ -84,7 +84,6 @@ class InstrumentListing(models.Model):
     lot_size = models.DecimalField(max_digits=20, decimal_places=4, null=True, blank=True)
     tick_size = models.DecimalField(max_digits=20, decimal_places=4, null=True, blank=True)
     freeze_quantity = models.DecimalField(max_digits=20, decimal_places=4, null=True, blank=True)
-    last_seen_on = models.DateField()
     withdrawn_on = models.DateField(null=True, blank=True)
 
     class Meta:

@@ -77,7 +77,6 @@ class Migration(migrations.Migration):
                 ('lot_size', models.DecimalField(blank=True, decimal_places=4, max_digits=20, null=True)),
                 ('tick_size', models.DecimalField(blank=True, decimal_places=4, max_digits=20, null=True)),
                 ('freeze_quantity', models.DecimalField(blank=True, decimal_places=4, max_digits=20, null=True)),
-                ('last_seen_on', models.DateField()),
                 ('withdrawn_on', models.DateField(blank=True, null=True)),
                 ('instrument', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='listings', to='market.instrument')),
             ],
