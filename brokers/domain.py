@@ -148,6 +148,8 @@ class Instrument:
 
     `exchange_token` is the exchange's own number, the same at every broker (for a derivative: until it expires).
     `lot_size` is in units, `tick_size` in INR; `multiplier` is the units in a lot where the broker counts lots.
+    `freeze_quantity` is the largest single order in units, the last that passes. `cas_eligible`: the share closes by
+    the closing auction.
     """
 
     exchange: Exchange
@@ -161,6 +163,9 @@ class Instrument:
     lot_size: Decimal | None = None
     tick_size: Decimal | None = None
     multiplier: Decimal = Decimal(1)
+    freeze_quantity: Decimal | None = None
+    series: str | None = None
+    cas_eligible: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import pytest
 from brokers import registry
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("accounts", "brokers", "health", "portfolio", "trademaster")
+ROOMS = ("accounts", "brokers", "health", "market", "portfolio", "trademaster")
 PURE = ("consolidate", "domain", "lots", "presentation", "trades")
 # What one broker does belongs into its package, as data or as a method; nobody else may ask which one it is.
 WHICH = r"\b(broker|slug|broker_type|broker_id)"

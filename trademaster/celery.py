@@ -3,13 +3,19 @@
 import os
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trademaster.settings")
 
 app = Celery("trademaster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_ready.connect
+def load_masters_at_once(**_: object) -> None:
+    """A new installation need not wait for the next look at the clock."""
+    app.send_task("market.load_due_masters", expires=60)
 
 
 @beat_init.connect

@@ -1,5 +1,6 @@
 """Angel One: SmartAPI."""
 
+from brokers.angel_one import instruments
 from brokers.angel_one.auth import AngelOneAuth
 from brokers.angel_one.client import AngelOneClient
 from brokers.angel_one.mapping import failure
@@ -14,4 +15,6 @@ BROKER = Broker(
     failure=failure,
     price_stream=AngelOneStream,
     order_stream=AngelOneOrderStream,
+    master_rows=instruments.master_rows,
+    instrument=instruments.instrument,
 )

@@ -482,7 +482,12 @@ class AngelOneSandbox(Sandbox):
 
     def instruments_master(self, call: Call) -> Reply:
         """A bare array, every field a text; no ISIN."""
-        return json_reply([master_row(listing, self.market.tick_size(listing)) for listing in self.instruments])
+        return json_reply(
+            [
+                master_row(item, self.market.tick_size(item), by_auction=self.closes_by_auction(item))
+                for item in self.listed()
+            ]
+        )
 
 
 SANDBOX = AngelOneSandbox
@@ -557,7 +562,7 @@ def unknown(exchange: str, token: str) -> Json:
     return {"exchange": exchange, "symbolToken": token, "message": message, "errorCode": code}
 
 
-def master_row(listing: Listing, tick_size: Decimal) -> Json:
+def master_row(listing: Listing, tick_size: Decimal, *, by_auction: bool) -> Json:
     """Strike and tick in paise, a currency strike in 10,000,000ths; lots in units."""
     scale = STRIKE_SCALES.get(listing.exchange, PAISE)
     return {
@@ -570,4 +575,5 @@ def master_row(listing: Listing, tick_size: Decimal) -> Json:
         "instrumenttype": instrument_type(listing),
         "exch_seg": listing.exchange,
         "tick_size": f"{tick_size * PAISE:.6f}",
+        "is_cas_enabled": str(by_auction).lower(),
     }

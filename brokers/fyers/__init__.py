@@ -1,6 +1,7 @@
 """Fyers: API v3."""
 
 from brokers.base import Broker
+from brokers.fyers import instruments
 from brokers.fyers.auth import FyersAuth
 from brokers.fyers.client import FyersClient
 from brokers.fyers.mapping import failure
@@ -14,4 +15,6 @@ BROKER = Broker(
     failure=failure,
     price_stream=FyersPriceStream,
     order_stream=FyersOrderStream,
+    master_rows=instruments.master_rows,
+    instrument=instruments.instrument,
 )

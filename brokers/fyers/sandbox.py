@@ -70,6 +70,7 @@ PLACES = {
     "BSE": (12, 10, "BSE", "BSE_CM"),
     "BFO": (12, 11, "BSE", "BSE_FO"),
 }
+MASTER_NAMES = {*(file for *_, file in PLACES.values()), "NSE_COM"}  # the last is empty here
 BSE_GROUP = "A"
 SHARE, FUND, FUTURE, OPTION = 0, 9, 13, 15
 TYPES_OF_UNDERLYING = {
@@ -489,9 +490,9 @@ class FyersSandbox(Sandbox):
     def instruments_master(self, call: Call) -> Reply:
         """`NSE_CM_sym_master.json`, `NSE_FO_sym_master.json` and so on: an object keyed by ticker."""
         wanted = call.parts["file"].removesuffix(MASTER_SUFFIX)
-        if wanted == call.parts["file"] or wanted not in {file for *_, file in PLACES.values()}:
+        if wanted == call.parts["file"] or wanted not in MASTER_NAMES:
             raise self.refusal(Problem.NOT_FOUND)
-        listed = [item for item in self.instruments if PLACES[item.exchange][3] == wanted]
+        listed = [item for item in self.listed() if PLACES[item.exchange][3] == wanted]
         return json_reply({ticker(item): self._master_row(item) for item in listed})
 
     def _master_row(self, listing: Listing) -> Json:

@@ -1,6 +1,7 @@
 """Upstox: API v2 and v3."""
 
 from brokers.base import Broker
+from brokers.upstox import instruments
 from brokers.upstox.auth import UpstoxAuth
 from brokers.upstox.client import UpstoxClient
 from brokers.upstox.mapping import failure
@@ -14,4 +15,6 @@ BROKER = Broker(
     failure=failure,
     price_stream=UpstoxStream,
     order_stream=UpstoxOrderStream,
+    master_rows=instruments.master_rows,
+    instrument=instruments.instrument,
 )

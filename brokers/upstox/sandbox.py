@@ -495,7 +495,7 @@ class UpstoxSandbox(Sandbox):
         name = call.parts["file"].removesuffix(".json.gz")
         if name not in ("complete", "NSE", "BSE", "MCX") or name == call.parts["file"]:
             raise self.refusal(Problem.NOT_FOUND)
-        rows = [self._master_row(item) for item in self.instruments if name in ("complete", SEGMENTS[item.exchange][1])]
+        rows = [self._master_row(item) for item in self.listed() if name in ("complete", SEGMENTS[item.exchange][1])]
         return Reply(200, gzip.compress(json.dumps(rows).encode(), mtime=0), "application/gzip")
 
     def _master_row(self, listing: Listing) -> Json:
@@ -515,6 +515,7 @@ class UpstoxSandbox(Sandbox):
                 "instrument_type": listing.row["series"] if listing.exchange == "NSE" else "A",
                 "trading_symbol": listing.symbol,
                 "short_name": listing.symbol,
+                "cas_eligible": self.closes_by_auction(listing),
                 "security_type": "NORMAL",
             }
         return row | self._contract(listing)

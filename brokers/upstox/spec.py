@@ -24,6 +24,7 @@ from brokers.errors import (
     UNEXPECTED,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 
@@ -116,6 +117,10 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it on your app’s page at Upstox: one change a week, and it ends every session.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Upstox app.",
+    ),
+    master=MasterSpec(
+        base_url="https://assets.upstox.com",
+        files=(MasterFile(path="/market-quote/instruments/exchange/complete.json.gz"),),
     ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),

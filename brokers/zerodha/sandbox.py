@@ -356,7 +356,7 @@ class ZerodhaSandbox(Sandbox):
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(MASTER_COLUMNS)
-        listed = [item for item in self.instruments if exchange in (None, item.exchange)]
+        listed = [item for item in self.listed() if exchange in (None, item.exchange)]
         rows.writerows(master_row(item, self.market.tick_size(item)) for item in listed)
         return Reply(200, text.getvalue().encode(), "text/csv")
 

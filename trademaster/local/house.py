@@ -120,7 +120,7 @@ class House:
 
     def start_worker(self) -> None:
         """Start the worker, or another one after it was killed."""
-        worker = [*CELERY, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio",
+        worker = [*CELERY, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio,market",
                   "--without-gossip", "--without-mingle", *QUIET]  # fmt: skip
         self._spawn("worker", worker, _at_once)
 
