@@ -208,7 +208,7 @@ class LiveBook:
         return delta
 
     def reconcile(self, now: datetime) -> list[Difference]:
-        """Where the running sums are not what a full recompute of the same inputs gives: nowhere, or it is a mistake."""
+        """Where the running sums are not what a full recompute of the same inputs gives: nowhere, or we err."""
         book, prices = Book.of(self._state.book.sources), self._books.prices_of(self.rows)
         recomputed = valued(self.user_id, book, now=now, borrowed=self._borrowed, streamed=prices)
         return differences(self.portfolio(now), recomputed)

@@ -53,7 +53,7 @@ class Cell:
         return self._marks[close]
 
     def move(self, price: LivePrice | None, users: set[int]) -> None:
-        """Bring all rows to this price; the users whose rows changed are added to `users`. Within `EXACT` arithmetic."""
+        """Bring all rows to this price and add the users whose rows changed. Within `EXACT` arithmetic."""
         if price == self.price:
             return
         self.price = price
