@@ -150,7 +150,7 @@ class LiveBook:
 
     def replace_sources(self, sources: Sequence[Source], borrowed: Mapping[str, BorrowedPrice] | None = None) -> bool:
         """What the brokers tell now, in place of what they told before. False where it is the same."""
-        if list(sources) == list(self._state.book.sources) and dict(borrowed or {}) == self._borrowed:
+        if list(sources) == list(self.sources) and dict(borrowed or {}) == self._borrowed:
             return False
         before = self._state
         self._books.forget(self.rows)
@@ -209,9 +209,13 @@ class LiveBook:
 
     def reconcile(self, now: datetime) -> list[Difference]:
         """Where the running sums are not what a full recompute of the same inputs gives: nowhere, or we err."""
-        book, prices = Book.of(self._state.book.sources), self._books.prices_of(self.rows)
+        book, prices = Book.of(self.sources), self._books.prices_of(self.rows)
         recomputed = valued(self.user_id, book, now=now, borrowed=self._borrowed, streamed=prices)
         return differences(self.portfolio(now), recomputed)
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        return self._state.book.sources
 
     @property
     def _total_value(self) -> Decimal | None:

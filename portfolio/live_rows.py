@@ -71,8 +71,8 @@ class Cell:
                     change = quantity * moved
                     for tally in tallies:
                         tally.amount += change
-            elif not row.remark():
-                continue
+            else:
+                row.remark()
             owner = row.owner
             if not row.touched:
                 row.touched = True
@@ -101,8 +101,8 @@ class Row:
         if cell is not None:
             cell.rows.add(self)
 
-    def remark(self) -> bool:
-        """Choose the price anew and count the row again; False where it stays as it was."""
+    def remark(self) -> None:
+        """Choose the price anew, take the row out of the sums, and count it again."""
         raise NotImplementedError
 
     def touch(self) -> None:
@@ -124,33 +124,28 @@ class ShareRow(Row):
         self.lots = lots
         self.ranked = ranked(lots)
         self.borrowed = borrowed
-        self._count(self._chosen(cell))
+        self._count()
 
     @property
     def key(self) -> str:
         return self.lots[0].key
 
-    def remark(self) -> bool:
-        assert self.cell is not None  # noqa: S101 - a share has always a cell
-        mark = self._chosen(self.cell)
-        if mark == self.mark:
-            return False
+    def remark(self) -> None:
         self.totals.count(self.lots, self.mark, -1)
-        self._count(mark)
-        return True
+        self._count()
 
     def position(self, total_value: Decimal | None) -> ConsolidatedPosition:
         return position_of(self.ranked[0], self.lots, self.mark, total_value)
 
-    def _chosen(self, cell: Cell) -> Mark:
-        if cell.price is None:
+    def _chosen(self) -> Mark:
+        if self.cell is None or self.cell.price is None:
             return mark_of(self.ranked, self.borrowed)
-        return cell.mark(close_beside(cell.price, self.ranked, self.borrowed))
+        return self.cell.mark(close_beside(self.cell.price, self.ranked, self.borrowed))
 
-    def _count(self, mark: Mark) -> None:
-        self.mark = mark
-        self.totals.count(self.lots, mark)
-        self.movers = self.totals.movers(self.lots, mark)
+    def _count(self) -> None:
+        self.mark = self._chosen()
+        self.totals.count(self.lots, self.mark)
+        self.movers = self.totals.movers(self.lots, self.mark) if self.mark.told else ()
 
 
 class TradeRow(Row):
@@ -162,19 +157,15 @@ class TradeRow(Row):
         super().__init__(owner, cell)
         self.trading = trading
         self.group = group
-        self._count(self._chosen())
+        self._count()
 
     @property
     def is_contract(self) -> bool:
         return is_contract(self.group)
 
-    def remark(self) -> bool:
-        mark = self._chosen()
-        if mark == self.mark:
-            return False
+    def remark(self) -> None:
         self.trading.count(self.lines(), -1)
-        self._count(mark)
-        return True
+        self._count()
 
     def lines(self) -> list[TradingPosition]:
         return [line(trade) for trade in at_mark(self.group, self.mark)]
@@ -187,8 +178,8 @@ class TradeRow(Row):
             return trade_mark(self.group)
         return self.cell.mark(streamed_close(self.group, self.cell.price))
 
-    def _count(self, mark: Mark) -> None:
-        self.mark = mark
+    def _count(self) -> None:
+        self.mark = self._chosen()
         lines = self.lines()
         self.trading.count(lines)
-        self.movers = self.trading.movers(lines)
+        self.movers = self.trading.movers(lines) if self.mark.told else ()

@@ -65,9 +65,7 @@ class Totals:
             self.day_base += sign * (value - day_change)
 
     def movers(self, lots: Sequence[Lot], mark: Mark) -> Movers:
-        """What a move of the price alone does: all that is known now stays known, and moves by its quantity."""
-        if mark.price is None:
-            return ()
+        """What a move of the (known) price alone does: what is known now stays known, and moves by its quantity."""
         has_days = [mark.day_change(lot) is not None for lot in lots]
         face = ("position", asset_class(lots[0].isin), all(has_days))
         names = [
@@ -120,7 +118,7 @@ class Trading:
             self.day.count(line.day_pnl, sign)
 
     def movers(self, lines: Sequence[TradingPosition]) -> Movers:
-        """What is booked does not move with the price."""
+        """The same for rows at a known price. What is booked does not move with it."""
         return tuple(
             (
                 line.quantity,
@@ -130,7 +128,7 @@ class Trading:
                 ),
             )
             for line in lines
-            if line.quantity and line.current_price is not None
+            if line.quantity
         )
 
     def summary(self) -> TradingSummary:

@@ -225,6 +225,25 @@ def test_a_fresh_answer_yields_the_rows_it_changes() -> None:
     assert apply_delta(before, delta) == book.portfolio(NOW)
 
 
+def test_an_answer_does_not_hide_ticks_that_nobody_has_read() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10)], [future()])))
+    watched.apply(NSE_INFY, told("120", "104"))
+    watched.apply(NIFTY_FUTURE, told("24210", "24050", exchange=Exchange.NFO))
+    book.replace_sources([source("zerodha", account([holding(INFY, 10)], [future()], age=1))])
+    delta = book.changes(NOW)
+    assert [row.current_price for row in delta.positions] == [120]
+    assert [each.row.current_price for each in delta.derivatives] == [24210]
+
+
+def test_a_contract_whose_average_nobody_knows_moves_todays_profit_alone() -> None:
+    row = replace(future(), average_price=None)
+    watched, book = live(source("zerodha", account(positions=[row])))
+    for price in ("24200", "24210"):
+        watched.apply(NIFTY_FUTURE, told(price, "24050", exchange=Exchange.NFO))
+    trading = book.portfolio(NOW).trading
+    assert (trading.unrealized_pnl, trading.realized_pnl, trading.day_pnl) == (None, None, 15750)
+
+
 def test_a_delta_is_written_like_a_portfolio() -> None:
     watched, book = live(source("zerodha", account([holding(INFY, 10)], [future()])))
     watched.apply(NSE_INFY, told("120.05"))
@@ -272,7 +291,7 @@ def derivatives(draw: st.DrawFn) -> Position:
     exchange = draw(st.sampled_from([Exchange.NFO, Exchange.BFO]))
     contract = Contract(underlying="NIFTY", expiry=date(2026, 12, 29))
     quantity = draw(st.integers(-3, 3)) * 25
-    return position(
+    row = position(
         quantity,
         price=draw(PRICES),
         last=draw(UNKNOWABLE_PRICES),
@@ -284,6 +303,7 @@ def derivatives(draw: st.DrawFn) -> Position:
         contract=draw(st.sampled_from([None, contract])),
         overnight_quantity=Decimal(draw(st.sampled_from([0, 25]))),
     )
+    return row if draw(st.booleans()) else replace(row, average_price=None)
 
 
 @st.composite
