@@ -172,7 +172,7 @@ class LiveBook:
     def portfolio(self, now: datetime) -> ConsolidatedPortfolio:
         """The whole book. Changes that nobody has read yet are in it, and stay to be read."""
         with localcontext(EXACT):
-            state, total_value = self._state, self._total_value
+            state, total_value = self._settled(), self._total_value
             positions = [row.position(total_value) for row in state.shares.values()]
             return ConsolidatedPortfolio(
                 user_id=self.user_id,
@@ -186,7 +186,7 @@ class LiveBook:
     def changes(self, now: datetime) -> LiveDelta:
         """What changed since this was last asked, or since the book is held."""
         with localcontext(EXACT):
-            state, total_value = self._state, self._total_value
+            state, total_value = self._settled(), self._total_value
             positions = [row.position(total_value) for row in self.touched if isinstance(row, ShareRow)]
             is_trading = len(positions) < len(self.touched)
             delta = LiveDelta(
@@ -230,6 +230,11 @@ class LiveBook:
             if instrument is not None:
                 found.setdefault(instrument, []).append(row)
         return found
+
+    def _settled(self) -> _State:
+        self._state.totals.settle()
+        self._state.trading.settle()
+        return self._state
 
     def _counted(self, sources: Sequence[Source]) -> _State:
         book = Book.of(sources)

@@ -1,6 +1,6 @@
 """What a tick touches: one cell per instrument or share, and under it the rows of everybody who holds it. Pure.
 
-A tick that moves the price alone is the rule: then each row adds quantity × move to the few sums that know it, and
+A tick that moves the price alone is the rule: then each row notes quantity × move for the few sums that know it, and
 nothing is built. Everything else (a first price, a withdrawn one, another close) takes the row out of its user's sums
 and counts it again. Nothing is rendered here before somebody asks.
 """
@@ -67,10 +67,8 @@ class Cell:
             _, mark, moved = step
             if mark is not None:
                 row.mark = mark
-                for quantity, tallies in row.movers:
-                    change = quantity * moved
-                    for tally in tallies:
-                        tally.amount += change
+                for quantity, mover in row.movers:
+                    mover.moved += quantity * moved
             else:
                 row.remark()
             owner = row.owner

@@ -17,8 +17,24 @@ from portfolio.marks import Mark
 from portfolio.sums import Tally, known_sum, whole_sum
 from portfolio.trades import is_contract, is_matched
 
+
+class Mover:
+    """Tallies that always move together. What they moved by waits in one place until somebody reads them."""
+
+    __slots__ = ("moved", "tallies")
+
+    def __init__(self, tallies: Iterable[Tally]) -> None:
+        self.moved = ZERO
+        self.tallies = tuple(tallies)
+
+    def settle(self) -> None:
+        for tally in self.tallies:
+            tally.amount += self.moved
+        self.moved = ZERO
+
+
 # How a price moves sums: every unit of the price is so much of each of these.
-Movers = tuple[tuple[Decimal, tuple[Tally, ...]], ...]
+Movers = tuple[tuple[Decimal, Mover], ...]
 
 
 class Part:
@@ -34,9 +50,9 @@ class Part:
 
 class Totals:
     """Sums over all shares. `covered_cost` is of the lots whose gain is known, `day_base` the value before the day's
-    change of the positions whose change is known."""
+    change of the positions whose change is known. Settle them before they are read."""
 
-    __slots__ = ("_together", "covered_cost", "day", "day_base", "kinds", "parts")
+    __slots__ = ("_movers", "covered_cost", "day", "day_base", "kinds", "parts")
 
     def __init__(self, inside: Sequence[Source]) -> None:
         self.parts = {source.connection_id: Part() for source in inside}
@@ -44,8 +60,8 @@ class Totals:
         self.day = Tally()
         self.day_base = ZERO
         self.covered_cost = ZERO
-        # The same few tallies move together for many shares: one tuple serves them all.
-        self._together: dict[tuple[object, ...], tuple[Tally, ...]] = {}
+        # The same few tallies move together for many shares.
+        self._movers: dict[tuple[object, ...], Mover] = {}
 
     def count(self, lots: Sequence[Lot], mark: Mark, sign: int = 1) -> None:
         """Put all lots of one share in at this price; with `sign` -1 take them out again."""
@@ -73,9 +89,13 @@ class Totals:
             for lot, has_day in zip(lots, has_days, strict=True)
         ]
         if len(lots) == 1:
-            return ((lots[0].quantity, self._moved(face, names[0])),)
-        own = tuple((lot.quantity, self._moved(name)) for lot, name in zip(lots, names, strict=True))
-        return ((quantity_of(lots), self._moved(face)), *own)
+            return ((lots[0].quantity, self._mover(face, names[0])),)
+        own = tuple((lot.quantity, self._mover(name)) for lot, name in zip(lots, names, strict=True))
+        return ((quantity_of(lots), self._mover(face)), *own)
+
+    def settle(self) -> None:
+        for mover in self._movers.values():
+            mover.settle()
 
     @property
     def value(self) -> Tally:
@@ -88,10 +108,10 @@ class Totals:
     def _kind(self, lots: Sequence[Lot]) -> Tally:
         return self.kinds.setdefault(asset_class(lots[0].isin), Tally())
 
-    def _moved(self, *names: tuple[object, ...]) -> tuple[Tally, ...]:
-        if names not in self._together:
-            self._together[names] = tuple(tally for name in names for tally in self._tallies(name))
-        return self._together[names]
+    def _mover(self, *names: tuple[object, ...]) -> Mover:
+        if names not in self._movers:
+            self._movers[names] = Mover(tally for name in names for tally in self._tallies(name))
+        return self._movers[names]
 
     def _tallies(self, name: tuple[object, ...]) -> list[Tally]:
         who, fact, has_day = name
@@ -102,14 +122,15 @@ class Totals:
 
 
 class Trading:
-    """Sums over the rows that are not shares owned."""
+    """Sums over the rows that are not shares owned. Settle them before they are read."""
 
-    __slots__ = ("day", "realized", "unrealized")
+    __slots__ = ("_movers", "day", "realized", "unrealized")
 
     def __init__(self) -> None:
         self.unrealized = Tally()
         self.realized = Tally()
         self.day = Tally()
+        self._movers = (Mover([self.unrealized]), Mover([self.day]))
 
     def count(self, lines: Iterable[TradingPosition], sign: int = 1) -> None:
         for line in lines:
@@ -117,19 +138,18 @@ class Trading:
             self.realized.count(line.realized_pnl, sign)
             self.day.count(line.day_pnl, sign)
 
-    def movers(self, lines: Sequence[TradingPosition]) -> Movers:
+    def movers(self, lines: Iterable[TradingPosition]) -> Movers:
         """The same for rows at a known price. What is booked does not move with it."""
         return tuple(
-            (
-                line.quantity,
-                (
-                    *([self.unrealized] if line.unrealized_pnl is not None else []),
-                    *([self.day] if line.day_pnl is not None else []),
-                ),
-            )
+            (line.quantity, mover)
             for line in lines
-            if line.quantity
+            for mover, figure in zip(self._movers, (line.unrealized_pnl, line.day_pnl), strict=True)
+            if figure is not None
         )
+
+    def settle(self) -> None:
+        for mover in self._movers:
+            mover.settle()
 
     def summary(self) -> TradingSummary:
         return TradingSummary(

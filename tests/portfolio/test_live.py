@@ -183,12 +183,32 @@ def test_a_tick_touches_only_those_who_hold_the_share() -> None:
     assert watched.apply(NSE_INFY, told("121")) == {1}
 
 
+def test_who_leaves_leaves_nothing_behind() -> None:
+    watched = LiveBooks(LISTINGS)
+    for user_id in (1, 2):
+        watched.hold(user_id, [source("zerodha", account([holding(INFY), holding(SBIN)], [future()]))])
+    watched.hold(1, [source("zerodha", account([holding(SBIN)]))])
+    watched.drop(2)
+    assert watched._cells.keys() == {SBIN}
+    watched.drop(1)
+    assert (watched._cells, watched.books) == ({}, {})
+
+
 def test_who_comes_later_stands_at_the_price_that_streams() -> None:
     watched = LiveBooks(LISTINGS)
     watched.apply(NSE_INFY, told("120"))
     book = watched.hold(1, [source("zerodha", account([holding(INFY, 10)]))])
     assert book.portfolio(NOW).total_value == 1200
     assert book.changes(NOW).is_empty
+
+
+def test_who_comes_after_a_stream_fell_silent_stands_at_the_brokers_prices() -> None:
+    watched = LiveBooks(LISTINGS)
+    for instrument in (NSE_INFY, NIFTY_FUTURE):
+        watched.apply(instrument, told("24500", exchange=instrument[0]))
+        watched.apply(instrument, None)
+    answer = source("zerodha", account([holding(INFY, 10)], [future()]))
+    assert watched.hold(1, [answer]).portfolio(NOW) == consolidate(1, [answer], now=NOW)
 
 
 # --- deltas -----------------------------------------------------------------------------------------------------------
@@ -244,6 +264,19 @@ def test_a_contract_whose_average_nobody_knows_moves_todays_profit_alone() -> No
     assert (trading.unrealized_pnl, trading.realized_pnl, trading.day_pnl) == (None, None, 15750)
 
 
+def test_what_was_unknown_while_the_price_moved_is_right_once_it_is_known() -> None:
+    """75 carried over from yesterday, whose close the stream tells late."""
+    row = replace(
+        future(close=None), overnight_quantity=Decimal(75), day_buy_quantity=Decimal(0), day_buy_value=Decimal(0)
+    )
+    watched, book = live(source("zerodha", account(positions=[row])))
+    for price in ("24200", "24205", "24210"):
+        watched.apply(NIFTY_FUTURE, told(price, exchange=Exchange.NFO))
+        assert book.portfolio(NOW).trading.day_pnl is None
+    watched.apply(NIFTY_FUTURE, told("24210", "24050", exchange=Exchange.NFO))
+    assert book.portfolio(NOW).trading.day_pnl == 12000
+
+
 def test_a_delta_is_written_like_a_portfolio() -> None:
     watched, book = live(source("zerodha", account([holding(INFY, 10)], [future()])))
     watched.apply(NSE_INFY, told("120.05"))
@@ -280,8 +313,9 @@ TOKENS: dict[InstrumentKey, str] = {
     for exchange in (Exchange.NSE, Exchange.BSE)
 }
 FUTURES: list[InstrumentKey] = [(Exchange.NFO, "53001"), (Exchange.BFO, "53001"), (Exchange.NFO, "53002")]
-FOREIGN: list[InstrumentKey] = [(Exchange.MCX, "1"), (Exchange.NSE, "nobody")]
-INSTRUMENTS = [*TOKENS, *FUTURES, *FOREIGN]
+FOREIGN: InstrumentKey = (Exchange.NSE, "nobody")
+# Few, so that one often ticks twice, and falls silent after it ticked.
+INSTRUMENTS = [*list(TOKENS)[:4], *FUTURES[:2], FOREIGN]
 USERS = (1, 2)
 AGES = st.sampled_from([0, 1, 40_000])  # the last is yesterday
 
