@@ -36,6 +36,7 @@ CLOSE = Decimal("1000.00")
 @dataclass(frozen=True, slots=True)
 class Round:
     rows_per_second: float
+    counted_anew_per_second: float
     recomputed_per_second: float
     changes_ms: float
     recompute_ms: float
@@ -52,13 +53,11 @@ def measured(users: int = USERS) -> list[Figure]:
     sources = {user_id: [source(user_id, part, chance) for part in range(2)] for user_id in range(users)}
     held = resident()
     books = LiveBooks(listings)
-    for user_id, told in sources.items():
-        books.hold(user_id, told)
     for number in range(SHARES):
         books.apply(instrument(number), price(1000, 0))
+    for user_id, told in sources.items():
+        books.hold(user_id, told)
     engine = resident() - held
-    for book in books.books.values():
-        book.changes(NOW)
     gc.collect()
     gc.freeze()
     rounds = [one_round(books, chance, number) for number in range(ROUNDS)]
@@ -77,6 +76,12 @@ def measured(users: int = USERS) -> list[Figure]:
             "  as many times a plain recompute of the touched books",
             [each.rows_per_second / each.recomputed_per_second for each in rounds],
             "×",
+        ),
+        of_rounds(
+            "rows of streams that begin or fall silent",
+            [each.counted_anew_per_second for each in rounds],
+            "/s",
+            note="taken out of the sums and counted again",
         ),
         of_rounds(
             f"delta of one user, {ROWS // 10} of {ROWS} rows changed",
@@ -109,6 +114,14 @@ def one_round(books: LiveBooks, chance: random.Random, number: int) -> Round:
         touched += sum(len(books.apply(*each)) for each in ticks)
 
     seconds = cpu_seconds(tick)
+    silent = [instrument(share) for share in chance.sample(range(POPULAR, SHARES), TICKS // 8)]
+    anew = 0
+
+    def fall_silent_and_begin() -> None:
+        nonlocal anew
+        anew += sum(len(books.apply(each, told)) for told in (None, price(1000, number)) for each in silent)
+
+    silence = cpu_seconds(fall_silent_and_begin)
     some = list(books.books)[:: max(1, len(books.books) // 200)]
     for user_id in some:
         books.books[user_id].changes(NOW)
@@ -120,7 +133,13 @@ def one_round(books: LiveBooks, chance: random.Random, number: int) -> Round:
     recompute = cpu_seconds(
         lambda: [valued(user_id, book, now=NOW, streamed=streamed) for user_id, book in answers.items()]
     )
-    return Round(touched / seconds, len(some) / recompute, changes / len(some) * 1000, recompute / len(some) * 1000)
+    return Round(
+        rows_per_second=touched / seconds,
+        counted_anew_per_second=anew / silence,
+        recomputed_per_second=len(some) / recompute,
+        changes_ms=changes / len(some) * 1000,
+        recompute_ms=recompute / len(some) * 1000,
+    )
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

@@ -7,7 +7,7 @@ Rows become answers only when they are asked for. Not for several threads at onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
@@ -88,6 +88,11 @@ class LiveBooks:
         cell = self._cells.get(isin)
         if cell is not None:
             cell.move(believed(told.values()), users)
+
+    @property
+    def wanted(self) -> Set[CellKey]:
+        """What somebody holds, and a stream might tell of: shares by their key, all else by instrument."""
+        return self._cells.keys()
 
     def cell(self, key: CellKey) -> Cell:
         """Where rows of this share or instrument stand."""

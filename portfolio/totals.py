@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from brokers.domain import ZERO, Product
 from portfolio.domain import AssetClass, Source, TradingPosition, TradingSummary
@@ -56,7 +57,7 @@ class Totals:
 
     def __init__(self, inside: Sequence[Source]) -> None:
         self.parts = {source.connection_id: Part() for source in inside}
-        self.kinds: dict[AssetClass, Tally] = {}
+        self.kinds: dict[AssetClass, Tally] = {kind: Tally() for kind in AssetClass}
         self.day = Tally()
         self.day_base = ZERO
         self.covered_cost = ZERO
@@ -75,7 +76,7 @@ class Totals:
                 self.covered_cost += sign * (lot.cost or ZERO)
             day_changes.append(day_change)
         value, day_change = mark.value(quantity_of(lots)), whole_sum(day_changes)
-        self._kind(lots).count(value, sign)
+        self.kinds[asset_class(lots[0].isin)].count(value, sign)
         self.day.count(day_change, sign)
         if value is not None and day_change is not None:
             self.day_base += sign * (value - day_change)
@@ -104,9 +105,6 @@ class Totals:
     @property
     def gain(self) -> Tally:
         return Tally.together(part.gain for part in self.parts.values())
-
-    def _kind(self, lots: Sequence[Lot]) -> Tally:
-        return self.kinds.setdefault(asset_class(lots[0].isin), Tally())
 
     def _mover(self, *names: tuple[object, ...]) -> Mover:
         if names not in self._movers:
@@ -206,6 +204,7 @@ GOVERNMENT_PREFIXES = ("IN0", "IN1", "IN2", "IN3", "IN4")
 COMPANY_SECURITIES = {"01": AssetClass.EQUITY, "07": AssetClass.DEBT, "08": AssetClass.DEBT}
 
 
+@lru_cache(maxsize=65_536)
 def asset_class(isin: str | None) -> AssetClass:
     """What an ISIN says of itself; a listing without one is OTHER."""
     if isin is None:

@@ -187,11 +187,12 @@ def test_who_leaves_leaves_nothing_behind() -> None:
     watched = LiveBooks(LISTINGS)
     for user_id in (1, 2):
         watched.hold(user_id, [source("zerodha", account([holding(INFY), holding(SBIN)], [future()]))])
+    assert watched.wanted == {INFY, SBIN, NIFTY_FUTURE}
     watched.hold(1, [source("zerodha", account([holding(SBIN)]))])
     watched.drop(2)
-    assert watched._cells.keys() == {SBIN}
+    assert watched.wanted == {SBIN}
     watched.drop(1)
-    assert (watched._cells, watched.books) == ({}, {})
+    assert (watched.wanted, watched.books) == (set(), {})
 
 
 def test_who_comes_later_stands_at_the_price_that_streams() -> None:
