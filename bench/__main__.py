@@ -29,9 +29,9 @@ def main() -> int:
     try:
         with House(slugs, latency_ms=LATENCY_MS, settings="bench.settings") as running:
             # They read Django's settings, which the house has just made.
-            from bench import cold, large, masters, merging, serving
+            from bench import cold, large, live, masters, merging, serving
 
-            groups = (cold, large, serving, merging, masters)
+            groups = (cold, large, serving, merging, live, masters)
             figures = [figure for group in groups for figure in group.measure(running)]
     except ServiceFailed as failure:
         sys.stderr.write(f"bench: {failure}\n")
