@@ -54,7 +54,7 @@ def messages_waiting(url: str, queues: list[str]) -> int:
     """Messages in the queues that no worker has taken; 0 while Redis is away, which is no worker's fault."""
     client = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
     try:
-        return sum(int(client.llen(queue)) for queue in queues)  # type: ignore[arg-type]
+        return sum(int(client.llen(queue)) for queue in queues)
     except RedisError:
         return 0
     finally:
