@@ -357,6 +357,20 @@ class BrokerConnection(models.Model):
         lease = now if in_doubt else None
         return row.update(renewal_due_at=until, renewal_lease_until=lease, updated_at=Now()) == 1
 
+    def renew_no_more(self, *, code: str, message: str) -> None:
+        """Of a session that has ended already, and cannot be renewed: only a login helps."""
+        rows = BrokerConnection.objects.filter(
+            pk=self.pk, session_number=self.session_number, status=ConnectionStatus.TOKEN_EXPIRED
+        )
+        rows.update(
+            error_code=code,
+            error_message=message,
+            renewal_due_at=None,
+            renewal_lease_until=None,
+            version=F("version") + 1,
+            updated_at=Now(),
+        )
+
     def end_session(
         self,
         status: ConnectionStatus,

@@ -104,14 +104,10 @@ def _try_again(connection: BrokerConnection, error: BrokerError, now: datetime, 
 
 
 def _given_up(connection: BrokerConnection, message: str, now: datetime) -> TokenRefreshFailed:
-    change_status(
-        connection,
-        ConnectionStatus.TOKEN_EXPIRED,
-        code="token_refresh_failed",
-        message=message,
-        actor=Actor.RENEWAL,
-        now=now,
-    )
+    code, status = TokenRefreshFailed(message).code, ConnectionStatus.TOKEN_EXPIRED
+    if not change_status(connection, status, code=code, message=message, actor=Actor.RENEWAL, now=now):
+        connection.renew_no_more(code=code, message=message)  # it had ended before: nothing changes but the hope
+        announce(connection)
     return TokenRefreshFailed(message)
 
 

@@ -6,6 +6,7 @@ It logs method, path without query, broker, status and milliseconds; never heade
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -117,6 +118,15 @@ class _Unguarded:
 
 UNGUARDED: Gate = _Unguarded()
 
+_waits = threading.local()
+
+
+def taken_waits() -> float:
+    """Seconds that this thread's calls have waited at gates since this was last asked: no broker's doing."""
+    seconds: float = getattr(_waits, "seconds", 0.0)
+    _waits.seconds = 0.0
+    return seconds
+
 
 class Transport:
     """Speaks HTTP to one broker.
@@ -182,6 +192,7 @@ class Transport:
                 raise BrokerUnavailable("The broker cannot be reached in time.")
             passage = self._gate.enter(Call(method, path, writes), deadline)
             outcome, entered = "no answer", time.monotonic()
+            _waits.seconds = getattr(_waits, "seconds", 0.0) + entered - started
             try:
                 request = {"params": params, "data": form, "json": json, "headers": headers}
                 status, reply_headers, raw = self._exchange(

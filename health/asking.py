@@ -12,7 +12,7 @@ from functools import cache
 from brokers.base import BrokerClient, listing_of
 from brokers.domain import Exchange, Listing, Profile
 from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, UnexpectedResponse
-from brokers.transport import Deadline
+from brokers.transport import Deadline, taken_waits
 from health.models import CheckType
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ def _ended(call: Future[Measured | None], began: float) -> Measured | None:
 def _measured(client: BrokerClient, check_type: CheckType, deadline: Deadline) -> Measured | None:
     if deadline.remaining() < LEAST_SECONDS:
         return None
+    taken_waits()
     started = time.monotonic()
     error, profile = None, None
     try:
@@ -67,7 +68,7 @@ def _measured(client: BrokerClient, check_type: CheckType, deadline: Deadline) -
         error = UnexpectedResponse(check_type.lower(), "cannot be mapped")
     if isinstance(error, NotSupported):
         return Measured(error=error)
-    return Measured(error=error, milliseconds=_since(started), profile=profile)
+    return Measured(error=error, milliseconds=_since(started + taken_waits()), profile=profile)
 
 
 def _since(started: float) -> int:

@@ -5,11 +5,17 @@ import os
 from celery import Celery
 from celery.signals import beat_init, worker_init, worker_ready
 
+from trademaster import watchdog
+
+# Beat sends something every few seconds: a worker that takes none of it for so long hangs.
+SILENCE_SECONDS = 20.0
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trademaster.settings")
 
 app = Celery("trademaster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+watchdog.watch(app, patience=SILENCE_SECONDS)
 
 
 @worker_ready.connect

@@ -114,6 +114,21 @@ class TestRenewal:
         sessions.renew(connection.pk, now=timezone.now() + timedelta(days=1))
         assert refreshes(brokers.control, slug) == 1
 
+    def test_a_refusal_after_its_end_is_not_repeated_either(self, alice: User, brokers: SimulatedBrokers) -> None:
+        connection = due(alice, "iifl", brokers)
+        app = alice.broker_apps.get(broker_type="iifl")
+        app.api_secret_encrypted = "not the secret"
+        app.save()
+        end = connection.token_expires_at
+        assert end is not None
+        assert sessions.end_expired_sessions(end) == 1
+        for minutes in (0, 5, 600):
+            sessions.renew(connection.pk, now=end + timedelta(minutes=minutes))
+        after = fresh(connection)
+        assert (after.status, after.error_code) == (ConnectionStatus.TOKEN_EXPIRED, "token_refresh_failed")
+        assert after.renewal_due_at is None
+        assert refreshes(brokers.control, "iifl") == 1
+
     @each_renewable
     def test_a_broker_that_is_down_is_asked_again_later_and_later(
         self, slug: str, alice: User, brokers: SimulatedBrokers, control: Control

@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import User
-from brokers import push
+from brokers import push, reach
 from brokers import services as brokers_services
 from brokers.base import BrokerClient
 from brokers.domain import ConnectionStatus
@@ -21,6 +21,7 @@ from brokers.errors import BrokerUnavailable, NotSupported, RateLimited
 from brokers.models import Actor, BrokerConnection, ConnectionChange
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
+from brokers.transport import Deadline
 from health import asking, services, tasks
 from health.circuits import Circuits
 from health.models import BrokerHealthLog, CheckSchedule, CheckType
@@ -472,3 +473,16 @@ def raising(error: Exception) -> Any:
         raise error
 
     return read
+
+
+def test_waiting_for_our_own_budget_is_no_response_time(alice: User, brokers: SimulatedBrokers, governed: None) -> None:
+    """Angel One allows one look at the holdings a second: the check that comes second waits, and says nothing of it."""
+    connection = connect(alice, "angel_one", brokers)
+    [client] = reach.clients_for([connection], deadline=Deadline(5), now=timezone.now()).values()
+    assert isinstance(client, BrokerClient)
+    client.holdings()
+    [measured] = asking.try_all([(client, CheckType.HOLDINGS)], Deadline(5))
+    assert measured is not None
+    assert measured.error is None
+    assert measured.milliseconds is not None
+    assert measured.milliseconds < 700

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -74,6 +75,7 @@ class House:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment: dict[str, str] = {}
         self._open = ExitStack()
+        self._ending = threading.Event()
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -116,6 +118,10 @@ class House:
             self.control.set_fault(slug, "latency", milliseconds=self.latency_ms)
         if self.with_workers:
             self.start_worker()
+            keeper = threading.Thread(target=self._keep_worker, name="keeper", daemon=True)
+            keeper.start()
+            opening.callback(keeper.join)
+            opening.callback(self._ending.set)
             self._spawn("beat", [*CELERY, "beat", "-s", str(self.run_dir / "beat"), "--pidfile=", *QUIET], _at_once)
 
     def start_worker(self) -> None:
@@ -123,6 +129,13 @@ class House:
         worker = [*CELERY, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio,market",
                   "--without-gossip", "--without-mingle", *QUIET]  # fmt: skip
         self._spawn("worker", worker, _at_once)
+
+    def _keep_worker(self) -> None:
+        """Start another worker where one ended by itself. Its children die with this thread, which stays to the end."""
+        while not self._ending.wait(POLL_SECONDS * 10):
+            worker = self.processes.get("worker")
+            if worker is not None and worker.poll() is not None:
+                self.start_worker()
 
     def kill(self, name: str) -> None:
         """End a process without a word, as a machine does."""
