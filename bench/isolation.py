@@ -33,11 +33,11 @@ from portfolio.fetching import THREADS_PER_BROKER
 from trademaster.local.house import House
 
 PAIRS = 5
-ROUND_SECONDS = 9.0
+ROUND_SECONDS = 10.0
 # A round's second part: the sick broker's circuit is open by then.
 SETTLED_SECONDS = 4.0
 PERIOD_SECONDS = 2.0
-HAMMERING_PERIOD_SECONDS = 3.2
+HAMMERING_PERIOD_SECONDS = 4.8
 SICK_MS = 30_000
 MOST_ROOMY = "upstox"
 SAMPLE_SECONDS = 0.1
@@ -102,12 +102,12 @@ def measure(house: House) -> list[Figure]:
         *(
             (OTHERS, user)
             for place, two in enumerate(twos)
-            for user in crowd(f"elsewhere{place}-", 12 // len(twos), two)
+            for user in crowd(f"elsewhere{place}-", 9 // len(twos), two)
         ),
         *(
             (BOTH, user)
             for place, two in enumerate(twos)
-            for user in crowd(f"both{place}-", 6 // len(twos), [sick, *two])
+            for user in crowd(f"both{place}-", 4 // len(twos), [sick, *two])
         ),
     ]
     traders = [Trader(group, cookies_of(user)) for group, user in people]
@@ -119,7 +119,9 @@ def measure(house: House) -> list[Figure]:
     note = f"of {len(traders)} traders {hammering} have {sick} alone; others: {', '.join(others)}"
     return [
         *moved(f"p95 of who has the others, {sick} at 30 s", OTHERS, well, ill, 0.0, note),
-        *moved("p95 of who has it too, circuit open", BOTH, well, ill, SETTLED_SECONDS, ""),
+        *moved(
+            "p95 of who has it too, circuit open", BOTH, well, ill, SETTLED_SECONDS, "one call more: prices are lent"
+        ),
         of_rounds(
             "  their slowest request, before that too",
             [one.slowest_ms(BOTH) for one in ill],
