@@ -2,8 +2,7 @@
 
 Workers are real Celery workers, and dispatched to as beat does it. Their brokers answer from memory in the place of the
 socket: that leaves out sockets, HTTP, TLS and every wait for a broker, and keeps clients, gate, decoding, mapping, rows
-and queue. One figure is over real HTTP, from a small process that answers instantly. Then, of a hundred thousand, the
-claims alone.
+and queue. One figure is over real HTTP, from a small process that answers instantly.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bench import instant
-from bench.claims import claims_alone
 from bench.merging import with_memory
 from bench.people import crowd
 from bench.table import Aim, Figure
@@ -107,7 +105,6 @@ def measure(house: House) -> list[Figure]:
         ),
         *costs,
         *sizes(),
-        *claims_alone(),
     ]
 
 

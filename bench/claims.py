@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
-from multiprocessing.synchronize import Barrier
 
-import django
 from django.db import connection as database
 from django.utils import timezone
 
 from accounts.models import User
+from bench.claimer import claim, ready
 from bench.table import Aim, Figure
 from brokers.models import BrokerConnection
 from health.models import CheckType
+from trademaster.local.house import House
 
 CONNECTIONS = 100_000
 CLAIMERS = 4
 
-Claimed = tuple[float, float, list[int]]
-_start: list[Barrier] = []
 
-
-def claims_alone() -> list[Figure]:
+def measure(house: House) -> list[Figure]:
     now = timezone.now()
     due = make_due(now)
     context = multiprocessing.get_context("spawn")
@@ -74,22 +70,3 @@ def make_due(now: datetime) -> int:
         made = cursor.rowcount
         cursor.execute("ANALYZE health_check_schedules")
     return made
-
-
-def ready(start: Barrier) -> None:
-    _start.append(start)
-    django.setup()
-    database.ensure_connection()
-
-
-def claim(now: datetime) -> Claimed:
-    """Claim, as a dispatcher does, until nothing is left: when it began and ended, and what it got."""
-    from health import services
-    from health.circuits import Circuits
-
-    ids: list[int] = []
-    _start[0].wait()
-    began = time.time()
-    while chunks := services.claim_chunks(now, Circuits()):
-        ids += [key for chunk in chunks for key in chunk]
-    return began, time.time(), ids

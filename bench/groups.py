@@ -22,6 +22,7 @@ SETTINGS = {
     "budgets": "bench.governed_settings",
     "isolation": "bench.governed_settings",
     "checks": "bench.governed_settings",
+    "claims": "bench.governed_settings",
 }
 
 
