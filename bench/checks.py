@@ -48,7 +48,8 @@ TRADING_DAY = date(2026, 11, 25)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What came of one dispatch. `twice` counts checks that were made more than once, `left` those never made."""
+    """What came of one dispatch. `twice` counts checks that were made more than once, `left` those
+    that a chunk had no time for: they come round at a later dispatch."""
 
     workers: int
     made: int
@@ -87,7 +88,12 @@ def measure(house: House) -> list[Figure]:
             f"{whole.dispatch_seconds:.0f} s of it to enrol, claim and hand out",
         ),
         Figure(name="  made twice", value=sum(each.twice for each in (*runs, whole)), unit="", aim=Aim(0)),
-        Figure(name="  not made", value=sum(each.left for each in (*runs, whole)), unit="", aim=Aim(0)),
+        Figure(
+            name="  put off: a chunk had no time left for them",
+            value=sum(each.left for each in (*runs, whole)),
+            unit="",
+            aim=Aim(0),
+        ),
         *(
             Figure(
                 name=f"{each.workers} worker{'s' if each.workers > 1 else ''}, {PART:,} connections",
