@@ -31,7 +31,8 @@ from health.models import BrokerHealthLog, CheckSchedule, CheckType
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 5.0
+# A whole chunk: less than the lease, after which others would take its checks up.
+CHUNK_SECONDS = 15.0
 CHUNK = 50
 ENROL_AT_MOST = 1000
 CLAIM_AT_MOST = 2500
@@ -137,7 +138,7 @@ def claim_probes(now: datetime, circuits: Circuits) -> list[UUID]:
     """Where a probe is due, the broker's connection that can be asked and was longest ago; for one caller alone."""
     found: list[UUID] = []
     for slug in circuits.probes_due():
-        if cache.add(f"health-probe:{slug}", True, timeout=CHECK_SECONDS):
+        if cache.add(f"health-probe:{slug}", True, timeout=asking.CHECK_SECONDS):
             readable = BrokerConnection.objects.filter(broker_type=slug, status__in=READABLE_STATUSES).exclude(
                 Q(retry_after__gt=now) | Q(token_expires_at__lte=now)
             )
@@ -182,7 +183,7 @@ def _connections(keys: Iterable[UUID]) -> dict[UUID, BrokerConnection]:
 def _found(rows: Sequence[CheckSchedule], now: datetime) -> Found:
     """What the checks found that can be made now. The due times of the others are set: parked, or a little later."""
     to_ask = [row for row in rows if _may_be_asked(row, now)]
-    deadline = Deadline(CHECK_SECONDS)
+    deadline = Deadline(CHUNK_SECONDS)
     connections = {row.broker_connection_id: row.broker_connection for row in to_ask}
     clients = reach.clients_for(list(connections.values()), deadline=deadline, now=now)
     reads: list[tuple[CheckSchedule, BrokerClient]] = []

@@ -233,7 +233,7 @@ def test_processes_that_hammer_one_budget_never_exceed_it_in_any_window(governed
         for process in processes:
             process.stdin.write("go\n")
             process.stdin.flush()
-        watch = Thread(target=note_grants, args=(monitor.listen(), seen))
+        watch = Thread(target=hammer.note_grants, args=(monitor.listen(), seen))
         watch.start()
         counts: Counter[str] = Counter()
         for process in processes:
@@ -262,15 +262,6 @@ def test_processes_that_hammer_one_budget_never_exceed_it_in_any_window(governed
     assert len(seen["budget:fyers:hammered:all"]) == counts["fyers/other"] + counts["fyers/quotes"] >= 20
     # The budget is used, not only kept: what a second allows goes out, but for the slack.
     assert counts["zerodha/orders"] + counts["zerodha/order_changes"] >= 20
-
-
-def note_grants(commands: Iterator[dict[str, str]], seen: dict[str, list[int]]) -> None:
-    for entry in commands:
-        words = entry["command"].split(" ")
-        if words[0] == "ECHO":
-            return
-        if words[0] == "LPUSH":
-            seen[words[1]].append(int(words[2]))
 
 
 # --- while Redis is away ----------------------------------------------------------------------------------------------
