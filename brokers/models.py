@@ -30,8 +30,8 @@ ENTERED_FROM: dict[ConnectionStatus, frozenset[ConnectionStatus]] = {
     ConnectionStatus.CONNECTED: frozenset(ConnectionStatus),
     # by how a call ended
     **{status: READABLE_STATUSES - {status} for status in TROUBLED_STATUSES},
-    # by the clock, the broker's word, or a renewal that failed
-    ConnectionStatus.TOKEN_EXPIRED: READABLE_STATUSES,
+    # by the clock or the broker's word; by a renewal that failed also where the session had ended before
+    ConnectionStatus.TOKEN_EXPIRED: ACTIVE_STATUSES,
     # by the trader, or support
     ConnectionStatus.DISCONNECTED: ACTIVE_STATUSES,
 }
@@ -203,6 +203,11 @@ class BrokerConnection(models.Model):
         return self.renewal_lease_until is not None
 
     @property
+    def _living(self) -> models.Q:
+        """This very session, as long as it has not ended: an end is told once."""
+        return models.Q(session_number=self.session_number, status__in=READABLE_STATUSES)
+
+    @property
     def session(self) -> Session | None:
         """The stored session; None once it has been wiped."""
         if self.access_token_encrypted is None:
@@ -254,7 +259,7 @@ class BrokerConnection(models.Model):
             return False
         only = models.Q()
         if status is ConnectionStatus.TOKEN_EXPIRED:
-            only = models.Q(session_number=self.session_number) & ~models.Q(renewal_lease_until__gt=now)
+            only = self._living & ~models.Q(renewal_lease_until__gt=now)
             # A renewal that broke off is still to be settled, and at its own time.
             in_doubt = models.When(renewal_lease_until__isnull=False, then=F("renewal_due_at"))
             due = models.Case(in_doubt, default=models.Value(renewal_due_at, models.DateTimeField()))
@@ -305,13 +310,19 @@ class BrokerConnection(models.Model):
         )
 
     def claim_renewal(self, now: datetime) -> bool:
-        """Whether this caller, and nobody else, may renew this session for the next minute."""
+        """Whether this caller, and nobody else, may renew this session for the next minute.
+
+        An attempt that is not due yet, made by hand, is not counted: impatience must not use up the attempts.
+        """
         free = models.Q(renewal_lease_until__isnull=True) | models.Q(renewal_lease_until__lte=now)
         row = BrokerConnection.objects.filter(
             free, pk=self.pk, session_number=self.session_number, status__in=ACTIVE_STATUSES
         )
+        due = models.When(renewal_due_at__lte=now, then=F("renewal_attempts") + 1)
         claimed = row.update(
-            renewal_lease_until=now + RENEWAL_LEASE, renewal_attempts=F("renewal_attempts") + 1, updated_at=Now()
+            renewal_lease_until=now + RENEWAL_LEASE,
+            renewal_attempts=models.Case(due, default=F("renewal_attempts"), output_field=models.IntegerField()),
+            updated_at=Now(),
         )
         return claimed == 1
 
@@ -379,7 +390,7 @@ class BrokerConnection(models.Model):
             "renewal_due_at": renewal_due_at,
             "renewal_lease_until": None,
         }
-        only = models.Q(session_number=self.session_number)
+        only = models.Q(session_number=self.session_number) if actor is Actor.RENEWAL else self._living
         if status is ConnectionStatus.DISCONNECTED:
             only = models.Q()
             facts |= {
@@ -440,7 +451,8 @@ def _tokens_of(session: Session) -> dict[str, Any]:
 class ConnectionChange(models.Model):
     """A change of a connection's status, or a new session for it. Rows are only ever added.
 
-    `from_status` is empty for the first login; it equals `to_status` where a session was replaced while it still lived.
+    `from_status` is empty for the first login; it equals `to_status` where a session was replaced while it still lived,
+    or could not be opened again after its end.
     """
 
     broker_connection = models.ForeignKey(

@@ -97,7 +97,8 @@ def _survived(connection: BrokerConnection, session: Session) -> None:
 def _try_again(connection: BrokerConnection, error: BrokerError, now: datetime, *, in_doubt: bool) -> None:
     """Let the next attempt wait, each time twice as long; after the last one a person must log in."""
     attempts = connection.renewal_attempts
-    if attempts + 1 >= MOST_ATTEMPTS:
+    was_due = connection.renewal_due_at is not None and connection.renewal_due_at <= now
+    if was_due and attempts + 1 >= MOST_ATTEMPTS:
         raise _given_up(connection, error.message, now) from None
     pause = min(timedelta(minutes=2**attempts), LONGEST_PAUSE)
     connection.postpone_renewal(now + pause, now=now, in_doubt=in_doubt)
