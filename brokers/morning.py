@@ -96,7 +96,7 @@ class Queue:
 # --- the queue --------------------------------------------------------------------------------------------------------
 def queue(user: User, now: datetime) -> Queue:
     """Every connection that the trader has not ended: those that need a login first, the others by their end."""
-    connections = list(BrokerConnection.objects.active().filter(user=user))
+    connections = list(BrokerConnection.objects.without_secrets().active().filter(user=user))
     configured = set(user.broker_apps.values_list("broker_type", flat=True))
     trouble = _trouble({connection.broker_type for connection in connections})
     entries = sorted((_entry(connection, configured, trouble, now) for connection in connections), key=_place)

@@ -85,7 +85,7 @@ class BrokerRecord:
 
 def brokers_of(user: User, *, now: datetime, circuits: Circuits) -> dict[str, Any]:
     """Every broker's general state, and the trader's own connections at it."""
-    mine = list(BrokerConnection.objects.active().filter(user=user))
+    mine = list(BrokerConnection.objects.without_secrets().active().filter(user=user))
     own = _connections(mine, now)
     return {
         "as_of": now,

@@ -24,6 +24,7 @@ from brokers.domain import ConnectionStatus, Segment
 from brokers.errors import BrokerError, NotSupported
 from brokers.models import READABLE_STATUSES, BrokerConnection
 from brokers.transport import Deadline
+from brokers.vault import DecryptionFailed
 from health import asking, pace, verdict
 from health.asking import Measured
 from health.circuits import Circuits
@@ -175,8 +176,14 @@ def check(connection_id: UUID, *, now: datetime) -> BrokerHealthLog | None:
 
 
 def _connections(keys: Iterable[UUID]) -> dict[UUID, BrokerConnection]:
-    rows = BrokerConnection.objects.select_related("user").prefetch_related("user__broker_apps")
-    return rows.in_bulk(list(keys))
+    rows, wanted = BrokerConnection.objects.select_related("user").prefetch_related("user__broker_apps"), list(keys)
+    try:
+        return rows.in_bulk(wanted)
+    except DecryptionFailed:
+        if len(wanted) > 1:  # one row's trouble must not keep the rest of its chunk from being checked
+            return {key: row for one in wanted for key, row in _connections([one]).items()}
+        logger.error("Connection %s cannot be checked: no key reads its secrets", *wanted)
+        return {}
 
 
 def _found(rows: Sequence[CheckSchedule], now: datetime) -> Found:

@@ -26,7 +26,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import User
-from brokers import rotation, services, sessions, vault
+from brokers import logins, reach, rotation, services, sessions, vault
 from brokers.models import BrokerApp, BrokerConnection, KeyProof, LoginReminder
 from brokers.secret import Secret
 from brokers.simulation.server import SimulatedBrokers
@@ -460,6 +460,23 @@ class TestASecretThatNoKeyReads:
 
     def test_the_list_of_connections_stands(self, unreadable: BrokerConnection, as_alice: Client) -> None:
         assert len(as_alice.get("/api/v1/brokers/connections").json()) == 2
+
+    @pytest.mark.parametrize("address", ["brokers/logins", "health/brokers", "health/connections/{}/timeline"])
+    def test_so_does_what_says_that_it_must_be_mended(
+        self, address: str, unreadable: BrokerConnection, as_alice: Client
+    ) -> None:
+        assert as_alice.get(f"/api/v1/{address.format(unreadable.pk)}").status_code == 200
+
+    def test_a_login_begun_for_it_knows_its_way_back(self, unreadable: BrokerConnection, alice: User) -> None:
+        start = logins.initiate(
+            user=alice,
+            broker_type="upstox",
+            redirect_uri=reach.own_callback("upstox"),
+            return_to="logins",
+            connection_id=unreadable.pk,
+            now=timezone.now(),
+        )
+        assert logins.destination(alice, start.state) == logins.Destination("logins", unreadable)
 
 
 @pytest.mark.parametrize("command", [["manage.py", "check"], ["-m", "trademaster.local.web", "--port", "1"]])

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography.fernet import Fernet
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -412,6 +413,17 @@ def test_a_task_that_comes_twice_finds_nothing_to_do(alices: dict[str, BrokerCon
         for chunk in chunks:
             services.check_chunk(chunk, now=now)
     assert BrokerHealthLog.objects.count() == 8
+
+
+def test_a_secret_that_no_key_reads_keeps_only_its_own_connection_from_being_checked(
+    alices: dict[str, BrokerConnection], alice: User, brokers: SimulatedBrokers, settings: Settings
+) -> None:
+    other = connect(trader("bob"), "upstox", brokers)
+    [key], settings.FIELD_ENCRYPTION_KEY = settings.FIELD_ENCRYPTION_KEY, [Fernet.generate_key().decode()]
+    BrokerConnection.objects.filter(pk=alices["upstox"].pk).update(access_token_encrypted="under a lost key")
+    settings.FIELD_ENCRYPTION_KEY = [key]
+    assert checked(timezone.now()) == 2 * len(CheckType)
+    assert set(BrokerHealthLog.objects.values_list("broker_connection", flat=True)) == {other.pk, alices["zerodha"].pk}
 
 
 def test_a_login_during_a_check_is_not_overwritten(
