@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -33,7 +35,28 @@ def redis_away(settings: Settings) -> Iterator[None]:
     redis.cache_clear()
 
 
+@pytest.fixture
+def redis_silent(settings: Settings) -> Iterator[None]:
+    """Redis takes connections and says nothing: a process that is stopped, or a network that swallows."""
+    redis.cache_clear()
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
+        silent = f"redis://127.0.0.1:{mute.getsockname()[1]}/1"
+        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": silent}}
+        yield
+        redis().close()
+        redis.cache_clear()
+
+
 class TestRedis:
+    def test_one_that_hangs_holds_nobody_for_long(
+        self, alices: dict[str, BrokerConnection], as_alice: Client, redis_silent: None
+    ) -> None:
+        began = time.monotonic()
+        assert send(as_alice, "get", "/brokers/connections").status_code == 200
+        assert time.monotonic() - began < 4
+        assert send(as_alice, "get", PORTFOLIO).json()["complete"] is True
+        assert time.monotonic() - began < 12
+
     def test_the_portfolio_is_served_whole(
         self, alices: dict[str, BrokerConnection], as_alice: Client, redis_away: None
     ) -> None:
