@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from brokers import registry
 from brokers.domain import AppCredentials, ConnectionStatus, Session
-from brokers.errors import BrokerError
+from brokers.errors import BrokerError, BrokerUnavailable, CircuitOpen
 from brokers.vault import StrictEncryptedTextField, unpacked
 
 STATUS_CHOICES = [(status.value, status.value.replace("_", " ").capitalize()) for status in ConnectionStatus]
@@ -35,6 +35,11 @@ ENTERED_FROM: dict[ConnectionStatus, frozenset[ConnectionStatus]] = {
     # by the trader, or support
     ConnectionStatus.DISCONNECTED: ACTIVE_STATUSES,
 }
+
+# The broker does not answer. What an account's owner must mend, such as a missing key, is no trouble of the broker's.
+BROKER_IS_AWAY = models.Q(status=ConnectionStatus.MAINTENANCE) | models.Q(
+    status=ConnectionStatus.ERROR, error_code__in=(BrokerUnavailable.default_code, CircuitOpen.default_code)
+)
 
 # How long a worker may take to renew a session before another one takes over.
 RENEWAL_LEASE = timedelta(seconds=60)

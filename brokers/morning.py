@@ -21,8 +21,8 @@ from accounts.models import Role, User
 from brokers import hours, registry, webhook
 from brokers.base import BrokerSpec, Renewal
 from brokers.domain import ConnectionStatus, Segment
-from brokers.errors import BrokerUnavailable, SessionEnded
-from brokers.models import TROUBLED_STATUSES, BrokerConnection, LoginReminder
+from brokers.errors import SessionEnded
+from brokers.models import BROKER_IS_AWAY, TROUBLED_STATUSES, BrokerConnection, LoginReminder
 from brokers.reach import ConnectRefused, platform_has_app
 from brokers.secret import Secret
 from brokers.shared import redis
@@ -197,10 +197,7 @@ def _way(spec: BrokerSpec, configured: Collection[str]) -> LoginWay:
 
 def _trouble(slugs: Collection[str]) -> dict[str, str]:
     """MAINTENANCE or ERROR, by slug, where everybody's connection says so and nobody's is well."""
-    down = Q(status=ConnectionStatus.MAINTENANCE) | Q(
-        status=ConnectionStatus.ERROR, error_code=BrokerUnavailable.default_code
-    )
-    rows = BrokerConnection.objects.filter(down, broker_type__in=slugs).order_by("status")
+    rows = BrokerConnection.objects.filter(BROKER_IS_AWAY, broker_type__in=slugs).order_by("status")
     found = dict(rows.values_list("broker_type", "status").distinct())
     well = BrokerConnection.objects.filter(broker_type__in=found, status=ConnectionStatus.CONNECTED) if found else None
     for slug in () if well is None else well.order_by().values_list("broker_type", flat=True).distinct():

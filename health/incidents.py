@@ -15,7 +15,15 @@ from django.db.models import Count, Max, Q
 
 from brokers import registry
 from brokers.domain import ConnectionStatus
-from brokers.models import READABLE_STATUSES, TROUBLED_STATUSES, Actor, BrokerConnection, ConnectionChange
+from brokers.errors import UnexpectedResponse
+from brokers.models import (
+    BROKER_IS_AWAY,
+    READABLE_STATUSES,
+    TROUBLED_STATUSES,
+    Actor,
+    BrokerConnection,
+    ConnectionChange,
+)
 from health.circuits import Circuits
 from health.models import HealthCursor, Incident, IncidentKind
 from health.services import maintenance_ends
@@ -24,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 CHANGES_AT_A_TIME = 1000
 LOCK_MILLISECONDS = 500
-# What says something of the broker rather than of one account.
-OF_THE_BROKER = (ConnectionStatus.ERROR, ConnectionStatus.MAINTENANCE)
+# What says something of the broker, if several of its accounts say it: that its answers cannot be read, too.
+OF_THE_BROKER = BROKER_IS_AWAY | Q(status=ConnectionStatus.ERROR, error_code=UnexpectedResponse.default_code)
 AWAY: Mapping[str, IncidentKind] = {
     "orders": IncidentKind.ORDERS_AWAY,
     "data": IncidentKind.DATA_AWAY,
@@ -183,7 +191,7 @@ def _failing_widely() -> list[str]:
         BrokerConnection.objects.filter(status__in=READABLE_STATUSES)
         .order_by()
         .values("broker_type")
-        .annotate(all=Count("pk"), failing=Count("pk", filter=Q(status__in=OF_THE_BROKER)))
+        .annotate(all=Count("pk"), failing=Count("pk", filter=OF_THE_BROKER))
     )
     return [
         row["broker_type"]

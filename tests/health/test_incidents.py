@@ -209,7 +209,13 @@ def test_there_is_only_one_open_incident(connection: BrokerConnection) -> None:
 )
 def test_most_accounts_fail(alice: User, statuses: list[str], widespread: bool) -> None:
     for number, status in enumerate(statuses):
-        BrokerConnection.objects.create(user=alice, broker_type="groww", account_id=str(number), status=status)
+        BrokerConnection.objects.create(
+            user=alice,
+            broker_type="groww",
+            account_id=str(number),
+            status=status,
+            error_code="circuit_open" if number % 2 else "broker_unavailable",
+        )
     for minutes in (0, 1):
         incidents.watch(later(minutes), NO_CIRCUITS)
         found = Incident.objects.values_list("broker_type", "kind", "opened_at", "closed_at")
@@ -218,6 +224,16 @@ def test_most_accounts_fail(alice: User, statuses: list[str], widespread: bool) 
     incidents.watch(later(5), NO_CIRCUITS)
     assert not Incident.objects.open().exists()
     assert set(Incident.objects.values_list("closed_at", flat=True)) <= {later(5)}
+
+
+@pytest.mark.parametrize("code", ["broker_app_missing", "app_misconfigured", "address_not_registered"])
+def test_what_their_owners_must_mend_is_no_trouble_of_the_broker(code: str, alice: User) -> None:
+    for number in range(2):
+        BrokerConnection.objects.create(
+            user=alice, broker_type="angel_one", account_id=str(number), status="ERROR", error_code=code
+        )
+    incidents.watch(NOW, NO_CIRCUITS)
+    assert not Incident.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -260,7 +276,9 @@ def test_a_known_maintenance_is_planned(alice: User, settings: Settings) -> None
 
 @pytest.mark.django_db(transaction=True)
 def test_two_watchers_open_one_incident(alice: User) -> None:
-    BrokerConnection.objects.create(user=alice, broker_type="groww", account_id="1", status="ERROR")
+    BrokerConnection.objects.create(
+        user=alice, broker_type="groww", account_id="1", status="ERROR", error_code="broker_unavailable"
+    )
     now = timezone.now()
     four_at_once(lambda: incidents.watch_brokers(now, NO_CIRCUITS))
     assert Incident.objects.count() == 1
