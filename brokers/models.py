@@ -98,6 +98,10 @@ class Actor(models.TextChoices):
     RENEWAL = "RENEWAL", "A renewal"
 
 
+def _being_renewed(now: datetime) -> models.Q:
+    return models.Q(renewal_lease_until__gt=now)
+
+
 class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
     def without_secrets(self) -> Self:
         """For who only looks: nothing is decrypted, so that one unreadable secret does not hide the other rows."""
@@ -118,12 +122,11 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
 
     def past_their_end(self, now: datetime) -> Self:
         """Sessions whose known end has come, before any call of theirs fails."""
-        return self.filter(status__in=READABLE_STATUSES, token_expires_at__lte=now)
+        return self.filter(~_being_renewed(now), status__in=READABLE_STATUSES, token_expires_at__lte=now)
 
     def due_for_renewal(self, now: datetime) -> Self:
         """Sessions to be renewed without a login, that no worker is renewing already."""
-        busy = models.Q(renewal_lease_until__gt=now)
-        return self.filter(~busy, status__in=ACTIVE_STATUSES, renewal_due_at__lte=now)
+        return self.filter(~_being_renewed(now), status__in=ACTIVE_STATUSES, renewal_due_at__lte=now)
 
 
 class BrokerConnection(models.Model):
@@ -207,10 +210,11 @@ class BrokerConnection(models.Model):
         """Whether a renewal of this session was begun and nobody knows how it ended."""
         return self.renewal_lease_until is not None
 
-    @property
-    def _living(self) -> models.Q:
-        """This very session, as long as it has not ended: an end is told once."""
-        return models.Q(session_number=self.session_number, status__in=READABLE_STATUSES)
+    def _living(self, now: datetime) -> models.Q:
+        """This very session, as long as it has not ended and nobody is renewing it: an end is told once, and never
+        of what is about to be replaced.
+        """
+        return models.Q(session_number=self.session_number, status__in=READABLE_STATUSES) & ~_being_renewed(now)
 
     @property
     def session(self) -> Session | None:
@@ -264,7 +268,7 @@ class BrokerConnection(models.Model):
             return False
         only = models.Q()
         if status is ConnectionStatus.TOKEN_EXPIRED:
-            only = self._living & ~models.Q(renewal_lease_until__gt=now)
+            only = self._living(now)
             # A renewal that broke off is still to be settled, and at its own time.
             in_doubt = models.When(renewal_lease_until__isnull=False, then=F("renewal_due_at"))
             due = models.Case(in_doubt, default=models.Value(renewal_due_at, models.DateTimeField()))
@@ -395,7 +399,7 @@ class BrokerConnection(models.Model):
             "renewal_due_at": renewal_due_at,
             "renewal_lease_until": None,
         }
-        only = models.Q(session_number=self.session_number) if actor is Actor.RENEWAL else self._living
+        only = models.Q(session_number=self.session_number) if actor is Actor.RENEWAL else self._living(now)
         if status is ConnectionStatus.DISCONNECTED:
             only = models.Q()
             facts |= {

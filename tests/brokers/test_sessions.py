@@ -14,7 +14,7 @@ from brokers import morning, reach, registry, services, sessions, tasks
 from brokers.base import Renewal, SessionPolicy
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerError, BrokerUnavailable, OutcomeUnknown, SessionEnded
-from brokers.models import BrokerConnection, ConnectionChange
+from brokers.models import Actor, BrokerConnection, ConnectionChange
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from brokers.wire import IST
@@ -288,6 +288,20 @@ class TestKnownEnd:
         assert sessions.due_renewals(end) == [connection.pk]
         sessions.renew(connection.pk, now=timezone.now() + timedelta(days=1))
         assert fresh(connection).status == ConnectionStatus.CONNECTED
+
+    @each_renewable
+    def test_the_end_waits_for_a_renewal_under_way(self, slug: str, alice: User, brokers: SimulatedBrokers) -> None:
+        """A second login with the same keys would end the session that the first one is about to bring."""
+        connection = connect(alice, slug, brokers)
+        end = connection.token_expires_at
+        assert end is not None
+        assert connection.claim_renewal(end - timedelta(seconds=10))
+        assert sessions.end_expired_sessions(end) == 0
+        assert sessions.due_renewals(end) == []
+        assert services.change_status(
+            connection, ConnectionStatus.TOKEN_EXPIRED, code="x", message="x", actor=Actor.CLOCK, now=end
+        ) is False
+        assert sessions.end_expired_sessions(end + timedelta(seconds=60)) == 1  # nothing came of it
 
     def test_stored_keys_that_are_refused_after_the_end_ask_for_a_person(
         self, alice: User, brokers: SimulatedBrokers
