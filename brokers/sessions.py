@@ -13,7 +13,7 @@ from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, OutcomeUnknown, SessionEnded
 from brokers.models import Actor, BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
-from brokers.services import announce, change_status
+from brokers.services import announce, change_status, revoke
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
         raise _given_up(connection, error.message, now) from None
     due = policy.renewal_due(renewed.expires_at, now=now, spread=_spread(connection.pk))
     if not connection.keep_renewed(renewed, renewal_due_at=due, now=now):
+        if BrokerConnection.objects.filter(pk=connection.pk, status=ConnectionStatus.DISCONNECTED).exists():
+            revoke(connection, renewed)  # what its trader ended must not live on at the broker
         raise TokenRefreshFailed("Meanwhile this connection was logged in again, or disconnected.")
     connections_changed(connection.user_id)
     announce(connection)

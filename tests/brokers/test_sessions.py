@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection as database
@@ -12,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from brokers import morning, reach, registry, services, sessions, tasks
 from brokers.base import Renewal, SessionPolicy
-from brokers.domain import ConnectionStatus
+from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerError, BrokerUnavailable, OutcomeUnknown, SessionEnded
 from brokers.models import Actor, BrokerConnection, ConnectionChange
 from brokers.simulation.control import Control
@@ -267,6 +268,25 @@ class TestCallsDuringARenewal:
         assert sessions.due_renewals(later) == [connection.pk]
         sessions.renew(connection.pk, now=later)
         assert works(connection)
+
+
+    @each_renewable
+    def test_what_is_disconnected_meanwhile_does_not_live_on_at_the_broker(
+        self, slug: str, alice: User, brokers: SimulatedBrokers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection = due(alice, slug, brokers)
+        renewed = sessions._renewed
+
+        def and_a_disconnect(*arguments: Any) -> Session:
+            brought = renewed(*arguments)
+            services.disconnect(fresh(connection), now=timezone.now())
+            return brought
+
+        monkeypatch.setattr(sessions, "_renewed", and_a_disconnect)
+        with pytest.raises(sessions.TokenRefreshFailed):
+            sessions.refresh_session(connection, now=timezone.now())
+        assert fresh(connection).status == ConnectionStatus.DISCONNECTED
+        assert brokers.control.overview()["brokers"][slug]["live_sessions"] == 0
 
 
 class TestKnownEnd:
