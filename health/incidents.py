@@ -24,7 +24,7 @@ from brokers.models import (
     BrokerConnection,
     ConnectionChange,
 )
-from health.circuits import Circuits
+from health.circuits import HALF_OPEN, TRIED_BY_CHECKS, Circuit, Circuits
 from health.models import HealthCursor, Incident, IncidentKind
 from health.services import maintenance_ends
 
@@ -170,7 +170,7 @@ def _current(now: datetime, circuits: Circuits) -> list[Incident]:
                 message=circuit.reason,
                 opened_at=circuit.opened_at or now,
             )
-            for circuit in circuits.away()
+            for circuit in _known_to_be_away(circuits)
         ),
         *(
             Incident(
@@ -182,6 +182,20 @@ def _current(now: datetime, circuits: Circuits) -> list[Incident]:
             for slug in _failing_widely()
             if maintenance_ends(slug, now) is None
         ),
+    ]
+
+
+def _known_to_be_away(circuits: Circuits) -> list[Circuit]:
+    """The circuits that are open, or are being tried. Of one that nobody tries, nobody knows how it is: logins and
+    orders are not ours to try, and reads are not where no session lives.
+    """
+    away = circuits.away()
+    tried = BrokerConnection.objects.filter(status__in=READABLE_STATUSES) if away else BrokerConnection.objects.none()
+    slugs = set(tried.order_by().values_list("broker_type", flat=True).distinct())
+    return [
+        circuit
+        for circuit in away
+        if circuit.state != HALF_OPEN or (circuit.kind in TRIED_BY_CHECKS and circuit.broker_type in slugs)
     ]
 
 
