@@ -25,7 +25,7 @@ from brokers.errors import SessionEnded
 from brokers.models import BROKER_IS_AWAY, TROUBLED_STATUSES, BrokerConnection, LoginReminder
 from brokers.reach import ConnectRefused, platform_has_app
 from brokers.secret import Secret
-from brokers.shared import redis
+from brokers.shared import if_redis_is_there, redis
 from brokers.wire import IST
 
 logger = logging.getLogger(__name__)
@@ -290,7 +290,9 @@ def remind(user_id: int, *, now: datetime) -> None:
         return
     waiting = queue(reminder.user, now)
     ways = _ways(reminder)
-    untold = [way for way in ways if not redis().exists(_told(reminder, day, way))]
+    untold = list(ways)
+    with if_redis_is_there("by which way a trader was reminded"):
+        untold = [way for way in ways if not redis().exists(_told(reminder, day, way))]
     if not waiting.needing or not _claim(reminder, day, now):
         return
     failures = []
@@ -301,7 +303,8 @@ def remind(user_id: int, *, now: datetime) -> None:
             logger.warning("Login reminder of user %s by %s failed: %s", user_id, way, failure)
             failures.append(f"{way}: {failure}")
         else:
-            redis().set(_told(reminder, day, way), 1, ex=REMEMBERED)
+            with if_redis_is_there("by which way a trader was reminded"):
+                redis().set(_told(reminder, day, way), 1, ex=REMEMBERED)
     if failures:
         _give_back(reminder, day, now, failures, is_told=len(failures) < len(ways))
 

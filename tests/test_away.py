@@ -7,17 +7,22 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from django.core import mail
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from brokers import services
+from accounts.models import User
+from brokers import morning, services
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerUnavailable
 from brokers.models import BrokerConnection
 from brokers.shared import redis
+from tests.brokers.receiver import receiving
 from tests.brokers.test_api import refused, send
+from tests.brokers.test_hours import ist
+from tests.brokers.test_morning import connection
 from tests.conftest import signed_in
 from trademaster.local.house import free_port
 
@@ -83,6 +88,13 @@ class TestRedis:
             services.disconnect(alices["zerodha"], now=timezone.now())
         statuses = set(BrokerConnection.objects.values_list("broker_type", "status"))
         assert statuses == {("upstox", ConnectionStatus.ERROR), ("zerodha", ConnectionStatus.DISCONNECTED)}
+
+    def test_a_reminder_goes_out_by_every_way(self, alice: User, redis_away: None) -> None:
+        connection(alice, "zerodha", status="TOKEN_EXPIRED")
+        with receiving() as receiver:
+            morning.set_reminder(user=alice, by_email=True, webhook_url=receiver.url)
+            morning.remind(alice.pk, now=ist("2026-11-26T08:45"))
+            assert (len(mail.outbox), len(receiver.got)) == (1, 1)
 
     def test_nobody_is_signed_out_and_pages_come(self, as_alice: Client, redis_away: None) -> None:
         assert as_alice.get("/").status_code == 200
