@@ -269,7 +269,6 @@ class TestCallsDuringARenewal:
         sessions.renew(connection.pk, now=later)
         assert works(connection)
 
-
     @each_renewable
     def test_what_is_disconnected_meanwhile_does_not_live_on_at_the_broker(
         self, slug: str, alice: User, brokers: SimulatedBrokers, monkeypatch: pytest.MonkeyPatch
@@ -318,9 +317,12 @@ class TestKnownEnd:
         assert connection.claim_renewal(end - timedelta(seconds=10))
         assert sessions.end_expired_sessions(end) == 0
         assert sessions.due_renewals(end) == []
-        assert services.change_status(
-            connection, ConnectionStatus.TOKEN_EXPIRED, code="x", message="x", actor=Actor.CLOCK, now=end
-        ) is False
+        assert (
+            services.change_status(
+                connection, ConnectionStatus.TOKEN_EXPIRED, code="x", message="x", actor=Actor.CLOCK, now=end
+            )
+            is False
+        )
         assert sessions.end_expired_sessions(end + timedelta(seconds=60)) == 1  # nothing came of it
 
     def test_stored_keys_that_are_refused_after_the_end_ask_for_a_person(
