@@ -22,6 +22,7 @@ from django.db import connection as database
 from django.db import models, transaction
 from django.test import Client
 from django.test.utils import isolate_apps
+from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
@@ -31,6 +32,8 @@ from brokers.models import BrokerApp, BrokerConnection, KeyProof, LoginReminder
 from brokers.secret import Secret
 from brokers.simulation.server import SimulatedBrokers
 from brokers.vault import StrictEncryptedTextField
+from health.models import CheckSchedule, Incident
+from tests.conftest import signed_in
 from tests.people import connect
 
 ROOT = Path(__file__).parents[2]
@@ -466,6 +469,16 @@ class TestASecretThatNoKeyReads:
         self, address: str, unreadable: BrokerConnection, as_alice: Client
     ) -> None:
         assert as_alice.get(f"/api/v1/{address.format(unreadable.pk)}").status_code == 200
+
+    @pytest.mark.parametrize(
+        "table", ["brokers_brokerconnection", "brokers_connectionchange", "health_checkschedule", "health_incident"]
+    )
+    def test_support_sees_the_others(self, table: str, unreadable: BrokerConnection, root: User) -> None:
+        CheckSchedule.objects.create(broker_connection=unreadable, broker_type="upstox", check_type="SESSION")
+        Incident.objects.create(
+            broker_connection=unreadable, broker_type="upstox", kind="ERROR", opened_at=timezone.now()
+        )
+        assert signed_in(root).get(reverse(f"admin:{table}_changelist")).status_code == 200
 
     def test_a_login_begun_for_it_knows_its_way_back(self, unreadable: BrokerConnection, alice: User) -> None:
         start = logins.initiate(
