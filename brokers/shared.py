@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 def redis() -> Redis:
     """One pooled client per process, on the cache's database."""
     timeout = settings.REDIS_TIMEOUT_SECONDS
-    location = settings.CACHES["default"]["LOCATION"]
+    location = str(settings.CACHES["default"]["LOCATION"])
     client: Redis = Redis.from_url(location, socket_timeout=timeout, socket_connect_timeout=timeout)
     return client
 

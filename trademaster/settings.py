@@ -10,7 +10,6 @@ import os
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import dj_database_url
@@ -170,7 +169,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env_secret("REDIS_URL")
 # A Redis that hangs costs each question so long; one request may ask several.
 REDIS_TIMEOUT_SECONDS = 0.5
-CACHES: dict[str, dict[str, Any]] = {
+CACHES = {
     "default": {
         "BACKEND": "trademaster.cache.ForgivingRedisCache",
         "LOCATION": redis_database(REDIS_URL, 1),
