@@ -105,6 +105,7 @@ def test_the_checks_of_all_accounts_are_counted_once_for_everybody(
     as_alice: Client, as_mallory: Client, history: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are millions in an hour; what concerns the trader alone is as it is now."""
+    monkeypatch.setattr(reports, "PAGE_CACHE_SECONDS", 600)
     first = as_alice.get(BROKERS).json()["brokers"]
     monkeypatch.setattr(reports, "records", None)
     again, others = (client.get(BROKERS).json()["brokers"] for client in (as_alice, as_mallory))
