@@ -21,9 +21,10 @@ from brokers import hours, reach, registry
 from brokers import services as broker_services
 from brokers.base import BrokerClient
 from brokers.domain import ConnectionStatus, Segment
-from brokers.errors import BrokerError, NotSupported
+from brokers.errors import BrokerError, CircuitOpen, NotSupported
 from brokers.models import READABLE_STATUSES, BrokerConnection
 from brokers.transport import Deadline
+from brokers.vault import DecryptionFailed
 from health import asking, pace, verdict
 from health.asking import Measured
 from health.circuits import Circuits
@@ -176,8 +177,14 @@ def check(connection_id: UUID, *, now: datetime) -> BrokerHealthLog | None:
 
 
 def _connections(keys: Iterable[UUID]) -> dict[UUID, BrokerConnection]:
-    rows = BrokerConnection.objects.select_related("user").prefetch_related("user__broker_apps")
-    return rows.in_bulk(list(keys))
+    rows, wanted = BrokerConnection.objects.select_related("user").prefetch_related("user__broker_apps"), list(keys)
+    try:
+        return rows.in_bulk(wanted)
+    except DecryptionFailed:
+        if len(wanted) > 1:  # one row's trouble must not keep the rest of its chunk from being checked
+            return {key: row for one in wanted for key, row in _connections([one]).items()}
+        logger.error("Connection %s cannot be checked: no key reads its secrets", *wanted)
+        return {}
 
 
 def _found(rows: Sequence[CheckSchedule], now: datetime) -> Found:
@@ -201,11 +208,18 @@ def _found(rows: Sequence[CheckSchedule], now: datetime) -> Found:
         elif isinstance(outcome.error, NotSupported):
             row.due_at, row.last_error_code, row.last_status = None, outcome.error.code, ""
         elif verdict.is_our_own(outcome.error):
-            wait = getattr(outcome.error, "retry_after", None)
-            row.due_at = now + max(SOON, timedelta(seconds=wait or settings.HEALTH_FAILING_INTERVAL_SECONDS))
+            row.due_at = _when_we_may(outcome.error, now) + SOON * pace.spread_of(row.pk or 0)
         else:
             found.append((row, outcome))
     return found
+
+
+def _when_we_may(refusal: BrokerError | None, now: datetime) -> datetime:
+    """When a refusal of our own ends: the budget comes back, or the circuit is tried again. Not within a moment."""
+    if isinstance(refusal, CircuitOpen):
+        return max(refusal.retry_at, now + SOON)
+    wait = getattr(refusal, "retry_after", None)
+    return now + max(SOON, timedelta(seconds=wait or settings.HEALTH_FAILING_INTERVAL_SECONDS))
 
 
 def _may_be_asked(row: CheckSchedule, now: datetime) -> bool:
