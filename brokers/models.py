@@ -233,15 +233,17 @@ class BrokerConnection(models.Model):
     def record_success(self, now: datetime) -> bool:
         """A call succeeded: healthy again. Returns whether that changed the status.
 
-        A session that has ended, or been ended, meanwhile stays so: an answer that was under way changes nothing.
+        A session that has ended, or been ended, meanwhile stays so: an answer that was under way changes nothing. Nor
+        does one of an older session heal a newer one.
         """
         facts = {**HEALTHY, "last_successful_call": now}
-        well = BrokerConnection.objects.filter(pk=self.pk, status=ConnectionStatus.CONNECTED)
+        this_session = models.Q(session_number=self.session_number)
+        well = BrokerConnection.objects.filter(this_session, pk=self.pk, status=ConnectionStatus.CONNECTED)
         if well.update(**facts):
             return False
         return self._enter(
             ConnectionStatus.CONNECTED,
-            only=models.Q(status__in=TROUBLED_STATUSES),
+            only=this_session & models.Q(status__in=TROUBLED_STATUSES),
             actor=Actor.CALL,
             reason="The broker answers again.",
             now=now,
@@ -376,20 +378,6 @@ class BrokerConnection(models.Model):
         row = BrokerConnection.objects.filter(pk=self.pk, session_number=self.session_number)
         lease = now if in_doubt else None
         return row.update(renewal_due_at=until, renewal_lease_until=lease, updated_at=Now()) == 1
-
-    def renew_no_more(self, *, code: str, message: str) -> None:
-        """Of a session that has ended already, and cannot be renewed: only a login helps."""
-        rows = BrokerConnection.objects.filter(
-            pk=self.pk, session_number=self.session_number, status=ConnectionStatus.TOKEN_EXPIRED
-        )
-        rows.update(
-            error_code=code,
-            error_message=message,
-            renewal_due_at=None,
-            renewal_lease_until=None,
-            version=F("version") + 1,
-            updated_at=Now(),
-        )
 
     def end_session(
         self,

@@ -107,11 +107,16 @@ def _try_again(connection: BrokerConnection, error: BrokerError, now: datetime, 
 
 
 def _given_up(connection: BrokerConnection, message: str, now: datetime) -> TokenRefreshFailed:
-    code, status = TokenRefreshFailed(message).code, ConnectionStatus.TOKEN_EXPIRED
-    if not change_status(connection, status, code=code, message=message, actor=Actor.RENEWAL, now=now):
-        connection.renew_no_more(code=code, message=message)  # it had ended before: nothing changes but the hope
-        announce(connection)
-    return TokenRefreshFailed(message)
+    failed = TokenRefreshFailed(message)
+    change_status(
+        connection,
+        ConnectionStatus.TOKEN_EXPIRED,
+        code=failed.code,
+        message=message,
+        actor=Actor.RENEWAL,
+        now=now,
+    )
+    return failed
 
 
 def renew(connection_id: UUID, *, now: datetime) -> None:
