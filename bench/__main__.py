@@ -12,32 +12,26 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import table
+from bench import groups, table
 from brokers import registry
 from trademaster.local.failure import ServiceFailed
-from trademaster.local.house import House
 
 ROOT = Path(__file__).resolve().parents[1]
-LATENCY_MS = 100
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--only", nargs="+", metavar="SLUG", choices=registry.slugs(), default=registry.slugs())
-    slugs = parser.parse_args().only
+    parser.add_argument("--groups", nargs="+", metavar="GROUP", choices=groups.SETTINGS, default=list(groups.SETTINGS))
+    options = parser.parse_args()
     os.chdir(ROOT)
     try:
-        with House(slugs, latency_ms=LATENCY_MS, settings="bench.settings") as running:
-            # They read Django's settings, which the house has just made.
-            from bench import cold, large, live, masters, merging, serving
-
-            groups = (cold, large, serving, merging, live, masters)
-            figures = [figure for group in groups for figure in group.measure(running)]
+        figures = groups.measured(options.groups, options.only)
     except ServiceFailed as failure:
         sys.stderr.write(f"bench: {failure}\n")
         return 1
     print(machine())
-    print(f"Brokers, simulated, each call after {LATENCY_MS} ms: {', '.join(running.slugs)}.")
+    print(f"Brokers, simulated, each call after {groups.LATENCY_MS} ms: {', '.join(options.only)}.")
     print("Ratios are medians of paired rounds.\n")
     print(table.drawn(figures))
     return 0

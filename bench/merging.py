@@ -115,6 +115,17 @@ def merged(
 # --- a larger book ----------------------------------------------------------------------------------------------------
 def remembering(connection: BrokerConnection, rank: int, rows: int) -> BrokerClient:
     """A client that reads its broker's multiplied replies from memory."""
+    client = with_memory(connection)
+    templates = client.holdings().items
+    client.http.replies = {
+        url: (status, headers, multiplied(raw, templates, rank, rows))
+        for url, (status, headers, raw) in client.http.replies.items()
+    }
+    return client
+
+
+def with_memory(connection: BrokerConnection) -> Any:
+    """A client of the broker whose `http.replies` hold by address what was read."""
     broker = registry.load(connection.broker_type)
     http = Remembering(
         slug=broker.spec.slug,
@@ -126,13 +137,7 @@ def remembering(connection: BrokerConnection, rank: int, rows: int) -> BrokerCli
     )
     http.replies = {}
     assert connection.session is not None
-    client = broker.client(http, app_credentials(connection.user, connection.broker_type), connection.session)
-    templates = client.holdings().items
-    http.replies = {
-        url: (status, headers, multiplied(raw, templates, rank, rows))
-        for url, (status, headers, raw) in http.replies.items()
-    }
-    return client
+    return broker.client(http, app_credentials(connection.user, connection.broker_type), connection.session)
 
 
 def multiplied(raw: bytes, templates: Sequence[Holding], rank: int, size: int) -> bytes:

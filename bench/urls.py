@@ -1,5 +1,9 @@
-"""The real addresses, and one behind the same login, role check, throttle and renderer that has nothing to do."""
+"""The real addresses, and two more: a view behind the same login, role check, throttle and renderer that has nothing to
+do, and one that tells how many threads the process has, without asking the database."""
 
+import threading
+
+from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,4 +19,8 @@ class Empty(APIView):
         return Response({})
 
 
-urlpatterns = [path("bench/empty", Empty.as_view()), *real]
+def threads(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"threads": threading.active_count()})
+
+
+urlpatterns = [path("bench/empty", Empty.as_view()), path("bench/threads", threads), *real]

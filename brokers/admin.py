@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -27,7 +28,16 @@ from brokers.models import (
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows to look at. What changes them are services."""
+    """Rows to look at. What changes them are services.
+
+    What is not shown is not read: one secret that no key reads must not hide the other rows.
+    """
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        hidden = list(self.exclude or ())
+        if "broker_connection" in (self.list_select_related or ()):  # type: ignore[operator]
+            hidden += [f"broker_connection__{name}" for name in BrokerConnectionAdmin.exclude]
+        return super().get_queryset(request).defer(*hidden)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

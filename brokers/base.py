@@ -362,7 +362,14 @@ class BrokerClient(ABC):
 
     def hurried(self) -> Self:
         """The same client with less time: for calls that a portfolio can do without, such as prices after a list."""
-        client = type(self)(self.http.hurried(), self.app, self.session)
+        return self._over(self.http.hurried())
+
+    def within(self, seconds: float) -> Self:
+        """The same client with so much time from now, and never more than is left."""
+        return self._over(self.http.within(seconds))
+
+    def _over(self, http: Transport) -> Self:
+        client = type(self)(http, self.app, self.session)
         client.shapes = self.shapes
         return client
 

@@ -146,7 +146,8 @@ def destination(user: User, state: str) -> Destination:
     if not written:
         return Destination(page)
     connection_id = UUID(bytes=urlsafe_b64decode(f"{written}=="))
-    return Destination(page, BrokerConnection.objects.filter(pk=connection_id, user=user).first())
+    mine = BrokerConnection.objects.without_secrets().filter(user=user)
+    return Destination(page, mine.filter(pk=connection_id).first())
 
 
 def _written(page: str, connection_id: UUID | None) -> str:

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from brokers import registry
 from brokers.domain import AppCredentials, ConnectionStatus, Session
-from brokers.errors import BrokerError
+from brokers.errors import BrokerError, BrokerUnavailable, CircuitOpen
 from brokers.vault import StrictEncryptedTextField, unpacked
 
 STATUS_CHOICES = [(status.value, status.value.replace("_", " ").capitalize()) for status in ConnectionStatus]
@@ -30,11 +30,16 @@ ENTERED_FROM: dict[ConnectionStatus, frozenset[ConnectionStatus]] = {
     ConnectionStatus.CONNECTED: frozenset(ConnectionStatus),
     # by how a call ended
     **{status: READABLE_STATUSES - {status} for status in TROUBLED_STATUSES},
-    # by the clock, the broker's word, or a renewal that failed
-    ConnectionStatus.TOKEN_EXPIRED: READABLE_STATUSES,
+    # by the clock or the broker's word; by a renewal that failed also where the session had ended before
+    ConnectionStatus.TOKEN_EXPIRED: ACTIVE_STATUSES,
     # by the trader, or support
     ConnectionStatus.DISCONNECTED: ACTIVE_STATUSES,
 }
+
+# The broker does not answer. What an account's owner must mend, such as a missing key, is no trouble of the broker's.
+BROKER_IS_AWAY = models.Q(status=ConnectionStatus.MAINTENANCE) | models.Q(
+    status=ConnectionStatus.ERROR, error_code__in=(BrokerUnavailable.default_code, CircuitOpen.default_code)
+)
 
 # How long a worker may take to renew a session before another one takes over.
 RENEWAL_LEASE = timedelta(seconds=60)
@@ -93,6 +98,10 @@ class Actor(models.TextChoices):
     RENEWAL = "RENEWAL", "A renewal"
 
 
+def _being_renewed(now: datetime) -> models.Q:
+    return models.Q(renewal_lease_until__gt=now)
+
+
 class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
     def without_secrets(self) -> Self:
         """For who only looks: nothing is decrypted, so that one unreadable secret does not hide the other rows."""
@@ -113,12 +122,11 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
 
     def past_their_end(self, now: datetime) -> Self:
         """Sessions whose known end has come, before any call of theirs fails."""
-        return self.filter(status__in=READABLE_STATUSES, token_expires_at__lte=now)
+        return self.filter(~_being_renewed(now), status__in=READABLE_STATUSES, token_expires_at__lte=now)
 
     def due_for_renewal(self, now: datetime) -> Self:
         """Sessions to be renewed without a login, that no worker is renewing already."""
-        busy = models.Q(renewal_lease_until__gt=now)
-        return self.filter(~busy, status__in=ACTIVE_STATUSES, renewal_due_at__lte=now)
+        return self.filter(~_being_renewed(now), status__in=ACTIVE_STATUSES, renewal_due_at__lte=now)
 
 
 class BrokerConnection(models.Model):
@@ -202,6 +210,12 @@ class BrokerConnection(models.Model):
         """Whether a renewal of this session was begun and nobody knows how it ended."""
         return self.renewal_lease_until is not None
 
+    def _living(self, now: datetime) -> models.Q:
+        """This very session, as long as it has not ended and nobody is renewing it: an end is told once, and never
+        of what is about to be replaced.
+        """
+        return models.Q(session_number=self.session_number, status__in=READABLE_STATUSES) & ~_being_renewed(now)
+
     @property
     def session(self) -> Session | None:
         """The stored session; None once it has been wiped."""
@@ -219,15 +233,17 @@ class BrokerConnection(models.Model):
     def record_success(self, now: datetime) -> bool:
         """A call succeeded: healthy again. Returns whether that changed the status.
 
-        A session that has ended, or been ended, meanwhile stays so: an answer that was under way changes nothing.
+        A session that has ended, or been ended, meanwhile stays so: an answer that was under way changes nothing. Nor
+        does one of an older session heal a newer one.
         """
         facts = {**HEALTHY, "last_successful_call": now}
-        well = BrokerConnection.objects.filter(pk=self.pk, status=ConnectionStatus.CONNECTED)
+        this_session = models.Q(session_number=self.session_number)
+        well = BrokerConnection.objects.filter(this_session, pk=self.pk, status=ConnectionStatus.CONNECTED)
         if well.update(**facts):
             return False
         return self._enter(
             ConnectionStatus.CONNECTED,
-            only=models.Q(status__in=TROUBLED_STATUSES),
+            only=this_session & models.Q(status__in=TROUBLED_STATUSES),
             actor=Actor.CALL,
             reason="The broker answers again.",
             now=now,
@@ -254,7 +270,7 @@ class BrokerConnection(models.Model):
             return False
         only = models.Q()
         if status is ConnectionStatus.TOKEN_EXPIRED:
-            only = models.Q(session_number=self.session_number) & ~models.Q(renewal_lease_until__gt=now)
+            only = self._living(now)
             # A renewal that broke off is still to be settled, and at its own time.
             in_doubt = models.When(renewal_lease_until__isnull=False, then=F("renewal_due_at"))
             due = models.Case(in_doubt, default=models.Value(renewal_due_at, models.DateTimeField()))
@@ -305,13 +321,19 @@ class BrokerConnection(models.Model):
         )
 
     def claim_renewal(self, now: datetime) -> bool:
-        """Whether this caller, and nobody else, may renew this session for the next minute."""
+        """Whether this caller, and nobody else, may renew this session for the next minute.
+
+        An attempt that is not due yet, made by hand, is not counted: impatience must not use up the attempts.
+        """
         free = models.Q(renewal_lease_until__isnull=True) | models.Q(renewal_lease_until__lte=now)
         row = BrokerConnection.objects.filter(
             free, pk=self.pk, session_number=self.session_number, status__in=ACTIVE_STATUSES
         )
+        due = models.When(renewal_due_at__lte=now, then=F("renewal_attempts") + 1)
         claimed = row.update(
-            renewal_lease_until=now + RENEWAL_LEASE, renewal_attempts=F("renewal_attempts") + 1, updated_at=Now()
+            renewal_lease_until=now + RENEWAL_LEASE,
+            renewal_attempts=models.Case(due, default=F("renewal_attempts"), output_field=models.IntegerField()),
+            updated_at=Now(),
         )
         return claimed == 1
 
@@ -357,20 +379,6 @@ class BrokerConnection(models.Model):
         lease = now if in_doubt else None
         return row.update(renewal_due_at=until, renewal_lease_until=lease, updated_at=Now()) == 1
 
-    def renew_no_more(self, *, code: str, message: str) -> None:
-        """Of a session that has ended already, and cannot be renewed: only a login helps."""
-        rows = BrokerConnection.objects.filter(
-            pk=self.pk, session_number=self.session_number, status=ConnectionStatus.TOKEN_EXPIRED
-        )
-        rows.update(
-            error_code=code,
-            error_message=message,
-            renewal_due_at=None,
-            renewal_lease_until=None,
-            version=F("version") + 1,
-            updated_at=Now(),
-        )
-
     def end_session(
         self,
         status: ConnectionStatus,
@@ -393,7 +401,7 @@ class BrokerConnection(models.Model):
             "renewal_due_at": renewal_due_at,
             "renewal_lease_until": None,
         }
-        only = models.Q(session_number=self.session_number)
+        only = models.Q(session_number=self.session_number) if actor is Actor.RENEWAL else self._living(now)
         if status is ConnectionStatus.DISCONNECTED:
             only = models.Q()
             facts |= {
@@ -454,7 +462,8 @@ def _tokens_of(session: Session) -> dict[str, Any]:
 class ConnectionChange(models.Model):
     """A change of a connection's status, or a new session for it. Rows are only ever added.
 
-    `from_status` is empty for the first login; it equals `to_status` where a session was replaced while it still lived.
+    `from_status` is empty for the first login; it equals `to_status` where a session was replaced while it still lived,
+    or could not be opened again after its end.
     """
 
     broker_connection = models.ForeignKey(

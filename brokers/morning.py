@@ -21,11 +21,11 @@ from accounts.models import Role, User
 from brokers import hours, registry, webhook
 from brokers.base import BrokerSpec, Renewal
 from brokers.domain import ConnectionStatus, Segment
-from brokers.errors import BrokerUnavailable, SessionEnded
-from brokers.models import TROUBLED_STATUSES, BrokerConnection, LoginReminder
+from brokers.errors import SessionEnded
+from brokers.models import BROKER_IS_AWAY, TROUBLED_STATUSES, BrokerConnection, LoginReminder
 from brokers.reach import ConnectRefused, platform_has_app
 from brokers.secret import Secret
-from brokers.shared import redis
+from brokers.shared import if_redis_is_there, redis
 from brokers.wire import IST
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Queue:
 # --- the queue --------------------------------------------------------------------------------------------------------
 def queue(user: User, now: datetime) -> Queue:
     """Every connection that the trader has not ended: those that need a login first, the others by their end."""
-    connections = list(BrokerConnection.objects.active().filter(user=user))
+    connections = list(BrokerConnection.objects.without_secrets().active().filter(user=user))
     configured = set(user.broker_apps.values_list("broker_type", flat=True))
     trouble = _trouble({connection.broker_type for connection in connections})
     entries = sorted((_entry(connection, configured, trouble, now) for connection in connections), key=_place)
@@ -197,10 +197,7 @@ def _way(spec: BrokerSpec, configured: Collection[str]) -> LoginWay:
 
 def _trouble(slugs: Collection[str]) -> dict[str, str]:
     """MAINTENANCE or ERROR, by slug, where everybody's connection says so and nobody's is well."""
-    down = Q(status=ConnectionStatus.MAINTENANCE) | Q(
-        status=ConnectionStatus.ERROR, error_code=BrokerUnavailable.default_code
-    )
-    rows = BrokerConnection.objects.filter(down, broker_type__in=slugs).order_by("status")
+    rows = BrokerConnection.objects.filter(BROKER_IS_AWAY, broker_type__in=slugs).order_by("status")
     found = dict(rows.values_list("broker_type", "status").distinct())
     well = BrokerConnection.objects.filter(broker_type__in=found, status=ConnectionStatus.CONNECTED) if found else None
     for slug in () if well is None else well.order_by().values_list("broker_type", flat=True).distinct():
@@ -293,7 +290,9 @@ def remind(user_id: int, *, now: datetime) -> None:
         return
     waiting = queue(reminder.user, now)
     ways = _ways(reminder)
-    untold = [way for way in ways if not redis().exists(_told(reminder, day, way))]
+    untold = list(ways)
+    with if_redis_is_there("by which way a trader was reminded"):
+        untold = [way for way in ways if not redis().exists(_told(reminder, day, way))]
     if not waiting.needing or not _claim(reminder, day, now):
         return
     failures = []
@@ -304,7 +303,8 @@ def remind(user_id: int, *, now: datetime) -> None:
             logger.warning("Login reminder of user %s by %s failed: %s", user_id, way, failure)
             failures.append(f"{way}: {failure}")
         else:
-            redis().set(_told(reminder, day, way), 1, ex=REMEMBERED)
+            with if_redis_is_there("by which way a trader was reminded"):
+                redis().set(_told(reminder, day, way), 1, ex=REMEMBERED)
     if failures:
         _give_back(reminder, day, now, failures, is_told=len(failures) < len(ways))
 

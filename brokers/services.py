@@ -18,7 +18,7 @@ from accounts.models import User
 from brokers import drift, push, registry, vault
 from brokers.base import Broker, Renewal
 from brokers.changes import connections_changed
-from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile
+from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile, Session
 from brokers.drift import Shape
 from brokers.errors import BrokerError
 from brokers.models import Actor, BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
@@ -130,12 +130,7 @@ def disconnect(connection: BrokerConnection, *, now: datetime) -> None:
     """
     session = connection.session
     if session is not None and connection.status != ConnectionStatus.TOKEN_EXPIRED:
-        broker = registry.load(connection.broker_type)
-        try:
-            app = app_credentials(connection.user, connection.broker_type)
-            broker.auth(transport_to(broker, account=str(connection.pk)), app).revoke(session)
-        except (BrokerError, ConnectRefused) as error:
-            logger.info("Connection %s was not revoked at the broker: %s", connection.pk, error.code)
+        revoke(connection, session)
     change_status(
         connection,
         ConnectionStatus.DISCONNECTED,
@@ -145,6 +140,16 @@ def disconnect(connection: BrokerConnection, *, now: datetime) -> None:
         user=connection.user,
         now=now,
     )
+
+
+def revoke(connection: BrokerConnection, session: Session) -> None:
+    """End a session at the broker, where it can be ended and the broker answers."""
+    broker = registry.load(connection.broker_type)
+    try:
+        app = app_credentials(connection.user, connection.broker_type)
+        broker.auth(transport_to(broker, account=str(connection.pk)), app).revoke(session)
+    except (BrokerError, ConnectRefused) as error:
+        logger.info("Connection %s was not revoked at the broker: %s", connection.pk, error.code)
 
 
 # --- what becomes of a connection -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, OutcomeUnknown, SessionEnded
 from brokers.models import Actor, BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
-from brokers.services import announce, change_status
+from brokers.services import announce, change_status, revoke
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
         raise _given_up(connection, error.message, now) from None
     due = policy.renewal_due(renewed.expires_at, now=now, spread=_spread(connection.pk))
     if not connection.keep_renewed(renewed, renewal_due_at=due, now=now):
+        if BrokerConnection.objects.filter(pk=connection.pk, status=ConnectionStatus.DISCONNECTED).exists():
+            revoke(connection, renewed)  # what its trader ended must not live on at the broker
         raise TokenRefreshFailed("Meanwhile this connection was logged in again, or disconnected.")
     connections_changed(connection.user_id)
     announce(connection)
@@ -97,18 +99,24 @@ def _survived(connection: BrokerConnection, session: Session) -> None:
 def _try_again(connection: BrokerConnection, error: BrokerError, now: datetime, *, in_doubt: bool) -> None:
     """Let the next attempt wait, each time twice as long; after the last one a person must log in."""
     attempts = connection.renewal_attempts
-    if attempts + 1 >= MOST_ATTEMPTS:
+    was_due = connection.renewal_due_at is not None and connection.renewal_due_at <= now
+    if was_due and attempts + 1 >= MOST_ATTEMPTS:
         raise _given_up(connection, error.message, now) from None
     pause = min(timedelta(minutes=2**attempts), LONGEST_PAUSE)
     connection.postpone_renewal(now + pause, now=now, in_doubt=in_doubt)
 
 
 def _given_up(connection: BrokerConnection, message: str, now: datetime) -> TokenRefreshFailed:
-    code, status = TokenRefreshFailed(message).code, ConnectionStatus.TOKEN_EXPIRED
-    if not change_status(connection, status, code=code, message=message, actor=Actor.RENEWAL, now=now):
-        connection.renew_no_more(code=code, message=message)  # it had ended before: nothing changes but the hope
-        announce(connection)
-    return TokenRefreshFailed(message)
+    failed = TokenRefreshFailed(message)
+    change_status(
+        connection,
+        ConnectionStatus.TOKEN_EXPIRED,
+        code=failed.code,
+        message=message,
+        actor=Actor.RENEWAL,
+        now=now,
+    )
+    return failed
 
 
 def renew(connection_id: UUID, *, now: datetime) -> None:

@@ -21,7 +21,6 @@ from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
-LEDGER_TIMEOUT_SECONDS = 0.5
 AWAY_SECONDS = 3.0
 Answer = TypeVar("Answer")
 
@@ -29,7 +28,9 @@ Answer = TypeVar("Answer")
 @cache
 def redis() -> Redis:
     """One pooled client per process, on the cache's database."""
-    client: Redis = Redis.from_url(settings.CACHES["default"]["LOCATION"], socket_timeout=5, socket_connect_timeout=2)
+    timeout = settings.REDIS_TIMEOUT_SECONDS
+    location = str(settings.CACHES["default"]["LOCATION"])
+    client: Redis = Redis.from_url(location, socket_timeout=timeout, socket_connect_timeout=timeout)
     return client
 
 
@@ -54,7 +55,7 @@ class Ledger:
     def __init__(self, url: str) -> None:
         # A pooled connection that died unnoticed is replaced and the question asked once more; a silence is not.
         retry = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
-        timeout = LEDGER_TIMEOUT_SECONDS
+        timeout = settings.REDIS_TIMEOUT_SECONDS
         self._client: Redis = Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=retry)
         self._lock = Lock()
         self._is_away = False

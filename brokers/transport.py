@@ -159,9 +159,18 @@ class Transport:
 
     def hurried(self) -> Transport:
         """The same transport with a part of the time that is left, so that what was read before is not lost with it."""
+        return self._until(Deadline(self._remaining() * HURRIED_PART))
+
+    def within(self, seconds: float) -> Transport:
+        """The same transport with so much time from now, and never more than is left."""
+        return self._until(Deadline(min(seconds, self._remaining())))
+
+    def _remaining(self) -> float:
+        return self._deadline.remaining() if self._deadline else TOTAL_SECONDS
+
+    def _until(self, deadline: Deadline) -> Transport:
         copied = copy(self)
-        remaining = self._deadline.remaining() if self._deadline else TOTAL_SECONDS
-        copied._deadline = Deadline(remaining * HURRIED_PART)
+        copied._deadline = deadline
         return copied
 
     def call(

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # A bulkhead: a broker that hangs fills its own threads and nobody else's.
 THREADS_PER_BROKER = 16
+# One read may take so long; that it waits for a thread of its broker's before is no fault of the broker's.
+CHECK_SECONDS = 5.0
 # A call that would have less time than this is not begun: its failure would be ours, not the broker's.
 LEAST_SECONDS = 2.0
 # A share that every broker quotes, for accounts that hold none.
@@ -60,7 +62,7 @@ def _measured(client: BrokerClient, check_type: CheckType, deadline: Deadline) -
     started = time.monotonic()
     error, profile = None, None
     try:
-        profile = READS[check_type](client)
+        profile = READS[check_type](client.within(CHECK_SECONDS))
     except BrokerError as failure:
         error = failure
     except Exception:  # a mistake of ours in one dialect must not hide how the others fare

@@ -10,9 +10,11 @@ from typing import Protocol
 from brokers import breaker
 from brokers.breaker import State
 
-CLOSED = "closed"
+CLOSED, HALF_OPEN = "closed", "half_open"
 # The circuit that guards what checks read.
 READS = "portfolio"
+# Those that checks close again.
+TRIED_BY_CHECKS = frozenset({READS, "data"})
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 

@@ -15,8 +15,16 @@ from django.db.models import Count, Max, Q
 
 from brokers import registry
 from brokers.domain import ConnectionStatus
-from brokers.models import READABLE_STATUSES, TROUBLED_STATUSES, Actor, BrokerConnection, ConnectionChange
-from health.circuits import Circuits
+from brokers.errors import UnexpectedResponse
+from brokers.models import (
+    BROKER_IS_AWAY,
+    READABLE_STATUSES,
+    TROUBLED_STATUSES,
+    Actor,
+    BrokerConnection,
+    ConnectionChange,
+)
+from health.circuits import HALF_OPEN, TRIED_BY_CHECKS, Circuit, Circuits
 from health.models import HealthCursor, Incident, IncidentKind
 from health.services import maintenance_ends
 
@@ -24,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 CHANGES_AT_A_TIME = 1000
 LOCK_MILLISECONDS = 500
-# What says something of the broker rather than of one account.
-OF_THE_BROKER = (ConnectionStatus.ERROR, ConnectionStatus.MAINTENANCE)
+# What says something of the broker, if several of its accounts say it: that its answers cannot be read, too.
+OF_THE_BROKER = BROKER_IS_AWAY | Q(status=ConnectionStatus.ERROR, error_code=UnexpectedResponse.default_code)
 AWAY: Mapping[str, IncidentKind] = {
     "orders": IncidentKind.ORDERS_AWAY,
     "data": IncidentKind.DATA_AWAY,
@@ -162,7 +170,7 @@ def _current(now: datetime, circuits: Circuits) -> list[Incident]:
                 message=circuit.reason,
                 opened_at=circuit.opened_at or now,
             )
-            for circuit in circuits.away()
+            for circuit in _known_to_be_away(circuits)
         ),
         *(
             Incident(
@@ -177,13 +185,27 @@ def _current(now: datetime, circuits: Circuits) -> list[Incident]:
     ]
 
 
+def _known_to_be_away(circuits: Circuits) -> list[Circuit]:
+    """The circuits that are open, or are being tried. Of one that nobody tries, nobody knows how it is: logins and
+    orders are not ours to try, and reads are not where no session lives.
+    """
+    away = circuits.away()
+    tried = BrokerConnection.objects.filter(status__in=READABLE_STATUSES) if away else BrokerConnection.objects.none()
+    slugs = set(tried.order_by().values_list("broker_type", flat=True).distinct())
+    return [
+        circuit
+        for circuit in away
+        if circuit.state != HALF_OPEN or (circuit.kind in TRIED_BY_CHECKS and circuit.broker_type in slugs)
+    ]
+
+
 def _failing_widely() -> list[str]:
     """Brokers of which at least two connections, and at least half of them, fail; or the only one there is."""
     counted = (
         BrokerConnection.objects.filter(status__in=READABLE_STATUSES)
         .order_by()
         .values("broker_type")
-        .annotate(all=Count("pk"), failing=Count("pk", filter=Q(status__in=OF_THE_BROKER)))
+        .annotate(all=Count("pk"), failing=Count("pk", filter=OF_THE_BROKER))
     )
     return [
         row["broker_type"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 
+from brokers import hours
 from brokers.base import DailyWindow
 from brokers.wire import IST
 from health.models import CheckType
@@ -33,7 +34,6 @@ LONGEST_DOUBLING = 10
 JITTER = 0.2
 MARKET_HOURS = (time(9), time(15, 30))
 NIGHT = DailyWindow(starts_at=time(23, 30), ends_at=time(6))
-SATURDAY = 5
 # How long after a maintenance window, or a closed circuit, the first checks are spread over.
 AFTER_SILENCE = timedelta(seconds=60)
 
@@ -50,11 +50,11 @@ class Intervals:
 def phase_of(now: datetime, markets_open: bool | None) -> Phase:
     """`markets_open` None: nobody knows that year's holidays; a working day then counts as one of trading."""
     local = now.astimezone(IST)
-    weekend = local.weekday() >= SATURDAY
+    no_trading = hours.is_trading_day(local.date()) is False
     in_hours = MARKET_HOURS[0] <= local.time() < MARKET_HOURS[1]
-    if markets_open or (markets_open is None and in_hours and not weekend):
+    if markets_open or (markets_open is None and in_hours and not no_trading):
         return Phase.OPEN
-    if weekend or in_hours or NIGHT.end_if_within(now) is not None:
+    if no_trading or in_hours or NIGHT.end_if_within(now) is not None:
         return Phase.SLOW
     return Phase.QUIET
 

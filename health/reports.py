@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.cache import cache
 from django.db.models import Max
@@ -29,6 +29,7 @@ CURRENT = timedelta(hours=1)
 # Incidents of a broker that make its accounts unreadable; the others leave part of it working.
 READS_AWAY = frozenset({IncidentKind.WIDESPREAD, IncidentKind.PORTFOLIO_AWAY, IncidentKind.SESSION_AWAY})
 PAGE_CACHE_SECONDS = 5
+Shown = TypeVar("Shown")
 SHOWN_INCIDENTS = 20
 
 
@@ -84,17 +85,21 @@ class BrokerRecord:
 
 
 def brokers_of(user: User, *, now: datetime, circuits: Circuits) -> dict[str, Any]:
-    """Every broker's general state, and the trader's own connections at it."""
-    mine = list(BrokerConnection.objects.active().filter(user=user))
+    """Every broker's general state, a few seconds old at most, and the trader's own connections at it."""
+    mine = list(BrokerConnection.objects.without_secrets().active().filter(user=user))
     own = _connections(mine, now)
     return {
         "as_of": now,
         "brokers": [
             {
-                **_general(record, circuits),
-                "connections": [own[row.pk] for row in mine if row.broker_type == record.spec.slug],
+                **general,
+                "circuits": [
+                    {"kind": one.kind, "state": one.state, "opened_at": one.opened_at, "retry_at": one.retry_at}
+                    for one in circuits.of(general["broker_type"])
+                ],
+                "connections": [own[row.pk] for row in mine if row.broker_type == general["broker_type"]],
             }
-            for record in records(now, counted=DAY)
+            for general in _for_all("health-brokers", lambda: [_general(one) for one in records(now, counted=DAY)])
         ],
     }
 
@@ -109,30 +114,39 @@ def card(slug: str, *, days: int, now: datetime) -> dict[str, Any]:
 
 def page(now: datetime) -> dict[str, Any]:
     """What the status page shows, a few seconds old at most: states, a month of days, incidents, and the cards."""
-    shown: dict[str, Any] | None = cache.get("health-status-page")
-    if shown is None:
-        all_of_them = records(now, counted=MONTH)
-        incidents = [
-            {**_incident(one), "broker": record.spec.name}
+    return _for_all("health-status-page", lambda: _page(now))
+
+
+def _page(now: datetime) -> dict[str, Any]:
+    all_of_them = records(now, counted=MONTH)
+    incidents = [
+        {**_incident(one), "broker": record.spec.name}
+        for record in all_of_them
+        for one in record.incidents
+        if not (one.planned and one.closed_at)
+    ]
+    incidents.sort(key=lambda one: (one["closed_at"] is None, one["opened_at"]), reverse=True)
+    return {
+        "as_of": now,
+        "brokers": [
+            {
+                **_card(record, MONTH),
+                "state": record.state,
+                "since": record.since,
+                "days": _daily(record, MONTH.days),
+            }
             for record in all_of_them
-            for one in record.incidents
-            if not (one.planned and one.closed_at)
-        ]
-        incidents.sort(key=lambda one: (one["closed_at"] is None, one["opened_at"]), reverse=True)
-        shown = {
-            "as_of": now,
-            "brokers": [
-                {
-                    **_card(record, MONTH),
-                    "state": record.state,
-                    "since": record.since,
-                    "days": _daily(record, MONTH.days),
-                }
-                for record in all_of_them
-            ],
-            "incidents": incidents[:SHOWN_INCIDENTS],
-        }
-        cache.set("health-status-page", shown, PAGE_CACHE_SECONDS)
+        ],
+        "incidents": incidents[:SHOWN_INCIDENTS],
+    }
+
+
+def _for_all(name: str, made: Callable[[], Shown]) -> Shown:
+    """What is the same for everybody, made once in a few seconds: it counts the raw checks of every account."""
+    shown: Shown | None = cache.get(name)
+    if shown is None:
+        shown = made()
+        cache.set(name, shown, PAGE_CACHE_SECONDS)
     return shown
 
 
@@ -155,7 +169,7 @@ def records(now: datetime, *, counted: timedelta, length: timedelta = MONTH) -> 
     ]
 
 
-def _general(record: BrokerRecord, circuits: Circuits) -> dict[str, Any]:
+def _general(record: BrokerRecord) -> dict[str, Any]:
     return {
         "broker_type": record.spec.slug,
         "name": record.spec.name,
@@ -165,10 +179,6 @@ def _general(record: BrokerRecord, circuits: Circuits) -> dict[str, Any]:
         **_counts(tallies.summed(record.tallies)),
         "checks_by_type": _by_type(record),
         "open_incidents": [_incident(incident) for incident in record.open_incidents],
-        "circuits": [
-            {"kind": one.kind, "state": one.state, "opened_at": one.opened_at, "retry_at": one.retry_at}
-            for one in circuits.of(record.spec.slug)
-        ],
     }
 
 

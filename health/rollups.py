@@ -16,7 +16,8 @@ HOUR = timedelta(hours=1)
 GRACE = timedelta(minutes=2)
 HOURS_AT_A_TIME = 48
 PRUNED_AT_A_TIME = 5000
-PRUNES_AT_A_TIME = 200
+# In an hour more than many thousands of connections write in one, or the table would grow for ever.
+PRUNES_AT_A_TIME = 1000
 
 # One row per owner, hour, check type, error code and bucket of successes; the owner is a connection or a broker.
 COUNTED = """

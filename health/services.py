@@ -21,9 +21,10 @@ from brokers import hours, reach, registry
 from brokers import services as broker_services
 from brokers.base import BrokerClient
 from brokers.domain import ConnectionStatus, Segment
-from brokers.errors import BrokerError, NotSupported
+from brokers.errors import BrokerError, CircuitOpen, NotSupported
 from brokers.models import READABLE_STATUSES, BrokerConnection
 from brokers.transport import Deadline
+from brokers.vault import DecryptionFailed
 from health import asking, pace, verdict
 from health.asking import Measured
 from health.circuits import Circuits
@@ -31,7 +32,8 @@ from health.models import BrokerHealthLog, CheckSchedule, CheckType
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 5.0
+# A whole chunk: less than the lease, after which others would take its checks up.
+CHUNK_SECONDS = 15.0
 CHUNK = 50
 ENROL_AT_MOST = 1000
 CLAIM_AT_MOST = 2500
@@ -137,7 +139,7 @@ def claim_probes(now: datetime, circuits: Circuits) -> list[UUID]:
     """Where a probe is due, the broker's connection that can be asked and was longest ago; for one caller alone."""
     found: list[UUID] = []
     for slug in circuits.probes_due():
-        if cache.add(f"health-probe:{slug}", True, timeout=CHECK_SECONDS):
+        if cache.add(f"health-probe:{slug}", True, timeout=asking.CHECK_SECONDS):
             readable = BrokerConnection.objects.filter(broker_type=slug, status__in=READABLE_STATUSES).exclude(
                 Q(retry_after__gt=now) | Q(token_expires_at__lte=now)
             )
@@ -175,14 +177,20 @@ def check(connection_id: UUID, *, now: datetime) -> BrokerHealthLog | None:
 
 
 def _connections(keys: Iterable[UUID]) -> dict[UUID, BrokerConnection]:
-    rows = BrokerConnection.objects.select_related("user").prefetch_related("user__broker_apps")
-    return rows.in_bulk(list(keys))
+    rows, wanted = BrokerConnection.objects.select_related("user").prefetch_related("user__broker_apps"), list(keys)
+    try:
+        return rows.in_bulk(wanted)
+    except DecryptionFailed:
+        if len(wanted) > 1:  # one row's trouble must not keep the rest of its chunk from being checked
+            return {key: row for one in wanted for key, row in _connections([one]).items()}
+        logger.error("Connection %s cannot be checked: no key reads its secrets", *wanted)
+        return {}
 
 
 def _found(rows: Sequence[CheckSchedule], now: datetime) -> Found:
     """What the checks found that can be made now. The due times of the others are set: parked, or a little later."""
     to_ask = [row for row in rows if _may_be_asked(row, now)]
-    deadline = Deadline(CHECK_SECONDS)
+    deadline = Deadline(CHUNK_SECONDS)
     connections = {row.broker_connection_id: row.broker_connection for row in to_ask}
     clients = reach.clients_for(list(connections.values()), deadline=deadline, now=now)
     reads: list[tuple[CheckSchedule, BrokerClient]] = []
@@ -200,11 +208,18 @@ def _found(rows: Sequence[CheckSchedule], now: datetime) -> Found:
         elif isinstance(outcome.error, NotSupported):
             row.due_at, row.last_error_code, row.last_status = None, outcome.error.code, ""
         elif verdict.is_our_own(outcome.error):
-            wait = getattr(outcome.error, "retry_after", None)
-            row.due_at = now + max(SOON, timedelta(seconds=wait or settings.HEALTH_FAILING_INTERVAL_SECONDS))
+            row.due_at = _when_we_may(outcome.error, now) + SOON * pace.spread_of(row.pk or 0)
         else:
             found.append((row, outcome))
     return found
+
+
+def _when_we_may(refusal: BrokerError | None, now: datetime) -> datetime:
+    """When a refusal of our own ends: the budget comes back, or the circuit is tried again. Not within a moment."""
+    if isinstance(refusal, CircuitOpen):
+        return max(refusal.retry_at, now + SOON)
+    wait = getattr(refusal, "retry_after", None)
+    return now + max(SOON, timedelta(seconds=wait or settings.HEALTH_FAILING_INTERVAL_SECONDS))
 
 
 def _may_be_asked(row: CheckSchedule, now: datetime) -> bool:

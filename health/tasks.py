@@ -4,7 +4,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from health import circuits, incidents, rollups, services
+from health import asking, circuits, incidents, rollups, services
 
 
 @shared_task(name="health.check_due")
@@ -15,7 +15,7 @@ def check_due() -> None:
     for ids in services.claim_chunks(now, standing):
         check_chunk.apply_async((ids,), expires=services.lease().total_seconds())
     for connection_id in services.claim_probes(now, standing):
-        check_connection.apply_async((str(connection_id),), expires=services.CHECK_SECONDS)
+        check_connection.apply_async((str(connection_id),), expires=asking.CHECK_SECONDS)
     incidents.watch(now, standing)
 
 

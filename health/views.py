@@ -43,7 +43,7 @@ class TimelineView(APIView):
     def get(self, request: Request, id: UUID) -> Response:
         asked = TimelineRequest(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        row = get_object_or_404(BrokerConnection, user=trader(request), pk=id)
+        row = get_object_or_404(BrokerConnection.objects.without_secrets(), user=trader(request), pk=id)
         before = asked.validated_data.get("before") or timezone.now()
         return Response(timeline.page_of(row, before=before, limit=asked.validated_data["limit"]))
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 from django.conf import settings
+from django.db import connection as database
 from django.db import transaction
 
 from accounts.models import User
@@ -51,6 +52,7 @@ def consolidated(user: User, *, now: datetime) -> Rendered:
 
     However many ask at once, each broker is asked once. Raises NoBrokerConnections.
     """
+    _release_database()
     return sharing.shared(user.pk, lambda: _fetched(user, now))
 
 
@@ -111,6 +113,7 @@ def _fetched(user: User, now: datetime) -> Rendered:
     kept = _keep(connections, answers, snapshots)
     book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
     fresh = _without_stale(book)
+    _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}
     borrowed = prices.borrowed(_unpriced(book, fresh), lenders, deadline, now=now)
     rendered, answer = _rendered(user, book, fresh, now, borrowed)
@@ -138,11 +141,18 @@ def _ask(
 ) -> dict[UUID, Answer]:
     """One answer per connection. Those that could be asked learn from it; the others answer with the reason."""
     ready = {key: client for key, client in clients.items() if isinstance(client, BrokerClient)}
+    _release_database()
     answers = fetch_all(ready, deadline, now=now)
     asked = [(row, answers[row.pk].error) for row in connections if row.pk in answers]
     broker_services.learn_all(asked, now)
     refused = {key: Answer(None, client) for key, client in clients.items() if isinstance(client, BrokerError)}
     return answers | refused
+
+
+def _release_database() -> None:
+    """Give this thread's connection back to the pool before a wait: a slow broker's traders would keep them all."""
+    if not database.in_atomic_block:
+        database.close()
 
 
 # --- last good answers ------------------------------------------------------------------------------------------------

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
+from django.core import mail
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from brokers import services
+from accounts.models import User
+from brokers import morning, services
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerUnavailable
 from brokers.models import BrokerConnection
 from brokers.shared import redis
+from tests.brokers.receiver import receiving
 from tests.brokers.test_api import refused, send
+from tests.brokers.test_hours import ist
+from tests.brokers.test_morning import connection
 from tests.conftest import signed_in
 from trademaster.local.house import free_port
 
@@ -33,7 +40,28 @@ def redis_away(settings: Settings) -> Iterator[None]:
     redis.cache_clear()
 
 
+@pytest.fixture
+def redis_silent(settings: Settings) -> Iterator[None]:
+    """Redis takes connections and says nothing: a process that is stopped, or a network that swallows."""
+    redis.cache_clear()
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
+        silent = f"redis://127.0.0.1:{mute.getsockname()[1]}/1"
+        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": silent}}
+        yield
+        redis().close()
+        redis.cache_clear()
+
+
 class TestRedis:
+    def test_one_that_hangs_holds_nobody_for_long(
+        self, alices: dict[str, BrokerConnection], as_alice: Client, redis_silent: None
+    ) -> None:
+        began = time.monotonic()
+        assert send(as_alice, "get", "/brokers/connections").status_code == 200
+        assert time.monotonic() - began < 4
+        assert send(as_alice, "get", PORTFOLIO).json()["complete"] is True
+        assert time.monotonic() - began < 12
+
     def test_the_portfolio_is_served_whole(
         self, alices: dict[str, BrokerConnection], as_alice: Client, redis_away: None
     ) -> None:
@@ -60,6 +88,13 @@ class TestRedis:
             services.disconnect(alices["zerodha"], now=timezone.now())
         statuses = set(BrokerConnection.objects.values_list("broker_type", "status"))
         assert statuses == {("upstox", ConnectionStatus.ERROR), ("zerodha", ConnectionStatus.DISCONNECTED)}
+
+    def test_a_reminder_goes_out_by_every_way(self, alice: User, redis_away: None) -> None:
+        connection(alice, "zerodha", status="TOKEN_EXPIRED")
+        with receiving() as receiver:
+            morning.set_reminder(user=alice, by_email=True, webhook_url=receiver.url)
+            morning.remind(alice.pk, now=ist("2026-11-26T08:45"))
+            assert (len(mail.outbox), len(receiver.got)) == (1, 1)
 
     def test_nobody_is_signed_out_and_pages_come(self, as_alice: Client, redis_away: None) -> None:
         assert as_alice.get("/").status_code == 200

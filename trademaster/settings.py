@@ -168,8 +168,14 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 0, "max_si
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env_secret("REDIS_URL")
+# A Redis that hangs costs each question so long; one request may ask several.
+REDIS_TIMEOUT_SECONDS = 0.5
 CACHES = {
-    "default": {"BACKEND": "trademaster.cache.ForgivingRedisCache", "LOCATION": redis_database(REDIS_URL, 1)},
+    "default": {
+        "BACKEND": "trademaster.cache.ForgivingRedisCache",
+        "LOCATION": redis_database(REDIS_URL, 1),
+        "OPTIONS": {"socket_timeout": REDIS_TIMEOUT_SECONDS, "socket_connect_timeout": REDIS_TIMEOUT_SECONDS},
+    },
 }
 CHANNEL_LAYERS = {
     "default": {

@@ -1,4 +1,5 @@
-"""Ask for budget as hard as one process can, for some seconds; run by the governor's tests, several at a time.
+"""Ask for budget as hard as one process can, for some seconds; run by the governor's tests, several at a time, and by
+`make bench`.
 
 Says "ready", waits for a line, and at the end prints how many calls each class was granted, as JSON.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from threading import Thread
 
 from brokers import governor, registry
@@ -39,6 +41,16 @@ def ask(slug: str, rate_class: str, path: str, until: float, granted: dict[str, 
             time.sleep(0.01)
         if time.time() < until and governor.take(wanted) == 0:
             granted[f"{slug}/{rate_class}"] += 1
+
+
+def note_grants(commands: Iterator[dict[str, str]], seen: dict[str, list[int]]) -> None:
+    """Note by log the milliseconds of every grant that Redis is seen to record, until it is asked for an echo."""
+    for entry in commands:
+        words = entry["command"].split(" ")
+        if words[0] == "ECHO":
+            return
+        if words[0] == "LPUSH":
+            seen[words[1]].append(int(words[2]))
 
 
 def main() -> None:

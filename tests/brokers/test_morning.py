@@ -183,6 +183,11 @@ class TestTheQueue:
         now = f"{THURSDAY}T08:00"
         troubles = [(entry.broker_type, entry.broker_trouble) for entry in queue(alice, ist(now)).entries]
         assert troubles == [("upstox", None), ("zerodha", "ERROR")]
+        his.error_code = "circuit_open"  # after a while nobody asks it any more
+        his.save()
+        assert ("zerodha", "ERROR") in [
+            (entry.broker_type, entry.broker_trouble) for entry in queue(alice, ist(now)).entries
+        ]
         his.status, his.error_code = "ERROR", "unexpected_response"  # a fault of ours, perhaps of this account alone
         his.save()
         assert {entry.broker_trouble for entry in queue(alice, ist(now)).entries} == {None}

@@ -22,15 +22,18 @@ from django.db import connection as database
 from django.db import models, transaction
 from django.test import Client
 from django.test.utils import isolate_apps
+from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import User
-from brokers import rotation, services, sessions, vault
+from brokers import logins, reach, rotation, services, sessions, vault
 from brokers.models import BrokerApp, BrokerConnection, KeyProof, LoginReminder
 from brokers.secret import Secret
 from brokers.simulation.server import SimulatedBrokers
 from brokers.vault import StrictEncryptedTextField
+from health.models import CheckSchedule, Incident
+from tests.conftest import signed_in
 from tests.people import connect
 
 ROOT = Path(__file__).parents[2]
@@ -460,6 +463,33 @@ class TestASecretThatNoKeyReads:
 
     def test_the_list_of_connections_stands(self, unreadable: BrokerConnection, as_alice: Client) -> None:
         assert len(as_alice.get("/api/v1/brokers/connections").json()) == 2
+
+    @pytest.mark.parametrize("address", ["brokers/logins", "health/brokers", "health/connections/{}/timeline"])
+    def test_so_does_what_says_that_it_must_be_mended(
+        self, address: str, unreadable: BrokerConnection, as_alice: Client
+    ) -> None:
+        assert as_alice.get(f"/api/v1/{address.format(unreadable.pk)}").status_code == 200
+
+    @pytest.mark.parametrize(
+        "table", ["brokers_brokerconnection", "brokers_connectionchange", "health_checkschedule", "health_incident"]
+    )
+    def test_support_sees_the_others(self, table: str, unreadable: BrokerConnection, root: User) -> None:
+        CheckSchedule.objects.create(broker_connection=unreadable, broker_type="upstox", check_type="SESSION")
+        Incident.objects.create(
+            broker_connection=unreadable, broker_type="upstox", kind="ERROR", opened_at=timezone.now()
+        )
+        assert signed_in(root).get(reverse(f"admin:{table}_changelist")).status_code == 200
+
+    def test_a_login_begun_for_it_knows_its_way_back(self, unreadable: BrokerConnection, alice: User) -> None:
+        start = logins.initiate(
+            user=alice,
+            broker_type="upstox",
+            redirect_uri=reach.own_callback("upstox"),
+            return_to="logins",
+            connection_id=unreadable.pk,
+            now=timezone.now(),
+        )
+        assert logins.destination(alice, start.state) == logins.Destination("logins", unreadable)
 
 
 @pytest.mark.parametrize("command", [["manage.py", "check"], ["-m", "trademaster.local.web", "--port", "1"]])

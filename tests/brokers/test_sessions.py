@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection as database
 from django.utils import timezone
 
 from accounts.models import User
-from brokers import reach, registry, services, sessions, tasks
+from brokers import morning, reach, registry, services, sessions, tasks
 from brokers.base import Renewal, SessionPolicy
-from brokers.domain import ConnectionStatus
+from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerError, BrokerUnavailable, OutcomeUnknown, SessionEnded
-from brokers.models import BrokerConnection, ConnectionChange
+from brokers.models import Actor, BrokerConnection, ConnectionChange
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from brokers.wire import IST
-from tests.people import connect
+from tests.people import connect, own_app
 
 RENEWABLE = {"angel_one": "/rest/auth/angelbroking/jwt/v1/generateTokens", "iifl": "/interactive/user/session"}
 each_renewable = pytest.mark.parametrize("slug", RENEWABLE)
@@ -160,6 +161,19 @@ class TestRenewal:
         assert fresh(connection).status == ConnectionStatus.TOKEN_EXPIRED
         assert fresh(connection).renewal_due_at is None
 
+    def test_impatience_ends_no_session(self, alice: User, brokers: SimulatedBrokers, control: Control) -> None:
+        """Presses of the button while the broker is down: the session lives, and is renewed once the broker is well."""
+        connection = due(alice, "angel_one", brokers)
+        control.set_fault("angel_one", "down")
+        now = timezone.now()
+        for _ in range(sessions.MOST_ATTEMPTS + 1):
+            with pytest.raises(BrokerUnavailable):
+                sessions.refresh_session(fresh(connection), now=now)
+        assert (fresh(connection).status, fresh(connection).renewal_attempts) == (ConnectionStatus.CONNECTED, 1)
+        control.clear_faults("angel_one")
+        sessions.renew(connection.pk, now=now + timedelta(minutes=2))
+        assert works(connection)
+
 
 class TestDoubt:
     """The request went out and no answer came: the broker may have acted, or not."""
@@ -270,6 +284,24 @@ class TestCallsDuringARenewal:
         sessions.renew(connection.pk, now=later)
         assert works(connection)
 
+    @each_renewable
+    def test_what_is_disconnected_meanwhile_does_not_live_on_at_the_broker(
+        self, slug: str, alice: User, brokers: SimulatedBrokers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection = due(alice, slug, brokers)
+        renewed = sessions._renewed
+
+        def and_a_disconnect(*arguments: Any) -> Session:
+            brought = renewed(*arguments)
+            services.disconnect(fresh(connection), now=timezone.now())
+            return brought
+
+        monkeypatch.setattr(sessions, "_renewed", and_a_disconnect)
+        with pytest.raises(sessions.TokenRefreshFailed):
+            sessions.refresh_session(connection, now=timezone.now())
+        assert fresh(connection).status == ConnectionStatus.DISCONNECTED
+        assert brokers.control.overview()["brokers"][slug]["live_sessions"] == 0
+
 
 class TestKnownEnd:
     def test_no_call_is_made_with_a_session_whose_hour_has_come(
@@ -290,6 +322,43 @@ class TestKnownEnd:
         assert sessions.due_renewals(end) == [connection.pk]
         sessions.renew(connection.pk, now=timezone.now() + timedelta(days=1))
         assert fresh(connection).status == ConnectionStatus.CONNECTED
+
+    @each_renewable
+    def test_the_end_waits_for_a_renewal_under_way(self, slug: str, alice: User, brokers: SimulatedBrokers) -> None:
+        """A second login with the same keys would end the session that the first one is about to bring."""
+        connection = connect(alice, slug, brokers)
+        end = connection.token_expires_at
+        assert end is not None
+        assert connection.claim_renewal(end - timedelta(seconds=10))
+        assert sessions.end_expired_sessions(end) == 0
+        assert sessions.due_renewals(end) == []
+        assert (
+            services.change_status(
+                connection, ConnectionStatus.TOKEN_EXPIRED, code="x", message="x", actor=Actor.CLOCK, now=end
+            )
+            is False
+        )
+        assert sessions.end_expired_sessions(end + timedelta(seconds=60)) == 1  # nothing came of it
+
+    def test_stored_keys_that_are_refused_after_the_end_ask_for_a_person(
+        self, alice: User, brokers: SimulatedBrokers
+    ) -> None:
+        connection = connect(alice, "iifl", brokers)
+        end = connection.token_expires_at
+        assert end is not None
+        sessions.end_expired_sessions(end)
+        own_app(alice, "iifl", brokers, api_secret="not the secret")
+        brokers.control.reset_counters()
+        sessions.renew(connection.pk, now=end)
+        after = fresh(connection)
+        assert (after.status, after.error_code) == (ConnectionStatus.TOKEN_EXPIRED, "token_refresh_failed")
+        assert (after.renewal_due_at, after.renewal_lease_until) == (None, None)
+        sessions.renew(connection.pk, now=end + timedelta(hours=1))
+        assert refreshes(brokers.control, "iifl") == 1  # no loop
+        assert [entry.needs_login for entry in morning.queue(alice, end).entries] == [morning.Need.NOW]
+        assert list(ConnectionChange.objects.values_list("from_status", "to_status", "actor")[:1]) == [
+            ("TOKEN_EXPIRED", "TOKEN_EXPIRED", "RENEWAL")
+        ]
 
     def test_two_programs_with_the_same_keys_do_not_fight(self, alice: User, brokers: SimulatedBrokers) -> None:
         """The other one's login ended our session: ours comes back, but not at once, and not in a loop."""

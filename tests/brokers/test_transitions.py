@@ -107,6 +107,16 @@ def test_many_who_see_the_same_failure_leave_one_row(connection: BrokerConnectio
     assert ConnectionChange.objects.count() == 1
 
 
+def test_an_answer_of_an_older_session_does_not_heal_a_newer_one(connection: BrokerConnection, alice: User) -> None:
+    now = timezone.now()
+    older = BrokerConnection.objects.get(pk=connection.pk)
+    connection.begin_session(session(), renewal_due_at=None, user=alice, now=now)
+    connection.record_failure(BY_CALLS[Status.ERROR], now)
+    assert not older.record_success(now)
+    connection.refresh_from_db()
+    assert connection.status == Status.ERROR
+
+
 class TestRenewalOfTheRow:
     def test_only_one_may_claim_and_only_this_session(self, connection: BrokerConnection) -> None:
         now = timezone.now()

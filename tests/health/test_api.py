@@ -15,7 +15,7 @@ from accounts.models import User
 from brokers import registry
 from brokers.models import Actor, BrokerConnection, ConnectionChange
 from health import circuits as circuit_module
-from health import rollups, services, timeline
+from health import reports, rollups, services, timeline
 from health.circuits import Circuits
 from health.models import BrokerHealthLog, CheckType, Incident
 from tests.health.test_claims import FakeCircuit
@@ -101,6 +101,18 @@ def test_every_broker_and_the_traders_own_connections(as_alice: Client, history:
     assert fyers["connections"] == []
 
 
+def test_the_checks_of_all_accounts_are_counted_once_for_everybody(
+    as_alice: Client, as_mallory: Client, history: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are millions in an hour; what concerns the trader alone is as it is now."""
+    monkeypatch.setattr(reports, "PAGE_CACHE_SECONDS", 600)
+    first = as_alice.get(BROKERS).json()["brokers"]
+    monkeypatch.setattr(reports, "records", None)
+    for client in (as_alice, as_mallory):
+        again = client.get(BROKERS).json()["brokers"]
+        assert [{**one, "connections": []} for one in again] == [{**one, "connections": []} for one in first]
+
+
 def test_uptime_is_of_whole_brokers_or_of_ones_own(as_alice: Client, history: dict[str, BrokerConnection]) -> None:
     """Bob's blocked account is no fault of the broker's, and Alice's own trouble lasts for three minutes."""
     zerodha = as_alice.get(BROKERS).json()["brokers"][0]
@@ -109,6 +121,7 @@ def test_uptime_is_of_whole_brokers_or_of_ones_own(as_alice: Client, history: di
     own = float(zerodha["connections"][0]["uptime_pct"]["24h"])
     assert own > down
     Incident.objects.filter(broker_connection=None).update(planned=True)
+    cache.clear()
     assert as_alice.get(BROKERS).json()["brokers"][0]["uptime_pct"]["24h"] == "100.000"
 
 

@@ -209,7 +209,13 @@ def test_there_is_only_one_open_incident(connection: BrokerConnection) -> None:
 )
 def test_most_accounts_fail(alice: User, statuses: list[str], widespread: bool) -> None:
     for number, status in enumerate(statuses):
-        BrokerConnection.objects.create(user=alice, broker_type="groww", account_id=str(number), status=status)
+        BrokerConnection.objects.create(
+            user=alice,
+            broker_type="groww",
+            account_id=str(number),
+            status=status,
+            error_code="circuit_open" if number % 2 else "broker_unavailable",
+        )
     for minutes in (0, 1):
         incidents.watch(later(minutes), NO_CIRCUITS)
         found = Incident.objects.values_list("broker_type", "kind", "opened_at", "closed_at")
@@ -220,26 +226,46 @@ def test_most_accounts_fail(alice: User, statuses: list[str], widespread: bool) 
     assert set(Incident.objects.values_list("closed_at", flat=True)) <= {later(5)}
 
 
+@pytest.mark.parametrize("code", ["broker_app_missing", "app_misconfigured", "address_not_registered"])
+def test_what_their_owners_must_mend_is_no_trouble_of_the_broker(code: str, alice: User) -> None:
+    for number in range(2):
+        BrokerConnection.objects.create(
+            user=alice, broker_type="angel_one", account_id=str(number), status="ERROR", error_code=code
+        )
+    incidents.watch(NOW, NO_CIRCUITS)
+    assert not Incident.objects.exists()
+
+
 @pytest.mark.parametrize(
-    ("kind", "incident"),
+    ("kind", "incident", "tried"),
     [
-        ("orders", "ORDERS_AWAY"),
-        ("data", "DATA_AWAY"),
-        ("portfolio", "PORTFOLIO_AWAY"),
-        ("session", "SESSION_AWAY"),
+        ("orders", "ORDERS_AWAY", False),
+        ("data", "DATA_AWAY", True),
+        ("portfolio", "PORTFOLIO_AWAY", True),
+        ("session", "SESSION_AWAY", False),
     ],
 )
-def test_a_circuit_opens_an_incident_and_closes_it(db: None, kind: str, incident: str) -> None:
+def test_a_circuit_opens_an_incident_and_closes_it(alice: User, kind: str, incident: str, tried: bool) -> None:
+    BrokerConnection.objects.create(user=alice, broker_type="fyers", account_id="1")
     away = FakeCircuit("fyers", kind=kind, opened_at=later(-1), retry_at=later(1))
     incidents.watch(NOW, Circuits([away]))
     half_open = FakeCircuit("fyers", kind=kind, state="half_open", opened_at=later(-1))
     incidents.watch(later(2), Circuits([half_open]))
     found = Incident.objects.get()
     assert (found.broker_type, found.kind, found.error_code) == ("fyers", incident, "circuit_open")
-    assert (found.opened_at, found.closed_at, found.broker_connection) == (later(-1), None, None)
+    assert (found.opened_at, found.closed_at, found.broker_connection) == (later(-1), None if tried else later(2), None)
     incidents.watch(later(3), Circuits([FakeCircuit("fyers", kind=kind, state="closed")]))
     found.refresh_from_db()
-    assert found.closed_at == later(3)
+    assert found.closed_at == later(3 if tried else 2)  # whether logins work again, only a trader can find out
+
+
+@pytest.mark.parametrize("status", ["TOKEN_EXPIRED", "DISCONNECTED"])
+def test_what_nobody_can_try_is_not_said_to_be_down(alice: User, status: str) -> None:
+    """A broker that failed before 06:00, when all sessions end: until somebody logs in nobody knows how it is."""
+    incidents.watch(NOW, Circuits([FakeCircuit("fyers", opened_at=NOW, retry_at=later(1))]))
+    BrokerConnection.objects.create(user=alice, broker_type="fyers", account_id="1", status=status)
+    incidents.watch(later(2), Circuits([FakeCircuit("fyers", state="half_open", opened_at=NOW)]))
+    assert Incident.objects.get().closed_at == later(2)
 
 
 def test_a_known_maintenance_is_planned(alice: User, settings: Settings) -> None:
@@ -260,7 +286,9 @@ def test_a_known_maintenance_is_planned(alice: User, settings: Settings) -> None
 
 @pytest.mark.django_db(transaction=True)
 def test_two_watchers_open_one_incident(alice: User) -> None:
-    BrokerConnection.objects.create(user=alice, broker_type="groww", account_id="1", status="ERROR")
+    BrokerConnection.objects.create(
+        user=alice, broker_type="groww", account_id="1", status="ERROR", error_code="broker_unavailable"
+    )
     now = timezone.now()
     four_at_once(lambda: incidents.watch_brokers(now, NO_CIRCUITS))
     assert Incident.objects.count() == 1

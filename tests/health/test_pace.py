@@ -39,6 +39,8 @@ def seconds(check_type: CheckType, at: str, markets_open: bool | None, failures:
         ("2026-11-26T11:00", True, Phase.OPEN),
         ("2026-11-26T11:00", None, Phase.OPEN),  # nobody knows: rather too often than too late
         ("2026-11-24T11:00", False, Phase.SLOW),  # a holiday in the middle of the week
+        ("2026-11-24T07:00", False, Phase.SLOW),
+        ("2026-11-24T19:00", False, Phase.SLOW),
         ("2026-11-28T11:00", False, Phase.SLOW),  # Saturday
         ("2026-11-29T11:00", None, Phase.SLOW),
         ("2026-11-08T18:30", True, Phase.OPEN),  # Muhurat trading on a Sunday evening

@@ -190,3 +190,9 @@ def test_a_percentile_is_off_by_its_bucket_at_most(times: list[int], share: floa
 def test_of_nothing_there_is_no_percentile() -> None:
     assert percentile({}, 0.5) is None
     assert middle(len(BOUNDS)) == round(BOUNDS[-1])
+
+
+def test_more_can_be_pruned_in_a_day_than_is_written(settings: Settings) -> None:
+    """operations.md: some 2,700 rows for each connection on a working day."""
+    runs = timedelta(days=1) / settings.CELERY_BEAT_SCHEDULE["prune-health"]["schedule"]
+    assert runs * rollups.PRUNES_AT_A_TIME * rollups.PRUNED_AT_A_TIME > 2 * 10_000 * 2700

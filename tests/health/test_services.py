@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography.fernet import Fernet
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -17,7 +18,7 @@ from brokers import push, reach
 from brokers import services as brokers_services
 from brokers.base import BrokerClient
 from brokers.domain import ConnectionStatus
-from brokers.errors import BrokerUnavailable, NotSupported, RateLimited
+from brokers.errors import BrokerError, BrokerUnavailable, BudgetSpent, CircuitOpen, NotSupported
 from brokers.models import Actor, BrokerConnection, ConnectionChange
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
@@ -314,25 +315,28 @@ def test_what_a_broker_does_not_offer_is_parked_and_no_failure(
     assert not BrokerHealthLog.objects.filter(check_type=CheckType.QUOTES).exists()
 
 
-@pytest.mark.parametrize("code", ["rate_budget_spent", "circuit_open"])
+@pytest.mark.parametrize("kind", ["budget", "circuit"])
 def test_a_refusal_of_our_own_measures_nothing(
-    code: str, alices: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
+    kind: str, alices: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusal = RateLimited("Not now.", code=code)
-    refusal.retry_after = 7.0
+    now = timezone.now()
+    refusal: BrokerError = BudgetSpent("Not now.", retry_after=7.0)
+    if kind == "circuit":
+        refusal = CircuitOpen("Not now.", retry_at=now + timedelta(seconds=7))
     for check_type in CheckType:
         monkeypatch.setitem(asking.READS, check_type, raising(refusal))
-    now = timezone.now()
     assert checked(now) == 0
     assert BrokerHealthLog.objects.count() == 0
-    assert {row.due_at for row in CheckSchedule.objects.all()} == {now + timedelta(seconds=7)}
+    waits = [(row.due_at - now).total_seconds() for row in CheckSchedule.objects.all() if row.due_at]
+    assert len(waits) == 8
+    assert all(7 <= wait <= 9 for wait in waits)
     assert set(BrokerConnection.objects.values_list("status", "consecutive_failures")) == {("CONNECTED", 0)}
 
 
 def test_a_broker_that_hangs_costs_one_deadline(
     alices: dict[str, BrokerConnection], control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "CHECK_SECONDS", 0.3)
+    monkeypatch.setattr(services, "CHUNK_SECONDS", 0.3)
     monkeypatch.setattr(asking, "LEAST_SECONDS", 0.1)
     monkeypatch.setattr(asking, "THREADS_PER_BROKER", 1)
     asking.pool.cache_clear()
@@ -413,6 +417,17 @@ def test_a_task_that_comes_twice_finds_nothing_to_do(alices: dict[str, BrokerCon
         for chunk in chunks:
             services.check_chunk(chunk, now=now)
     assert BrokerHealthLog.objects.count() == 8
+
+
+def test_a_secret_that_no_key_reads_keeps_only_its_own_connection_from_being_checked(
+    alices: dict[str, BrokerConnection], alice: User, brokers: SimulatedBrokers, settings: Settings
+) -> None:
+    other = connect(trader("bob"), "upstox", brokers)
+    [key], settings.FIELD_ENCRYPTION_KEY = settings.FIELD_ENCRYPTION_KEY, [Fernet.generate_key().decode()]
+    BrokerConnection.objects.filter(pk=alices["upstox"].pk).update(access_token_encrypted="under a lost key")
+    settings.FIELD_ENCRYPTION_KEY = [key]
+    assert checked(timezone.now()) == 2 * len(CheckType)
+    assert set(BrokerHealthLog.objects.values_list("broker_connection", flat=True)) == {other.pk, alices["zerodha"].pk}
 
 
 def test_a_login_during_a_check_is_not_overwritten(

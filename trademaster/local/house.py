@@ -103,7 +103,7 @@ class House:
         self.environment |= broker_environment(self.simulation["brokers"])
         self._make_trader()
         web = ["-m", "trademaster.local.web", "--port", str(port)]
-        self._spawn("web", web, lambda: _answers(f"{self.url}/health/ready"))
+        self.spawn("web", web, lambda: _answers(f"{self.url}/health/ready"))
         self._enter_django(opening)
         failed = connect_all(
             self.url,
@@ -122,13 +122,13 @@ class House:
             keeper.start()
             opening.callback(keeper.join)
             opening.callback(self._ending.set)
-            self._spawn("beat", [*CELERY, "beat", "-s", str(self.run_dir / "beat"), "--pidfile=", *QUIET], _at_once)
+            self.spawn("beat", [*CELERY, "beat", "-s", str(self.run_dir / "beat"), "--pidfile=", *QUIET], _at_once)
 
     def start_worker(self) -> None:
         """Start the worker, or another one after it was killed."""
         worker = [*CELERY, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio,market",
                   "--without-gossip", "--without-mingle", *QUIET]  # fmt: skip
-        self._spawn("worker", worker, _at_once)
+        self.spawn("worker", worker, _at_once)
 
     def _keep_worker(self) -> None:
         """Start another worker where one ended by itself. Its children die with this thread, which stays to the end."""
@@ -147,7 +147,7 @@ class House:
         state = self.run_dir / "brokers"
         command = ["-m", "brokers.simulation", "--frozen", "--base-port", "0", "--redirect-base", self.url,
                    "--state-dir", str(state), "--only", *self.slugs]  # fmt: skip
-        self._spawn("brokers", command, (state / "brokers.json").exists)
+        self.spawn("brokers", command, (state / "brokers.json").exists)
         self.simulation = json.loads((state / "brokers.json").read_text())
         self.control = Control(self.simulation["control_url"])
 
@@ -158,10 +158,14 @@ class House:
             raise ServiceFailed(f"The tables cannot be made: {made.stderr.strip().splitlines()[-1]}")
         self.login = Login(username="trader", password=json.loads(made.stdout)["trader"])
 
-    def _spawn(self, name: str, arguments: Sequence[str], ready: Callable[[], bool]) -> None:
+    def spawn(
+        self, name: str, arguments: Sequence[str], ready: Callable[[], bool], extra: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a Python process of the house and wait until it is `ready`. Raises ServiceFailed."""
         log = self.run_dir / f"{name}.log"
         command = [sys.executable, *arguments]
-        process = child.spawn(command, log, signal.SIGTERM, environment=self.environment)
+        environment = self.environment | dict(extra or {})
+        process = child.spawn(command, log, signal.SIGTERM, environment=environment)
         self.processes[name] = process
         end = time.monotonic() + START_SECONDS
         while not ready():
