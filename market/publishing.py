@@ -18,7 +18,6 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from brokers.shared import if_redis_is_there
 from market.pricing import InstrumentKey, Price
 
 logger = logging.getLogger(__name__)
@@ -48,9 +47,13 @@ for i = 4, #KEYS do
   local known, counts = redis.call('GET', KEYS[i]), true
   if known then
     local other, was_stale, was, before = string.match(known, '^(%S+) (%d) (%d+) (%S+)\\n')
-    if other and other ~= writer and redis.call('EXISTS', ARGV[6] .. other) == 1 then
-      local is_newer = price ~= before and tonumber(as_of) - tonumber(was) >= tonumber(ARGV[4])
-      counts = stale == '0' and (was_stale == '1' or is_newer)
+    if other and other ~= writer then
+      local newer, enough = tonumber(as_of) - tonumber(was), tonumber(ARGV[4])
+      if redis.call('EXISTS', ARGV[6] .. other) == 1 then
+        counts = stale == '0' and (was_stale == '1' or (price ~= before and newer >= enough))
+      else
+        counts = stale == '1' or newer > -enough
+      end
     end
   end
   if counts then
@@ -121,17 +124,24 @@ class PricePublisher:
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        quiet = 0.0
+        quiet, is_away = 0.0, False
         while True:
             await self._sleep(self._every)
             quiet += self._every
-            if quiet >= HEARTBEAT_SECONDS:
+            is_due = quiet >= HEARTBEAT_SECONDS
+            if is_due:
+                quiet = 0.0
                 self._waiting = self._refused | self._waiting
-                self._refused = {}
-            if self._waiting or quiet >= HEARTBEAT_SECONDS:
-                quiet = 0.0 if quiet >= HEARTBEAT_SECONDS else quiet
-                with if_redis_is_there("publishing prices"):
-                    await self.flush()
+            elif is_away or not self._waiting:
+                continue
+            try:
+                await self.flush()
+            except RedisError as error:
+                if not is_away:
+                    logger.warning("Redis is away (%s): prices wait to be published", type(error).__name__)
+                is_away = True
+            else:
+                is_away = False
 
     async def flush(self) -> None:
         """Publish what waits, or else a sign of life. Raises RedisError; what was not published then waits on."""
@@ -144,7 +154,7 @@ class PricePublisher:
                 raise
             for price in prices:
                 self._refused.pop(price.key, None)
-            self._refused |= {prices[number].key: prices[number] for number in refused}
+            self._refused |= {prices[number].key: prices[number] for number in refused if not prices[number].stale}
             if not self._waiting:
                 return
 
@@ -209,15 +219,15 @@ class PriceReader:
 
 def latest(redis: BlockingRedis, instruments: Collection[InstrumentKey]) -> Snapshot:
     """The same as the reader's, for a synchronous view. Raises RedisError."""
-    found: Any = redis.mget(_asked(instruments))
-    return _snapshot(found)
+    return _snapshot(redis.mget(_asked(instruments)))
 
 
 def _asked(instruments: Iterable[InstrumentKey]) -> list[str]:
     return [SEQUENCE, ALIVE, *map(_key, instruments)]
 
 
-def _snapshot(found: list[bytes | None]) -> Snapshot:
+def _snapshot(found: Any) -> Snapshot:
+    """From what `_asked` found: bytes, or None for what is not there."""
     sequence, alive, *values = found
     prices = [_price.decode(value.partition(b"\n")[2]) for value in values if value is not None]
     return Snapshot(int(sequence or 0), alive is not None, {price.key: price for price in prices})
