@@ -440,10 +440,10 @@ class TestWatch:
         rig.feed.wish([share(1)])
         async with rig.running():
             await rig.until(LIVE)
-            await self.beating(rig, 33)
+            await self.beating(rig, 36)
             await rig.until(LIVE, times=2)
             assert rig.states[:4] == [LIVE, STALLED, CONNECTING, LIVE]
-            await self.beating(rig, 55)  # twice as long the second time
+            await self.beating(rig, 50)  # twice as long the second time
             assert rig.states == [LIVE, STALLED, CONNECTING, LIVE]
 
     async def test_without_wishes_no_ticks_are_expected(self) -> None:
