@@ -33,7 +33,7 @@ class Hours:
         return any(state(exchange, now, days, cas_eligible=eligible).is_open for eligible in (False, True))
 
     def trading_day(self, now: datetime) -> tuple[datetime, datetime] | None:
-        """When today's trading of NSE's shares begins and ends; None on a day without, or of which that is not known."""
+        """When today's trading of NSE's shares begins and ends; None where there is none, or the hours are not known."""
         today = now.astimezone(IST).date()
         if settings.MARKET_AROUND_THE_CLOCK:
             begins = datetime.combine(today, time(), IST)
