@@ -54,7 +54,7 @@ CLOSE_SECONDS = 2.0
 PING_SECONDS = 20.0
 MOST_NEWS = 500
 SURE = 14.0  # a silence is a fault that comes by chance once in a million times: e⁻¹⁴
-SECONDS_REMEMBERED = 16
+SECONDS_REMEMBERED = 30
 MOST_DOUBTS = 8
 
 News = OrderUpdate | BookChanged | SessionOver
@@ -422,7 +422,10 @@ class _Watch:
         self._asked_at = self._heard_at = now
         self._expecting_since: datetime | None = None
         self._ticked_at: datetime | None = None  # on this connection, while ticks are expected
+        # The part of the recent seconds that had ticks: up to the last such second, and up to the one before it, which
+        # is not flattered by having just ticked.
         self._activity: float = before._activity if before else 0.0
+        self._activity_before: float = before._activity_before if before else 0.0
         self._doubts: int = before._doubts if before else 0
 
     def age(self, now: datetime) -> float:
@@ -446,8 +449,8 @@ class _Watch:
             return
         silent = int((now - self._ticked_at).total_seconds() / self._pace.watch)
         if silent:
-            self._activity *= (1 - 1 / SECONDS_REMEMBERED) ** (silent - 1)
-            self._activity += (1 - self._activity) / SECONDS_REMEMBERED
+            self._activity_before = self._activity * (1 - 1 / SECONDS_REMEMBERED) ** (silent - 1)
+            self._activity = self._activity_before + (1 - self._activity_before) / SECONDS_REMEMBERED
             self._ticked_at = now
 
     def fault(self, now: datetime, silence_seconds: float | None, *, is_expecting: bool) -> str | None:
@@ -456,14 +459,14 @@ class _Watch:
             return f"Nothing was heard for {silence_seconds:g} seconds."
         if not is_expecting:
             self._expecting_since = self._ticked_at = None
-            self._activity = 0.0
+            self._activity = self._activity_before = 0.0
             return None
         self._expecting_since = self._expecting_since or now
         if self._ticked_at is None:
             since, patience = max(self._asked_at, self._expecting_since), self._pace.first_tick * 2.0**self._doubts
         else:
             since = max(self.last_tick or self._ticked_at, self._expecting_since)
-            patience = self._pace.patience(self._activity)
+            patience = self._pace.patience(self._activity_before)
         if now - since <= timedelta(seconds=patience):
             return None
         if self._ticked_at is None:

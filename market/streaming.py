@@ -43,7 +43,7 @@ class StreamUrls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A connection that shall be streamed, and of what. `broker` is a slug, `least_pause` in seconds: see `Pace.least`."""
+    """A connection that shall be streamed, and of what. `broker` is a slug, `least_pause`: see `Pace.least`."""
 
     broker: str
     app: AppCredentials
