@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -39,28 +39,40 @@ class FeedStates:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._logged: dict[tuple[UUID, str], datetime] = {}
+        self._known: dict[tuple[UUID, str], Told] = {}
 
     async def tell(self, reports: Mapping[UUID, Mapping[str, FeedReport]]) -> None:
         """Renew the keys of these connections, and log each change of a feed's state once."""
-        self._log(reports)
+        before = self._known
+        self._known = {
+            (connection, name): _settled(before.get((connection, name)), report)
+            for connection, feeds in reports.items()
+            for name, report in feeds.items()
+        }
+        self._log(before)
         pipe = self._redis.pipeline(transaction=False)
-        for connection, feeds in reports.items():
-            if "prices" in feeds:
-                report = feeds["prices"]
-                told = Told(report.state, report.since, report.reason)
-                pipe.set(_key(connection), msgspec.json.encode(told), px=TOLD_MILLISECONDS)
+        for (connection, name), state in self._known.items():
+            if name == "prices":
+                pipe.set(_key(connection), msgspec.json.encode(state), px=TOLD_MILLISECONDS)
         await pipe.execute()
 
-    def _log(self, reports: Mapping[UUID, Mapping[str, FeedReport]]) -> None:
-        now = {(connection, name): report for connection, feeds in reports.items() for name, report in feeds.items()}
-        for key, report in now.items():
-            if self._logged.get(key) != report.since:
-                level = logging.INFO if report.state in (FeedState.LIVE, FeedState.CONNECTING) else logging.WARNING
-                logger.log(level, "Stream of %s of connection %s: %s %s", key[1], key[0], report.state, report.reason)
-        for connection, name in self._logged.keys() - now.keys():
-            logger.info("Stream of %s of connection %s is no longer held here", name, connection)
-        self._logged = {key: report.since for key, report in now.items()}
+    def _log(self, before: Mapping[tuple[UUID, str], Told]) -> None:
+        for (connection, name), state in self._known.items():
+            if before.get((connection, name)) != state:
+                level = logging.INFO if state.is_well else logging.WARNING
+                logger.log(level, "Stream of %s of connection %s: %s %s", name, connection, state.state, state.reason)
+        for connection, name in before.keys() - self._known.keys():
+            logger.info("Stream of %s of connection %s is not held here any more", name, connection)
+
+
+def _settled(before: Told | None, report: FeedReport) -> Told:
+    """A feed that is tried again and again is what it was before, since the first failure, until it is live."""
+    state = report.state
+    if state is FeedState.CONNECTING and report.reason:
+        state = before.state if before is not None else FeedState.DOWN
+    if before is not None and (before.state, before.reason) == (state, report.reason):
+        return before
+    return Told(state, report.since, report.reason)
 
 
 async def told(redis: Redis, connections: Iterable[UUID]) -> dict[UUID, Told]:
@@ -72,10 +84,10 @@ async def told(redis: Redis, connections: Iterable[UUID]) -> dict[UUID, Told]:
 def told_now(redis: BlockingRedis, connections: Iterable[UUID]) -> dict[UUID, Told]:
     """The same, in a thread."""
     asked = list(connections)
-    return _found(asked, redis.mget(map(_key, asked)) if asked else [])  # type: ignore[arg-type]
+    return _found(asked, redis.mget(map(_key, asked)) if asked else [])
 
 
-def _found(asked: list[UUID], values: list[bytes | None]) -> dict[UUID, Told]:
+def _found(asked: list[UUID], values: Sequence[bytes | str | None]) -> dict[UUID, Told]:
     return {key: _told.decode(value) for key, value in zip(asked, values, strict=True) if value is not None}
 
 

@@ -33,11 +33,11 @@ class Hours:
         return any(state(exchange, now, days, cas_eligible=eligible).is_open for eligible in (False, True))
 
     def trading_day(self, now: datetime) -> tuple[datetime, datetime] | None:
-        """When today's trading of NSE's shares begins and ends; None where there is none, or the hours are not known."""
+        """When today's trading of NSE's shares begins and ends; None without one, or where the hours are not known."""
         today = now.astimezone(IST).date()
         if settings.MARKET_AROUND_THE_CLOCK:
-            begins = datetime.combine(today, time(), IST)
-            return begins, begins + timedelta(days=1)
+            midnight = datetime.combine(today, time(), IST)
+            return midnight, midnight + timedelta(days=1)
         day = self._days.get(Exchange.NSE, {}).get(today)
         sessions = [each for each in (day.sessions or () if day else ()) if each.phase in OPEN_PHASES]
         if not sessions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import cast
 
 from redis.asyncio import Redis
 
@@ -32,7 +33,7 @@ class KeptSeries:
             self.series = None
             return
         series = DaySeries(*day)
-        known: dict[bytes, bytes] = await self._redis.hgetall(self._key(series))  # type: ignore[misc]
+        known = cast(dict[bytes, bytes], await self._redis.hgetall(self._key(series)))
         for minute, value in sorted((int(minute), value) for minute, value in known.items()):
             series.note(series.opens + minute * MINUTE, Decimal(value.decode()) if value else None)
         self.series = series

@@ -17,27 +17,26 @@ from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from accounts.models import User
 from brokers import push, registry
 from brokers.changes import generation_key
-from brokers.domain import Exchange, Streamed
+from brokers.domain import Exchange
 from market import feed_states
 from market.feed_states import Told
 from market.hours import Hours
 from market.leases import Leases
 from market.pricing import Price
 from market.publishing import PriceReader
-from portfolio import live_messages, services, watching
-from portfolio.domain import InstrumentKey, Source, SourceState
+from portfolio import live_messages, loading, watching
+from portfolio.domain import InstrumentKey, SourceState
 from portfolio.engine import Engine, Loaded, Message
 from portfolio.kept_series import KeptSeries
 from portfolio.live_messages import Place
-from portfolio.wanted import Held, Listings
+from portfolio.loading import in_a_thread
+from portfolio.wanted import Listings
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +45,7 @@ WANTED = "live:wanted"  # a user id: send that user's group a snapshot
 CHANGED = "live:changed"  # a user id: the brokers have news for that user
 READ_AT_ONCE = 1000
 CATCH_UPS = 20
+UNSEEN = "unseen"
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class _Watched:
     is_asking: bool = False
     is_held: bool = False
     is_snapshot_due: bool = False
-    generation: bytes | None = None
+    generation: bytes | str | None = UNSEEN
     accounts: list[tuple[UUID, str]] = field(default_factory=list)
     price_state: tuple[list[dict[str, str]], bool] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -238,7 +238,7 @@ class LiveHost:
         recent = timedelta(seconds=2 * self._refresh)
         watched.is_asking = True
         try:
-            loaded = await in_a_thread(_known, watched.user_id, self._listings, self._clock(), recent)
+            loaded = await in_a_thread(loading.known, watched.user_id, self._listings, self._clock(), recent)
             if loaded is not None and all(source.state is SourceState.LIVE for source in loaded.sources):
                 await self._hold(watched, loaded)
                 if await self._in_engine(self._engine.is_whole, watched.user_id, self._clock()):
@@ -256,7 +256,7 @@ class LiveHost:
         try:
             async with self._asking:
                 watched.asked_at = self._now()
-                loaded = await in_a_thread(_fetched, watched.user_id, self._listings, self._clock())
+                loaded = await in_a_thread(loading.fetched, watched.user_id, self._listings, self._clock())
             if loaded is None:
                 await self._give_up(watched)
             elif await self._hold(watched, loaded):
@@ -422,9 +422,9 @@ class LiveHost:
         if self._now() - self._heard_at > self.tempo.unheard and self._hours.is_open(Exchange.NSE, self._clock()):
             self._note_changes(await self._in_engine(self._engine.withdraw))
         for watched, generation in zip(users, generations, strict=True):
-            if watched.generation is not None and watched.generation != (generation or b""):
+            if watched.generation not in (UNSEEN, generation):
                 self._hurry(watched)
-            watched.generation = generation or b""
+            watched.generation = generation
             if watched.ask_at <= self._now():
                 self._spawn(self._ask(watched))
             if watched.place is not None:
@@ -432,7 +432,9 @@ class LiveHost:
                 await self._tell_prices(watched, states)
                 if watched.settle_at <= self._now():
                     watched.settle_at = float("inf")
-                    await self._catch_up(await self._in_engine(self._engine.keys_of, watched.user_id), only_recent=False)
+                    await self._catch_up(
+                        await self._in_engine(self._engine.keys_of, watched.user_id), only_recent=False
+                    )
                 if watched.reconcile_at <= self._now():
                     watched.reconcile_at = self._now() + self.tempo.reconcile
                     await self._reconcile(watched)
@@ -475,44 +477,6 @@ class LiveHost:
                 await self._in_engine(self._engine.rebuild, watched.user_id)
         if found:
             await self._announce(watched)
-
-
-# --- rows -------------------------------------------------------------------------------------------------------------
-async def in_a_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run what reads rows or waits; the thread's database connection goes back to the pool."""
-    answer: T = await database_sync_to_async(work, thread_sensitive=False)(*args, **kwargs)
-    return answer
-
-
-def _known(user_id: int, listings: Listings, now: datetime, recent: timedelta) -> Loaded | None:
-    """From the last good answers. None: no account is connected."""
-    user = _user(user_id)
-    try:
-        sources = services.known_sources(user, now=now, recent=recent) if user is not None else None
-    except services.NoBrokerConnections:
-        sources = None
-    return None if sources is None else Loaded(sources, {}, _listed(sources, listings, now))
-
-
-def _fetched(user_id: int, listings: Listings, now: datetime) -> Loaded | None:
-    """From the brokers' answers now. None: no account is connected."""
-    user = _user(user_id)
-    if user is None:
-        return None
-    try:
-        sources, borrowed = services.fetched_sources(user, now=now)
-    except services.NoBrokerConnections:
-        return None
-    return Loaded(sources, borrowed, _listed(sources, listings, now))
-
-
-def _user(user_id: int) -> User | None:
-    return User.objects.filter(pk=user_id, is_active=True).first()
-
-
-def _listed(sources: Iterable[Source], listings: Listings, now: datetime) -> list[Streamed]:
-    held = [Held.of(source.portfolio) for source in sources if source.portfolio is not None]
-    return listings.of(sorted(frozenset[str]().union(*(each.shares for each in held))), now)
 
 
 async def _logged(work: Awaitable[None]) -> None:

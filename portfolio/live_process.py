@@ -25,7 +25,8 @@ from market.feed_states import FeedStates
 from market.hours import Hours
 from market.streaming import StreamProcess, Wanted
 from portfolio import live_host, watching
-from portfolio.live_host import LiveHost, in_a_thread
+from portfolio.live_host import LiveHost
+from portfolio.loading import in_a_thread
 from portfolio.wanted import Wishes
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class LiveProcess:
             self._redis,
             owner=self.owner,
             wanted=self._wanted,
-            on_news=self._news,
+            on_news=self.news,
             is_open=self._hours.is_open,
             tempo=stream_tempo,
         )
@@ -100,7 +101,7 @@ class LiveProcess:
     def _look(self, now: datetime) -> Mapping[UUID, Wanted]:
         return self._wishes.wanted(watching.watchers(), now)
 
-    async def _news(self, connection: UUID, news: News) -> None:
+    async def news(self, connection: UUID, news: News) -> None:
         """An order or the account changed, or the stream says that the session is over: the broker itself is asked."""
         if isinstance(news, SessionOver):
             now = datetime.now(UTC)

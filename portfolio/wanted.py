@@ -82,9 +82,9 @@ class Held:
 
     @classmethod
     def of(cls, portfolio: BrokerPortfolio) -> Held:
-        rows = [*portfolio.holdings, *portfolio.positions]
+        isins = [*(row.isin for row in portfolio.holdings), *(row.isin for row in portfolio.positions)]
         return cls(
-            frozenset(row.isin for row in rows if row.isin),
+            frozenset(isin for isin in isins if isin),
             frozenset(
                 (row.exchange, row.exchange_token)
                 for row in portfolio.positions

@@ -14,8 +14,8 @@ from brokers.push import channels, group_of
 from market import streaming
 from market.feed import Pace
 from portfolio import live_host, watching
-from portfolio.live_host import in_a_thread
 from portfolio.live_process import LiveProcess
+from portfolio.loading import in_a_thread
 
 PATIENCE = 15.0
 QUICK_STREAMS = streaming.Tempo(round=0.2, look=0.3, lease=2.0, pace=Pace(first=0.2, longest=1.0))

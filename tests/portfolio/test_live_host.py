@@ -17,10 +17,11 @@ from brokers.models import BrokerConnection
 from brokers.shared import redis
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
+from brokers.streaming import SessionOver
 from market.masters import load_master
 from portfolio import services, watching
-from portfolio.live_host import WANTED, in_a_thread
-from tests.people import connect
+from portfolio.live_host import WANTED
+from portfolio.loading import in_a_thread
 from tests.portfolio.living import Ear, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,7 +105,7 @@ async def test_another_broker_takes_over_and_without_any_the_page_says_stale(
         for slug in ("zerodha", "upstox"):
             await in_a_thread(control.set_fault, slug, "stream_down")
         await ear.until(lambda ear: ear.prices()["stale"], 10)
-        assert ear.row(INFY)["price_state"] == "HELD"
+        await ear.until(lambda ear: ear.row(INFY)["price_state"] == "HELD", 2)
         for slug in ("zerodha", "upstox"):
             await in_a_thread(control.clear_faults, slug)
         await ear.until(lambda ear: not ear.prices()["stale"], 10)
@@ -180,28 +181,34 @@ async def test_hosted_users_are_left_to_their_host(alice: User, bob: User, book:
     assert await in_a_thread(watching.unhosted, users) == users
 
 
-@pytest.mark.parametrize("is_true", [True, False])
-async def test_a_stream_is_not_believed_about_its_session_alone(
-    is_true: bool, alice: User, book: dict[str, BrokerConnection], control: Control
+async def test_a_session_that_ended_closes_its_stream(
+    alice: User, book: dict[str, BrokerConnection], control: Control
 ) -> None:
-    """Zerodha refuses the socket; whether the connection ends is for its API to say."""
+    """Zerodha refuses the socket, its API confirms that, and the connection says why."""
+    connection = book["zerodha"]
     ear = Ear(alice)
     await ear.listen()
-    if is_true:
-        await in_a_thread(control.revoke, "zerodha")
-    else:
-        await in_a_thread(lambda: control.set_fault("zerodha", "expired_token", path="/", count=1))
+    await in_a_thread(control.revoke, "zerodha")
+    async with running() as process, asyncio.timeout(10):
+        while await status(connection) != ConnectionStatus.TOKEN_EXPIRED:
+            await asyncio.sleep(0.1)
+        while connection.pk in process.streams.reports():
+            await asyncio.sleep(0.1)
+
+
+async def test_a_stream_alone_is_not_believed_about_its_session(
+    alice: User, book: dict[str, BrokerConnection], control: Control
+) -> None:
+    """Its word closes it for a while, and the connection stays as it is: the API knows better."""
     connection = book["zerodha"]
+    ear = Ear(alice)
+    await ear.listen()
     async with running() as process:
-        if is_true:
-            async with asyncio.timeout(10):
-                while await status(connection) != ConnectionStatus.TOKEN_EXPIRED:
-                    await asyncio.sleep(0.1)
-                while connection.pk in process.streams.reports():
-                    await asyncio.sleep(0.1)
-        else:
-            await ear.until(lambda ear: ear.portfolio is not None)
-            assert await status(connection) == ConnectionStatus.CONNECTED
+        await ear.until(lambda ear: live(ear) == {"zerodha", "upstox"})
+        await process.news(connection.pk, SessionOver("The broker does not accept this session."))
+        await ear.until(lambda ear: live(ear) == {"upstox"})
+        assert await status(connection) == ConnectionStatus.CONNECTED
+        assert control.counters("zerodha")["GET /user/profile"] == 1
 
 
 async def status(connection: BrokerConnection) -> str:

@@ -1,4 +1,4 @@
-"""`manage.py stream`: holds the brokers' streams and the live books, until SIGTERM. Any number of them share the work."""
+"""`manage.py stream`: the brokers' streams and the live books, until SIGTERM. Any number of them share the work."""
 
 from __future__ import annotations
 

@@ -1,0 +1,184 @@
+"""A stream process killed under load, in real time: two of them, traders with open pages, a market that moves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from decimal import Decimal
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from accounts.models import User
+from brokers.models import BrokerConnection
+from brokers.push import channels, group_of
+from brokers.shared import redis
+from market.masters import load_master
+from market.models import Instrument
+from portfolio import services, watching
+from portfolio.live_host import WANTED
+from portfolio.live_messages import DELTA, SNAPSHOT
+from portfolio.loading import in_a_thread
+from trademaster.local.house import House
+from trademaster.rehearsal.table import Outcome
+
+TRADERS = 20
+ALLOWED_SECONDS = 10.0
+LOAD_SECONDS = 12.0
+SETTLE_SECONDS = 4.0
+WATCH_SECONDS = 5.0
+PATIENCE_SECONDS = 40.0
+MASTER = "upstox"
+NAMES = ("stream-1", "stream-2")
+
+
+class Page:
+    """One trader's open page, as far as it hears: when it was told something, and what does not follow on."""
+
+    def __init__(self, user_id: int) -> None:
+        self.user_id = user_id
+        self.told_at: float | None = None
+        self.longest = 0.0
+        self.messages = 0
+        self.books: list[str] = []
+        self.total: str | None = None
+        self.gaps = 0
+        self._place: tuple[str, int] | None = None
+        self._name = ""
+
+    async def open(self) -> None:
+        self._name = await channels().new_channel()
+        await channels().group_add(group_of(self.user_id), self._name)
+
+    async def listen(self) -> None:
+        while True:
+            message = await channels().receive(self._name)
+            if message["kind"] in (SNAPSHOT, DELTA):
+                self._take(message["kind"], json.loads(message["data"]))
+
+    def _take(self, kind: str, data: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if self.told_at is not None:
+            self.longest = max(self.longest, now - self.told_at)
+        self.told_at = now
+        self.messages += 1
+        place = data["book"], data["number"]
+        if kind == DELTA and self._place is not None and place != (self._place[0], self._place[1] + 1):
+            self.gaps += 1
+        if data["book"] not in self.books:
+            self.books.append(data["book"])
+        self._place = place
+        self.total = data["portfolio" if kind == SNAPSHOT else "delta"]["total_value"]
+
+
+def rehearse(house: House) -> list[Outcome]:
+    """Takes about a minute. The pages are closed, and the processes ended, when it is over."""
+    if not Instrument.objects.filter(isin__isnull=False).exists():
+        load_master(broker_type=MASTER, now=timezone.now())
+    users = traders(User.objects.get(username=house.login["username"]))
+    for name in NAMES:
+        house.start_stream(name)
+    try:
+        return [async_to_sync(_killed)(house, users)]
+    finally:
+        house.control.freeze()
+        for name in house.processes.keys() & set(NAMES):
+            house.kill(name)
+        redis().delete(watching.WATCHERS)
+        User.objects.filter(pk__in=users[1:]).delete()
+
+
+def traders(first: User) -> list[int]:
+    """Ids of the trader and others like them, with the same sessions under connections of their own."""
+    own = list(BrokerConnection.objects.active().filter(user=first))
+    apps = list(first.broker_apps.all())
+    ids = [first.pk]
+    for number in range(1, TRADERS):
+        user = User.objects.create_user(f"streamed-{number}")
+        for row in (*own, *apps):
+            copy = type(row).objects.get(pk=row.pk)
+            copy.pk, copy.user = None, user
+            if isinstance(copy, BrokerConnection):
+                copy.pk = BrokerConnection._meta.pk.get_default()
+            copy._state.adding = True
+            copy.save()
+        ids.append(user.pk)
+    return ids
+
+
+async def _killed(house: House, users: list[int]) -> Outcome:
+    outcome = Outcome(fault=f"a stream process killed, {len(users)} open pages", clock="real", within=ALLOWED_SECONDS)
+    pages = [Page(user_id) for user_id in users]
+    for page in pages:
+        await page.open()
+    tasks = [asyncio.create_task(page.listen()) for page in pages] + [asyncio.create_task(_watch(users))]
+    try:
+        await in_a_thread(house.control.freeze, False)
+        await _until(lambda: all(page.messages > 3 for page in pages))
+        await asyncio.sleep(LOAD_SECONDS)
+        before = [len(page.books) for page in pages]
+        for page in pages:
+            page.longest = 0.0
+        began = time.monotonic()
+        victim = await in_a_thread(_busiest, house, users)
+        await in_a_thread(house.kill, victim)
+        await asyncio.sleep(LOAD_SECONDS)
+        moved = [page for page, count in zip(pages, before, strict=True) if len(page.books) > count]
+        outcome.seen_after = outcome.healed_after = max(page.longest for page in pages)
+        if not moved:
+            outcome.lost.append(f"nobody was moved from {victim} in {time.monotonic() - began:.0f} s")
+        await in_a_thread(house.control.freeze)
+        await asyncio.sleep(SETTLE_SECONDS)
+        outcome.lost += await _wrong(pages)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return outcome
+
+
+async def _watch(users: list[int]) -> None:
+    while True:
+        for user_id in users:
+            await in_a_thread(watching.watch, user_id)
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _until(is_so: Any) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_so():
+            await asyncio.sleep(0.1)
+
+
+def _busiest(house: House, users: list[int]) -> str:
+    """The process that hosts the most pages."""
+    hosts: list[bytes | None] = redis().mget([watching.host_key(user_id) for user_id in users])  # type: ignore[assignment]
+    pids = [host.decode().split(":")[-2] for host in hosts if host is not None]
+    return max(NAMES, key=lambda name: pids.count(str(house.processes[name].pid)))
+
+
+async def _wrong(pages: list[Page]) -> list[str]:
+    """Where a page's last total is not what a full recompute of the brokers' answers gives."""
+    lost = []
+    for page in pages:
+        page.total = None
+        await in_a_thread(redis().publish, WANTED, str(page.user_id))
+    await _until(lambda: all(page.total is not None for page in pages))
+    for page in pages:
+        right = await in_a_thread(_right_total, page.user_id)
+        if Decimal(page.total or 0) != Decimal(right):
+            lost.append(f"user {page.user_id}: total {page.total} instead of {right}")
+        if page.gaps:
+            lost.append(f"user {page.user_id}: {page.gaps} gaps")
+    return lost
+
+
+def _right_total(user_id: int) -> str:
+    rendered = services.refresh(User.objects.get(pk=user_id), now=timezone.now())
+    if rendered is None:
+        raise RedisError("the portfolio is being fetched elsewhere")
+    total: str = json.loads(rendered.include)["total_value"]
+    return total
