@@ -9,26 +9,31 @@ from decimal import Decimal
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.utils import timezone
-from redis.exceptions import RedisError
 
 from accounts.models import User
+from brokers.domain import Exchange
 from brokers.models import BrokerConnection
 from brokers.push import channels, group_of
 from brokers.shared import redis
 from market.masters import load_master
 from market.models import Instrument
 from portfolio import services, watching
+from portfolio.consolidate import consolidate
+from portfolio.domain import LivePrice
 from portfolio.live_host import WANTED
 from portfolio.live_messages import DELTA, SNAPSHOT
 from portfolio.loading import in_a_thread
+from portfolio.marks import live_prices
+from portfolio.presentation import present
 from trademaster.local.house import House
 from trademaster.rehearsal.table import Outcome
 
 TRADERS = 20
 ALLOWED_SECONDS = 10.0
 LOAD_SECONDS = 12.0
-SETTLE_SECONDS = 4.0
+SETTLE_SECONDS = 3.0
 WATCH_SECONDS = 5.0
 PATIENCE_SECONDS = 40.0
 MASTER = "upstox"
@@ -131,8 +136,9 @@ async def _killed(house: House, users: list[int]) -> Outcome:
         if not moved:
             outcome.lost.append(f"nobody was moved from {victim} in {time.monotonic() - began:.0f} s")
         await in_a_thread(house.control.freeze)
-        await asyncio.sleep(SETTLE_SECONDS)
-        outcome.lost += await _wrong(pages)
+        # What no stream tells, such as a listing that nobody can match, is as the brokers last told it.
+        await asyncio.sleep(settings.LIVE_REFRESH_SECONDS + SETTLE_SECONDS)
+        outcome.lost += await _wrong(pages, (await in_a_thread(house.control.market))["prices"])
     finally:
         for task in tasks:
             task.cancel()
@@ -160,15 +166,15 @@ def _busiest(house: House, users: list[int]) -> str:
     return max(NAMES, key=lambda name: pids.count(str(house.processes[name].pid)))
 
 
-async def _wrong(pages: list[Page]) -> list[str]:
-    """Where a page's last total is not what a full recompute of the brokers' answers gives."""
+async def _wrong(pages: list[Page], market: dict[str, dict[str, str]]) -> list[str]:
+    """Where a page's last total is not what a full recompute gives."""
     lost = []
     for page in pages:
         page.total = None
         await in_a_thread(redis().publish, WANTED, str(page.user_id))
     await _until(lambda: all(page.total is not None for page in pages))
     for page in pages:
-        right = await in_a_thread(_right_total, page.user_id)
+        right = await in_a_thread(_right_total, page.user_id, market)
         if Decimal(page.total or 0) != Decimal(right):
             lost.append(f"user {page.user_id}: total {page.total} instead of {right}")
         if page.gaps:
@@ -176,9 +182,18 @@ async def _wrong(pages: list[Page]) -> list[str]:
     return lost
 
 
-def _right_total(user_id: int) -> str:
-    rendered = services.refresh(User.objects.get(pk=user_id), now=timezone.now())
-    if rendered is None:
-        raise RedisError("the portfolio is being fetched elsewhere")
-    total: str = json.loads(rendered.include)["total_value"]
+def _right_total(user_id: int, market: dict[str, dict[str, str]]) -> str:
+    """A full recompute of what the brokers answer now, at the prices that the simulated market itself tells."""
+    sources, borrowed = services.fetched_sources(User.objects.get(pk=user_id), now=timezone.now())
+    shares, latest = {}, {}
+    for row in Instrument.objects.exclude(isin=None).exclude(exchange_token=None).filter(ended_on=None):
+        price = market.get(f"{row.exchange}:{row.tradingsymbol}")
+        if price is not None:
+            key = Exchange(row.exchange), str(row.exchange_token)
+            shares[key] = str(row.isin)
+            latest[key] = LivePrice(
+                exchange=key[0], price=Decimal(price["last"]), close=None, source="", as_of=timezone.now()
+            )
+    book = consolidate(user_id, sources, now=timezone.now(), borrowed=borrowed, streamed=live_prices(latest, shares))
+    total: str = present(book)["total_value"]
     return total
