@@ -334,6 +334,10 @@ class PriceBook:
             return row.price
         if row.ahead_since is None or now - row.ahead_since < self.rules.behind:
             return None
+        if row.price is None or all(told.tick.last_price == row.price.last_price for told in row.told.values()):
+            row.ahead_since = None  # whoever was ahead has gone
+            self._waiting.discard(key)
+            return None
         return self._succeed(key, row, now)
 
 

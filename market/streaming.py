@@ -93,7 +93,8 @@ class StreamProcess:
     """Runs until `stop()`. `owner` must be unique for each process that ever runs, and have no blanks.
 
     `is_open`: whether an exchange's market is open at a time. `on_news` is called for one connection at a time, in
-    order; while it is slow the latest of each order waits. `poll` answers pairs of a broker's slug and a tick.
+    order; while it is slow the latest of each order waits. `poll` answers pairs of a broker's slug and a tick. `redis`
+    should give up on an answer well within a lease.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connections
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.datastructures import Headers
@@ -330,11 +331,11 @@ class TestEnds:
     async def test_pauses_double_up_to_the_longest_and_begin_anew(self) -> None:
         rig = Rig(pace=Pace(first=1, longest=8), attempts=[OSError()] * 5)
         async with rig.running():
-            for number in range(1, 6):
+            for number, pause in enumerate([1, 2, 4, 8, 8], 1):
                 await rig.until(DOWN, times=number)
-                await rig.clock.forward(8)
+                assert rig.clock.slept[-1] == pause
+                await rig.clock.forward(pause)
             await rig.until(LIVE)
-            assert rig.clock.slept[:5] == [1, 2, 4, 8, 8]
             for _ in range(12):
                 await rig.clock.forward(5)
                 await rig.hear("alive")
@@ -439,10 +440,10 @@ class TestWatch:
         rig.feed.wish([share(1)])
         async with rig.running():
             await rig.until(LIVE)
-            await self.beating(rig, 32)
+            await self.beating(rig, 36)
             await rig.until(LIVE, times=2)
             assert rig.states[:4] == [LIVE, STALLED, CONNECTING, LIVE]
-            await self.beating(rig, 55)  # twice as long the second time
+            await self.beating(rig, 50)  # twice as long the second time
             assert rig.states == [LIVE, STALLED, CONNECTING, LIVE]
 
     async def test_without_wishes_no_ticks_are_expected(self) -> None:
@@ -569,6 +570,7 @@ async def real(
     connection = await sync_to_async(connect)(alice, slug, brokers)
     session, broker = connection.session, registry.load(slug)
     app = await sync_to_async(reach.app_credentials)(alice, slug)
+    await sync_to_async(connections.close_all)()
     kind = broker.price_stream
     assert kind is not None
     assert session is not None
