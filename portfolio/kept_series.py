@@ -15,7 +15,7 @@ TradingDay = tuple[datetime, datetime] | None
 
 
 class KeptSeries:
-    """`total` is the book's latest value, which `note` writes to the minute it is called in. Methods raise RedisError.
+    """Methods raise RedisError. `total` is the book's latest value, for its host to keep.
 
     One hash per user and day: minutes since the opening → value, empty where it was unknown.
     """
@@ -38,20 +38,21 @@ class KeptSeries:
             series.note(series.opens + minute * MINUTE, Decimal(value.decode()) if value else None)
         self.series = series
 
-    async def note(self, now: datetime, day: TradingDay) -> None:
+    async def note(self, now: datetime, day: TradingDay, value: Decimal | None) -> None:
+        """Remember the value of this minute; None: nobody knows it."""
         if day != (self.series and (self.series.opens, self.series.closes)):
             await self.load(day)
-        if self.series is None or not self.series.note(now, self.total):
+        if self.series is None or not self.series.note(now, value):
             return
         minute = (now - self.series.opens) // MINUTE
-        if self._written == (minute, self.total):
+        if self._written == (minute, value):
             return
         key = self._key(self.series)
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hset(key, str(minute), "" if self.total is None else str(self.total))
+        pipe.hset(key, str(minute), "" if value is None else str(value))
         pipe.expire(key, timedelta(seconds=KEPT_SECONDS))
         await pipe.execute()
-        self._written = minute, self.total
+        self._written = minute, value
 
     def _key(self, series: DaySeries) -> str:
         return f"live:series:{self._user_id}:{series.opens:%Y-%m-%d}"

@@ -95,6 +95,7 @@ class _Watched:
     asked_at: float = -1e9
     is_asking: bool = False
     is_held: bool = False
+    is_answered: bool = False  # by a broker at least, when they were last asked
     is_snapshot_due: bool = False
     generation: bytes | str | None = UNSEEN
     accounts: list[tuple[UUID, str]] = field(default_factory=list)
@@ -146,7 +147,7 @@ class LiveHost:
         self._heard_at = self._now()
         loops = [
             asyncio.create_task(self._for_ever(work))
-            for work in (self._rounds, self._hear_prices, self._hear_requests, self._tell_changes)
+            for work in (self._share_out, self._look_after, self._hear_prices, self._hear_requests, self._tell_changes)
         ]
         try:
             await self._stopping.wait()
@@ -189,12 +190,8 @@ class LiveHost:
         task.add_done_callback(self._tasks.discard)
 
     # --- whose books are ours -----------------------------------------------------------------------------------------
-    async def _rounds(self) -> None:
-        await self._share()
-        await self._say_hosted()
-        await self._look_after()
-
-    async def _share(self) -> None:
+    async def _share_out(self) -> None:
+        """In a loop of its own: however much there is to look after, leases are renewed."""
         watchers = {str(user_id) for user_id in await in_a_thread(watching.watchers)}
         mine = await self._leases.mine(watchers)
         gone = [user_id for user_id in self._watched if str(user_id) not in mine]
@@ -204,6 +201,7 @@ class LiveHost:
         await self._leave([user_id for user_id in self._watched if user_id not in held])
         for user_id in held - self._watched.keys():
             self._take(user_id)
+        await self._say_hosted()
 
     def _take(self, user_id: int) -> None:
         now = self._now()
@@ -241,7 +239,7 @@ class LiveHost:
             loaded = await in_a_thread(loading.known, watched.user_id, self._listings, self._clock(), recent)
             if loaded is not None and all(source.state is SourceState.LIVE for source in loaded.sources):
                 await self._hold(watched, loaded)
-                if await self._in_engine(self._engine.is_whole, watched.user_id, self._clock()):
+                if await self._is_whole(watched):
                     await self._announce(watched)
         finally:
             watched.is_asking = False
@@ -268,6 +266,10 @@ class LiveHost:
             watched.is_asking = False
             watched.ask_at = min(watched.ask_at, self._now() + await self._pause(watched))
 
+    async def _is_whole(self, watched: _Watched) -> bool:
+        async with watched.lock:
+            return watched.is_held and await self._in_engine(self._engine.is_whole, watched.user_id, self._clock())
+
     async def _pause(self, watched: _Watched) -> float:
         """Until the brokers are asked again: sooner where no stream tells the prices."""
         if not watched.is_held or await self._is_streamed(watched):
@@ -285,6 +287,7 @@ class LiveHost:
                 return False
             new = await self._in_engine(self._engine.hold, watched.user_id, loaded)
             watched.is_held = True
+            watched.is_answered = any(source.state is SourceState.LIVE for source in loaded.sources)
             accounts = [(UUID(source.connection_id), source.broker_type) for source in loaded.sources]
             watched.accounts = [each for each in accounts if registry.load(each[1]).price_stream is not None]
         await self._catch_up(new)
@@ -428,8 +431,8 @@ class LiveHost:
             if watched.ask_at <= self._now():
                 self._spawn(self._ask(watched))
             if watched.place is not None:
-                await watched.series.note(self._clock(), self._hours.trading_day(self._clock()))
                 await self._tell_prices(watched, states)
+                await self._note_value(watched)
                 if watched.settle_at <= self._now():
                     watched.settle_at = float("inf")
                     await self._catch_up(
@@ -438,6 +441,13 @@ class LiveHost:
                 if watched.reconcile_at <= self._now():
                     watched.reconcile_at = self._now() + self.tempo.reconcile
                     await self._reconcile(watched)
+
+    async def _note_value(self, watched: _Watched) -> None:
+        """Into the day's series: a value for which neither a broker nor a stream stands any more is a gap."""
+        now = self._clock()
+        is_stale = watched.price_state is not None and watched.price_state[1]
+        value = watched.series.total if watched.is_answered or not is_stale else None
+        await watched.series.note(now, self._hours.trading_day(now), value)
 
     async def _is_streamed(self, watched: _Watched) -> bool:
         async with watched.lock:

@@ -123,6 +123,9 @@ class Listings:
             self._known_until[isin] = now + (LISTINGS_KEPT if found[isin] else LISTINGS_KEPT / 20)
 
 
+Spread = tuple[frozenset[Candidate], frozenset[Streamed], Mapping[UUID, frozenset[Streamed]]]
+
+
 @dataclass
 class Wishes:
     """Gives the stream process its `wanted`, and knows whose each connection is. For one thread at a time.
@@ -134,6 +137,7 @@ class Wishes:
     owners: dict[UUID, int] = field(default_factory=dict)
     resting: dict[UUID, datetime] = field(default_factory=dict)
     _held: dict[UUID, tuple[datetime, Held]] = field(default_factory=dict)
+    _spreads: dict[int, Spread] = field(default_factory=dict)
 
     def wanted(self, users: Collection[int], now: datetime) -> dict[UUID, Wanted]:
         """Every connection of these users that can stream, and of what. Reads rows."""
@@ -154,6 +158,7 @@ class Wishes:
         found: dict[UUID, Wanted] = {}
         for own in by_user.values():
             found |= self._of_user(own, states, now)
+        self._spreads = {user_id: known for user_id, known in self._spreads.items() if user_id in by_user}
         return found
 
     def _of_user(
@@ -170,12 +175,23 @@ class Wishes:
         listings = self.listings.of(sorted(shares), now)
         listed = {(each.exchange, each.exchange_token) for each in listings}
         others = frozenset[InstrumentKey]().union(*(each.instruments for each in held)) - listed
-        asked = spread(candidates, [*listings, *(Streamed(*key) for key in others)])
+        instruments = frozenset([*listings, *(Streamed(*key) for key in others)])
+        asked = self._spread(rows[0].user_id, frozenset(candidates), instruments)
         return {
             row.pk: wanted
             for row in rows
             if row.pk in streaming and (wanted := _wanted(row, streaming[row.pk], asked[row.pk])) is not None
         }
+
+    def _spread(
+        self, user_id: int, candidates: frozenset[Candidate], instruments: frozenset[Streamed]
+    ) -> Mapping[UUID, frozenset[Streamed]]:
+        """`spread`, or what it came to the last time if nothing has changed."""
+        known = self._spreads.get(user_id)
+        if known is None or known[:2] != (candidates, instruments):
+            known = candidates, instruments, spread(list(candidates), instruments)
+            self._spreads[user_id] = known
+        return known[2]
 
     def _streams(self, row: BrokerConnection, now: datetime) -> Broker | None:
         """The broker of a connection that can be streamed now."""

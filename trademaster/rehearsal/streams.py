@@ -104,7 +104,7 @@ def traders(first: User) -> list[int]:
     for number in range(1, TRADERS):
         user = User.objects.create_user(f"streamed-{number}")
         for row in (*own, *apps):
-            copy = type(row).objects.get(pk=row.pk)
+            copy = type(row)._default_manager.get(pk=row.pk)
             copy.pk, copy.user = None, user
             if isinstance(copy, BrokerConnection):
                 copy.pk = BrokerConnection._meta.pk.get_default()
