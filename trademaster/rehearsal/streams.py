@@ -7,13 +7,14 @@ import json
 import time
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import User
-from brokers.domain import Exchange
+from brokers.domain import ConnectionStatus, Exchange
 from brokers.models import BrokerConnection
 from brokers.push import channels, group_of
 from brokers.shared import redis
@@ -93,23 +94,23 @@ def rehearse(house: House) -> list[Outcome]:
         for name in house.processes.keys() & set(NAMES):
             house.kill(name)
         redis().delete(watching.WATCHERS)
-        User.objects.filter(pk__in=users[1:]).delete()
+        # Checks of them may be under way, whose log would find no row any more.
+        BrokerConnection.objects.filter(user__in=users[1:]).update(status=ConnectionStatus.DISCONNECTED)
 
 
 def traders(first: User) -> list[int]:
     """Ids of the trader and others like them, with the same sessions under connections of their own."""
-    own = list(BrokerConnection.objects.active().filter(user=first))
-    apps = list(first.broker_apps.all())
+    own = list(BrokerConnection.objects.active().filter(user=first).values_list("pk", flat=True))
     ids = [first.pk]
     for number in range(1, TRADERS):
         user = User.objects.create_user(f"streamed-{number}")
-        for row in (*own, *apps):
-            copy = type(row)._default_manager.get(pk=row.pk)
-            copy.pk, copy.user = None, user
-            if isinstance(copy, BrokerConnection):
-                copy.pk = BrokerConnection._meta.pk.get_default()
-            copy._state.adding = True
-            copy.save()
+        for key in own:
+            connection = BrokerConnection.objects.get(pk=key)
+            connection.pk, connection.user = uuid4(), user
+            connection.save(force_insert=True)
+        for app in first.broker_apps.all():
+            app.pk, app.user = None, user
+            app.save(force_insert=True)
         ids.append(user.pk)
     return ids
 
