@@ -33,14 +33,15 @@ HEARTBEAT_SECONDS = 1.0
 AT_ONCE = 1000
 RECONNECT_SECONDS = 0.5
 
-# KEYS: sequence, alive, our own sign of life, then one per price. ARGV: writer, seconds of a sign of life, seconds that
-# prices are kept, milliseconds after which a price may be taken over, channel, prefix of signs of life; then per price:
+# KEYS: sequence, alive, our own sign of life, then one per price. ARGV: writer, seconds of the sign that anybody lives,
+# seconds that prices are kept, milliseconds after which a price may be taken over, and for which a writer is taken to
+# live, channel, prefix of writers' signs of life; then per price:
 # 1 if stale, its time in milliseconds, the price, the whole as JSON. Keeps and publishes what counts in one step, and
 # answers which prices did not: another writer tells of them.
 PUBLISH = """
 local writer, told, refused = ARGV[1], {}, {}
 redis.call('SET', KEYS[2], writer, 'EX', ARGV[2])
-redis.call('SET', KEYS[3], 1, 'EX', ARGV[2])
+redis.call('SET', KEYS[3], 1, 'PX', ARGV[4])
 for i = 4, #KEYS do
   local at = 7 + (i - 4) * 4
   local stale, as_of, price, whole = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]

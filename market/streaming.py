@@ -22,7 +22,7 @@ from brokers import registry
 from brokers.domain import AppCredentials, Exchange, Session, Streamed, Tick
 from brokers.reach import transport_to
 from brokers.streaming import BookChanged, BrokerStream, SessionOver
-from market.feed import Feed, FeedReport, FeedState, Mailbox, News, Pace
+from market.feed import CLOSE_SECONDS, Feed, FeedReport, FeedState, Mailbox, News, Pace
 from market.leases import Leases
 from market.pricing import InstrumentKey, PriceBook, Rules
 from market.publishing import PricePublisher, PriceReader
@@ -146,7 +146,8 @@ class StreamProcess:
         try:
             await self._stopping.wait()
         finally:
-            await _cancelled(loops)
+            self._stopping.set()
+            await _cancelled(loops, patience=0.5)
             connections = list(self._held)
             await self._stop(connections)
             try:
@@ -157,7 +158,7 @@ class StreamProcess:
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """The outermost loop: whatever goes wrong in one round, the next one comes."""
-        while True:
+        while not self._stopping.is_set():
             try:
                 await work()
             except RedisError as error:
@@ -165,7 +166,8 @@ class StreamProcess:
                 logger.warning("Redis is away (%s): streams stay where they are", type(error).__name__)
             except Exception:
                 logger.exception("A round of the stream process failed")
-            await asyncio.sleep(seconds)
+            if not self._stopping.is_set():
+                await asyncio.sleep(seconds)
 
     # --- which connections are ours -----------------------------------------------------------------------------------
     async def _look(self) -> None:
@@ -256,7 +258,7 @@ class StreamProcess:
 
     async def _stop(self, connections: Iterable[UUID]) -> None:
         stopped = [(connection, self._held.pop(connection)) for connection in list(connections)]
-        await _cancelled([task for _, held in stopped for task in held.tasks])
+        await _cancelled([task for _, held in stopped for task in held.tasks], patience=CLOSE_SECONDS + 1)
         for connection, _ in stopped:
             self._lose(connection)
 
@@ -327,7 +329,11 @@ def _key(wanted: Streamed) -> InstrumentKey:
     return wanted.exchange, wanted.exchange_token
 
 
-async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
+async def _cancelled(tasks: Collection[asyncio.Task[None]], patience: float) -> None:
+    """Cancel, and again after so many seconds: a library in between may have swallowed it."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=patience)
     await asyncio.gather(*tasks, return_exceptions=True)
