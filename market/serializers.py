@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +14,12 @@ from brokers.serializers import Instant
 from market.calendar import Phase
 from market.identity import plain
 from market.models import Instrument
+from market.quotes import MOST_QUOTES
 from market.search import Filters
 
 MOST_HITS = 50
 USUAL_HITS = 20
+INSTRUMENT = re.compile(rf"(?:{'|'.join(Exchange)}):[A-Za-z0-9_-]{{1,40}}|[0-9]{{1,18}}")
 
 
 def words_of(kind: Any) -> list[str]:
@@ -85,6 +88,41 @@ class InstrumentAnswer(serializers.Serializer[Any]):
 
 class SearchAnswer(serializers.Serializer[Any]):
     instruments = InstrumentAnswer(many=True)
+
+
+class QuotesQuery(serializers.Serializer[Any]):
+    instruments = serializers.CharField(
+        max_length=20_000,
+        help_text=f"At most {MOST_QUOTES}, separated by commas: exchange and its own number, `NSE:2885`, or an "
+        "instrument's id.",
+    )
+
+    def validate_instruments(self, text: str) -> list[str]:
+        asked = list(dict.fromkeys(text.split(",")))
+        wrong = [each for each in asked if not INSTRUMENT.fullmatch(each)]
+        if wrong:
+            raise serializers.ValidationError(f"Neither an exchange and its number nor an id: {wrong[0][:40]}")
+        if len(asked) > MOST_QUOTES:
+            raise serializers.ValidationError(f"At most {MOST_QUOTES} at once.")
+        return asked
+
+
+class QuoteAnswer(serializers.Serializer[Any]):
+    instrument = serializers.CharField(help_text="As it was asked for.")
+    exchange = serializers.ChoiceField(words_of(Exchange), allow_null=True)
+    exchange_token = serializers.CharField(allow_null=True)
+    last_price = Exact(help_text="INR; null where nobody told one.")
+    close_price = Exact(help_text="INR, of the previous day.")
+    # To the checker it is DRF's attribute of this name.
+    source = serializers.CharField(  # type: ignore[assignment]
+        allow_null=True, help_text="The broker whose stream told it."
+    )
+    as_of = Instant(allow_null=True)
+    stale = serializers.BooleanField(help_text="No stream stands for this price now.")
+
+
+class QuotesAnswer(serializers.Serializer[Any]):
+    quotes = QuoteAnswer(many=True)
 
 
 class MarketStateAnswer(serializers.Serializer[Any]):

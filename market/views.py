@@ -11,8 +11,16 @@ from rest_framework.views import APIView
 
 from market import services
 from market.models import Instrument
+from market.quotes import quotes
 from market.search import LISTINGS, search
-from market.serializers import InstrumentAnswer, SearchAnswer, SearchQuery, StatusAnswer
+from market.serializers import (
+    InstrumentAnswer,
+    QuotesAnswer,
+    QuotesQuery,
+    SearchAnswer,
+    SearchQuery,
+    StatusAnswer,
+)
 
 
 class InstrumentSearchView(APIView):
@@ -37,6 +45,21 @@ class InstrumentView(APIView):
     def get(self, request: Request, pk: int) -> Response:
         instrument = get_object_or_404(Instrument.objects.prefetch_related(LISTINGS), pk=pk)
         return Response(InstrumentAnswer(instrument).data)
+
+
+class QuotesView(APIView):
+    @extend_schema(
+        operation_id="market_quotes",
+        summary="Last prices",
+        description="For who polls: the last price of each, as the brokers' streams told it. Only what the books of "
+        "open pages hold is streamed; what nobody streams is null, or marked stale. The WebSocket tells of changes.",
+        parameters=[QuotesQuery],
+        responses={200: QuotesAnswer, 400: OpenApiResponse(description="invalid_input")},
+    )
+    def get(self, request: Request) -> Response:
+        query = QuotesQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        return Response(QuotesAnswer({"quotes": quotes(query.validated_data["instruments"])}).data)
 
 
 class MarketStatusView(APIView):

@@ -291,13 +291,14 @@ SECURE_SSL_REDIRECT = False  # the proxy's task, see docs/operations.md
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY") else None
 
 # --- brokers ----------------------------------------------------------------------------------------------------------
-# slug → {"base_url": …, "login_url": …, "master_url": …, "api_key": …, "api_secret": …}; what is not given comes from
-# the broker's spec, or, for the key and the secret, from the trader.
+# slug → {"base_url": …, "login_url": …, "master_url": …, "stream_url": …, "api_key": …, "api_secret": …}; what is not
+# given comes from the broker's spec, or, for the key and the secret, from the trader.
 BROKERS: dict[str, dict[str, str]] = {
     slug: {
         "base_url": env_text(f"BROKER_{slug.upper()}_BASE_URL", ""),
         "login_url": env_text(f"BROKER_{slug.upper()}_LOGIN_URL", ""),
         "master_url": env_text(f"BROKER_{slug.upper()}_MASTER_URL", ""),
+        "stream_url": env_text(f"BROKER_{slug.upper()}_STREAM_URL", ""),
         "api_key": env_secret(f"BROKER_{slug.upper()}_API_KEY", ""),
         "api_secret": env_secret(f"BROKER_{slug.upper()}_API_SECRET", ""),
     }
@@ -318,10 +319,14 @@ if not 1 <= ORDERS_PER_SECOND <= 10:
 # The whole answer comes within this time, however slow a broker is.
 PORTFOLIO_DEADLINE_SECONDS = env_number("PORTFOLIO_DEADLINE_SECONDS", 3)
 PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)
+# What the stream process sends to a page: at most one delta in so long; and how often it asks the brokers for the book.
+LIVE_INTERVAL_MS = env_number("LIVE_INTERVAL_MS", 250)
+LIVE_REFRESH_SECONDS = env_number("LIVE_REFRESH_SECONDS", 15)
 HEALTH_INTERVAL_SECONDS = env_number("HEALTH_INTERVAL_SECONDS", 30)
 HEALTH_FAILING_INTERVAL_SECONDS = env_number("HEALTH_FAILING_INTERVAL_SECONDS", 5)
 # Simulated brokers know neither night nor holiday.
 HEALTH_AROUND_THE_CLOCK = env_bool("HEALTH_AROUND_THE_CLOCK", SIMULATED_BROKERS)
+MARKET_AROUND_THE_CLOCK = env_bool("MARKET_AROUND_THE_CLOCK", SIMULATED_BROKERS)
 HEALTH_RAW_DAYS = env_number("HEALTH_RAW_DAYS", 30)
 
 # --- API --------------------------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ def application_programs(run: RunDirectory, at: Ports, environment: Mapping[str,
         Program("web", web, environment, ready),
         Program("worker", worker, environment),
         Program("beat", beat, environment),
+        Program("stream", [*MANAGE, "stream"], environment),
     ]
 
 

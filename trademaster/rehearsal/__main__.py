@@ -1,4 +1,4 @@
-"""`make rehearse`: a bad day for simulated brokers, workers, Redis and the database. Ends with 1 on any loss."""
+"""`make rehearse`: a bad day for brokers, streams, workers, Redis and the database. Ends with 1 on any loss."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def main() -> int:
         with House(registry.slugs(), extra=PACE, with_workers=True, durable=True) as house:
             # They read Django's settings, which the house has just made.
             from accounts.models import User
-            from trademaster.rehearsal import day, processes
+            from trademaster.rehearsal import day, processes, streams
 
+            outcomes += streams.rehearse(house)
             outcomes += processes.rehearse(house)
             outcomes += day.rehearse(User.objects.create_user("rehearsal"))
     except ServiceFailed as failure:
