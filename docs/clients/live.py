@@ -22,12 +22,11 @@ def apply_delta(portfolio: dict[str, Any], delta: dict[str, Any]) -> dict[str, A
     rows |= {row["key"]: row for row in delta["positions"]}
     total = delta["total_value"]
     positions = [row | {"weight_percent": weight(row["current_value"], total)} for row in rows.values()]
-    sums = {name: value for name, value in delta.items() if name not in ROWS and value is not None}
-    unknown = {name: None for name, value in delta.items() if value is None and name not in ("funds", "sources")}
+    kept = {name for name in ("funds", "sources") if delta[name] is None}
+    sums = {name: value for name, value in delta.items() if name not in ROWS | kept}
     return {
         **portfolio,
         **sums,
-        **unknown,
         "positions": sorted(positions, key=place),
         "trading_positions": placed(portfolio["trading_positions"], delta["trading_positions"], delta["trading_count"]),
         "derivatives": placed(portfolio["derivatives"], delta["derivatives"], delta["derivative_count"]),
