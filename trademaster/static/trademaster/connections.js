@@ -34,7 +34,7 @@ const spoken = new Map();
 
 /** `on` holds what the buttons do: login(connection), rename(connection), disconnect(connection). `lag` is the age in s of `portfolio`;
  * `prices` is how the brokers' price feeds are, or null. */
-export function renderConnections(connections, portfolio, lag, prices, on) {
+export function renderConnections(connections, portfolio, lag, on, prices = null) {
   const shown = [...connections.filter(isActive), ...connections.filter((connection) => !isActive(connection))];
   const parent = document.getElementById("brokers");
   keyed(parent, shown, ({ id }) => id, "broker-template", (slots, connection, node) => {

@@ -81,7 +81,7 @@ function tick() {
   const now = new Date();
   say(byId("clock"), `${istTime(now, now)} IST`);
   if (view() === "live") renderAges(book.portfolio, lag(), isLive());
-  if (book.connections) renderConnections(book.connections, book.portfolio, lag(), book.prices, actions);
+  if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions, book.prices);
   tellOfPrices();
   const light = byId("socket-light");
   const quiet = book.line === "open" && view() === "live" && !isLive();
@@ -105,7 +105,8 @@ function tellOfPrices() {
   if (book.prices === null) return;
   const { stale, as_of } = book.prices;
   light.dataset.state = stale ? "lost" : "open";
-  say(slots(light).words, stale ? `Prices stale${as_of ? ` since ${istTime(as_of)}` : ""}` : "Prices stream");
+  say(slots(light).words, stale ? "Prices stale" : "Prices stream");
+  say(slots(light).since, stale && as_of ? `since ${istTime(as_of)}` : "");
 }
 
 function seriesWords(series) {

@@ -23,7 +23,7 @@ export function drawn({ opens_at, closes_at, points }) {
   const values = points.filter(({ value }) => value !== null).map(({ value }) => Number(value)); // for pixels alone
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const x = (at) => EDGE + ((Date.parse(at) - opens) / (closes - opens)) * (WIDTH - 2 * EDGE);
-  const y = (value) => (high === low ? HEIGHT / 2 : EDGE + ((high - value) / (high - low)) * (HEIGHT - 2 * EDGE));
+  const y = (value) => (high === low ? HEIGHT / 2 : EDGE + ((high - value) / (high - low)) * (HEIGHT - 4 * EDGE));
   const runs = [];
   let open = false;
   for (const { at, value } of points) {
@@ -43,8 +43,10 @@ export function renderSeries(svg, series, words) {
   const { runs, gaps } = series ? drawn(series) : { runs: [], gaps: [] };
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("aria-label", words);
+  const flat = (kind, from, to) => shape("line", { class: kind, x1: from, x2: to, y1: HEIGHT - EDGE, y2: HEIGHT - EDGE });
   const shapes = [
-    ...gaps.map(([from, to]) => shape("line", { class: "gap", x1: from, x2: to, y1: HEIGHT - EDGE, y2: HEIGHT - EDGE })),
+    ...(series ? [flat("day", EDGE, WIDTH - EDGE)] : []),
+    ...gaps.map(([from, to]) => flat("gap", from, to)),
     // A minute between two gaps is a dot: a line of no length with round ends.
     ...runs.map((run) => shape("polyline", { points: (run.length > 1 ? run : [run[0], run[0]]).map((pair) => pair.map((at) => at.toFixed(1)).join()).join(" ") })),
   ];
