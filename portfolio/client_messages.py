@@ -45,7 +45,7 @@ class Ping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
 
 
 Message = Subscribe | Unsubscribe | Resync | Ping
-_decode = msgspec.json.Decoder(Message).decode
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def read(text: str | None) -> Message:
     if len(text) > LONGEST_MESSAGE:
         raise MESSAGE_TOO_LONG
     try:
-        message = _decode(text)
+        message = _decoder.decode(text)
     except (msgspec.DecodeError, RecursionError):
         raise BAD_MESSAGE from None
     if isinstance(message, Wanted) and (not message.named or (message.instruments and "prices" not in message.named)):

@@ -119,11 +119,10 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         self._resync()
 
     async def disconnect(self, code: int) -> None:
-        for task in (self.beat, self.job, *self.side_jobs):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        tasks = [task for task in (self.beat, self.job, *self.side_jobs) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self.instruments and (topic := stand.topic()):
             topic.leave(self._hear, self.instruments)
         if getattr(self.user, "pk", None) is not None:

@@ -93,16 +93,27 @@ class FakeHost:
                 exchange=Exchange.NSE, price=Decimal(price), close=Decimal(104), source="zerodha", as_of=now
             )
             self.books.apply(instrument, told)
-            delta = self.held.changes(now)
-            self.number += 1
-            if not is_lost:
-                told_delta = {"book": self.book, "number": self.number, "delta": present(delta)}
-                self._push("PORTFOLIO_DELTA", told_delta)
+            self._tell_changes(is_lost=is_lost)
+
+    def replace(self, sources: Sequence[Source]) -> int:
+        """The brokers answer anew. Returns how many bytes the delta has."""
+        with self._lock:
+            self.ticks += 1
+            self.books.hold(self.user_id, sources)
+            return self._tell_changes(is_lost=False)
+
+    def _tell_changes(self, *, is_lost: bool) -> int:
+        delta = self.held.changes(NOW + timedelta(seconds=self.ticks))
+        self.number += 1
+        told = {"book": self.book, "number": self.number, "delta": present(delta)}
+        return 0 if is_lost else self._push("PORTFOLIO_DELTA", told)
 
     def restart(self) -> None:
         """Another epoch: the numbers begin anew."""
         with self._lock:
             self.book, self.number = uuid.uuid4().hex, 0
 
-    def _push(self, kind: str, data: dict[str, Any]) -> None:
-        publish_json(self.user_id, kind, msgspec.json.encode(data).decode())
+    def _push(self, kind: str, data: dict[str, Any]) -> int:
+        text = msgspec.json.encode(data)
+        publish_json(self.user_id, kind, text.decode())
+        return len(text)

@@ -18,23 +18,13 @@ from django.test import Client
 
 from accounts.models import User
 from brokers.domain import Exchange
-from portfolio import asking, client_messages, consumers, price_topic
+from portfolio import asking, client_messages, consumers, price_topic, services
 from portfolio.domain import InstrumentKey
 from tests.portfolio.live_host import NSE_INFY, NSE_SBIN, FakeHost
-from tests.portfolio.test_consumer import (  # noqa: F401 - fixtures
-    PATIENCE,
-    SNAPSHOT_FIELDS,
-    Application,
-    application,
-    connections_given_back,
-    opened,
-    publish,
-    quick,
-    told,
-)
+from tests.portfolio.sockets import PATIENCE, SNAPSHOT_FIELDS, Application, opened, publish, socket, told
 from tests.samples import live_client
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "connections_given_back")]
 
 
 @pytest.fixture
@@ -145,13 +135,13 @@ class TestDeltas:
         copies = [Copy() for _ in range(5)]
         pages = [opened(application, as_alice) for _ in copies]
         sockets = [await page.__aenter__() for page in pages]
-        for copy, socket in zip(copies, sockets, strict=True):
-            copy.take(await told(socket))
+        for copy, line in zip(copies, sockets, strict=True):
+            copy.take(await told(line))
         before = host.asked
         await tick(host, 120, is_lost=True)
         await tick(host, 121)
-        for copy, socket in zip(copies, sockets, strict=True):
-            await copy.follow(socket, host)
+        for copy, line in zip(copies, sockets, strict=True):
+            await copy.follow(line, host)
         assert host.asked == before + 1
         for page in pages:
             await page.__aexit__(None, None, None)
@@ -212,6 +202,21 @@ class Gate:
             await send(message)
 
         await self.application(scope, receive, slow)
+
+
+async def test_a_socket_that_fails_is_closed_and_does_not_stay_silent(
+    application: Application, as_bob: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise LookupError("no row")
+
+    monkeypatch.setattr(services, "snapshot_json", fail)
+    page = socket(application, as_bob)
+    assert (await page.connect(timeout=PATIENCE))[0]
+    closed = await page.receive_output(timeout=PATIENCE)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1011)
+    assert "failed" in caplog.text
+    await page.disconnect(timeout=PATIENCE)
 
 
 class TestASlowClient:
