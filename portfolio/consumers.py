@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -105,6 +104,7 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         self.instruments: set[InstrumentKey] = set()
         self.wake = asyncio.Event()
         self.is_behind = False
+        self.is_beat = False
         self.is_refused = False
         self.job: asyncio.Task[None] | None = None  # the one that brings the next snapshot
         self.side_jobs: set[asyncio.Task[None]] = set()
@@ -127,6 +127,13 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
             topic.leave(self._hear, self.instruments)
         if getattr(self.user, "pk", None) is not None:
             await self.channel_layer.group_discard(group_of(self.user.pk), self.channel_name)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Channels looks after database connections first, in the thread that pages share: a push has no need of it."""
+        if message["type"] == "push":
+            await self.push(message)
+        else:
+            await super().dispatch(message)
 
     # --- from the house -----------------------------------------------------------------------------------------------
     async def push(self, event: dict[str, Any]) -> None:
@@ -302,24 +309,31 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
     # --- to the client ------------------------------------------------------------------------------------------------
     async def _deliver(self) -> None:
         """Send what waits; renew the watch and show a sign of life in between."""
-        loop = asyncio.get_running_loop()
         await _watch(self.user.pk)
-        beats_at = loop.time() + HEARTBEAT_SECONDS
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), max(0.0, beats_at - loop.time()))
-            self.wake.clear()
-            for kind, data in self.outbox.take():
-                await self._send(kind, data)
-            if self.is_behind:
-                self.is_behind = False
-                self._resync()
-            if loop.time() >= beats_at:
-                beats_at = loop.time() + HEARTBEAT_SECONDS
-                await _watch(self.user.pk)
-                if self.outbox.is_open:
-                    await self._send("HEARTBEAT", "{}")
-            await asyncio.sleep(FLUSH_SECONDS)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(HEARTBEAT_SECONDS, self._beat)
+        try:
+            while True:
+                await self.wake.wait()
+                self.wake.clear()
+                for kind, data in self.outbox.take():
+                    await self._send(kind, data)
+                if self.is_behind:
+                    self.is_behind = False
+                    self._resync()
+                if self.is_beat:
+                    self.is_beat = False
+                    timer = loop.call_later(HEARTBEAT_SECONDS, self._beat)
+                    await _watch(self.user.pk)
+                    if self.outbox.is_open:
+                        await self._send("HEARTBEAT", "{}")
+                await asyncio.sleep(FLUSH_SECONDS)
+        finally:
+            timer.cancel()
+
+    def _beat(self) -> None:
+        self.is_beat = True
+        self.wake.set()
 
     async def _send(self, kind: str, data: str) -> None:
         """`data` is JSON text already: it is put into the envelope as it is."""
