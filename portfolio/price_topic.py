@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from portfolio.presentation import instant, price
 logger = logging.getLogger(__name__)
 
 Listener = Callable[[str, str], None]
+SILENT_SECONDS = 8.0  # a little longer than a dead publisher takes to be forgotten
 
 
 class ToldPrice(Protocol):
@@ -53,6 +53,10 @@ class Batch(Protocol):
 
 
 class Latest(Protocol):
+    """Unless `is_fed` nobody publishes at all, and every price is stale."""
+
+    @property
+    def is_fed(self) -> bool: ...
     @property
     def prices(self) -> Mapping[InstrumentKey, ToldPrice]: ...
 
@@ -78,14 +82,10 @@ class PriceTopic:
             self._listeners[key].add(listener)
         if self._task is None:
             self._task = asyncio.create_task(self._follow())
-        try:
-            found = await self._feed.latest(instruments)
-        except RedisError as error:
-            logger.warning("Redis is away (%s): a socket gets its prices as they move", type(error).__name__)
-            return
-        for key, each in found.prices.items():
+            self._task.add_done_callback(self._ended)
+        for key, text in (await self._latest(instruments)).items():
             if listener in self._listeners.get(key, ()):
-                listener(name_of(key), _written(each))
+                listener(name_of(key), text)
 
     def leave(self, listener: Listener, instruments: Collection[InstrumentKey]) -> None:
         for key in instruments:
@@ -99,17 +99,46 @@ class PriceTopic:
             self._task = None
 
     async def _follow(self) -> None:
-        async for batch in self._feed.prices():
-            prices: Collection[ToldPrice] = batch.prices
-            if batch.is_gap:
-                with suppress(RedisError):
-                    prices = [*(await self._feed.latest(list(self._listeners))).prices.values(), *prices]
-            for each in prices:
-                key = (each.exchange, each.exchange_token)
-                if listeners := self._listeners.get(key):
-                    text = _written(each)
-                    for listener in listeners:
-                        listener(name_of(key), text)
+        batches = aiter(self._feed.prices())
+        is_silent = False
+        coming = asyncio.ensure_future(anext(batches))
+        try:
+            while True:
+                done, _ = await asyncio.wait({coming}, timeout=SILENT_SECONDS)
+                if done:
+                    batch, coming = coming.result(), asyncio.ensure_future(anext(batches))
+                    if batch.is_gap:
+                        self._tell(await self._latest(list(self._listeners)))
+                    self._tell({(each.exchange, each.exchange_token): _written(each) for each in self._heard(batch)})
+                elif not is_silent:  # the feed's own signs of life come every second
+                    self._tell(await self._latest(list(self._listeners)))
+                is_silent = not done
+        finally:
+            coming.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The next who joins begins it anew."""
+        if self._task is task:
+            self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Prices are followed no more", exc_info=error)
+
+    def _heard(self, batch: Batch) -> list[ToldPrice]:
+        """What somebody listens to."""
+        return [each for each in batch.prices if (each.exchange, each.exchange_token) in self._listeners]
+
+    def _tell(self, found: Mapping[InstrumentKey, str]) -> None:
+        for key, text in found.items():
+            for listener in self._listeners.get(key, ()):
+                listener(name_of(key), text)
+
+    async def _latest(self, instruments: Collection[InstrumentKey]) -> dict[InstrumentKey, str]:
+        try:
+            found = await self._feed.latest(instruments)
+        except RedisError as error:
+            logger.warning("Redis is away (%s): sockets get their prices as they move", type(error).__name__)
+            return {}
+        return {key: _written(each, is_fed=found.is_fed) for key, each in found.prices.items()}
 
 
 class Stand:
@@ -143,13 +172,13 @@ def name_of(key: InstrumentKey) -> str:
     return f"{key[0]}:{key[1]}"
 
 
-def _written(each: ToldPrice) -> str:
+def _written(each: ToldPrice, *, is_fed: bool = True) -> str:
     told = {
         "instrument": name_of((each.exchange, each.exchange_token)),
         "last_price": price(each.last_price),
         "close_price": None if each.close_price is None else price(each.close_price),
         "as_of": instant(each.as_of),
         "source": each.source,
-        "stale": each.stale,
+        "stale": each.stale or not is_fed,
     }
     return msgspec.json.encode(told).decode()

@@ -379,9 +379,13 @@ class FakeFeed:
         self.batches: asyncio.Queue[Any] = asyncio.Queue()
         self.known: dict[InstrumentKey, Any] = {(Exchange.NSE, "2885"): price_of("2885", 1400)}
         self.is_followed = False
+        self.is_fed = True
+        self.left = asyncio.Event()
 
     async def latest(self, instruments: Collection[InstrumentKey]) -> Any:
-        return SimpleNamespace(prices={key: self.known[key] for key in instruments if key in self.known})
+        return SimpleNamespace(
+            is_fed=self.is_fed, prices={key: self.known[key] for key in instruments if key in self.known}
+        )
 
     async def prices(self) -> AsyncIterator[Any]:
         self.is_followed = True
@@ -390,6 +394,7 @@ class FakeFeed:
                 yield await self.batches.get()
         finally:
             self.is_followed = False
+            self.left.set()
 
     def tell(self, *prices: Any, is_gap: bool = False) -> None:
         self.batches.put_nowait(SimpleNamespace(prices=prices, is_gap=is_gap))
@@ -431,7 +436,7 @@ class TestPrices:
             assert (await told(page))["data"]["instruments"] == []
             feed.tell(price_of("3045", 801))
             assert await page.receive_nothing(timeout=0.2)
-        assert not feed.is_followed
+            assert not feed.is_followed
 
     async def test_a_socket_that_closes_listens_no_more(
         self, application: Application, as_bob: Client, feed: FakeFeed
@@ -442,8 +447,22 @@ class TestPrices:
             await told(page)
             await told(page)
             assert feed.is_followed
-        await asyncio.sleep(0)
+        await feed.left.wait()
         assert not feed.is_followed
+
+    async def test_when_the_feed_falls_silent_its_prices_are_told_as_stale(
+        self, application: Application, as_bob: Client, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(price_topic, "SILENT_SECONDS", 0.3)
+        async with opened(application, as_bob) as page:
+            await told(page)
+            feed.is_fed = False
+            await page.send_to(text_data=subscribing("NSE:2885"))
+            messages = [await told(page) for _ in range(3)]
+            assert [each["data"]["prices"][0]["stale"] for each in messages if each["type"] == "PRICES"] == [True, True]
+            feed.is_fed = True
+            feed.tell(price_of("2885", 1401))
+            assert (await told(page))["data"]["prices"][0]["stale"] is False
 
     @pytest.mark.parametrize(
         ("instruments", "code"),

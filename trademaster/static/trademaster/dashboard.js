@@ -13,7 +13,7 @@ const QUIET_SECONDS = 30;
 // `epoch` and `number` are the live host's, null where none serves us; `prices` is the state of the feeds behind the book.
 const book = {
   portfolio: null, error: null, connections: null, receivedAt: null, heardAt: null, line: "connecting",
-  epoch: null, number: null, series: null, prices: null,
+  epoch: null, number: null, isAsking: false, series: null, prices: null,
 };
 const byId = (id) => document.getElementById(id);
 const lag = () => (book.receivedAt === null ? 0 : (Date.now() - book.receivedAt) / 1000);
@@ -25,15 +25,16 @@ const isLive = () => book.line === "open" && (Date.now() - (quietSince() ?? Date
 const handlers = {
   SNAPSHOT({ portfolio, error, connections, book: epoch = null, number = null, series = null, price_state: prices = null }) {
     if (portfolio) takePortfolio(portfolio);
-    Object.assign(book, { error, connections, epoch, number, series, prices });
+    Object.assign(book, { error, connections, epoch, number, isAsking: false, series, prices });
   },
   PORTFOLIO_UPDATE(portfolio) {
     takePortfolio(portfolio);
     Object.assign(book, { epoch: null, number: null, series: null, prices: null });
   },
   PORTFOLIO_DELTA({ book: epoch, number, delta }) {
-    if (epoch !== book.epoch || number !== book.number + 1) {
-      tell({ type: "snapshot" });
+    if (book.isAsking || epoch !== book.epoch || number !== book.number + 1) {
+      if (!book.isAsking) tell({ type: "snapshot" });
+      book.isAsking = true;
       return;
     }
     takePortfolio(applyDelta(book.portfolio, delta));
