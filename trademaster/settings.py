@@ -180,7 +180,8 @@ CACHES = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [redis_database(REDIS_URL, 2)]},
+        # The client's newer protocol writes every message out for a log that nobody reads.
+        "CONFIG": {"hosts": [{"address": redis_database(REDIS_URL, 2), "protocol": 2}]},
     },
 }
 
