@@ -20,6 +20,8 @@ SETTINGS = {
     "serving": "bench.settings",
     "merging": "bench.settings",
     "live": "bench.settings",
+    "streams": "bench.settings",
+    "sockets": "bench.settings",
     "masters": "bench.settings",
     "budgets": "bench.governed_settings",
     "isolation": "bench.governed_settings",

@@ -11,9 +11,12 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
+from django.conf import settings
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from brokers.domain import Exchange
+from market.publishing import PriceReader
 from portfolio.client_messages import BAD_INSTRUMENT
 from portfolio.domain import InstrumentKey
 from portfolio.presentation import instant, price
@@ -158,6 +161,11 @@ class Stand:
 
 
 stand = Stand()
+
+
+def open_streamed() -> Feed:
+    """The prices that stream processes publish. Called in the event loop that will read them."""
+    return PriceReader(Redis.from_url(str(settings.CACHES["default"]["LOCATION"])))
 
 
 def instrument_named(text: str) -> InstrumentKey:

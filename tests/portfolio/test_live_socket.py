@@ -484,7 +484,10 @@ class TestPrices:
             assert (await told(page))["data"]["code"] == code
             assert not feed.is_followed
 
-    async def test_where_no_feed_runs_that_is_said(self, application: Application, as_bob: Client) -> None:
+    async def test_where_no_feed_runs_that_is_said(
+        self, application: Application, as_bob: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(price_topic.stand, "open_feed", None)
         async with opened(application, as_bob) as page:
             await told(page)
             await page.send_to(text_data=subscribing("NSE:2885"))
