@@ -147,7 +147,7 @@ class StreamProcess:
             await self._stopping.wait()
         finally:
             self._stopping.set()
-            await _cancelled(loops, patience=0.5)
+            await cancelled(loops, patience=0.5)
             connections = list(self._held)
             await self._stop(connections)
             try:
@@ -258,7 +258,7 @@ class StreamProcess:
 
     async def _stop(self, connections: Iterable[UUID]) -> None:
         stopped = [(connection, self._held.pop(connection)) for connection in list(connections)]
-        await _cancelled([task for _, held in stopped for task in held.tasks], patience=CLOSE_SECONDS + 1)
+        await cancelled([task for _, held in stopped for task in held.tasks], patience=CLOSE_SECONDS + 1)
         for connection, _ in stopped:
             self._lose(connection)
 
@@ -329,7 +329,7 @@ def _key(wanted: Streamed) -> InstrumentKey:
     return wanted.exchange, wanted.exchange_token
 
 
-async def _cancelled(tasks: Collection[asyncio.Task[None]], patience: float) -> None:
+async def cancelled(tasks: Collection[asyncio.Task[None]], patience: float) -> None:
     """Cancel, and again after so many seconds: a library in between may have swallowed it."""
     pending = set(tasks)
     while pending:

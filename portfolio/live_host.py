@@ -30,6 +30,7 @@ from market.hours import Hours
 from market.leases import Leases
 from market.pricing import Price
 from market.publishing import PriceReader
+from market.streaming import cancelled
 from portfolio import live_messages, loading, watching
 from portfolio.domain import InstrumentKey, SourceState
 from portfolio.engine import Engine, Loaded, Message
@@ -45,6 +46,7 @@ WANTED = "live:wanted"  # a user id: send that user's group a snapshot
 CHANGED = "live:changed"  # a user id: the brokers have news for that user
 READ_AT_ONCE = 1000
 CATCH_UPS = 20
+STOP_SECONDS = 0.5
 UNSEEN = "unseen"
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -152,9 +154,8 @@ class LiveHost:
         try:
             await self._stopping.wait()
         finally:
-            for task in (*loops, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*loops, *self._tasks, return_exceptions=True)
+            self._stopping.set()
+            await cancelled([*loops, *self._tasks], patience=STOP_SECONDS)
             users = list(self._watched)
             try:
                 await self._leave(users)
@@ -169,7 +170,7 @@ class LiveHost:
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
         """The outermost loop: whatever goes wrong, it goes on."""
-        while True:
+        while not self._stopping.is_set():
             try:
                 await work()
             except RedisError as error:

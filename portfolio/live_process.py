@@ -86,9 +86,8 @@ class LiveProcess:
         finally:
             self.streams.stop()
             self.host.stop()
-            for task in (*beside, stop):
-                task.cancel()
-            await asyncio.gather(*beside, stop, return_exceptions=True)
+            stop.cancel()
+            await streaming.cancelled(beside, patience=1.0)
             try:
                 await asyncio.gather(*parts)
             finally:
