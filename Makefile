@@ -39,6 +39,7 @@ lint: setup  ## Check style and types
 
 rehearse: setup  ## Rehearse a bad day: dying sessions, brokers, workers and servers
 	.venv/bin/python -m trademaster.rehearsal
+	.venv/bin/python -m trademaster.rehearsal streams
 
 bench: setup  ## Measure; prints one table
 	.venv/bin/python -m bench

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from brokers.domain import (
     AppCredentials,
@@ -18,6 +18,7 @@ from brokers.domain import (
     Exchange,
     Funds,
     Holding,
+    Instrument,
     Listing,
     OrderType,
     Position,
@@ -29,9 +30,13 @@ from brokers.domain import (
 )
 from brokers.drift import Shape, shape_of
 from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnded
+from brokers.masters import MasterSpec
 from brokers.secret import Secret
 from brokers.transport import UNGUARDED, Deadline, Endpoints, ErrorTable, Failure, Gate, Transport
-from brokers.wire import IST
+from brokers.wire import IST, Row
+
+if TYPE_CHECKING:
+    from brokers.streaming import OrderStream, PriceStream
 
 ALL = "all"
 OTHER = "other"
@@ -211,6 +216,11 @@ class BrokerSpec:
     slug: str
     name: str
     endpoints: Endpoints
+    # The hosts of its streams: of the prices, and of the orders where those have a stream of their own.
+    stream_url: str | None = None
+    order_stream_url: str | None = None
+    # Its list of instruments; None: not published.
+    master: MasterSpec | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     app_fields: tuple[FormField, ...] = APP_FIELDS
     callback: CallbackSpec | None = None
@@ -403,6 +413,11 @@ class Broker:
     auth_class: type[BrokerAuth]
     client_class: type[BrokerClient]
     failure: Callable[[Any], Failure | None]
+    # Rows of one file of the master, and the instruments of one row.
+    master_rows: Callable[[IO[bytes]], Iterator[Row]] | None = None
+    instrument: Callable[[Row], list[Instrument]] | None = None
+    price_stream: type[PriceStream] | None = None
+    order_stream: type[OrderStream] | None = None
 
     def transport(
         self,

@@ -22,11 +22,12 @@ def simulation_stays_at_home(app_configs: Any, **kwargs: Any) -> list[CheckMessa
     return [
         Error(
             f"SIMULATED_BROKERS is on, but {slug} would be asked at {address}.",
-            hint=f"Set BROKER_{slug.upper()}_BASE_URL and …_LOGIN_URL to this machine's simulated broker.",
+            hint=f"Set BROKER_{slug.upper()}_BASE_URL, …_LOGIN_URL, …_MASTER_URL and …_STREAM_URL to its simulated "
+            "broker.",
             id="brokers.E001",
         )
         for slug in registry.slugs()
-        for address in (settings.BROKERS[slug]["base_url"], settings.BROKERS[slug]["login_url"])
+        for address in map(settings.BROKERS[slug].get, ("base_url", "login_url", "master_url", "stream_url"))
         if address and not is_loopback(urlsplit(address).hostname or "")
     ]
 

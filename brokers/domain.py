@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from brokers.secret import Secret
 
@@ -148,6 +148,8 @@ class Instrument:
 
     `exchange_token` is the exchange's own number, the same at every broker (for a derivative: until it expires).
     `lot_size` is in units, `tick_size` in INR; `multiplier` is the units in a lot where the broker counts lots.
+    `freeze_quantity` is the largest single order in units, the last that passes. `cas_eligible`: the share closes by
+    the closing auction.
     """
 
     exchange: Exchange
@@ -161,6 +163,9 @@ class Instrument:
     lot_size: Decimal | None = None
     tick_size: Decimal | None = None
     multiplier: Decimal = Decimal(1)
+    freeze_quantity: Decimal | None = None
+    series: str | None = None
+    cas_eligible: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +341,53 @@ class Listing:
     tradingsymbol: str
     broker_token: str
     isin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What prices are streamed of: a listing, contract or index by the exchange's own number, the same at every broker.
+
+    `isin` is there for shares, `index_name` (such as "Nifty 50") for indices: some brokers' names are made of them.
+    """
+
+    exchange: Exchange
+    exchange_token: str
+    isin: str | None = None
+    index_name: str | None = None
+
+
+class Level(NamedTuple):
+    """One step of an order book."""
+
+    price: Decimal
+    quantity: Decimal
+    orders: int | None = None
+
+
+class Tick(NamedTuple):
+    """What a stream told of one instrument at one moment. INR and units; None: not told, never zero.
+
+    `close_price` is the previous day's. `at` is the exchange's time, UTC. (A tuple and not a dataclass: one is made for
+    every packet of every stream.)
+    """
+
+    exchange: Exchange
+    exchange_token: str
+    last_price: Decimal
+    close_price: Decimal | None = None
+    at: datetime | None = None
+    open_price: Decimal | None = None
+    high_price: Decimal | None = None
+    low_price: Decimal | None = None
+    average_price: Decimal | None = None
+    volume: Decimal | None = None
+    last_quantity: Decimal | None = None
+    traded_at: datetime | None = None
+    buy_quantity: Decimal | None = None
+    sell_quantity: Decimal | None = None
+    open_interest: Decimal | None = None
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

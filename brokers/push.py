@@ -32,11 +32,18 @@ def publish_json(user_id: int, kind: str, data: str, *, key: str = "") -> None:
 
     Redis being away costs the push and nothing else.
     """
+    async_to_sync(send_json)(user_id, kind, data, key=key)
+
+
+async def send_json(user_id: int, kind: str, data: str, *, key: str = "") -> bool:
+    """The same within an event loop. Returns whether Redis took it."""
     message = {"type": "push", "kind": kind, "key": key, "data": data}
     try:
-        async_to_sync(channels().group_send)(group_of(user_id), message)
+        await channels().group_send(group_of(user_id), message)
     except (RedisError, OSError) as error:
         logger.warning("A %s push for user %s was lost: %s", kind, user_id, type(error).__name__)
+        return False
+    return True
 
 
 def broker_status(connection: BrokerConnection) -> None:

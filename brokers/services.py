@@ -15,15 +15,16 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
-from brokers import drift, push, registry, vault
+from brokers import drift, push, reach, registry, vault
 from brokers.base import Broker, Renewal
 from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile, Session
 from brokers.drift import Shape
-from brokers.errors import BrokerError
+from brokers.errors import BrokerError, SessionEnded
 from brokers.models import Actor, BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
 from brokers.reach import ConnectRefused, app_credentials, own_callback, platform_has_app, transport_to
 from brokers.secret import Secret
+from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +156,7 @@ def revoke(connection: BrokerConnection, session: Session) -> None:
 # --- what becomes of a connection -------------------------------------------------------------------------------------
 # Two programs that log in with the same keys end each other's session; ours waits this long before its next turn.
 BETWEEN_KEY_LOGINS = timedelta(minutes=15)
+CONFIRM_SECONDS = 5.0
 
 
 def learn(connection: BrokerConnection, error: BrokerError | None, now: datetime) -> None:
@@ -166,6 +168,22 @@ def learn(connection: BrokerConnection, error: BrokerError | None, now: datetime
     if changed:
         logger.warning("Connection %s %s", connection.pk, "is well again" if error is None else f"fails: {error.code}")
         announce(connection)
+
+
+def confirm_session(connection: BrokerConnection, *, now: datetime) -> bool:
+    """Ask the broker whether a session still stands of which somebody else, such as a stream, says that it is over.
+
+    Learns what the answer says; returns whether it is over.
+    """
+    error: BrokerError | None = None
+    try:
+        reach.client_for(connection, deadline=Deadline(CONFIRM_SECONDS), now=now).profile()
+    except ConnectRefused:
+        return False
+    except BrokerError as answer:
+        error = answer
+    learn(connection, error, now)
+    return isinstance(error, SessionEnded)
 
 
 def _renewal_by_keys(connection: BrokerConnection, now: datetime) -> datetime | None:

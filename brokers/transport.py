@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -44,6 +44,7 @@ CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 10.0
 HURRIED_PART = 0.7
 LARGEST_BODY = 16 * 1024 * 1024
+STALL_SECONDS = 30.0
 LONGEST_REASON = 300
 LONGEST_PAUSE = 86400.0
 
@@ -191,12 +192,7 @@ class Transport:
         it is then sent once, and no answer is OutcomeUnknown. A read whose connection breaks is asked once more.
         Raises a BrokerError, nothing else.
         """
-        url = self.endpoints.base_url.rstrip("/") + path
-        self._refuse_live_hosts(url)
-        headers = dict(self._headers)
-        if authorization is not None:
-            headers["Authorization"] = authorization.reveal()
-        headers |= {name: key.reveal() for name, key in (keys or {}).items()}
+        url, headers = self._addressed(path, authorization, keys)
         deadline = self._deadline or Deadline(TOTAL_SECONDS)
         started = time.monotonic()
         outcome = "not sent"
@@ -224,6 +220,62 @@ class Transport:
         finally:
             elapsed = round((time.monotonic() - started) * 1000)
             logger.info("%s %s %s: %s in %d ms", self.slug, method, path, outcome, elapsed)
+
+    def download(
+        self,
+        method: str,
+        path: str,
+        *,
+        into: BinaryIO,
+        largest: int,
+        authorization: Secret | None = None,
+        keys: Mapping[str, Secret] | None = None,
+        json: Any = None,
+    ) -> int:
+        """Read one file, written to `into` as it comes in and never held whole; returns its bytes.
+
+        The transport needs a deadline of its own: the usual one is for replies. Raises a BrokerError, nothing else;
+        UnexpectedResponse for one of more than `largest` bytes.
+        """
+        url, headers = self._addressed(path, authorization, keys)
+        headers["Accept"] = "*/*"
+        deadline = self._deadline or Deadline(TOTAL_SECONDS)
+        started, outcome, written = time.monotonic(), "no answer", 0
+        waits = (CONNECT_SECONDS, min(STALL_SECONDS, max(deadline.remaining(), 0.1)))
+        passage = self._gate.enter(Call(method, path), deadline)
+        ended: BrokerError | None = None
+        try:
+            with _session(self.slug).request(
+                method, url, stream=True, allow_redirects=False, timeout=waits, json=json, headers=headers
+            ) as response:
+                outcome = str(response.status_code)
+                if response.status_code >= 300:
+                    self._read(response.status_code, response.headers, _body(response, deadline), writes=False,
+                               secrets=(authorization or Secret(""), *(keys or {}).values()))  # fmt: skip
+                for piece in _pieces(response, deadline, largest):
+                    into.write(piece)
+                    written += len(piece)
+            return written
+        except requests.RequestException:
+            ended = BrokerUnavailable("The broker did not deliver the file.")
+            raise ended from None
+        except BrokerError as error:
+            outcome, ended = f"{outcome} {error.code}", error
+            raise
+        finally:
+            passage.leave(ended, time.monotonic() - started)
+            elapsed = round((time.monotonic() - started) * 1000)
+            logger.info("%s %s %s: %s, %d bytes in %d ms", self.slug, method, path, outcome, written, elapsed)
+
+    def _addressed(
+        self, path: str, authorization: Secret | None, keys: Mapping[str, Secret] | None
+    ) -> tuple[str, dict[str, str]]:
+        url = self.endpoints.base_url.rstrip("/") + path
+        self._refuse_live_hosts(url)
+        headers = dict(self._headers)
+        if authorization is not None:
+            headers["Authorization"] = authorization.reveal()
+        return url, headers | {name: key.reveal() for name, key in (keys or {}).items()}
 
     def _exchange(
         self, method: str, url: str, request: Mapping[str, Any], *, writes: bool, deadline: Deadline, passage: Passage
@@ -343,19 +395,24 @@ def _body(response: requests.Response, deadline: Deadline) -> bytes:
 
     Each wait is bounded by what was left when the call was sent, so the last one ends before twice the deadline.
     """
-    body = bytearray()
+    return b"".join(_pieces(response, deadline, LARGEST_BODY))
+
+
+def _pieces(response: requests.Response, deadline: Deadline, largest: int) -> Iterator[bytes]:
+    """The body, piece by piece, decompressed; its length is counted as it is then."""
+    length = 0
     try:
         while piece := response.raw.read1(65536, decode_content=True):
-            body += piece
-            if len(body) > LARGEST_BODY:
+            length += len(piece)
+            if length > largest:
                 raise UnexpectedResponse("body", "is larger than any honest answer")
+            yield piece
             if deadline.remaining() <= 0:
                 raise requests.ReadTimeout
     except urllib3.exceptions.ReadTimeoutError:
         raise requests.ReadTimeout from None
     except urllib3.exceptions.HTTPError:
         raise requests.exceptions.ChunkedEncodingError from None
-    return bytes(body)
 
 
 def _never_left(error: requests.ConnectionError) -> bool:

@@ -23,6 +23,7 @@ E = TypeVar("E", bound=Enum)
 
 IST = ZoneInfo("Asia/Kolkata")
 NO_NUMBER = frozenset({"", "-", "NA", "N/A", "NAN", "NULL", "NONE"})
+YES = frozenset({"true", "1", "y", "yes"})
 NUMBERS = (int, Decimal)  # a tuple: `int | Decimal` would be built anew for every field of every row
 
 
@@ -134,6 +135,12 @@ def optional_flag(row: Row, name: str) -> bool | None:
     """Whether something is so, where the wire says it in plain words; None where it does not."""
     value = row.get(name)
     return value if isinstance(value, bool) else None
+
+
+def written_flag(row: Row, name: str) -> bool | None:
+    """A yes or no that may be absent, and that files write in many ways."""
+    value = row.get(name)
+    return None if value in (None, "") else str(value).strip().lower() in YES
 
 
 def one_of(kind: type[E], row: Row, name: str) -> E:

@@ -31,6 +31,7 @@ class AssetClass(StrEnum):
 class PriceState(StrEnum):
     """Whose word a share's price is, in the order in which they are believed."""
 
+    STREAMED = "STREAMED"  # an exchange's feed told it, through whichever broker's stream
     HELD = "HELD"  # a broker that holds the share told it just now
     BORROWED = "BORROWED"  # another connected broker quoted it just now
     STALE = "STALE"  # from before: the last good answer of a broker that holds it
@@ -56,6 +57,33 @@ class BorrowedPrice:
     close: Decimal | None
     broker_type: str
     as_of: datetime
+
+
+# An exchange, and its own number of what trades there: the same at every broker.
+InstrumentKey = tuple[Exchange, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePrice:
+    """The latest a stream told of one instrument. Price and close (where it told one) are of `exchange`.
+
+    `source` is the broker whose stream it was. `stale`: that stream has fallen silent, and its price is not used.
+    """
+
+    exchange: Exchange
+    price: Decimal
+    close: Decimal | None
+    source: str
+    as_of: datetime
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LivePrices:
+    """What streams now, one price each: shares by ISIN, and everything by its instrument."""
+
+    shares: Mapping[str, LivePrice] = field(default_factory=dict)
+    instruments: Mapping[InstrumentKey, LivePrice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +116,12 @@ class Source:
     error_code: str | None = None
     error_message: str | None = None
     user_action: str | None = None
+
+    @property
+    def answered_at(self) -> datetime:
+        """When the answer was true; only sources inside the totals are asked."""
+        assert self.portfolio is not None  # noqa: S101 - for the type checker
+        return self.portfolio.as_of
 
 
 # --- what comes out ---------------------------------------------------------------------------------------------------

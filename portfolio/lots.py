@@ -13,7 +13,6 @@ from decimal import Decimal
 
 from brokers.domain import ZERO, BrokerPortfolio, Exchange, Holding, Position, Product
 from portfolio.domain import Source, TradeKind
-from portfolio.trades import Trade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +44,17 @@ class Lot:
         quantity = self.settled + self.t1 + self.pledged + self.today
         object.__setattr__(self, "quantity", quantity)
         object.__setattr__(self, "cost", None if self.average_price is None else quantity * self.average_price)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """One position row of one broker. `sold` is set for a sale out of holdings, `owned` the holding it is out of."""
+
+    source: Source
+    position: Position
+    kind: TradeKind
+    sold: Decimal = ZERO
+    owned: Holding | None = None
 
 
 def owned_before_sales(portfolio: BrokerPortfolio, previous: Mapping[str, Decimal]) -> dict[str, Decimal]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from accounts.models import User
 from brokers import push, reach, registry
 from brokers import services as broker_services
 from brokers.base import BrokerClient
-from brokers.domain import BrokerPortfolio
+from brokers.domain import BrokerPortfolio, ConnectionStatus
 from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
 from brokers.serializers import ConnectionSerializer
@@ -105,6 +105,42 @@ def snapshot_json(user: User, *, now: datetime) -> str:
 
 # --- asking -----------------------------------------------------------------------------------------------------------
 def _fetched(user: User, now: datetime) -> Rendered:
+    book, borrowed = _asked(user, now)
+    rendered, answer = _rendered(user, book, _without_stale(book), now, borrowed)
+    _write_tables(user, lambda: answer)
+    push.publish_json(user.pk, "PORTFOLIO_UPDATE", rendered.include.decode())
+    return rendered
+
+
+def fetched_sources(user: User, *, now: datetime) -> tuple[Sequence[Source], Mapping[str, BorrowedPrice]]:
+    """What every broker tells now, and prices lent (by ISIN) for what they do not price; kept, and not pushed.
+
+    Raises NoBrokerConnections.
+    """
+    book, borrowed = _asked(user, now)
+    _write_tables(user, lambda: valued(user.pk, book, now=now, borrowed=borrowed))
+    return book.sources, borrowed
+
+
+def known_sources(user: User, *, now: datetime, recent: timedelta) -> Sequence[Source]:
+    """The brokers' last good answers; one that is not older than `recent` is as good as live, the others are stale.
+
+    Raises NoBrokerConnections.
+    """
+    connections = _connections(user)
+    snapshots = _snapshots(connections)
+    sources = [_source(row, None, snapshots.get(row.pk)) for row in connections]
+    well = {str(row.pk) for row in connections if row.status == ConnectionStatus.CONNECTED}
+    return [
+        replace(source, state=SourceState.LIVE)
+        if source.portfolio and source.connection_id in well and now - source.portfolio.as_of <= recent
+        else source
+        for source in sources
+    ]
+
+
+def _asked(user: User, now: datetime) -> tuple[Book, dict[str, BorrowedPrice]]:
+    """The book as the brokers tell it now, and prices lent for it. Raises NoBrokerConnections."""
     connections = _connections(user)
     snapshots = _snapshots(connections)
     deadline = Deadline(settings.PORTFOLIO_DEADLINE_SECONDS - MERGE_SECONDS)
@@ -112,16 +148,12 @@ def _fetched(user: User, now: datetime) -> Rendered:
     answers = _ask(connections, clients, deadline, now)
     kept = _keep(connections, answers, snapshots)
     book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
-    fresh = _without_stale(book)
     _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}
-    borrowed = prices.borrowed(_unpriced(book, fresh), lenders, deadline, now=now)
-    rendered, answer = _rendered(user, book, fresh, now, borrowed)
-    _write_tables(user, answer)
+    borrowed = prices.borrowed(_unpriced(book, _without_stale(book)), lenders, deadline, now=now)
     for connection in connections:
         broker_services.note_shapes(connection.broker_type, answers[connection.pk].shapes, now)
-    push.publish_json(user.pk, "PORTFOLIO_UPDATE", rendered.include.decode())
-    return rendered
+    return book, borrowed
 
 
 def _connections(user: User) -> list[BrokerConnection]:
@@ -260,13 +292,14 @@ def _rendered(
     return Rendered(include, msgspec.json.encode(present(exclude))), answer
 
 
-def _write_tables(user: User, book: ConsolidatedPortfolio) -> None:
+def _write_tables(user: User, valued_book: Callable[[], ConsolidatedPortfolio]) -> None:
     """Write the book to the tables that support reads, now and then."""
     is_due = None
     with if_redis_is_there("support's tables"):
         is_due = redis().set(f"portfolio:{user.pk}:tables", 1, nx=True, ex=TABLES_EVERY_SECONDS)
     if not is_due:
         return
+    book = valued_book()
     with transaction.atomic():
         rows = ConsolidatedPosition.objects.bulk_create(
             _position_rows(user, book),

@@ -8,7 +8,7 @@ from portfolio import services, watching
 
 @shared_task(name="portfolio.refresh_watched")
 def refresh_watched() -> None:
-    for user_id in watching.watchers():
+    for user_id in watching.unhosted(watching.watchers()):
         refresh.apply_async((user_id,), expires=settings.PORTFOLIO_REFRESH_SECONDS)
 
 

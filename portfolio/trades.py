@@ -8,30 +8,23 @@ contract never net. What nobody can match stays alone, under its own broker.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
-from brokers.domain import ZERO, Holding, Position
+from brokers.domain import ZERO, Position
 from portfolio.domain import (
     BrokerDerivative,
     ConsolidatedDerivative,
-    Source,
+    InstrumentKey,
+    LivePrice,
     SourceState,
     TradeKind,
     TradingPosition,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
-    """One position row of one broker. `sold` is set for a sale out of holdings, `owned` the holding it is out of."""
-
-    source: Source
-    position: Position
-    kind: TradeKind
-    sold: Decimal = ZERO
-    owned: Holding | None = None
+from portfolio.lots import Trade
+from portfolio.marks import Mark, same_day
+from portfolio.sums import quotient, whole_sum
 
 
 def line(trade: Trade) -> TradingPosition:
@@ -58,7 +51,7 @@ def line(trade: Trade) -> TradingPosition:
     )
     if trade.kind is not TradeKind.SALE_OF_HOLDING:
         return shown
-    price = position.day_sell_value / position.day_sell_quantity if position.day_sell_quantity else None
+    price = quotient(position.day_sell_value, position.day_sell_quantity) if position.day_sell_quantity else None
     cost = trade.owned.average_price if trade.owned else None
     close = trade.owned.close_price if trade.owned else None
     return replace(
@@ -71,11 +64,49 @@ def line(trade: Trade) -> TradingPosition:
     )
 
 
-def marked(trades: Sequence[Trade]) -> tuple[list[Trade], list[list[Trade]]]:
-    """All trades, each derivative at its contract's one price, and the derivatives grouped by contract."""
-    groups = [_at_one_price(group) for group in _contracts([each for each in trades if _is_derivative(each)])]
-    others = [each for each in trades if not _is_derivative(each)]
-    return others + [each for group in groups for each in group], groups
+def grouped(trades: Sequence[Trade]) -> list[list[Trade]]:
+    """The trades in the order in which they are shown: alone, then derivatives, together by contract."""
+    others = [[each] for each in trades if each.kind is not TradeKind.DERIVATIVE]
+    return others + _contracts([each for each in trades if each.kind is TradeKind.DERIVATIVE])
+
+
+def is_contract(group: Sequence[Trade]) -> bool:
+    return group[0].kind is TradeKind.DERIVATIVE
+
+
+def instrument_of(group: Sequence[Trade]) -> InstrumentKey | None:
+    """What a stream would call it; None where no row says, or where no price moves it any more."""
+    if group[0].kind not in (TradeKind.DERIVATIVE, TradeKind.INTRADAY):
+        return None
+    token = _token(group)
+    return (group[0].position.exchange, token) if token else None
+
+
+def trade_mark(group: Sequence[Trade], told: LivePrice | None = None) -> Mark:
+    """One price and one previous close: a stream's, else live before stale, the freshest, the registry's order."""
+    if told is not None:
+        return Mark.streamed(told, streamed_close(group, told))
+    if not is_contract(group):
+        return Mark(price=group[0].position.last_price, close=group[0].position.close_price)
+    ranks = sorted(group, key=_price_rank)
+    priced = [each.position for each in ranks if each.position.last_price is not None]
+    close = next((position.close_price for position in priced if position.close_price is not None), None)
+    return Mark(price=priced[0].last_price if priced else None, close=close)
+
+
+def streamed_close(group: Sequence[Trade], told: LivePrice) -> Decimal | None:
+    """The stream's own close; where it told none, that of a row of the same day."""
+    if told.close is not None:
+        return told.close
+    ranks = sorted(group, key=_price_rank)
+    closes = (each.position.close_price for each in ranks if same_day(each.source.answered_at, told.as_of))
+    return next((close for close in closes if close is not None), None)
+
+
+def at_mark(group: Sequence[Trade], mark: Mark) -> list[Trade]:
+    return [
+        replace(each, position=replace(each.position, last_price=mark.price, close_price=mark.close)) for each in group
+    ]
 
 
 def derivative(group: Sequence[Trade]) -> ConsolidatedDerivative:
@@ -86,7 +117,7 @@ def derivative(group: Sequence[Trade]) -> ConsolidatedDerivative:
     return ConsolidatedDerivative(
         exchange=face.exchange,
         symbol=face.tradingsymbol,
-        exchange_token=next((each.position.exchange_token for each in group if each.position.exchange_token), None),
+        exchange_token=_token(group),
         underlying=contract.underlying if contract else None,
         expiry=contract.expiry if contract else None,
         strike=contract.strike if contract else None,
@@ -107,20 +138,6 @@ def derivative(group: Sequence[Trade]) -> ConsolidatedDerivative:
 def is_matched(group: Sequence[Trade]) -> bool:
     """Whether anything but a broker's own symbol says which contract this is."""
     return any(each.position.exchange_token or each.position.contract for each in group)
-
-
-def whole_sum(values: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum, or None if a single value is unknown."""
-    total = ZERO
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total
-
-
-def _is_derivative(trade: Trade) -> bool:
-    return trade.kind is TradeKind.DERIVATIVE
 
 
 def _broker_line(trade: Trade) -> BrokerDerivative:
@@ -177,15 +194,10 @@ def _symbol(position: Position) -> tuple[str, str]:
     return (position.exchange, position.tradingsymbol)
 
 
-def _at_one_price(group: Sequence[Trade]) -> list[Trade]:
-    """One price and one previous close per contract: live before stale, the freshest, the registry's order."""
-    priced = sorted((each for each in group if each.position.last_price is not None), key=_price_rank)
-    price = priced[0].position.last_price if priced else None
-    close = next((each.position.close_price for each in priced if each.position.close_price is not None), None)
-    return [replace(each, position=replace(each.position, last_price=price, close_price=close)) for each in group]
+def _token(group: Sequence[Trade]) -> str | None:
+    return next((each.position.exchange_token for each in group if each.position.exchange_token), None)
 
 
 def _price_rank(trade: Trade) -> tuple[bool, float, int, str]:
     source = trade.source
-    freshness = source.portfolio.as_of.timestamp() if source.portfolio else 0.0
-    return (source.state is not SourceState.LIVE, -freshness, source.rank, source.connection_id)
+    return (source.state is not SourceState.LIVE, -source.answered_at.timestamp(), source.rank, source.connection_id)

@@ -35,15 +35,18 @@ class OneThreadPerRequest(ASGIHandler):
 django_application = OneThreadPerRequest()
 
 from brokers import vault  # noqa: E402 - rooms can be entered only once Django is set up
+from portfolio import price_topic  # noqa: E402
 from portfolio.routing import websocket_urlpatterns  # noqa: E402
+from trademaster.backpressure import patient  # noqa: E402
 
 vault.prove_keys_or_exit()
+price_topic.stand.open_feed = price_topic.open_streamed
 # The stubs know only the paths of HTTP.
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]
 
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": OriginValidator(AuthMiddlewareStack(sockets), settings.WEBSOCKET_ORIGINS),
+        "websocket": patient(OriginValidator(AuthMiddlewareStack(sockets), settings.WEBSOCKET_ORIGINS)),
     }
 )

@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, worker_init, worker_ready
 
 from trademaster import watchdog
 
@@ -16,6 +16,12 @@ app = Celery("trademaster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 watchdog.watch(app, patience=SILENCE_SECONDS)
+
+
+@worker_ready.connect
+def load_masters_at_once(**_: object) -> None:
+    """A new installation need not wait for the next look at the clock."""
+    app.send_task("market.load_due_masters", expires=60)
 
 
 @beat_init.connect

@@ -128,6 +128,7 @@ INSTALLED_APPS = [
     "trademaster",
     "accounts",
     "brokers",
+    "market",
     "health",
     "portfolio",
 ]
@@ -179,7 +180,8 @@ CACHES = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [redis_database(REDIS_URL, 2)]},
+        # The client's newer protocol writes every message out for a log that nobody reads.
+        "CONFIG": {"hosts": [{"address": redis_database(REDIS_URL, 2), "protocol": 2}]},
     },
 }
 
@@ -192,10 +194,15 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "celery"
-CELERY_TASK_ROUTES = {"health.*": {"queue": "health"}, "portfolio.*": {"queue": "portfolio"}}
+CELERY_TASK_ROUTES = {
+    "health.*": {"queue": "health"},
+    "portfolio.*": {"queue": "portfolio"},
+    "market.*": {"queue": "market"},
+}
 HEALTH_TICK_SECONDS = env_number("HEALTH_TICK_SECONDS", 5)
 SESSION_TICK_SECONDS = env_number("SESSION_TICK_SECONDS", 10)
 REMINDER_TICK_SECONDS = 60
+MASTERS_TICK_SECONDS = env_number("MASTERS_TICK_SECONDS", 300)
 PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
 CELERY_BEAT_SCHEDULE = {
     "check-due-connections": {
@@ -232,6 +239,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "brokers.send_login_reminders",
         "schedule": REMINDER_TICK_SECONDS,
         "options": {"expires": REMINDER_TICK_SECONDS},
+    },
+    # From 08:00 IST on, when the brokers have rebuilt them; asked again until each of them is there.
+    "load-due-masters": {
+        "task": "market.load_due_masters",
+        "schedule": timedelta(seconds=MASTERS_TICK_SECONDS),
+        "options": {"expires": MASTERS_TICK_SECONDS, "queue": "market"},
     },
     "refresh-watched-portfolios": {
         "task": "portfolio.refresh_watched",
@@ -279,12 +292,14 @@ SECURE_SSL_REDIRECT = False  # the proxy's task, see docs/operations.md
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY") else None
 
 # --- brokers ----------------------------------------------------------------------------------------------------------
-# slug → {"base_url": …, "login_url": …, "api_key": …, "api_secret": …}; what is not given comes from the broker's spec,
-# or, for the key and the secret, from the trader.
+# slug → {"base_url": …, "login_url": …, "master_url": …, "stream_url": …, "api_key": …, "api_secret": …}; what is not
+# given comes from the broker's spec, or, for the key and the secret, from the trader.
 BROKERS: dict[str, dict[str, str]] = {
     slug: {
         "base_url": env_text(f"BROKER_{slug.upper()}_BASE_URL", ""),
         "login_url": env_text(f"BROKER_{slug.upper()}_LOGIN_URL", ""),
+        "master_url": env_text(f"BROKER_{slug.upper()}_MASTER_URL", ""),
+        "stream_url": env_text(f"BROKER_{slug.upper()}_STREAM_URL", ""),
         "api_key": env_secret(f"BROKER_{slug.upper()}_API_KEY", ""),
         "api_secret": env_secret(f"BROKER_{slug.upper()}_API_SECRET", ""),
     }
@@ -305,10 +320,14 @@ if not 1 <= ORDERS_PER_SECOND <= 10:
 # The whole answer comes within this time, however slow a broker is.
 PORTFOLIO_DEADLINE_SECONDS = env_number("PORTFOLIO_DEADLINE_SECONDS", 3)
 PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)
+# What the stream process sends to a page: at most one delta in so long; and how often it asks the brokers for the book.
+LIVE_INTERVAL_MS = env_number("LIVE_INTERVAL_MS", 250)
+LIVE_REFRESH_SECONDS = env_number("LIVE_REFRESH_SECONDS", 15)
 HEALTH_INTERVAL_SECONDS = env_number("HEALTH_INTERVAL_SECONDS", 30)
 HEALTH_FAILING_INTERVAL_SECONDS = env_number("HEALTH_FAILING_INTERVAL_SECONDS", 5)
 # Simulated brokers know neither night nor holiday.
 HEALTH_AROUND_THE_CLOCK = env_bool("HEALTH_AROUND_THE_CLOCK", SIMULATED_BROKERS)
+MARKET_AROUND_THE_CLOCK = env_bool("MARKET_AROUND_THE_CLOCK", SIMULATED_BROKERS)
 HEALTH_RAW_DAYS = env_number("HEALTH_RAW_DAYS", 30)
 
 # --- API --------------------------------------------------------------------------------------------------------------
@@ -332,6 +351,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    # Two fields of one name with words of their own.
+    "ENUM_NAME_OVERRIDES": {"IncidentKindEnum": "health.models.IncidentKind"},
 }
 
 # --- words, time, files -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from trademaster.api import unknown_route
 
 api = [
     path("", include("portfolio.urls")),
+    path("", include("market.urls")),
     path("", include("brokers.urls")),
     path("", include("health.urls")),
 ]

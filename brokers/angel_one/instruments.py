@@ -6,12 +6,15 @@ A text symbol stands beside it, `SBIN-EQ` at NSE and `SBIN` at BSE, and orders m
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from typing import IO
 
 from brokers.angel_one.spec import EXCHANGES
 from brokers.domain import SEGMENT_OF, Contract, Exchange, Instrument, InstrumentKind, OptionType, Segment
-from brokers.wire import Row, amount, day, optional_text, positive, text, translated
+from brokers.masters import json_rows
+from brokers.wire import Row, amount, day, optional_text, positive, text, translated, written_flag
 
 KINDS = {
     "": InstrumentKind.EQUITY,
@@ -54,6 +57,10 @@ def exchange_of(symbol: str) -> Exchange:
     return Exchange.NSE if SERIES.search(symbol) else Exchange.BSE
 
 
+def master_rows(file: IO[bytes]) -> Iterator[Row]:
+    return json_rows(file)
+
+
 def instrument(row: Row) -> list[Instrument]:
     """Map one object of the scrip master (a bare JSON array, every field a text).
 
@@ -76,6 +83,7 @@ def instrument(row: Row) -> list[Instrument]:
             contract=_contract(row, exchange, kind),
             lot_size=positive(row, "lotsize"),
             tick_size=None if tick is None else tick / PAISE,
+            cas_eligible=written_flag(row, "is_cas_enabled"),
         )
     ]
 
@@ -102,7 +110,7 @@ def master_row(instrument: Instrument) -> dict[str, str]:
     exchange, kind, contract = instrument.exchange, instrument.kind, instrument.contract
     share = kind is InstrumentKind.EQUITY
     strike = contract.strike if contract else None
-    return {
+    row = {
         "token": instrument.broker_token,
         "symbol": wire_symbol(exchange, instrument.tradingsymbol) if share else instrument.tradingsymbol,
         "name": (contract.underlying if contract else instrument.name) or "",
@@ -113,6 +121,7 @@ def master_row(instrument: Instrument) -> dict[str, str]:
         "exch_seg": exchange,
         "tick_size": f"{(instrument.tick_size or 0) * PAISE:f}",
     }
+    return row if instrument.cas_eligible is None else row | {"is_cas_enabled": str(instrument.cas_eligible).lower()}
 
 
 def _type(instrument: Instrument) -> str:

@@ -19,12 +19,14 @@ from datetime import datetime, time
 from decimal import Decimal
 from functools import cached_property
 
+from brokers.angel_one.sandbox_stream import OrderStatusSocket, SmartStream
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, Session, next_at, random_text
+from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
 from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply, json_reply, redirect
 
@@ -177,10 +179,11 @@ class AngelOneSandbox(Sandbox):
         expires_at = next_at(now, TOKEN_DEATH)
         session = self.sessions.open(self._token("access", now, expires_at), now=now, expires_at=expires_at)
         session.refresh_token = self._token("refresh", now, expires_at)
+        session.feed_token = self._token("feed", now, expires_at)
         return {
             "jwtToken": session.token,
             "refreshToken": session.refresh_token,
-            "feedToken": self._token("feed", now, expires_at),
+            "feedToken": session.feed_token,
         }
 
     def _token(self, kind: str, now: datetime, expires_at: datetime) -> str:
@@ -220,6 +223,35 @@ class AngelOneSandbox(Sandbox):
             raise Refusal(gateway_error(*BAD_KEY))
         if not all(call.headers.get(name) for name in OTHER_HEADERS):
             raise Refusal(error(*BAD_HEADERS))
+
+    # --- streams ---------------------------------------------------------------------------------
+
+    def streams(self) -> Iterable[StreamRoute]:
+        yield StreamRoute("/smart-stream", self.smart_stream)
+        yield StreamRoute("/smart-order-update", self.order_status)
+
+    def smart_stream(self, call: Call) -> SmartStream:
+        """The refusal names the first header that is wrong. The browser's form, all in the address, is not served."""
+        session = self.sessions.live(self._handshake_token(call), now=self.now())
+        if session is None:
+            raise handshake_refused("Auth token")
+        if not same(call.headers.get("x-client-code", ""), self.book.account.user_id):
+            raise handshake_refused("Client Code")
+        if not same(call.headers.get("x-api-key", ""), self.app.api_key):
+            raise handshake_refused("API Key")
+        if not same(call.headers.get("x-feed-token", ""), session.feed_token):
+            raise handshake_refused("Feed Token")
+        return SmartStream(self.market, self._by_token, self.now)
+
+    def order_status(self, call: Call) -> OrderStatusSocket:
+        token = self._handshake_token(call)
+        if self.sessions.live(token, now=self.now()) is None:
+            raise Refusal(Reply(403 if token in self.sessions.open_sessions else 401, b""))
+        return OrderStatusSocket(self.market, self.book.account.user_id)
+
+    def _handshake_token(self, call: Call) -> str:
+        """With or without `Bearer`: the SDK sends what it is given."""
+        return call.headers.get("authorization", "").removeprefix("Bearer ")
 
     # --- account ---------------------------------------------------------------------------------
 
@@ -450,7 +482,12 @@ class AngelOneSandbox(Sandbox):
 
     def instruments_master(self, call: Call) -> Reply:
         """A bare array, every field a text; no ISIN."""
-        return json_reply([master_row(listing, self.market.tick_size(listing)) for listing in self.instruments])
+        return json_reply(
+            [
+                master_row(item, self.market.tick_size(item), by_auction=self.closes_by_auction(item))
+                for item in self.listed()
+            ]
+        )
 
 
 SANDBOX = AngelOneSandbox
@@ -467,6 +504,10 @@ def error(code: str, message: str) -> Reply:
 def gateway_error(code: str, message: str, *, status: int = 200) -> Reply:
     """The gateway's spelling, for tokens and keys."""
     return json_reply({"success": False, "message": message, "errorCode": code, "data": ""}, status)
+
+
+def handshake_refused(header: str) -> Refusal:
+    return Refusal(Reply(401, b"", headers={"x-error-message": f"Invalid Header - Invalid {header}"}))
 
 
 def body(call: Call) -> Mapping[str, Json]:
@@ -521,7 +562,7 @@ def unknown(exchange: str, token: str) -> Json:
     return {"exchange": exchange, "symbolToken": token, "message": message, "errorCode": code}
 
 
-def master_row(listing: Listing, tick_size: Decimal) -> Json:
+def master_row(listing: Listing, tick_size: Decimal, *, by_auction: bool) -> Json:
     """Strike and tick in paise, a currency strike in 10,000,000ths; lots in units."""
     scale = STRIKE_SCALES.get(listing.exchange, PAISE)
     return {
@@ -534,4 +575,5 @@ def master_row(listing: Listing, tick_size: Decimal) -> Json:
         "instrumenttype": instrument_type(listing),
         "exch_seg": listing.exchange,
         "tick_size": f"{tick_size * PAISE:.6f}",
+        "is_cas_enabled": str(by_auction).lower(),
     }

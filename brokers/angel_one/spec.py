@@ -29,6 +29,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 # The broker wants to know whose machine calls. No value is checked: the official SDK sends made-up addresses too.
@@ -146,6 +147,8 @@ SPEC = BrokerSpec(
     endpoints=Endpoints(
         base_url="https://apiconnect.angelone.in", login_url="https://smartapi.angelone.in/publisher-login"
     ),
+    stream_url="wss://smartapisocket.angelone.in",
+    order_stream_url="wss://tns.angelone.in",
     headers={"Content-Type": "application/json", "X-UserType": "USER", "X-SourceID": "WEB", **MACHINE},
     app_fields=(API_KEY,),  # tokens come without an exchange: there is no secret to prove
     callback=CALLBACK,
@@ -157,6 +160,10 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it for your app on the SmartAPI page.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Angel One app, with CDSL’s TPIN.",
+    ),
+    master=MasterSpec(
+        base_url="https://margincalculator.angelone.in",
+        files=(MasterFile(path="/OpenAPI_File/files/OpenAPIScripMaster.json"),),
     ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),

@@ -7,13 +7,14 @@ one field of a row that tells segment and expiry for sure: a published MCX row n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import IO, Any
 
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
 from brokers.errors import UnexpectedResponse
+from brokers.masters import json_rows
 from brokers.wire import IST, Row, amount, day, optional_text, positive, text, translated
 
 # The first four digits of a fyToken.
@@ -32,7 +33,7 @@ NO_EXPIRY = "000000"
 INDEX_TYPE = 10
 INDEX_SUFFIX = "-INDEX"
 NO_STRIKE = Decimal(-1)
-NO_OPTION = "XX"
+NO_OPTION = NO_SERIES = "XX"
 MONTHS_OF_WEEKLIES = "123456789OND"
 SERIES = re.compile(r"-[A-Z][A-Z0-9]$")  # `CENTRALBK-BE`, but not `BAJAJ-AUTO`
 OPTION_NAME = re.compile(r"(?P<strike>\d+(\.\d+)?)(?P<type>CE|PE)")
@@ -103,6 +104,11 @@ def _expiry_codes(expires_on: date) -> Iterable[str]:
     yield f"{expires_on:%y}{MONTHS_OF_WEEKLIES[expires_on.month - 1]}{expires_on:%d}"
 
 
+def master_rows(file: IO[bytes]) -> Iterator[Row]:
+    """The values of one `*_sym_master.json`; its keys are their tickers again."""
+    return json_rows(file)
+
+
 def instrument(row: Row) -> list[Instrument]:
     """Map one value of a `*_sym_master.json` (an object keyed by ticker): the CSV lacks the units in a lot.
 
@@ -124,6 +130,8 @@ def instrument(row: Row) -> list[Instrument]:
             lot_size=positive(row, "minLotSize"),
             tick_size=positive(row, "tickSize"),
             multiplier=positive(row, "qtyMultiplier") or Decimal(1),
+            freeze_quantity=positive(row, "qtyFreeze") if "qtyFreeze" in row else None,
+            series=_series(row),
         )
     ]
 
@@ -135,6 +143,11 @@ def _kind(row: Row) -> InstrumentKind:
     if row.get("expiryDate"):
         return InstrumentKind.FUTURE
     return InstrumentKind.INDEX if row.get("exInstType") == INDEX_TYPE else InstrumentKind.EQUITY
+
+
+def _series(row: Row) -> str | None:
+    series = optional_text(row, "exSeries")
+    return None if series == NO_SERIES else series
 
 
 def _contract(row: Row, kind: InstrumentKind) -> Contract | None:
@@ -170,6 +183,8 @@ def master_row(instrument: Instrument) -> dict[str, Any]:
         "expiryDate": _end_of(contract.expiry) if contract else "",
         "strikePrice": contract.strike if contract and not future else NO_STRIKE,
         "qtyMultiplier": instrument.multiplier,
+        "qtyFreeze": instrument.freeze_quantity,
+        "exSeries": instrument.series or NO_SERIES,
     }
 
 

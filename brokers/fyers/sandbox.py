@@ -19,18 +19,24 @@ from typing import Any
 
 from msgspec import structs
 
+from brokers import web_token
+from brokers.fyers.sandbox_stream import MarketSocket, OrderSocket, topic_names
+from brokers.secret import Secret
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, Session, next_at, random_text
+from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect
 
 TOKEN_DEATH = time(6, 0)  # IST, the next one after the login
 CODE_LIFE = timedelta(seconds=30_000)  # what the code says of itself; here it dies sooner, see sessions.py
 QUOTE_LIMIT = 50
+SYMBOL_TOKEN_LIMIT = 500
+SYMBOL_TOKEN_PATH = "/data/symbol-token"  # noqa: S105 - a path
 UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 MASTER_SUFFIX = "_sym_master.json"
 
@@ -43,6 +49,7 @@ BAD_SYMBOLS = (400, -50, "Please provide valid symbols")
 BAD_SYMBOL: dict[str, Json] = {"code": -300, "errmsg": "invalid symbol"}
 TOKEN_OVER = (401, -8, "Your token has expired. Please generate a token")
 TOKEN_DEAD_AT_DATA = (401, -15, "Please provide valid token")
+TOKEN_DEAD_AT_SOCKET = (403, -15, "Please provide valid token")
 PROBLEMS = {
     Problem.TOKEN_DEAD: (401, -16, "Could not authenticate the user"),
     Problem.RATE_LIMITED: (429, -429, "Request limit reached"),
@@ -63,6 +70,7 @@ PLACES = {
     "BSE": (12, 10, "BSE", "BSE_CM"),
     "BFO": (12, 11, "BSE", "BSE_FO"),
 }
+MASTER_NAMES = {*(file for *_, file in PLACES.values()), "NSE_COM"}  # the last is empty here
 BSE_GROUP = "A"
 SHARE, FUND, FUTURE, OPTION = 0, 9, 13, 15
 TYPES_OF_UNDERLYING = {
@@ -97,6 +105,7 @@ class FyersSandbox(Sandbox):
         yield Route("GET", "/api/v3/tradebook", self.trade_book)
         yield Route("GET", "/data/quotes", self.quotes)
         yield Route("POST", "/data/quotes", self.quotes)
+        yield Route("POST", SYMBOL_TOKEN_PATH, self.symbol_tokens)
         yield Route("GET", "/data/depth", self.depth)
         yield Route("GET", "/data/marketStatus", self.market_status)
         yield Route("GET", "/sym_details/{file}", self.instruments_master, Access.PUBLIC)
@@ -199,8 +208,11 @@ class FyersSandbox(Sandbox):
         return success({}, "you are successfully logged out")
 
     def token(self, call: Call) -> str:
-        """`Authorization: <app ID>:<access token>`, without any scheme."""
-        app_id, _, token = call.headers.get("authorization", "").partition(":")
+        """`Authorization: <app ID>:<access token>`, without any scheme; one path wants the bare token."""
+        header = call.headers.get("authorization", "")
+        if call.path == SYMBOL_TOKEN_PATH:
+            return header
+        app_id, _, token = header.partition(":")
         return token if same(app_id, self.app.api_key) else ""
 
     def admit(self, call: Call) -> Session:
@@ -210,6 +222,27 @@ class FyersSandbox(Sandbox):
         if token in self.sessions.open_sessions:
             raise Refusal(error(*TOKEN_OVER))
         raise Refusal(error(*TOKEN_DEAD_AT_DATA)) if call.path.startswith("/data") else self.refusal(Problem.TOKEN_DEAD)
+
+    # --- streams ---------------------------------------------------------------------------------
+
+    def streams(self) -> Iterable[StreamRoute]:
+        yield StreamRoute("/hsm/v1-5/prod", self.market_socket)
+        yield StreamRoute("/trade/v3", self.order_socket)
+
+    def market_socket(self, call: Call) -> MarketSocket:
+        """Open to everybody; the key comes in the first frame."""
+        by_name = {name: listing for listing in self.instruments for name in topic_names(listing)}
+        return MarketSocket(self.market, by_name, self._is_live_key, self.now)
+
+    def _is_live_key(self, hsm_key: str) -> bool:
+        now = self.now()
+        live = (token for token in self.sessions.open_sessions if self.sessions.live(token, now=now))
+        return any(same(hsm_key, str(web_token.claims(Secret(token))["hsm_key"])) for token in live)
+
+    def order_socket(self, call: Call) -> OrderSocket:
+        if self.sessions.live(self.token(call), now=self.now()) is None:
+            raise Refusal(error(*TOKEN_DEAD_AT_SOCKET))
+        return OrderSocket(self.market)
 
     # --- account ---------------------------------------------------------------------------------
 
@@ -403,6 +436,14 @@ class FyersSandbox(Sandbox):
         }
         return {"n": symbol, "s": "ok", "v": value}
 
+    def symbol_tokens(self, call: Call) -> Reply:
+        symbols = asked_symbols(call)
+        if not 0 < len(symbols) <= SYMBOL_TOKEN_LIMIT:
+            raise Refusal(error(*BAD_SYMBOLS))
+        known = {symbol: fy_token(self._by_ticker[symbol]) for symbol in symbols if symbol in self._by_ticker}
+        unknown = [symbol for symbol in symbols if symbol not in known]
+        return json_reply({"s": "ok", "validSymbol": known, "invalidSymbol": unknown})
+
     def depth(self, call: Call) -> Reply:
         """No `code` in this one; `bids` is plural and `ask` is not; `c` is the previous close."""
         symbol = call.asked("symbol")
@@ -449,9 +490,9 @@ class FyersSandbox(Sandbox):
     def instruments_master(self, call: Call) -> Reply:
         """`NSE_CM_sym_master.json`, `NSE_FO_sym_master.json` and so on: an object keyed by ticker."""
         wanted = call.parts["file"].removesuffix(MASTER_SUFFIX)
-        if wanted == call.parts["file"] or wanted not in {file for *_, file in PLACES.values()}:
+        if wanted == call.parts["file"] or wanted not in MASTER_NAMES:
             raise self.refusal(Problem.NOT_FOUND)
-        listed = [item for item in self.instruments if PLACES[item.exchange][3] == wanted]
+        listed = [item for item in self.listed() if PLACES[item.exchange][3] == wanted]
         return json_reply({ticker(item): self._master_row(item) for item in listed})
 
     def _master_row(self, listing: Listing) -> Json:

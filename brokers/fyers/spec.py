@@ -25,6 +25,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 QUOTES_PER_CALL = 50
@@ -94,6 +95,8 @@ RATE_CLASSES: RateClasses = {
     (None, "/api/v3/validate-refresh-token"): "session",
     (None, "/api/v3/logout"): "session",
 }
+# BSE's currency has no file.
+MASTER_NAMES = ("NSE_CM", "NSE_FO", "NSE_CD", "NSE_COM", "BSE_CM", "BSE_FO", "MCX_COM")
 
 SPEC = BrokerSpec(
     slug="fyers",
@@ -101,6 +104,8 @@ SPEC = BrokerSpec(
     endpoints=Endpoints(
         base_url="https://api-t1.fyers.in", login_url="https://api-t1.fyers.in/api/v3/generate-authcode"
     ),
+    stream_url="wss://socket.fyers.in",
+    order_stream_url="wss://socket.fyers.in",
     headers={"version": "3"},
     app_fields=(
         FormField(name="api_key", label="App ID", help="With its suffix, such as ABCD1234EF-100."),
@@ -113,6 +118,10 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it for your app in the Fyers API dashboard.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Fyers app, with CDSL’s TPIN.",
+    ),
+    master=MasterSpec(
+        base_url="https://public.fyers.in",
+        files=tuple(MasterFile(path=f"/sym_details/{name}_sym_master.json") for name in MASTER_NAMES),
     ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),

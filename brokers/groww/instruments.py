@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from typing import IO
 
 from brokers.domain import Contract, Exchange, Holding, Instrument, InstrumentKind, Listing, OptionType, Position
 from brokers.groww.spec import EXCHANGES
+from brokers.masters import csv_rows
 from brokers.wire import Row, amount, day, optional_text, positive, text, translated
 
 # Ours → Groww's segment and exchange.
@@ -53,11 +55,16 @@ def plain_symbol(trading_symbol: str) -> str:
     return trading_symbol.removesuffix("-EQ")
 
 
+def master_rows(file: IO[bytes]) -> Iterator[Row]:
+    return csv_rows(file)
+
+
 def instrument(row: Row) -> list[Instrument]:
     """Map one line of instrument.csv (every field a text); the exchanges' own test contracts become nothing.
 
     Wire: `tick_size` is in paise for shares and in INR for contracts; a future's strike is -0.01; an index has a word
-    for a token. ISIN in rows of shares only. Lots are units on NSE and BSE.
+    for a token. ISIN in rows of shares only. Lots are units on NSE and BSE. `freeze_quantity` is the first size that is
+    blocked (20001), where others write the last that passes.
     UNCONFIRMED on MCX, where `lot_size` 100 is read as units too.
     """
     words = (text(row, "segment"), text(row, "exchange"))
@@ -66,6 +73,7 @@ def instrument(row: Row) -> list[Instrument]:
         return []
     exchange, symbol = translated(EXCHANGES, words, "segment"), text(row, "trading_symbol")
     tick = positive(row, "tick_size")
+    blocked = positive(row, "freeze_quantity") if "freeze_quantity" in row else None
     return [
         Instrument(
             exchange=exchange,
@@ -78,6 +86,8 @@ def instrument(row: Row) -> list[Instrument]:
             contract=_contract(row, kind),
             lot_size=positive(row, "lot_size"),
             tick_size=tick / PAISE if tick is not None and kind is InstrumentKind.EQUITY else tick,
+            freeze_quantity=None if blocked is None else blocked - 1,
+            series=optional_text(row, "series"),
         )
     ]
 
@@ -110,12 +120,14 @@ def master_row(instrument: Instrument) -> dict[str, str]:
         "name": instrument.name or "",
         "instrument_type": option or types.get(instrument.kind, "EQ"),
         "segment": segment,
+        "series": instrument.series or "",
         "isin": instrument.isin or "",
         "underlying_symbol": contract.underlying if contract else "",
         "expiry_date": contract.expiry.isoformat() if contract else "",
         "strike_price": _strike(contract),
         "lot_size": _written(instrument.lot_size),
         "tick_size": _written(tick),
+        "freeze_quantity": _written(None if instrument.freeze_quantity is None else instrument.freeze_quantity + 1),
     }
 
 

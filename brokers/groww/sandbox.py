@@ -330,7 +330,7 @@ class GrowwSandbox(Sandbox):
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(MASTER_COLUMNS)
         rows.writerows(
-            master_row(item, self.market.tick_size(item)) for item in self.instruments if item.exchange in WORDS
+            master_row(item, self.market.tick_size(item)) for item in self.listed() if item.exchange in WORDS
         )
         return Reply(200, text.getvalue().encode(), "text/csv")
 
@@ -406,7 +406,7 @@ def master_row(listing: Listing, tick_size: Decimal) -> tuple[object, ...]:
         strike,
         listing.lot_size * listing.contract_multiplier,
         tick_size * 100 if listing.is_cash else tick_size,
-        listing.row["freeze_qty"],
+        int(listing.row["freeze_qty"]) + 1 if listing.row["freeze_qty"] else "",
         0,
         1,
         1,

@@ -24,6 +24,7 @@ from brokers.errors import (
     UNEXPECTED,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 CODES = ("GA000", "GA001", "GA003", "GA004", "GA005", "GA006", "GA007")
@@ -105,6 +106,9 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Ask Groww how an address is registered for API orders.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Groww app, with CDSL’s TPIN.",
+    ),
+    master=MasterSpec(
+        base_url="https://growwapi-assets.groww.in", files=(MasterFile(path="/instruments/instrument.csv"),)
     ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),

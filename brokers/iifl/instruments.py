@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from typing import IO
 
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
 from brokers.iifl.spec import EXCHANGES
+from brokers.masters import lines_of_text
 from brokers.wire import Row, amount, day, optional_text, positive, required, text, translated
 
 SEGMENTS = {exchange: word for word, exchange in EXCHANGES.items()}
@@ -70,22 +72,25 @@ def valid_isin(value: str | None) -> str | None:
     return value if value and ISIN.fullmatch(value) else None
 
 
-def master_rows(master: str) -> list[dict[str, str]]:
-    """The lines of the master, which is one string without a header: the type in a line says what its columns are.
+def master_rows(file: IO[bytes]) -> Iterator[Row]:
+    """The rows of a reply to POST /apimarketdata/instruments/master, whose `result` is one long string."""
+    return cut(lines_of_text(file, "result"))
+
+
+def cut(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Rows of the master's lines, which have no header: the type in a line says what its columns are.
 
     Spreads, and types nobody holds, are left out. Extra columns at the end are ignored.
     """
-    rows = []
-    for line in master.splitlines():
+    for line in lines:
         fields = line.split("|")
         kind = KINDS.get(fields[2]) if len(fields) > 2 else None
         if kind is not None:
-            rows.append(dict(zip(COLUMNS[kind], fields, strict=False)))
-    return rows
+            yield dict(zip(COLUMNS[kind], fields, strict=False))
 
 
 def instrument(row: Row) -> list[Instrument]:
-    """Map one line of POST /apimarketdata/instruments/master, cut up by `master_rows`.
+    """Map one line of POST /apimarketdata/instruments/master, cut up by `cut`.
 
     Wire: prices and `TickSize` are INR; `LotSize` is units on NSE and BSE. UNCONFIRMED on MCX, where `LotSize` is 1 or
     100 beside `Multiplier`. `ContractExpiration` is local time of day and all; only the day counts.
@@ -105,6 +110,8 @@ def instrument(row: Row) -> list[Instrument]:
             lot_size=positive(row, "LotSize"),
             tick_size=positive(row, "TickSize"),
             multiplier=positive(row, "Multiplier") or Decimal(1),
+            freeze_quantity=positive(row, "FreezeQty"),
+            series=None if is_contract else optional_text(row, "Series"),
         )
     ]
 
@@ -128,13 +135,14 @@ def master_row(instrument: Instrument) -> dict[str, str]:
         "InstrumentType": TYPE_CODES[instrument.kind],
         "Name": contract.underlying if contract else instrument.tradingsymbol,
         "Description": instrument.tradingsymbol,
+        "FreezeQty": str(instrument.freeze_quantity or 0),
         "TickSize": str(instrument.tick_size or 0),
         "LotSize": str(instrument.lot_size or 0),
         "Multiplier": str(instrument.multiplier),
         "DetailedDescription": instrument.name or "",
     }
     if contract is None:
-        return row | {"ISIN": instrument.isin or ""}
+        return row | {"ISIN": instrument.isin or "", "Series": instrument.series or ""}
     row["ContractExpiration"] = f"{contract.expiry.isoformat()}T00:00:00"
     if contract.option_type:
         row |= {"StrikePrice": str(contract.strike), "OptionType": OPTION_CODES[contract.option_type]}

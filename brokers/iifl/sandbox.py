@@ -462,7 +462,7 @@ class IiflSandbox(Sandbox):
         wanted = asked.get("exchangeSegmentList") if isinstance(asked, dict) else None
         if not isinstance(wanted, list) or not wanted:
             raise Refusal(bad_request("exchangeSegmentList", "is required", "any.required"))
-        listed = [item for item in self.instruments if SEGMENTS[item.exchange][0] in wanted]
+        listed = [item for item in self.listed() if SEGMENTS[item.exchange][0] in wanted]
         lines = (master_line(item, self.market.tick_size(item)) for item in listed)
         return success("\n".join(lines), "s-instrument-0002", "Instrument master downloaded")
 

@@ -24,6 +24,7 @@ from brokers.errors import (
     SessionEnded,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 KEYS_REFUSED = Verdict(
@@ -91,6 +92,8 @@ RATE_CLASSES: RateClasses = {
     (None, "/apimarketdata/instruments/subscription"): "quotes",
     (None, "/apimarketdata/instruments/ohlc"): "history",
 }
+# One request for each: together they would be one string of some 40 MB.
+MASTER_SEGMENTS = ("NSECM", "BSECM", "NSEFO", "BSEFO", "NSECD", "MCXFO")
 
 SPEC = BrokerSpec(
     slug="iifl",
@@ -117,6 +120,16 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Ask IIFL how an address is registered for API orders.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales with IIFL.",
+    ),
+    master=MasterSpec(
+        files=tuple(
+            MasterFile(
+                method="POST",
+                path="/apimarketdata/instruments/master",
+                json={"exchangeSegmentList": [segment]},
+            )
+            for segment in MASTER_SEGMENTS
+        )
     ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import IO
 
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
 from brokers.iifl_capital.spec import COUNTED_IN_LOTS, EXCHANGES
+from brokers.masters import csv_rows
 from brokers.wire import Row, amount, day, optional_text, positive, required, text, translated
 
 WORDS = {exchange: word for word, exchange in EXCHANGES.items()}
@@ -24,6 +27,10 @@ def quote_key(listing: Listing) -> tuple[str, str] | None:
 def plain_symbol(trading_symbol: str) -> str:
     """`INFY-EQ` is the `INFY` of other brokers."""
     return trading_symbol.removesuffix("-EQ")
+
+
+def master_rows(file: IO[bytes]) -> Iterator[Row]:
+    return csv_rows(file)
 
 
 def instrument(row: Row) -> list[Instrument]:

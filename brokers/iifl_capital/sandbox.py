@@ -37,6 +37,7 @@ PROBLEMS = {
     Problem.METHOD_NOT_ALLOWED: (405, "EC042", "Method not allowed."),
 }
 EXCHANGES = {"NSE": "NSEEQ", "BSE": "BSEEQ", "NFO": "NSEFO", "BFO": "BSEFO", "CDS": "NSECURR", "MCX": "MCXCOMM"}
+CONTRACT_FILES = {*EXCHANGES.values(), "BSECURR", "NSECOMM"}  # the last two are empty here
 NOT_QUOTED = ("BSECURR", "MCXCOMM")
 PRODUCTS = {"CNC": "DELIVERY", "MIS": "INTRADAY", "NRML": "NORMAL", "MTF": "BNPL"}
 CONTRACT_COLUMNS = (
@@ -285,9 +286,9 @@ class IiflCapitalSandbox(Sandbox):
     def contract_file(self, call: Call) -> Reply:
         """One file per segment, as CSV or as JSON."""
         segment, _, form = call.parts["file"].partition(".")
-        if segment not in EXCHANGES.values() or form not in ("csv", "json"):
+        if segment not in CONTRACT_FILES or form not in ("csv", "json"):
             raise self.refusal(Problem.NOT_FOUND)
-        listed = [item for item in self.instruments if EXCHANGES[item.exchange] == segment]
+        listed = [item for item in self.listed() if EXCHANGES[item.exchange] == segment]
         rows = [contract_row(item, self.market.tick_size(item)) for item in listed]
         if form == "json":
             return json_reply(rows)

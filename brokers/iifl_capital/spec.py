@@ -23,6 +23,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 
@@ -90,6 +91,7 @@ RATE_CLASSES: RateClasses = {
         for kind in ("csv", "json")
     },
 }
+MASTER_NAMES = (*("NSEEQ", "BSEEQ", "NSEFO", "BSEFO", "NSECURR", "BSECURR", "MCXCOMM", "NSECOMM"),)
 
 SPEC = BrokerSpec(
     slug="iifl_capital",
@@ -104,6 +106,7 @@ SPEC = BrokerSpec(
         register_ip="Ask IIFL how an address is registered for API orders.",
         authorise_debit="Give a DDPI or PoA once, or authorise the day’s sales with IIFL.",
     ),
+    master=MasterSpec(files=tuple(MasterFile(path=f"/v1/contractfiles/{name}.csv") for name in MASTER_NAMES)),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -25,10 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state-dir", type=Path, default=Path(".run/sandbox"), help="where state is kept")
     parser.add_argument("--redirect-base", default=DEFAULT_REDIRECT_BASE, help="where our web server listens")
     parser.add_argument("--only", nargs="+", metavar="SLUG", help="run these brokers only")
+    parser.add_argument("--full-masters", action="store_true", help="masters of 200,000 rows instead of 5,000")
     parser.add_argument("--frozen", action="store_true", help="prices stand still")
 
 
-def run(*, base_port: int, state_dir: Path, redirect_base: str, only: list[str] | None, frozen: bool) -> int:
+def run(
+    *,
+    base_port: int,
+    state_dir: Path,
+    redirect_base: str,
+    only: list[str] | None,
+    frozen: bool,
+    full_masters: bool,
+) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     try:
         simulation = Simulation(
@@ -37,6 +46,7 @@ def run(*, base_port: int, state_dir: Path, redirect_base: str, only: list[str] 
             frozen=frozen,
             redirect_base=redirect_base.rstrip("/"),
             state_dir=state_dir,
+            full_masters=full_masters,
         )
         asyncio.run(_serve(simulation))
     except SimulationError as error:

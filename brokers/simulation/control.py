@@ -158,6 +158,7 @@ class ControlApi:
             market.set_price(key, last=price.last_price, close=price.close_price)
         if change.frozen is not None:
             market.frozen = change.frozen
+        self.simulation.tell_prices()
         self.simulation.save()
         return answer({"frozen": market.frozen, "set": keys})
 

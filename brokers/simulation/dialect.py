@@ -25,7 +25,8 @@ Handlers are plain functions from `Call` to `Reply`: no sockets, no waiting, no 
 (site.py) reads requests, counts them, applies faults, checks tokens and compresses replies. To answer with an error,
 raise `self.refusal(kind)`, or `Refusal(reply)` for one that only this broker has.
 
-At hand inside a handler: `self.book` (holdings, positions, funds, account), `self.price(key)`, `self.instruments`,
+At hand inside a handler: `self.book` (holdings, positions, funds, account), `self.price(key)`, `self.instruments`
+(what trades), `self.listed()` (what a master lists),
 `self.app` (key, secret, redirect URI), `self.sessions` (codes and tokens), `self.now()`, `self.login_values`.
 Reasons that name a fixture or a page of the broker's documentation belong beside the table they explain.
 """
@@ -35,7 +36,7 @@ from __future__ import annotations
 import hmac
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -44,10 +45,12 @@ from typing import ClassVar
 import msgspec
 
 from brokers.simulation.book import Book
-from brokers.simulation.instruments import Instruments
+from brokers.simulation.instruments import Instruments, Listing
 from brokers.simulation.login import LoginField, login_page
 from brokers.simulation.market import Market, Price
+from brokers.simulation.masters import DEMO, Size, all_listings
 from brokers.simulation.sessions import Session, Sessions, random_text
+from brokers.simulation.streams import StreamRoute
 from brokers.simulation.wire import HTML, Call, Refusal, Reply
 
 Handler = Callable[[Call], Reply]
@@ -114,6 +117,7 @@ class Sandbox(ABC):
         market: Market,
         sessions: Sessions,
         clock: Clock,
+        masters: Size = DEMO,
     ) -> None:
         self.app = app
         self.login_values = login_values
@@ -122,7 +126,9 @@ class Sandbox(ABC):
         self.instruments: Instruments = market.instruments
         self.sessions = sessions
         self.now = clock
+        self._masters = masters
         self._routes = tuple(self.routes())
+        self.stream_routes = {route.path: route for route in self.streams()}
 
     @classmethod
     def new_app(cls, redirect_uri: str) -> App:
@@ -132,6 +138,10 @@ class Sandbox(ABC):
     @abstractmethod
     def routes(self) -> Iterable[Route]:
         """List what this broker answers."""
+
+    def streams(self) -> Iterable[StreamRoute]:
+        """List its WebSockets; see streams.py."""
+        return ()
 
     @abstractmethod
     def token(self, call: Call) -> str:
@@ -175,6 +185,14 @@ class Sandbox(ABC):
 
     def refusal(self, kind: Problem) -> Refusal:
         return Refusal(self.problem(kind))
+
+    def listed(self) -> Iterator[Listing]:
+        """Return all that a master lists: more than has a price."""
+        return all_listings(self._masters)
+
+    def closes_by_auction(self, listing: Listing) -> bool:
+        """Tell whether a share is one of the closing auction's: here, those of the file."""
+        return listing.kind == "EQUITY" and listing.key in self.instruments.by_key
 
     def price(self, key: str) -> Price:
         """Return the price of a listing in the book. Raises KeyError when it does not trade."""

@@ -27,6 +27,8 @@ class FaultKind(StrEnum):
     EMPTY_ACCOUNT = "empty_account"  # the customer owns nothing
     UNKNOWN_FIELD = "unknown_field"  # every JSON object gets a new `field`
     MISSING_FIELD = "missing_field"  # every JSON object loses `field`
+    STREAM_SILENT = "stream_silent"  # sockets stay open and say nothing more
+    STREAM_DOWN = "stream_down"  # open sockets are closed, and new ones refused with a 503
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):

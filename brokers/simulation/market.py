@@ -58,9 +58,9 @@ class Market:
         return self._prices.get(key)
 
     def tick_size(self, listing: Listing) -> Decimal:
-        """Return the listing's price step today; of one without a price, the step of a low price."""
+        """Return the listing's price step for the day, by its previous close; without a price, that of a low one."""
         price = self.price(listing.key)
-        return listing.tick(price.last if price else Decimal(1))
+        return listing.tick(price.close if price else Decimal(1))
 
     def tick(self) -> None:
         """Move every price by a random number of its ticks, BSE staying a few ticks off NSE."""

@@ -23,6 +23,7 @@ from brokers.simulation.control import Control, control_application
 from brokers.simulation.dialect import Clock, Sandbox
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.market import SECONDS_PER_TICK, Market
+from brokers.simulation.masters import DEMO, FULL
 from brokers.simulation.site import HOST, Site
 from brokers.simulation.state import BrokerState, State, StateFile
 
@@ -108,8 +109,10 @@ class Simulation:
         redirect_base: str = DEFAULT_REDIRECT_BASE,
         state_dir: Path | None = None,
         clock: Clock = utc_now,
+        full_masters: bool = False,
     ) -> None:
         self.base_port = base_port
+        self.masters = FULL if full_masters else DEMO
         self.redirect_base = redirect_base
         self.market = Market(load_instruments(), frozen=frozen)
         self._file = StateFile(state_dir)
@@ -143,6 +146,7 @@ class Simulation:
             market=self.market,
             sessions=known.sessions,
             clock=clock,
+            masters=self.masters,
         )
 
     @property
@@ -161,7 +165,8 @@ class Simulation:
         return {
             "base_url": site.url,
             "login_url": site.url + sandbox.login_path,
-            "stream_url": None,
+            "master_url": site.url,
+            "stream_url": site.url.replace("http", "ws", 1) if sandbox.stream_routes else None,
             "api_key": sandbox.app.api_key,
             "api_secret": sandbox.app.api_secret,
             **sandbox.app.extra,
@@ -225,12 +230,18 @@ class Simulation:
                     await asyncio.wait_for(stopping.wait(), SECONDS_PER_TICK)
                 except TimeoutError:
                     self.market.tick()
+                    self.tell_prices()
                     ticks += 1
                     if ticks % TICKS_PER_SAVE == 0:
                         self.save()
         finally:
             await self.stop()
             self.save()
+
+    def tell_prices(self) -> None:
+        """Tell every stream what changed in the market, by its own walk or by the control API."""
+        for site in self.sites.values():
+            site.tell_prices()
 
     async def stop(self) -> None:
         for site in self.sites.values():

@@ -22,12 +22,13 @@ class Code(msgspec.Struct):
 
 
 class Session(msgspec.Struct):
-    """`refresh_token` renews the session once, where the broker offers that."""
+    """`refresh_token` renews the session once, where the broker offers that; `feed_token` opens its market data."""
 
     token: str
     created_at: datetime
     expires_at: datetime
     refresh_token: str = ""
+    feed_token: str = ""
 
 
 class Sessions(msgspec.Struct):

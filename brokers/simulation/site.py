@@ -13,6 +13,7 @@ from aiohttp import web
 from brokers.simulation.book import Book
 from brokers.simulation.dialect import Access, Problem, Route, Sandbox
 from brokers.simulation.faults import Fault, FaultKind, Faults, half, with_field, without_field
+from brokers.simulation.streams import OpenStream
 from brokers.simulation.wire import HTML, Call, Refusal, Reply
 
 HOST = "127.0.0.1"
@@ -36,6 +37,7 @@ class Site:
         self.calls: Counter[str] = Counter()
         self.served: dict[str, Reply] = {}
         self._changed = changed
+        self.open_streams: set[OpenStream] = set()
         self._transports: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         self._runner: web.ServerRunner | None = None
         self._listener: web.TCPSite | None = None
@@ -71,6 +73,9 @@ class Site:
         self.faults.active[kind] = fault
         if kind is FaultKind.DOWN and self._listener is not None:
             await self.shut()
+        if kind is FaultKind.STREAM_DOWN:
+            for stream in list(self.open_streams):
+                await stream.close()
 
     async def clear_faults(self, kind: FaultKind | None = None) -> None:
         """Switch one fault off, or all; a broker that was down listens again."""
@@ -80,10 +85,39 @@ class Site:
         if FaultKind.DOWN in gone and self._listener is None:
             await self.open()
 
+    def tell_prices(self) -> None:
+        """Tell every open socket what changed in the market."""
+        for stream in self.open_streams:
+            stream.say(stream.session.news())
+
+    async def _stream(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        """Answer an upgrade to WebSocket: refused in the broker's words, or served until the client leaves."""
+        route = self.sandbox.stream_routes.get(call.path)
+        if FaultKind.STREAM_DOWN in self.faults.active:
+            return await self._send(request, Reply(503, b""), {})
+        try:
+            if route is None:
+                raise self.sandbox.refusal(Problem.NOT_FOUND)
+            session = route.open(call)
+        except Refusal as refusal:
+            return await self._send(request, refusal.reply, {})
+        socket = web.WebSocketResponse(protocols=route.subprotocols, autoping=True, max_msg_size=1 << 20)
+        await socket.prepare(request)
+        stream = OpenStream(socket, session)
+        self.open_streams.add(stream)
+        try:
+            await stream.serve(is_silent=lambda: FaultKind.STREAM_SILENT in self.faults.active)
+        finally:
+            self.open_streams.discard(stream)
+        return socket
+
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.transport is not None:
             self._transports.add(request.transport)
         call = await read_call(request)
+        if request.headers.get("Upgrade", "").lower() == "websocket" and self.sandbox.stream_routes:
+            self.calls[f"STREAM {call.path}"] += 1
+            return await self._stream(request, call)
         self.calls[f"{call.method} {call.path}"] += 1
         route, refused = self._route(call)
         hits = self.faults.hitting(call.path, is_page=route is not None and route.access is Access.PAGE)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Iterator
 from datetime import datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import IO, Any, cast
 
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
-from brokers.wire import IST, Row, amount, optional_text, positive, text, translated
+from brokers.masters import broken_if_cut, json_rows
+from brokers.wire import IST, Row, amount, optional_text, positive, text, translated, written_flag
 
 SEGMENTS = {
     Exchange.NSE: "NSE_EQ",
@@ -51,6 +54,12 @@ def exchange_token(instrument_key: str) -> str | None:
     return identity if segment not in SHARE_SEGMENTS and identity.isdigit() else None
 
 
+def master_rows(file: IO[bytes]) -> Iterator[Row]:
+    """The objects of complete.json.gz: a gzip file, whatever the transport does."""
+    with broken_if_cut(), gzip.open(file) as unpacked:
+        yield from json_rows(cast(IO[bytes], unpacked))
+
+
 def instrument(row: Row) -> list[Instrument]:
     """Map one object of the master (a bare JSON array, gzipped).
 
@@ -73,6 +82,9 @@ def instrument(row: Row) -> list[Instrument]:
             lot_size=positive(row, "lot_size") if "lot_size" in row else None,
             tick_size=None if tick is None else tick / PAISE,
             multiplier=(positive(row, "qty_multiplier") if "qty_multiplier" in row else None) or Decimal(1),
+            freeze_quantity=positive(row, "freeze_quantity") if "freeze_quantity" in row else None,
+            series=text(row, "instrument_type") if kind is InstrumentKind.EQUITY else None,
+            cas_eligible=written_flag(row, "cas_eligible"),
         )
     ]
 
@@ -105,13 +117,17 @@ def master_row(instrument: Instrument) -> dict[str, Any]:
         "instrument_key": instrument.broker_token,
         "exchange_token": instrument.exchange_token,
         "trading_symbol": instrument.tradingsymbol,
-        "instrument_type": {InstrumentKind.FUTURE: "FUT", InstrumentKind.INDEX: "INDEX"}.get(instrument.kind, "EQ"),
+        "instrument_type": {InstrumentKind.FUTURE: "FUT", InstrumentKind.INDEX: "INDEX"}.get(
+            instrument.kind, instrument.series or "EQ"
+        ),
     }
     optional = {
         "isin": instrument.isin,
         "lot_size": instrument.lot_size,
         "tick_size": None if instrument.tick_size is None else instrument.tick_size * PAISE,
         "qty_multiplier": instrument.multiplier if instrument.multiplier != 1 else None,
+        "freeze_quantity": instrument.freeze_quantity,
+        "cas_eligible": instrument.cas_eligible,
     }
     row |= {name: value for name, value in optional.items() if value is not None}
     contract = instrument.contract

@@ -22,8 +22,10 @@ from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, next_at, random_text
+from brokers.simulation.streams import StreamRoute, StreamSession
 from brokers.simulation.web_token import signed_token
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect, single_precision
+from brokers.upstox.sandbox_stream import MarketDataFeed, PortfolioStream
 
 TOKEN_DEATH = time(3, 30)  # IST, the first one after the login
 QUOTE_LIMIT = 500
@@ -60,6 +62,11 @@ INDEX_KEYS = {
     "SENSEX": "BSE_INDEX|SENSEX",
     "MIDCPNIFTY": "NSE_INDEX|NIFTY MID SELECT",
 }
+# a feed's own address → the one-time address of its host
+FEEDS = {
+    "/v3/feed/market-data-feed": "/market-data-feeder/v3/upstox-developer-api/feeds",
+    "/v2/feed/portfolio-stream-feed": "/upstox-developer-api/order-updates/feed",
+}
 UNDERLYING_TYPES = {"NFO": "EQUITY", "BFO": "EQUITY", "CDS": "CUR", "MCX": "COM"}
 
 
@@ -93,6 +100,8 @@ class UpstoxSandbox(Sandbox):
         yield Route("GET", "/v3/market-quote/ohlc", self.ohlc_v3)
         yield Route("GET", "/v2/market-quote/quotes", self.quotes_v2)
         yield Route("GET", "/v2/market/status/{exchange}", self.market_status)
+        for feed in FEEDS:
+            yield Route("GET", f"{feed}/authorize", self.authorize_feed)
         yield Route("GET", "/market-quote/instruments/exchange/{file}", self.instruments_master, Access.PUBLIC)
 
     @classmethod
@@ -171,6 +180,43 @@ class UpstoxSandbox(Sandbox):
     def token(self, call: Call) -> str:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         return token if scheme == "Bearer" else ""
+
+    # --- streams ---------------------------------------------------------------------------------
+
+    def streams(self) -> Iterable[StreamRoute]:
+        market_data, portfolio = FEEDS
+        yield StreamRoute(market_data, self.pass_on)
+        yield StreamRoute(portfolio, self.pass_on)
+        yield StreamRoute(FEEDS[market_data], self.market_data_feed)
+        yield StreamRoute(FEEDS[portfolio], self.portfolio_stream)
+
+    def authorize_feed(self, call: Call) -> Reply:
+        url = self._one_time_url(call, call.path.removesuffix("/authorize"))
+        return success({"authorized_redirect_uri": url, "authorizedRedirectUri": url})
+
+    def pass_on(self, call: Call) -> StreamSession:
+        """Never opens here: whoever is admitted is sent on to a one-time address."""
+        self.admit(call)
+        raise Refusal(redirect(self._one_time_url(call, call.path), {}))
+
+    def _one_time_url(self, call: Call, feed: str) -> str:
+        """A code as of a login, bound to its feed. Nobody knows for how long a real one waits."""
+        code = self.sessions.issue_code(str(uuid4()), now=self.now(), redirect_uri=FEEDS[feed])
+        return f"ws://{call.headers['host']}{FEEDS[feed]}?requestId={uuid4()}&code={code}"
+
+    def _spend(self, call: Call) -> None:
+        """UNCONFIRMED: how a used code is refused. With 401 here."""
+        code = self.sessions.spend_code(call.asked("code"), now=self.now())
+        if code is None or code.redirect_uri != call.path:
+            raise self.refusal(Problem.TOKEN_DEAD)
+
+    def market_data_feed(self, call: Call) -> MarketDataFeed:
+        self._spend(call)
+        return MarketDataFeed(self.market, self._by_key, self.now)
+
+    def portfolio_stream(self, call: Call) -> PortfolioStream:
+        self._spend(call)
+        return PortfolioStream(self.market)
 
     # --- account ---------------------------------------------------------------------------------
 
@@ -449,7 +495,7 @@ class UpstoxSandbox(Sandbox):
         name = call.parts["file"].removesuffix(".json.gz")
         if name not in ("complete", "NSE", "BSE", "MCX") or name == call.parts["file"]:
             raise self.refusal(Problem.NOT_FOUND)
-        rows = [self._master_row(item) for item in self.instruments if name in ("complete", SEGMENTS[item.exchange][1])]
+        rows = [self._master_row(item) for item in self.listed() if name in ("complete", SEGMENTS[item.exchange][1])]
         return Reply(200, gzip.compress(json.dumps(rows).encode(), mtime=0), "application/gzip")
 
     def _master_row(self, listing: Listing) -> Json:
@@ -469,6 +515,7 @@ class UpstoxSandbox(Sandbox):
                 "instrument_type": listing.row["series"] if listing.exchange == "NSE" else "A",
                 "trading_symbol": listing.symbol,
                 "short_name": listing.symbol,
+                "cas_eligible": self.closes_by_auction(listing),
                 "security_type": "NORMAL",
             }
         return row | self._contract(listing)

@@ -24,6 +24,7 @@ from brokers.errors import (
     UNEXPECTED,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 
@@ -105,6 +106,8 @@ SPEC = BrokerSpec(
     endpoints=Endpoints(
         base_url="https://api.upstox.com", login_url="https://api.upstox.com/v2/login/authorization/dialog"
     ),
+    stream_url="wss://api.upstox.com",
+    order_stream_url="wss://api.upstox.com",
     callback=CALLBACK,
     # Dead at 03:30 whatever the hour of the login; the token's own `exp` says the same and is preferred.
     session=SessionPolicy(ends_at=time(3, 30)),
@@ -114,6 +117,10 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it on your app’s page at Upstox: one change a week, and it ends every session.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Upstox app.",
+    ),
+    master=MasterSpec(
+        base_url="https://assets.upstox.com",
+        files=(MasterFile(path="/market-quote/instruments/exchange/complete.json.gz"),),
     ),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),

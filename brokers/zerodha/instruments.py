@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import IO
 
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
+from brokers.masters import csv_rows
 from brokers.wire import Row, amount, day, one_of, optional_text, positive, text, translated
 
 SEGMENT_CODES = {
@@ -36,6 +39,10 @@ def instrument_token(exchange: Exchange, exchange_token: int) -> int:
 
 def exchange_token(instrument_token: Decimal) -> str:
     return str(int(instrument_token) >> 8)
+
+
+def master_rows(file: IO[bytes]) -> Iterator[Row]:
+    return csv_rows(file)
 
 
 def instrument(row: Row) -> list[Instrument]:

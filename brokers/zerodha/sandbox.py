@@ -21,7 +21,9 @@ from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, Session, random_text, tomorrow_at
+from brokers.simulation.streams import StreamRoute
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect, trimmed
+from brokers.zerodha.sandbox_stream import KiteTicker
 
 TOKEN_DEATH = time(6, 0)  # IST, on the calendar day after the login
 QUOTE_LIMIT, SHORT_QUOTE_LIMIT = 500, 1000
@@ -151,6 +153,16 @@ class ZerodhaSandbox(Sandbox):
         if not known_app or not self.sessions.close(call.asked("access_token")):
             raise self.refusal(Problem.TOKEN_DEAD)
         return success(True)
+
+    def streams(self) -> Iterable[StreamRoute]:
+        yield StreamRoute("/", self.ticker)
+
+    def ticker(self, call: Call) -> KiteTicker:
+        """The token is in the address; a wrong one is refused before the socket opens."""
+        live = self.sessions.live(call.asked("access_token"), now=self.now())
+        if live is None or not same(call.asked("api_key"), self.app.api_key):
+            raise self.refusal(Problem.TOKEN_DEAD)
+        return KiteTicker(self.market, {listing.kite_token: listing for listing in self.instruments}, self.now)
 
     def token(self, call: Call) -> str:
         scheme, _, credentials = call.headers.get("authorization", "").partition(" ")
@@ -344,7 +356,7 @@ class ZerodhaSandbox(Sandbox):
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(MASTER_COLUMNS)
-        listed = [item for item in self.instruments if exchange in (None, item.exchange)]
+        listed = [item for item in self.listed() if exchange in (None, item.exchange)]
         rows.writerows(master_row(item, self.market.tick_size(item)) for item in listed)
         return Reply(200, text.getvalue().encode(), "text/csv")
 

@@ -22,6 +22,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
 CALLBACK = CallbackSpec(code="request_token", success={"status": "success"})
@@ -43,6 +44,7 @@ SPEC = BrokerSpec(
     slug="zerodha",
     name="Zerodha",
     endpoints=Endpoints(base_url="https://api.kite.trade", login_url="https://kite.zerodha.com/connect/login"),
+    stream_url="wss://ws.kite.trade",
     headers={"X-Kite-Version": "3"},
     callback=CALLBACK,
     # Dead at 06:00 on the calendar day after the login. Whether a login at 02:00 survives that same morning is
@@ -53,6 +55,8 @@ SPEC = BrokerSpec(
         register_ip="Register it in the Kite developer console: two addresses per app, one change a week.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in Kite, with CDSL’s TPIN.",
     ),
+    # The documentation does not say that the dump is public.
+    master=MasterSpec(files=(MasterFile(path="/instruments"),), needs_session=True),
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),

@@ -25,7 +25,7 @@ def test_the_house_as_it_stands_has_nothing_to_complain_of(db: None, brokers: Si
     assert errors(databases=["default"]) == {}
 
 
-@pytest.mark.parametrize("name", ["base_url", "login_url"])
+@pytest.mark.parametrize("name", ["base_url", "login_url", "master_url"])
 @pytest.mark.parametrize("address", ["https://api.kite.trade", "http://10.0.0.7:9101", "http://localhost.evil.example"])
 def test_a_simulation_that_would_leave_the_machine(
     name: str, address: str, brokers: SimulatedBrokers, settings: Settings

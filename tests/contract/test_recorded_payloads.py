@@ -74,7 +74,8 @@ def test_every_broker_has_fixtures_and_a_sandbox(slug: str) -> None:
 @pytest.mark.parametrize("slug", registry.slugs())
 def test_the_origin_of_every_fixture_is_told(slug: str) -> None:
     index = (FIXTURES / slug / "INDEX.md").read_text()
-    kept = {path.name for path in (FIXTURES / slug).iterdir() if not path.name.endswith(".expected.json")}
+    files = (path.name for path in (FIXTURES / slug).rglob("*") if path.is_file())
+    kept = {name for name in files if not name.endswith(".expected.json")}
     assert {file for file in kept - {"INDEX.md", "cases.json"} if f"`{file}`" not in index} == set()
 
 

@@ -15,6 +15,7 @@ from trademaster.local.run_directory import Login, RunDirectory, Web
 BROKER: SimulatedBroker = {
     "base_url": "http://127.0.0.1:9101",
     "login_url": "http://127.0.0.1:9101/connect/login",
+    "master_url": "http://127.0.0.1:9101",
     "stream_url": None,
     "api_key": "key",
     "api_secret": "secret",
@@ -52,6 +53,7 @@ class TestEnvironment:
         assert broker_environment({"angel_one": BROKER}) == {
             "BROKER_ANGEL_ONE_BASE_URL": "http://127.0.0.1:9101",
             "BROKER_ANGEL_ONE_LOGIN_URL": "http://127.0.0.1:9101/connect/login",
+            "BROKER_ANGEL_ONE_MASTER_URL": "http://127.0.0.1:9101",
         }
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from brokers.domain import Contract, Exchange, Funds, OptionType, Position, Product, RowProblem
-from portfolio.consolidate import Book, asset_class
+from portfolio.consolidate import Book
 from portfolio.domain import AssetClass, Source, SourceState, TradeKind, Unpriced
+from portfolio.totals import asset_class
 from tests.portfolio.sources import (
     AARON,
     GILT,

@@ -4,96 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from threading import Barrier
-from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
-from channels.testing import WebsocketCommunicator
-from django.db import close_old_connections
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from brokers import push
 from brokers import services as brokers_services
 from brokers.domain import ConnectionStatus
 from brokers.models import Actor, BrokerConnection
 from brokers.simulation.control import Control
 from portfolio import consumers, services, watching
+from tests.portfolio.sockets import (
+    PATIENCE,
+    SNAPSHOT_FIELDS,
+    Application,
+    opened,
+    publish,
+    refused,
+    socket,
+    told,
+)
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-OURS = b"http://127.0.0.1:8000"
-PATH = "/ws/portfolio/"
-PATIENCE = 5
-
-Application = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "FLUSH_SECONDS", 0.05)
-
-
-@pytest.fixture(autouse=True)
-def connections_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in production: the communicator keeps every thread's database connection, for tests without transactions."""
-    monkeypatch.setattr("channels.testing.application.no_op", close_old_connections)
-
-
-@pytest.fixture
-def application(transactional_db: None) -> Application:
-    """The ASGI application proves its keys when it is loaded, and so needs the tables."""
-    from trademaster.asgi import application
-
-    return application
-
-
-def socket(
-    application: Application, client: Client | None, *, origin: bytes | None = OURS, path: str = PATH
-) -> WebsocketCommunicator:
-    headers = [(b"host", b"127.0.0.1:8000")]
-    if origin is not None:
-        headers.append((b"origin", origin))
-    if client is not None:
-        headers.append((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()))
-    return WebsocketCommunicator(application, path, headers=headers)
-
-
-@asynccontextmanager
-async def opened(application: Application, client: Client) -> AsyncIterator[WebsocketCommunicator]:
-    """An open socket, closed at the end."""
-    page = socket(application, client)
-    connected, _ = await page.connect(timeout=PATIENCE)
-    assert connected
-    try:
-        yield page
-    finally:
-        await page.disconnect(timeout=PATIENCE)
-
-
-async def told(page: WebsocketCommunicator) -> dict[str, Any]:
-    message: dict[str, Any] = json.loads(await page.receive_from(timeout=PATIENCE))
-    assert set(message) == {"type", "data", "timestamp", "sequence"}
-    return message
-
-
-async def refused(page: WebsocketCommunicator) -> bool:
-    connected, _ = await page.connect(timeout=PATIENCE)
-    return not connected
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "connections_given_back")]
 
 
 @database_sync_to_async
 def refresh(user: User) -> None:
     services.refresh(user, now=timezone.now())
-
-
-@database_sync_to_async
-def publish(user: User, kind: str, data: str, key: str = "") -> None:
-    push.publish_json(user.pk, kind, data, key=key)
 
 
 class TestWhoIsLetIn:
@@ -135,7 +75,7 @@ class TestWhatIsTold:
         async with opened(application, as_alice) as page:
             message = await told(page)
         assert (message["type"], message["sequence"]) == ("SNAPSHOT", 1)
-        assert set(message["data"]) == {"portfolio", "error", "connections"}
+        assert set(message["data"]) == SNAPSHOT_FIELDS
         assert [row["id"] for row in message["data"]["connections"]] == [str(row.pk) for row in alices.values()]
         assert message["data"]["error"] is None
 
@@ -237,22 +177,16 @@ class TestWhatIsTold:
         both = Barrier(2, timeout=PATIENCE)  # passes only if two snapshots are made at the same time
 
         def meet(*_: object, **__: object) -> str:
-            return str(both.wait())
+            return f'{{"portfolio":{both.wait()},"error":null,"connections":[]}}'
 
         monkeypatch.setattr(services, "snapshot_json", meet)
         async with asyncio.timeout(PATIENCE):
             pages = [socket(application, client) for client in (as_bob, as_mallory)]
             await asyncio.gather(*(page.connect(timeout=PATIENCE) for page in pages))
             messages = [await told(page) for page in pages]
-        assert sorted(message["data"] for message in messages) == [0, 1]
+        assert sorted(message["data"]["portfolio"] for message in messages) == [0, 1]
         for page in pages:
             await page.disconnect(timeout=PATIENCE)
-
-    async def test_what_the_page_sends_is_ignored(self, application: Application, as_bob: Client) -> None:
-        async with opened(application, as_bob) as page:
-            await told(page)
-            await page.send_to(text_data='{"type":"push","kind":"PORTFOLIO_UPDATE","data":"forged"}')
-            assert await page.receive_nothing(timeout=0.2)
 
 
 class TestMallory:

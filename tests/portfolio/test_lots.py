@@ -8,8 +8,7 @@ import pytest
 
 from brokers.domain import BrokerPortfolio, Exchange, Position, Product
 from portfolio.domain import TradeKind
-from portfolio.lots import Lot, directory_of, owned_before_sales, split
-from portfolio.trades import Trade
+from portfolio.lots import Lot, Trade, directory_of, owned_before_sales, split
 from tests.portfolio.sources import INFY, SBIN, account, holding, position, source
 
 D = Decimal

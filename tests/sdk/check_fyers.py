@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 from fyers_apiv3 import fyersModel
+from fyers_apiv3.FyersWebsocket import data_ws, defines, order_ws
 
 STATE = "st/ate&1"
+PATIENCE = 10.0
 
 
 def auth_code(broker: dict, login_url: str) -> str:
@@ -47,7 +51,120 @@ def exchanged(session: fyersModel.SessionModel, code: str) -> dict:
     return session.generate_token()
 
 
-def check(broker: dict, log_directory: str) -> None:
+class Heard:
+    """What a socket's callbacks were given."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict] = []
+        self.errors: list[object] = []
+
+    def message(self, **wanted: object) -> dict:
+        """The first message that says so, once it has come."""
+        return awaited(lambda: next((each for each in self.messages if wanted.items() <= each.items()), None))
+
+    def error(self, words: str) -> str:
+        return awaited(lambda: next((str(each) for each in self.errors if words in str(each)), None))
+
+
+def awaited(look: Callable[[], object]) -> object:
+    for _ in range(int(PATIENCE / 0.05)):
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come")
+
+
+def price_socket(broker: dict, token: str, directory: str, *, lite: bool) -> tuple[data_ws.FyersDataSocket, Heard]:
+    """Connect the SDK's market socket. There can be only one in a process, unless it is made to forget the first.
+
+    Told to write to a file, it leaves its threads to end with the process.
+    """
+    heard = Heard()
+    data_ws.FyersDataSocket._instance = None
+    socket = data_ws.FyersDataSocket(
+        access_token=f"{broker['api_key']}:{token}",
+        log_path=directory,
+        litemode=lite,
+        reconnect=False,
+        write_to_file=True,
+        on_message=heard.messages.append,
+        on_error=heard.errors.append,
+    )
+    socket._FyersDataSocket__url = broker["stream_url"] + "/hsm/v1-5/prod"
+    socket.connect()
+    return socket, heard
+
+
+def order_socket(broker: dict, token: str, directory: str) -> tuple[order_ws.FyersOrderSocket, Heard]:
+    heard = Heard()
+    order_ws.FyersOrderSocket._instance = None
+    socket = order_ws.FyersOrderSocket(
+        access_token=f"{broker['api_key']}:{token}",
+        log_path=directory,
+        reconnect=False,
+        write_to_file=True,
+        on_general=heard.messages.append,
+        on_error=heard.errors.append,
+    )
+    socket._FyersOrderSocket__url = broker["stream_url"] + "/trade/v3"
+    socket.connect()
+    return socket, heard
+
+
+def check_streams(broker: dict, control_url: str, fyers: fyersModel.FyersModel, token: str, directory: str) -> None:
+    """The SDK's sockets tell the prices that its calls tell."""
+    conversion = data_ws.SymbolConversion
+
+    class Conversion(conversion):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            self.symbols_token_api = broker["base_url"] + "/data/symbol-token"
+
+    data_ws.SymbolConversion = Conversion
+    defines.INDEX_HSM_MAPPING_API = broker["base_url"] + "/sym_details/index_hsm_mapping.json"
+
+    full, heard = price_socket(broker, token, directory, lite=False)
+    heard.message(type="cn", code=200)
+    heard.message(type="ful", code=200)
+    full.subscribe(["NSE:INFY-EQ", "BSE:SBIN-A", "NSE:NIFTY26DEC27000PE", "NSE:NOSUCH-EQ"])
+    heard.message(type="sub", code=200)
+    assert "NSE:NOSUCH-EQ" in heard.error("NSE:NOSUCH-EQ")
+    for row in fyers.quotes({"symbols": "NSE:INFY-EQ,BSE:SBIN-A,NSE:NIFTY26DEC27000PE"})["d"]:
+        told = heard.message(type="sf", symbol=row["n"])
+        names = {"ltp": "lp", "prev_close_price": "prev_close_price", "open_price": "open_price", "ask_price": "ask"}
+        assert {name: told[name] for name in names} == {name: row["v"][quoted] for name, quoted in names.items()}
+    full.subscribe(["NSE:INFY-EQ"], "DepthUpdate")
+    depth = fyers.depth({"symbol": "NSE:INFY-EQ", "ohlcv_flag": 1})["d"]["NSE:INFY-EQ"]
+    told = heard.message(type="dp", symbol="NSE:INFY-EQ")
+    assert [told[f"bid_price{step}"] for step in range(1, 6)] == [row["price"] for row in depth["bids"]]
+    assert [told[f"ask_price{step}"] for step in range(1, 6)] == [row["price"] for row in depth["ask"]]
+
+    lite, heard_lite = price_socket(broker, token, directory, lite=True)
+    heard_lite.message(type="lit", code=200)
+    lite.subscribe(["NSE:INFY-EQ"])
+    before = heard_lite.message(type="sf", symbol="NSE:INFY-EQ")["ltp"]
+    price = round(before + 5, 2)
+    change = {"exchange": "NSE", "symbol": "INFY", "last_price": str(price)}
+    requests.put(control_url + "/market", json={"prices": [change]}, timeout=10).raise_for_status()
+    assert heard_lite.message(type="sf", ltp=price)["symbol"] == "NSE:INFY-EQ"
+    update = heard.message(type="sf", symbol="NSE:INFY-EQ", ltp=price)
+    assert update["prev_close_price"] == heard.message(type="sf", symbol="NSE:INFY-EQ")["prev_close_price"]
+    full.unsubscribe(["NSE:INFY-EQ"], "DepthUpdate")
+    heard.message(type="unsub", code=200)
+
+    orders, heard_orders = order_socket(broker, token, directory)
+    orders.subscribe("OnOrders,OnTrades,OnPositions,OnGeneral")
+    heard_orders.message(code=1605, s="ok")
+
+
+def check_dead_streams(broker: dict, token: str, directory: str) -> None:
+    _, heard = price_socket(broker, token, directory, lite=False)
+    assert "Authentication failed" in heard.error("11001")
+    _, heard = order_socket(broker, token, directory)
+    assert "Please provide valid token" in heard.error("403")
+
+
+def check(broker: dict, control_url: str, log_directory: str) -> None:
     """Walk the whole surface; raises AssertionError at the first difference."""
     fyersModel.Config.API = broker["base_url"] + "/api/v3"
     fyersModel.Config.DATA_API = broker["base_url"] + "/data"
@@ -92,13 +209,15 @@ def check(broker: dict, log_directory: str) -> None:
     }.items()
     assert contracts["NSE:NIFTY26DEC27000PE"]["strikePrice"] == 27000
 
+    check_streams(broker, control_url, fyers, tokens["access_token"], log_directory)
     assert fyers.logout()["message"] == "you are successfully logged out"
     assert refused_with(fyers.holdings(), -16)
     assert refused_with(fyers.quotes({"symbols": "NSE:INFY-EQ"}), -15)
+    check_dead_streams(broker, tokens["access_token"], log_directory)
 
 
 if __name__ == "__main__":
-    brokers = json.loads(Path(sys.argv[1]).read_text())["brokers"]
+    simulation = json.loads(Path(sys.argv[1]).read_text())
     with tempfile.TemporaryDirectory() as directory:
-        check(brokers["fyers"], directory)
+        check(simulation["brokers"]["fyers"], simulation["control_url"], directory)
     sys.stdout.write("fyers-apiv3: every check passed\n")

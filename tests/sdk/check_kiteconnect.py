@@ -8,14 +8,17 @@ from __future__ import annotations
 import datetime
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import requests
-from kiteconnect import KiteConnect
+from kiteconnect import KiteConnect, KiteTicker
 from kiteconnect import exceptions as kite_exceptions
+from twisted.internet import reactor
 
+PATIENCE = 10.0
 TOKEN_REFUSED = ("TokenException", 403)
 
 
@@ -37,7 +40,59 @@ def refusal(call: Callable[[], object]) -> tuple[str, int] | None:
     return None
 
 
-def check(broker: dict) -> None:
+def awaited(look: Callable[[], object]) -> object:
+    for _ in range(int(PATIENCE / 0.05)):
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come")
+
+
+def check_ticker(broker: dict, control_url: str, kite: KiteConnect) -> KiteTicker:
+    """The SDK's ticker tells the prices that its calls tell, in all of its modes."""
+    quotes = kite.quote("NSE:INFY", "BSE:SBIN", "NSE:TCS")
+    tokens = [quotes[name]["instrument_token"] for name in ("NSE:INFY", "BSE:SBIN", "NSE:TCS")]
+    infy, sbin, tcs = tokens
+    ticks: list[dict] = []
+    ticker = KiteTicker(broker["api_key"], kite.access_token, root=broker["stream_url"], reconnect=False)
+    ticker.on_ticks = lambda _, told: ticks.extend(told)
+
+    def wish(socket: KiteTicker, _: object) -> None:
+        socket.subscribe(tokens)
+        socket.set_mode(socket.MODE_FULL, [infy])
+        socket.set_mode(socket.MODE_LTP, [tcs])
+
+    ticker.on_connect = wish
+    ticker.connect(threaded=True)
+
+    def tick(token: int, mode: str, price: float) -> dict:
+        wanted = {"instrument_token": token, "mode": mode, "last_price": price}
+        return awaited(lambda: next((each for each in ticks if wanted.items() <= each.items()), None))
+
+    full = tick(infy, "full", quotes["NSE:INFY"]["last_price"])
+    assert full["ohlc"] == quotes["NSE:INFY"]["ohlc"]
+    assert len(full["depth"]["buy"]) == len(full["depth"]["sell"]) == 5
+    assert isinstance(full["exchange_timestamp"], datetime.datetime)
+    assert tick(sbin, "quote", quotes["BSE:SBIN"]["last_price"])["volume_traded"] == quotes["BSE:SBIN"]["volume"]
+    tick(tcs, "ltp", quotes["NSE:TCS"]["last_price"])
+
+    price = round(quotes["NSE:INFY"]["last_price"] + 5, 2)
+    change = {"exchange": "NSE", "symbol": "INFY", "last_price": str(price)}
+    requests.put(control_url + "/market", json={"prices": [change]}, timeout=10).raise_for_status()
+    assert tick(infy, "full", price)["ohlc"]["close"] == full["ohlc"]["close"]
+    assert kite.ltp("NSE:INFY")["NSE:INFY"]["last_price"] == price
+    return ticker
+
+
+def check_dead_ticker(broker: dict, access_token: str) -> None:
+    reasons: list[str] = []
+    ticker = KiteTicker(broker["api_key"], access_token, root=broker["stream_url"], reconnect=False)
+    ticker.on_error = lambda _, code, reason: reasons.append(reason)
+    reactor.callFromThread(ticker.connect)
+    assert awaited(lambda: any("403" in str(reason) for reason in reasons))
+
+
+def check(broker: dict, control_url: str) -> None:
     """Walk the whole surface; raises AssertionError at the first difference."""
     kite = KiteConnect(api_key=broker["api_key"], root=broker["base_url"])
     code = request_token(broker, kite.login_url())
@@ -69,11 +124,15 @@ def check(broker: dict) -> None:
     assert isinstance(master["NFO", "NIFTY26DEC27000CE"]["expiry"], datetime.date)
     assert {row["exchange"] for row in kite.instruments("BSE")} == {"BSE"}
 
+    ticker = check_ticker(broker, control_url, kite)
+    access_token = kite.access_token
     assert kite.invalidate_access_token() is True
     assert refusal(kite.holdings) == TOKEN_REFUSED
+    check_dead_ticker(broker, access_token)
+    reactor.callFromThread(ticker.close)
 
 
 if __name__ == "__main__":
-    brokers = json.loads(Path(sys.argv[1]).read_text())["brokers"]
-    check(brokers["zerodha"])
+    simulation = json.loads(Path(sys.argv[1]).read_text())
+    check(simulation["brokers"]["zerodha"], simulation["control_url"])
     sys.stdout.write("kiteconnect: every check passed\n")

@@ -10,14 +10,19 @@ imported; without an answer it goes on.
 from __future__ import annotations
 
 import json
+import queue
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 from SmartApi import SmartConnect
 from SmartApi.smartExceptions import DataException
+from SmartApi.smartWebSocketOrderUpdate import SmartWebSocketOrderUpdate
+from SmartApi.smartWebSocketV2 import SmartWebSocketV2
 
 
 def callback(broker: dict, login_url: str, **typed: str) -> dict[str, list[str]]:
@@ -113,6 +118,72 @@ def check(broker: dict) -> None:
     assert refused_with(nobody.position) == (False, "AG8003")
 
 
+def check_streams(broker: dict, control_url: str) -> None:
+    """Both tickers, on addresses of ours: prices in every mode, as the SDK reads them, and the greeting of orders."""
+    smart, login = SmartConnect(api_key=broker["api_key"], root=broker["base_url"]), broker["login"]
+    session = data(smart.generateSession(login["clientcode"], login["pin"], login["totp"]))
+    known = (session["jwtToken"], broker["api_key"], login["clientcode"], session["feedToken"])
+    was_frozen = requests.get(f"{control_url}/market", timeout=10).json()["frozen"]
+    set_market(control_url, {"frozen": True, **price("1573.70")})
+    heard: queue.SimpleQueue[dict] = queue.SimpleQueue()
+
+    class Ticker(SmartWebSocketV2):
+        ROOT_URI = f"{broker['stream_url']}/smart-stream"
+
+        def on_open(self, wsapp) -> None:
+            for mode in (self.LTP_MODE, self.QUOTE, self.SNAP_QUOTE, self.DEPTH):
+                self.subscribe("check", mode, [{"exchangeType": self.NSE_CM, "tokens": ["1594"]}])
+
+        def on_data(self, wsapp, data: dict) -> None:
+            heard.put(data)
+
+        def _on_close(self, wsapp, *closed) -> None:
+            """The SDK's own takes no reason, with which its WebSocket client calls it."""
+
+    class Orders(SmartWebSocketOrderUpdate):
+        WEBSOCKET_URI = f"{broker['stream_url']}/smart-order-update"
+
+        def on_message(self, wsapp, message: str) -> None:
+            heard.put(json.loads(message))
+
+        def retry_connect(self) -> None:
+            """Closed is closed: the check is over."""
+
+    ticker = Ticker(*known)
+    with running(ticker):
+        first = {tick["subscription_mode"]: tick for tick in (heard.get(timeout=10) for _ in range(4))}
+        assert {tick["token"] for tick in first.values()} == {"1594"}
+        assert [first[mode]["last_traded_price"] for mode in (1, 2, 3)] == [157370] * 3
+        assert [first[mode]["closed_price"] for mode in (2, 3)] == [156780] * 2
+        best, worst = first[3]["best_5_buy_data"][0], first[3]["best_5_sell_data"][-1]
+        assert best["price"] == 157370 < worst["price"]
+        assert first[4]["depth_20_buy_data"][0]["price"] == 157370 < first[4]["depth_20_sell_data"][1]["price"]
+        set_market(control_url, price("1573.80"))
+        assert [heard.get(timeout=10).get("last_traded_price", 157380) for _ in range(4)] == [157380] * 4
+    with running(Orders(*known)):
+        greeting = heard.get(timeout=10)
+        assert (greeting["order-status"], greeting["orderData"]["orderid"]) == ("AB00", "")
+    set_market(control_url, {"frozen": was_frozen})
+
+
+def set_market(control_url: str, change: dict) -> None:
+    requests.put(f"{control_url}/market", json=change, timeout=10).raise_for_status()
+
+
+def price(last: str) -> dict:
+    return {"prices": [{"exchange": "NSE", "isin": "INE009A01021", "last_price": last, "close_price": "1567.80"}]}
+
+
+@contextmanager
+def running(ticker: SmartWebSocketV2 | SmartWebSocketOrderUpdate) -> Iterator[None]:
+    """A ticker in a thread of its own, closed at the end; the SDK's loop may notice that ten seconds later."""
+    threading.Thread(target=ticker.connect, daemon=True).start()
+    try:
+        yield
+    finally:
+        ticker.close_connection()
+
+
 def unread(call: Callable[[], dict]) -> str:
     """What the SDK says of a reply that is no JSON."""
     try:
@@ -133,5 +204,6 @@ def check_rate_limit(broker: dict, control_url: str) -> None:
 if __name__ == "__main__":
     document = json.loads(Path(sys.argv[1]).read_text())
     check(document["brokers"]["angel_one"])
+    check_streams(document["brokers"]["angel_one"], document["control_url"])
     check_rate_limit(document["brokers"]["angel_one"], document["control_url"])
     sys.stdout.write("smartapi-python: every check passed\n")

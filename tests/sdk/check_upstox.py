@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import queue
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 import upstox_client
+import websocket
+from upstox_client.feeder.streamer import Streamer
 from upstox_client.rest import ApiException
 
 
@@ -44,6 +50,99 @@ def refusal(call: Callable[[], object]) -> tuple[int, str, str] | None:
 
 def refused_with(status: int, code: str) -> tuple[int, str, str]:
     return status, code, code
+
+
+def check_streams(broker: dict, control_url: str) -> None:
+    """Both streamers, by the redirect that they follow, and by the address that the authorize calls give."""
+    configuration = upstox_client.Configuration()
+    configuration.host = broker["base_url"]
+    client = upstox_client.ApiClient(configuration)
+    code = callback(broker, "s")["code"][0]
+    keys = {"client_id": broker["api_key"], "client_secret": broker["api_secret"]}
+    session = upstox_client.LoginApi(client).token(
+        "2.0", code=code, redirect_uri=broker["redirect_uri"], grant_type="authorization_code", **keys
+    )
+    configuration.access_token = session.access_token
+    was_frozen = requests.get(f"{control_url}/market", timeout=10).json()["frozen"]
+    set_market(control_url, "1573.70", frozen=True)
+
+    infy, call = "NSE_EQ|INE009A01021", "NSE_FO|50978"
+    with listening(upstox_client.MarketDataStreamerV3(client, [infy, call], "full"), broker) as heard:
+        info, snapshot = heard.get(timeout=10), heard.get(timeout=10)
+        assert info["type"] == "market_info"
+        assert info["marketInfo"]["segmentStatus"]["NSE_EQ"] == "NORMAL_OPEN"
+        assert "type" not in snapshot  # an initial_feed, which is zero, and so vanishes
+        assert set(snapshot["feeds"]) == {infy, call}
+        full = snapshot["feeds"][infy]
+        assert (full["requestMode"], last(full)) == ("full_d5", (1573.7, 1567.8))
+        depth = full["fullFeed"]["marketFF"]["marketLevel"]["bidAskQuote"]
+        assert len(depth) == 5
+        assert depth[4]["bidP"] < depth[0]["bidP"] == 1573.7 < depth[4]["askP"]
+        set_market(control_url, "1573.80")
+        tick = heard.get(timeout=10)
+        assert (tick["type"], last(tick["feeds"][infy])) == ("live_feed", (1573.8, 1567.8))
+        heard.streamer.change_mode([infy], "ltpc")
+        assert heard.get(timeout=10)["feeds"][infy]["ltpc"]["ltp"] == 1573.8
+        heard.streamer.unsubscribe([infy])
+        heard.streamer.subscribe([call], "option_greeks")
+        greeks = heard.get(timeout=10)["feeds"]
+        assert set(greeks) == {call}
+        assert greeks[call]["firstLevelWithGreeks"]["ltpc"]["ltp"] > 0
+    with listening(upstox_client.PortfolioDataStreamer(client, position_update=True), broker) as silent:
+        assert silent.empty()
+
+    feeds = upstox_client.WebsocketApi(client)
+    for authorized in (feeds.get_market_data_feed_authorize_v3(), feeds.get_portfolio_stream_feed_authorize("2.0")):
+        url = authorized.data.authorized_redirect_uri
+        websocket.create_connection(url, timeout=10).close()
+        assert not opens(url)
+    set_market(control_url, "1573.70", frozen=was_frozen)
+
+
+def last(feed: dict) -> tuple[float, float]:
+    ltpc = feed["fullFeed"]["marketFF"]["ltpc"]
+    return ltpc["ltp"], ltpc["cp"]
+
+
+def opens(url: str) -> bool:
+    try:
+        websocket.create_connection(url, timeout=10).close()
+    except websocket.WebSocketBadStatusException:
+        return False
+    return True
+
+
+def set_market(control_url: str, last_price: str, **market: bool) -> None:
+    listed = {"exchange": "NSE", "isin": "INE009A01021", "last_price": last_price, "close_price": "1567.80"}
+    requests.put(f"{control_url}/market", json={"prices": [listed], **market}, timeout=10).raise_for_status()
+
+
+class Heard(queue.SimpleQueue):
+    """What a streamer hands to its listener."""
+
+    streamer: Streamer
+
+
+@contextmanager
+def listening(streamer: Streamer, broker: dict) -> Iterator[Heard]:
+    """A streamer that has opened. The SDK names the real host in two places; here it is led to the simulated one."""
+    heard, opened = Heard(), threading.Event()
+    heard.streamer = streamer
+    streamer.auto_reconnect(False)
+    streamer.on("open", opened.set)
+    streamer.on("message", heard.put)
+    real = websocket.WebSocketApp
+
+    def led_astray(url: str, **known: object) -> websocket.WebSocketApp:
+        return real(url.replace("wss://api.upstox.com", broker["stream_url"]), **known)
+
+    with mock.patch.object(websocket, "WebSocketApp", led_astray):
+        streamer.connect()
+        assert opened.wait(timeout=10)
+    try:
+        yield heard
+    finally:
+        streamer.disconnect()
 
 
 def check(broker: dict) -> None:
@@ -109,6 +208,7 @@ def check(broker: dict) -> None:
 
 
 if __name__ == "__main__":
-    brokers = json.loads(Path(sys.argv[1]).read_text())["brokers"]
-    check(brokers["upstox"])
+    document = json.loads(Path(sys.argv[1]).read_text())
+    check(document["brokers"]["upstox"])
+    check_streams(document["brokers"]["upstox"], document["control_url"])
     sys.stdout.write("upstox-python-sdk: every check passed\n")

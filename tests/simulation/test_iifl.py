@@ -182,7 +182,7 @@ def test_recorded_master_lines_become_instruments() -> None:
     read = {
         line.tradingsymbol: line
         for part in (cash, contracts, indices)
-        for row in instruments.master_rows(part)
+        for row in instruments.cut(part.splitlines())
         for line in instruments.instrument(row)
     }
     share, index = read["RELIANCE"], read["NIFTY 50"]
@@ -200,7 +200,7 @@ def test_the_simulated_master_makes_the_round_trip(entry: dict[str, Any]) -> Non
     wanted = {"exchangeSegmentList": list(instruments.SEGMENTS.values())}
     url = entry["base_url"] + "/apimarketdata/instruments/master"
     master = requests.post(url, json=wanted, timeout=TIMEOUT).json()["result"]
-    read = [line for row in instruments.master_rows(master) for line in instruments.instrument(row)]
+    read = [line for row in instruments.cut(master.splitlines()) for line in instruments.instrument(row)]
     assert {line.kind for line in read} >= {InstrumentKind.EQUITY, InstrumentKind.FUTURE, InstrumentKind.OPTION}
     assert [instruments.instrument(instruments.master_row(line)) for line in read] == [[line] for line in read]
 
@@ -208,7 +208,7 @@ def test_the_simulated_master_makes_the_round_trip(entry: dict[str, Any]) -> Non
 @given(shares(with_isin=True) | contracts())
 def test_an_instrument_survives_the_round_trip(instrument: Instrument) -> None:
     line = "|".join(instruments.master_row(instrument).values())
-    [row] = instruments.master_rows(line)
+    [row] = instruments.cut([line])
     assert instruments.instrument(row) == [instrument]
 
 

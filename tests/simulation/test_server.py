@@ -131,7 +131,7 @@ def test_files_with_secrets_are_the_owners_only(tmp_path: Path) -> None:
         published = json.loads((tmp_path / "brokers.json").read_text())
         assert published == {"control_url": simulated.control_url, "brokers": simulated.brokers}
         assert set(published["brokers"]["zerodha"]) == {
-            "base_url", "login_url", "stream_url", "api_key", "api_secret", "redirect_uri", "login",
+            "base_url", "login_url", "master_url", "stream_url", "api_key", "api_secret", "redirect_uri", "login",
         }  # fmt: skip
         for name in ("brokers.json", "state.json"):
             assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600

@@ -89,13 +89,14 @@ def application_programs(run: RunDirectory, at: Ports, environment: Mapping[str,
 
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "trademaster"]
     web = [sys.executable, "-m", "trademaster.local.web", "--port", str(at.web)]
-    worker = [*celery, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio",
+    worker = [*celery, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio,market",
               "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]  # fmt: skip
     beat = [*celery, "beat", "-s", str(run.path / "beat"), "--pidfile=", "--loglevel", "WARNING"]
     return [
         Program("web", web, environment, ready),
         Program("worker", worker, environment),
         Program("beat", beat, environment),
+        Program("stream", [*MANAGE, "stream"], environment),
     ]
 
 

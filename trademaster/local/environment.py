@@ -12,6 +12,7 @@ class SimulatedBroker(TypedDict):
 
     base_url: str
     login_url: str | None  # None: the broker has no login page of its own
+    master_url: str
     stream_url: str | None
     api_key: str
     api_secret: str
@@ -57,6 +58,7 @@ def broker_environment(brokers: Mapping[str, SimulatedBroker]) -> dict[str, str]
         for name, url in (
             ("BASE", broker["base_url"]),
             ("LOGIN", broker["login_url"]),
+            ("MASTER", broker["master_url"]),
             ("STREAM", broker["stream_url"]),
         )
         if url is not None

@@ -46,7 +46,8 @@ class House:
 
     `slugs` are the brokers that the trader is connected to; one that refuses its login is named and left out.
     `settings` is the settings module, `extra` goes into every process's environment. `with_workers` starts a worker and
-    beat as well; `durable` keeps what PostgreSQL and Redis hold over a restart of theirs.
+    beat as well, `streams` so many stream processes; `durable` keeps what PostgreSQL and Redis hold over a restart of
+    theirs.
     """
 
     simulation: Simulation
@@ -63,6 +64,7 @@ class House:
         settings: str = SETTINGS,
         extra: Mapping[str, str] | None = None,
         with_workers: bool = False,
+        streams: int = 0,
         durable: bool = False,
     ) -> None:
         self.slugs = list(slugs)
@@ -70,6 +72,7 @@ class House:
         self.settings = settings
         self.extra = dict(extra or {})
         self.with_workers = with_workers
+        self.streams = streams
         self.durable = durable
         self.run_dir = Path(tempfile.mkdtemp(prefix="trademaster-house-"))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -123,10 +126,16 @@ class House:
             opening.callback(keeper.join)
             opening.callback(self._ending.set)
             self.spawn("beat", [*CELERY, "beat", "-s", str(self.run_dir / "beat"), "--pidfile=", *QUIET], _at_once)
+        for number in range(1, self.streams + 1):
+            self.start_stream(f"stream-{number}")
+
+    def start_stream(self, name: str) -> None:
+        """Start a stream process, or another one after it was killed."""
+        self.spawn(name, ["manage.py", "stream"], _at_once)
 
     def start_worker(self) -> None:
         """Start the worker, or another one after it was killed."""
-        worker = [*CELERY, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio",
+        worker = [*CELERY, "worker", "-P", "threads", "-c", "8", "-Q", "celery,health,portfolio,market",
                   "--without-gossip", "--without-mingle", *QUIET]  # fmt: skip
         self.spawn("worker", worker, _at_once)
 

@@ -18,5 +18,5 @@ class Command(BaseCommand):
         add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names = ("base_port", "state_dir", "redirect_base", "only", "frozen")
+        names = ("base_port", "state_dir", "redirect_base", "only", "frozen", "full_masters")
         sys.exit(run(**{name: options[name] for name in names}))

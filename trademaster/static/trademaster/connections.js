@@ -20,17 +20,27 @@ const LIGHTS = {
 };
 const SEGMENTS = { EQUITY: "shares", FNO: "F&O", CURRENCY: "currency", COMMODITY: "commodities" };
 
+const FEEDS = {
+  LIVE: { word: "streaming", tone: "good" },
+  CONNECTING: { word: "feed connecting", tone: "plain" },
+  STALLED: { word: "feed stalled", tone: "warn" },
+  DOWN: { word: "feed down", tone: "warn" },
+  OVER: { word: "feed ended", tone: "bad" },
+};
+
 export const isActive = ({ status }) => status !== "DISCONNECTED";
 export const nameOf = ({ display_name, broker_name, account_id }) => display_name || `${broker_name} ${account_id}`;
 const spoken = new Map();
 
-/** `on` holds what the buttons do: login(connection), rename(connection), disconnect(connection). `lag` is the age in s of `portfolio`. */
-export function renderConnections(connections, portfolio, lag, on) {
+/** `on` holds what the buttons do: login(connection), rename(connection), disconnect(connection). `lag` is the age in s of `portfolio`;
+ * `prices` is how the brokers' price feeds are, or null. */
+export function renderConnections(connections, portfolio, lag, on, prices = null) {
   const shown = [...connections.filter(isActive), ...connections.filter((connection) => !isActive(connection))];
   const parent = document.getElementById("brokers");
   keyed(parent, shown, ({ id }) => id, "broker-template", (slots, connection, node) => {
     const source = portfolio?.sources.find(({ connection_id }) => connection_id === connection.id);
     fill(slots, connection, source, portfolio, lag);
+    renderFeed(slots.feed, connection, prices?.brokers.find(({ broker_type }) => broker_type === connection.broker_type));
     Object.assign(node.dataset, { broker: connection.broker_type, status: connection.status });
     node.dataset.tone = STATUSES[connection.status].tone;
     slots.login.onclick = () => on.login(connection);
@@ -66,6 +76,16 @@ function fill(slots, connection, source, portfolio, lag) {
   slots.login.classList.toggle("primary", urgent);
   slots.disconnect.hidden = !isActive(connection);
   tellOnce(connection, word);
+}
+
+/** How the broker's price feed is; nothing where it has none, or none is listened to. */
+function renderFeed(node, connection, feed) {
+  node.hidden = !isActive(connection) || !feed;
+  if (node.hidden) return;
+  const { word, tone } = FEEDS[feed.state] ?? FEEDS.DOWN;
+  node.className = `chip ${tone}`;
+  node.title = `Its price feed, since ${istTime(feed.since)}`;
+  say(node, word);
 }
 
 function reasons(connection, source) {

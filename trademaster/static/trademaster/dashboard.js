@@ -2,24 +2,48 @@
 
 import { ApiError, call, logInAt } from "./api.js";
 import { isActive, nameOf, renderConnections } from "./connections.js";
+import { applyDelta } from "./delta.js";
 import { announce, say, slots } from "./dom.js";
-import { counted, duration, istTime } from "./format.js";
+import { counted, duration, istTime, rupees } from "./format.js";
 import { renderAges, renderPortfolio } from "./portfolio.js";
+import { noted, renderSeries } from "./series.js";
 import { listen } from "./socket.js";
 
 const QUIET_SECONDS = 30;
-const book = { portfolio: null, error: null, connections: null, receivedAt: null, line: "connecting" };
+// `epoch` and `number` are the live host's, null where none serves us; `prices` is the state of the feeds behind the book.
+const book = {
+  portfolio: null, error: null, connections: null, receivedAt: null, heardAt: null, line: "connecting",
+  epoch: null, number: null, isAsking: false, series: null, prices: null,
+};
 const byId = (id) => document.getElementById(id);
 const lag = () => (book.receivedAt === null ? 0 : (Date.now() - book.receivedAt) / 1000);
 
-const isLive = () => book.line === "open" && lag() <= QUIET_SECONDS;
+// A live host tells nothing while nothing moves: then a sign of life is enough.
+const quietSince = () => (book.epoch === null ? book.receivedAt : book.heardAt);
+const isLive = () => book.line === "open" && (Date.now() - (quietSince() ?? Date.now())) / 1000 <= QUIET_SECONDS;
 
 const handlers = {
-  SNAPSHOT({ portfolio, error, connections }) {
+  SNAPSHOT({ portfolio, error, connections, book: epoch = null, number = null, series = null, price_state: prices = null }) {
     if (portfolio) takePortfolio(portfolio);
-    Object.assign(book, { error, connections });
+    Object.assign(book, { error, connections, epoch, number, isAsking: false, series, prices });
   },
-  PORTFOLIO_UPDATE: takePortfolio,
+  PORTFOLIO_UPDATE(portfolio) {
+    takePortfolio(portfolio);
+    Object.assign(book, { epoch: null, number: null, series: null, prices: null });
+  },
+  PORTFOLIO_DELTA({ book: epoch, number, delta }) {
+    if (book.isAsking || epoch !== book.epoch || number !== book.number + 1) {
+      if (!book.isAsking) tell({ type: "snapshot" });
+      book.isAsking = true;
+      return;
+    }
+    takePortfolio(applyDelta(book.portfolio, delta));
+    book.number = number;
+    if (book.series) book.series = noted(book.series, delta.last_updated, delta.total_value);
+  },
+  PRICE_STATE(prices) {
+    book.prices = prices;
+  },
   BROKER_STATUS_UPDATE({ connection_id, ...news }) {
     const known = book.connections?.find(({ id }) => id === connection_id);
     if (known) Object.assign(known, news);
@@ -43,7 +67,10 @@ function render() {
   const shown = view();
   byId("main").dataset.view = shown;
   if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
-  if (shown === "live") renderPortfolio(book.portfolio, lag(), isLive());
+  if (shown === "live") {
+    renderPortfolio(book.portfolio, lag(), isLive());
+    renderSeries(byId("series"), book.series, seriesWords(book.series));
+  }
   const ended = book.connections?.filter(({ status }) => status === "TOKEN_EXPIRED").length ?? 0;
   byId("logins").hidden = ended === 0;
   say(slots(byId("logins")).words, `${counted(ended, "broker needs", "brokers need")} a login.`);
@@ -55,7 +82,8 @@ function tick() {
   const now = new Date();
   say(byId("clock"), `${istTime(now, now)} IST`);
   if (view() === "live") renderAges(book.portfolio, lag(), isLive());
-  if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions);
+  if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions, book.prices);
+  tellOfPrices();
   const light = byId("socket-light");
   const quiet = book.line === "open" && view() === "live" && !isLive();
   byId("main").dataset.line = light.dataset.state = quiet ? "quiet" : book.line;
@@ -69,6 +97,25 @@ function lightWords(quiet) {
   if (book.line === "lost") return "Reconnecting";
   if (view() !== "live") return book.line === "open" ? "Live" : "Connecting";
   return `${quiet ? "Quiet" : "Live"} · ${duration(lag())}`;
+}
+
+/** Whether the prices stream: in words, and never by colour alone. */
+function tellOfPrices() {
+  const light = byId("price-light");
+  light.hidden = book.prices === null;
+  if (book.prices === null) return;
+  const { stale, as_of } = book.prices;
+  light.dataset.state = stale ? "lost" : "open";
+  say(slots(light).words, stale ? "Prices stale" : "Prices stream");
+  say(slots(light).since, stale && as_of ? `since ${istTime(as_of)}` : "");
+}
+
+function seriesWords(series) {
+  const known = series?.points.filter(({ value }) => value !== null) ?? [];
+  if (known.length === 0) return "How the value went today is not known.";
+  const unknown = series.points.length - known.length;
+  const gaps = unknown ? ` Not known for ${counted(unknown, "minute")}.` : "";
+  return `The value today, from ${rupees(known[0].value)} to ${rupees(known.at(-1).value)}.${gaps}`;
 }
 
 // --- buttons ---------------------------------------------------------------------------------------------------------
@@ -132,9 +179,10 @@ async function ifSignedOut() {
   }
 }
 
-listen("/ws/portfolio/", {
+const tell = listen("/ws/portfolio/", {
   onRefused: ifSignedOut,
   onMessage({ type, data }) {
+    book.heardAt = Date.now();
     handlers[type]?.(data);
     if (type !== "HEARTBEAT") render();
   },

@@ -58,6 +58,17 @@ export function toPaise(text) {
   return `${negative ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
 }
 
+/** `part` of `whole` in percent, half up to two places; null where it cannot be said. */
+export function ratioPercent(part, whole) {
+  if (part === null || whole === null || sign(whole) === 0) return null;
+  const [a, b] = [parts(part), parts(whole)];
+  const places = Math.max(a.fraction.length, b.fraction.length);
+  const digits = ({ whole: before, fraction }) => BigInt(before + fraction.padEnd(places, "0"));
+  const hundredths = String((digits(a) * 20_000n + digits(b)) / (digits(b) * 2n)).padStart(3, "0");
+  const minus = a.negative !== b.negative && /[1-9]/.test(hundredths) ? "-" : "";
+  return `${minus}${hundredths.slice(0, -2)}.${hundredths.slice(-2)}`;
+}
+
 /** A day, such as an expiry: 2026-11-24 → 24 Nov 2026. */
 export const day = (date) => fullDay.format(new Date(date));
 

@@ -117,6 +117,7 @@ function fillPosition(fields, position, node, brokers) {
   say(fields.known, position.avg_price === null ? "cost not known" : "");
   put(fields.last, position.current_price, number);
   say(fields.source, priceSource(position, brokers));
+  fields.source.title = position.current_price === null ? "" : priceWords(position, brokers);
   put(fields.day, position.day_change, signedNumber, GAIN);
   put(fields.day_percent, position.day_change_percent, signedPercent, GAIN);
   put(fields.unrealised, position.unrealized_pnl, signedNumber, GAIN);
@@ -131,7 +132,8 @@ function fillPosition(fields, position, node, brokers) {
 
 /** Under the price: whose it is, and whether that broker holds the share and answers now. */
 function priceSource({ price_source, price_state }, brokers) {
-  const name = brokers[price_source] ?? "";
+  const name = brokerName(price_source, brokers);
+  if (price_state === "STREAMED") return `live from ${name}`;
   if (price_state === "BORROWED") return `lent by ${name}`;
   return price_state === "STALE" ? `last known at ${name}` : name;
 }
@@ -177,8 +179,15 @@ function explained(position, brokers) {
   return words.join(" ");
 }
 
+/** A stream may be of a broker at which we have no account. */
+function brokerName(slug, brokers) {
+  return brokers[slug] ?? (slug ?? "").split("_").map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join(" ");
+}
+
 function priceWords({ current_price, price_source, price_state, price_as_of }, brokers) {
-  const told = `Price ${number(current_price)} from ${brokers[price_source]}, ${istTime(price_as_of)}`;
+  const name = brokerName(price_source, brokers);
+  if (price_state === "STREAMED") return `Price ${number(current_price)} streamed by ${name} at ${istTime(price_as_of)}.`;
+  const told = `Price ${number(current_price)} from ${name}, ${istTime(price_as_of)}`;
   if (price_state === "BORROWED") return `${told}: a quote lent, as no broker that holds the share gives a price now.`;
   if (price_state === "STALE") return `${told}: its last good answer, as no connected broker gives a price now.`;
   return `${told}.`;

@@ -4,16 +4,17 @@ const NOT_SIGNED_IN = 4401;
 const SILENCE_MS = 40_000; // the server speaks at least every 15 s
 const LONGEST_WAIT_MS = 15_000;
 
-/** Calls `onMessage(message)` for each message, `onState("open" | "lost")` when the line comes and goes.
+/** Answers a function that sends an object, where the line is open. Calls `onMessage(message)` for each message, `onState("open" | "lost")` when the line comes and goes.
  * A handshake that is refused tells no reason: `onRefused` is called after each, to find it out. */
 export function listen(path, { onMessage, onState, onRefused }) {
   const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
   let attempts = 0;
-  let retry, silence;
+  let current, retry, silence;
 
   function open() {
     clearTimeout(retry);
     const socket = new WebSocket(address);
+    current = socket;
     socket.onmessage = ({ data }) => {
       attempts = 0;
       clearTimeout(silence);
@@ -37,4 +38,7 @@ export function listen(path, { onMessage, onState, onRefused }) {
   }
 
   open();
+  return (message) => {
+    if (current.readyState === WebSocket.OPEN) current.send(JSON.stringify(message));
+  };
 }

@@ -1,0 +1,77 @@
+"""Follow a portfolio as it moves: python live.py ws://127.0.0.1:8000 <the sessionid cookie>
+
+Prints the total value with every message. Needs Python 3.11 and the package `websockets`.
+"""
+
+import asyncio
+import json
+import sys
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import connect
+
+ROWS = {"positions", "removed", "trading_positions", "trading_count", "derivatives", "derivative_count"}
+CENT = Decimal("0.01")
+
+
+def apply_delta(portfolio: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
+    """The portfolio after a delta. Rows are whole; `weight_percent` and the order of positions follow from the sums."""
+    rows = {row["key"]: row for row in portfolio["positions"] if row["key"] not in delta["removed"]}
+    rows |= {row["key"]: row for row in delta["positions"]}
+    total = delta["total_value"]
+    positions = [row | {"weight_percent": weight(row["current_value"], total)} for row in rows.values()]
+    kept = {name for name in ("funds", "sources") if delta[name] is None}
+    sums = {name: value for name, value in delta.items() if name not in ROWS | kept}
+    return {
+        **portfolio,
+        **sums,
+        "positions": sorted(positions, key=place),
+        "trading_positions": placed(portfolio["trading_positions"], delta["trading_positions"], delta["trading_count"]),
+        "derivatives": placed(portfolio["derivatives"], delta["derivatives"], delta["derivative_count"]),
+    }
+
+
+def place(row: dict[str, Any]) -> tuple[Decimal, str, str, str]:
+    return (-Decimal(row["current_value"] or 0), row["symbol"], row["isin"] or "", row["key"])
+
+
+def weight(value: str | None, total: str | None) -> str | None:
+    if value is None or total is None or not Decimal(total):
+        return None
+    return str((Decimal(value) * 100 / Decimal(total)).quantize(CENT, ROUND_HALF_UP))
+
+
+def placed(rows: list[Any], changed: list[Any], count: int) -> list[Any]:
+    """The rows with the changed ones in their places, cut off or grown to `count`."""
+    found = dict(enumerate(rows)) | {each["place"]: each["row"] for each in changed}
+    return [found[place] for place in range(count)]
+
+
+async def follow(address: str, session: str) -> None:
+    origin = urlsplit(address)._replace(scheme="https" if address.startswith("wss") else "http").geturl()
+    headers = {"Cookie": f"sessionid={session}", "Origin": origin}
+    # A new socket begins with a snapshot, so that nothing need be remembered over a lost one.
+    async for socket in connect(f"{address}/ws/portfolio/", additional_headers=headers):
+        portfolio: dict[str, Any] | None = None
+        book, number = None, None
+        async for text in socket:
+            message = json.loads(text)
+            kind, data = message["type"], message["data"]
+            if kind == "SNAPSHOT":
+                portfolio, book, number = data["portfolio"], data["book"], data["number"]
+            elif kind == "PORTFOLIO_UPDATE":
+                portfolio, book, number = data, None, None
+            elif kind == "PORTFOLIO_DELTA" and portfolio is not None and number is not None:
+                if (data["book"], data["number"]) != (book, number + 1):
+                    await socket.send('{"type":"snapshot"}')
+                    continue
+                portfolio, number = apply_delta(portfolio, data["delta"]), data["number"]
+            else:
+                continue
+            print(kind, portfolio and portfolio["total_value"], flush=True)  # noqa: T201 - a program for the terminal
+
+
+if __name__ == "__main__":
+    asyncio.run(follow(*sys.argv[1:3]))

@@ -1,0 +1,514 @@
+"""One connection to one broker's stream: opened, kept alive, watched, and opened again.
+
+A dialect (`brokers/<slug>/stream.py`) says what is sent and what frames mean; all else is here, the same for every
+broker. What comes in is handed to a sink; where the sink is slow the latest of each instrument waits for it, so that
+nothing grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
+
+from brokers.domain import Streamed, Tick
+from brokers.errors import BrokerError, CircuitOpen, NotSupported, RateLimited, SessionEnded
+from brokers.streaming import (
+    Alive,
+    BookChanged,
+    BrokerStream,
+    Event,
+    Frame,
+    Opening,
+    OrderUpdate,
+    PriceStream,
+    Refused,
+    SessionOver,
+    Unreadable,
+)
+from brokers.transport import Transport, is_loopback
+from market.pricing import InstrumentKey
+
+logger = logging.getLogger(__name__)
+
+# The library logs addresses and headers, which hold tokens, where it may log at all levels.
+_wire_log = logging.getLogger("market.feed.wire")
+_wire_log.setLevel(logging.WARNING)
+
+LARGEST_FRAME = 1 << 20
+FRAMES_QUEUED = 16
+OPEN_SECONDS = 10.0
+CLOSE_SECONDS = 2.0
+PING_SECONDS = 20.0
+MOST_NEWS = 500
+SURE = 14.0  # a silence is a fault that comes by chance once in a million times: e⁻¹⁴
+SECONDS_REMEMBERED = 30
+MOST_DOUBTS = 8
+
+News = OrderUpdate | BookChanged | SessionOver
+Sink = Callable[[Sequence[Tick | News]], Awaitable[None]]
+
+
+class FeedState(StrEnum):
+    CONNECTING = "CONNECTING"
+    LIVE = "LIVE"
+    STALLED = "STALLED"  # connected, and mute; it is opened again
+    DOWN = "DOWN"  # not connected; it is opened again
+    OVER = "OVER"  # the broker does not serve this session any more: it is not opened again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedReport:
+    """How a feed is, since when, and why; the counts are since it was made.
+
+    `unasked` are ticks of instruments that are not wished for; `overwritten` those that the sink was too slow for.
+    """
+
+    state: FeedState
+    since: datetime
+    reason: str = ""
+    last_frame: datetime | None = None
+    last_tick: datetime | None = None
+    opened: int = 0
+    unreadable: int = 0
+    refused: int = 0
+    unasked: int = 0
+    overwritten: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds. Pauses between attempts double from `first` to `longest`, are cut by chance to no less than half, and
+    are never below `least`, for brokers that punish whoever comes back at once. They begin anew after a `stable` life.
+
+    While ticks are expected, a silence is a fault where chance would hardly bring it about: after `tick_silence` in a
+    stream that ticks all the time, later the rarer it ticks, after `longest_silence` at the latest. Brokers tell the
+    last price at once, so a stream that has told none is at fault after `first_tick`, and each time twice as long.
+    """
+
+    first: float = 0.5
+    longest: float = 60.0
+    least: float = 0.0
+    stable: float = 60.0
+    watch: float = 1.0
+    tick_silence: float = 6.0
+    longest_silence: float = 600.0
+    first_tick: float = 30.0
+
+    def patience(self, activity: float) -> float:
+        """How long a stream may be without ticks that had some in such a part of its recent seconds, 0…1."""
+        if not 0 < activity < 1:
+            return self.tick_silence if activity else self.longest_silence
+        likely = SURE / -math.log1p(-activity) * self.watch
+        return min(max(likely, self.tick_silence), self.longest_silence)
+
+    def pause(self, attempts: int, chance: float, asked: float = 0.0) -> float:
+        """After so many failed attempts, at least 1; `chance` is in 0…1, `asked` what the broker asked for."""
+        doubled = min(self.longest, self.first * 2.0 ** min(attempts - 1, 30))
+        return max(doubled * (0.5 + chance / 2), self.least, asked)
+
+
+class Socket(Protocol):
+    """What is used of a WebSocket. Raises ConnectionClosed."""
+
+    async def send(self, message: Frame) -> None: ...
+    async def recv(self) -> Frame: ...
+    async def ping(self) -> object: ...
+    async def close(self) -> None: ...
+
+
+OpenSocket = Callable[[Opening, BrokerStream], Awaitable[Socket]]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a connection ended."""
+
+    state: FeedState
+    reason: str
+    pause: float = 0.0
+
+
+class Mailbox:
+    """Events that wait for a slow reader: the latest tick of each instrument, the latest of each order.
+
+    With too many orders, one word that the book has changed stands for all of them.
+    """
+
+    def __init__(self) -> None:
+        self.overwritten = 0
+        self._ticks: dict[InstrumentKey, Tick] = {}
+        self._orders: OrderedDict[str, OrderUpdate] = OrderedDict()
+        self._is_changed = False
+        self._over: SessionOver | None = None
+        self._filled = asyncio.Event()
+
+    def put(self, event: Tick | News) -> None:
+        if isinstance(event, Tick):
+            key = event.exchange, event.exchange_token
+            before = self._ticks.get(key)
+            if before is not None:
+                self.overwritten += 1
+                if event.close_price is None:
+                    event = event._replace(close_price=before.close_price)
+            self._ticks[key] = event
+        elif isinstance(event, BookChanged):
+            self._is_changed = True
+        elif isinstance(event, SessionOver):
+            self._over = event
+        else:
+            self._orders[event.broker_order_id] = event
+            self._orders.move_to_end(event.broker_order_id)
+            if len(self._orders) > MOST_NEWS:
+                self._orders.clear()
+                self._is_changed = True
+        self._filled.set()
+
+    async def take(self) -> list[Tick | News]:
+        """Everything that waits; waits until there is something."""
+        await self._filled.wait()
+        self._filled.clear()
+        taken: list[Tick | News] = [*self._ticks.values(), *self._orders.values()]
+        if self._is_changed:
+            taken.append(BookChanged())
+        if self._over is not None:
+            taken.append(self._over)
+        self._ticks, self._is_changed, self._over = {}, False, None
+        self._orders.clear()
+        return taken
+
+
+class Feed:
+    """Runs one stream, of prices or of orders, until it is over or cancelled. Made and used in one event loop.
+
+    `make` gives a fresh stream for every connection. `is_expecting`: whether the market is open, so that ticks of what
+    is wished for should come. `on_state` hears of every change of state, at once. With `loopback_only` no other host is
+    connected to, whatever address the broker gave.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], BrokerStream],
+        http: Transport,
+        base_url: str,
+        sink: Sink,
+        *,
+        loopback_only: bool,
+        on_state: Callable[[FeedReport], None] = lambda report: None,
+        is_expecting: Callable[[datetime], bool] = lambda now: False,
+        pace: Pace | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+        open_socket: OpenSocket | None = None,
+    ) -> None:
+        self._make = make
+        self._kind = type(make())
+        self._http = http
+        self._base_url = base_url
+        self._sink = sink
+        self._loopback_only = loopback_only
+        self._on_state = on_state
+        self._is_expecting = is_expecting
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._sleep = sleep
+        self._chance = chance
+        self._open_socket = open_socket or opened
+        self._mailbox = Mailbox()
+        self._wished: dict[InstrumentKey, Streamed] = {}
+        self._wishes_changed = asyncio.Event()
+        self._watch = _Watch(self._pace, clock())
+        self._report = FeedReport(state=FeedState.CONNECTING, since=clock())
+
+    @property
+    def report(self) -> FeedReport:
+        return replace(
+            self._report,
+            last_frame=self._watch.last_frame,
+            last_tick=self._watch.last_tick,
+            overwritten=self._mailbox.overwritten,
+        )
+
+    def wish(self, wanted: Iterable[Streamed]) -> list[Streamed]:
+        """What prices are to be streamed of from now on; asked for again on every new connection.
+
+        Returns those that are left out: the broker has no name for them, or they are beyond its limit.
+        """
+        listed, kind = list(wanted), self._kind
+        known = [each for each in listed if issubclass(kind, PriceStream) and kind.can_stream(each)]
+        wished = {(each.exchange, each.exchange_token): each for each in known[: kind.limits.instruments]}
+        if wished != self._wished:
+            self._wished = wished
+            self._wishes_changed.set()
+        return [each for each in listed if (each.exchange, each.exchange_token) not in wished]
+
+    async def run(self) -> None:
+        """Connect, and connect again, until the session is over."""
+        delivery = asyncio.create_task(self._deliver())
+        attempts = 0
+        try:
+            while True:
+                self._become(FeedState.CONNECTING, self._report.reason)
+                self._watch = _Watch(self._pace, self._clock(), self._watch)
+                try:
+                    end = await self._connection()
+                except Exception:
+                    logger.exception("A stream of %s broke", self._http.slug)
+                    end = _End(FeedState.DOWN, "Something went wrong on our side.")
+                attempts = 1 if self._watch.age(self._clock()) >= self._pace.stable else attempts + 1
+                self._become(end.state, end.reason)
+                if end.state is FeedState.OVER:
+                    return
+                await self._sleep(self._pace.pause(attempts, self._chance(), end.pause))
+        finally:
+            delivery.cancel()
+            await asyncio.gather(delivery, return_exceptions=True)
+
+    # --- one connection -----------------------------------------------------------------------------------------------
+    async def _connection(self) -> _End:
+        stream = self._make()
+        try:
+            opening = await asyncio.to_thread(stream.opening, self._http, self._base_url)
+            if self._loopback_only and not is_loopback(urlsplit(opening.url.reveal()).hostname or ""):
+                raise NotSupported("This installation is a simulation: it refuses to talk to a live broker.")
+            socket = await self._open_socket(opening, stream)
+        except SessionEnded as error:
+            return _End(FeedState.OVER, error.message)
+        except NotSupported as error:
+            return _End(FeedState.DOWN, error.message, self._pace.longest)
+        except CircuitOpen as error:
+            return _End(FeedState.DOWN, error.message, (error.retry_at - self._clock()).total_seconds())
+        except RateLimited as error:
+            return _End(FeedState.DOWN, error.message, error.retry_after or 0.0)
+        except BrokerError as error:
+            return _End(FeedState.DOWN, error.message)
+        except InvalidStatus as error:
+            return _turned_away(stream, error.response.status_code, error.response.headers)
+        except (OSError, TimeoutError, WebSocketException, ValueError) as error:
+            return _End(FeedState.DOWN, f"It could not be connected to ({type(error).__name__}).")
+        try:
+            end = await self._talk(stream, socket)
+        except ConnectionClosed as closed:
+            code = closed.rcvd.code if closed.rcvd is not None else "no reason"
+            end = _End(FeedState.DOWN, f"The connection was closed ({code}).")
+        else:
+            self._become(end.state, end.reason)  # before the farewell, which a mute broker may let us wait for
+        finally:
+            await socket.close()
+        return end
+
+    async def _talk(self, stream: BrokerStream, socket: Socket) -> _End:
+        """Until one of the parts comes to an end. Raises ConnectionClosed."""
+        await _say(socket, stream.hello())
+        self._watch.opened(self._clock())
+        self._report = replace(self._report, opened=self._report.opened + 1)
+        self._become(FeedState.LIVE, "")
+        parts: list[Coroutine[Any, Any, _End]] = [self._read(stream, socket), self._guard(stream)]
+        if isinstance(stream, PriceStream):
+            parts.append(self._subscribe(stream, socket))
+        if stream.beat_seconds is not None:
+            parts.append(self._beat(stream, socket, stream.beat_seconds))
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        # Of several that ended together, a verdict says more than a socket that closed beneath the others.
+        verdicts = [result for result in results if isinstance(result, _End)]
+        return verdicts[0] if verdicts else next(task.result() for task in tasks if task in ended)
+
+    async def _read(self, stream: BrokerStream, socket: Socket) -> _End:
+        while True:
+            frame = await socket.recv()
+            over = self._hear(stream.received(frame))
+            if over is not None:
+                return _End(FeedState.OVER, over.reason)
+            await _say(socket, stream.answers())
+
+    def _hear(self, events: Iterable[Event]) -> SessionOver | None:
+        has_ticked = False
+        for event in events:
+            if isinstance(event, Tick):
+                if (event.exchange, event.exchange_token) in self._wished:
+                    has_ticked = True
+                    self._mailbox.put(event)
+                else:
+                    self._report = replace(self._report, unasked=self._report.unasked + 1)
+            elif isinstance(event, (OrderUpdate, BookChanged)):
+                self._mailbox.put(event)
+            elif isinstance(event, SessionOver):
+                return event
+            elif isinstance(event, Unreadable):
+                self._report = replace(self._report, unreadable=self._report.unreadable + 1)
+            elif isinstance(event, Refused):
+                self._report = replace(self._report, refused=self._report.refused + 1)
+                logger.warning("%s's stream refused a wish: %s %s", self._http.slug, event.reason, event.code or "")
+            else:
+                assert isinstance(event, Alive)  # noqa: S101 - the last of the kinds
+        self._watch.heard(self._clock(), has_ticked=has_ticked)
+        return None
+
+    async def _subscribe(self, stream: PriceStream, socket: Socket) -> _End:
+        """Ask for what is wished and not asked for yet, take back what is not wished any more; for ever."""
+        asked: dict[InstrumentKey, Streamed] = {}
+        while True:
+            self._wishes_changed.clear()
+            wished = self._wished
+            await _say(socket, stream.unsubscribe([each for key, each in asked.items() if wished.get(key) != each]))
+            await _say(socket, stream.subscribe([each for key, each in wished.items() if asked.get(key) != each]))
+            if wished.keys() - asked.keys():
+                self._watch.asked(self._clock())
+            asked = wished
+            await self._wishes_changed.wait()
+
+    async def _beat(self, stream: BrokerStream, socket: Socket, seconds: float) -> _End:
+        while True:
+            await self._sleep(seconds)
+            beat = stream.beat()
+            if beat is None:
+                await socket.ping()
+            else:
+                await socket.send(beat)
+
+    async def _guard(self, stream: BrokerStream) -> _End:
+        """Until the stream is mute that should not be."""
+        while True:
+            await self._sleep(self._pace.watch)
+            now = self._clock()
+            fault = self._watch.fault(
+                now, stream.silence_seconds, is_expecting=bool(self._wished) and self._is_expecting(now)
+            )
+            if fault is not None:
+                return _End(FeedState.STALLED, fault)
+
+    # --- around it ----------------------------------------------------------------------------------------------------
+    async def _deliver(self) -> None:
+        while True:
+            events = await self._mailbox.take()
+            try:
+                await self._sink(events)
+            except Exception:
+                logger.exception("What a stream of %s told was not taken", self._http.slug)
+
+    def _become(self, state: FeedState, reason: str) -> None:
+        if state is not self._report.state:
+            self._report = replace(self._report, state=state, reason=reason, since=self._clock())
+            self._on_state(self.report)
+
+
+class _Watch:
+    """When a connection was last heard, and how often it usually ticks."""
+
+    def __init__(self, pace: Pace, now: datetime, before: _Watch | None = None) -> None:
+        self.last_frame: datetime | None = before.last_frame if before else None
+        self.last_tick: datetime | None = before.last_tick if before else None
+        self._pace = pace
+        self._opened_at: datetime | None = None
+        self._asked_at = self._heard_at = now
+        self._expecting_since: datetime | None = None
+        self._ticked_at: datetime | None = None  # on this connection, while ticks are expected
+        # The part of the recent seconds that had ticks: up to the last such second, and up to the one before it, which
+        # is not flattered by having just ticked.
+        self._activity: float = before._activity if before else 0.0
+        self._activity_before: float = before._activity_before if before else 0.0
+        self._doubts: int = before._doubts if before else 0
+
+    def age(self, now: datetime) -> float:
+        """Seconds since it was opened; 0 if it never was."""
+        return (now - self._opened_at).total_seconds() if self._opened_at is not None else 0.0
+
+    def opened(self, now: datetime) -> None:
+        self._opened_at = self._asked_at = self._heard_at = now
+
+    def asked(self, now: datetime) -> None:
+        """For prices of something more."""
+        self._asked_at = now
+
+    def heard(self, now: datetime, *, has_ticked: bool) -> None:
+        self.last_frame = self._heard_at = now
+        if not has_ticked:
+            return
+        self.last_tick = now
+        if self._ticked_at is None:
+            self._ticked_at, self._doubts = now, 0
+            return
+        silent = int((now - self._ticked_at).total_seconds() / self._pace.watch)
+        if silent:
+            self._activity_before = self._activity * (1 - 1 / SECONDS_REMEMBERED) ** (silent - 1)
+            self._activity = self._activity_before + (1 - self._activity_before) / SECONDS_REMEMBERED
+            self._ticked_at = now
+
+    def fault(self, now: datetime, silence_seconds: float | None, *, is_expecting: bool) -> str | None:
+        """Why it is taken for mute, if it is."""
+        if silence_seconds is not None and now - self._heard_at > timedelta(seconds=silence_seconds):
+            return f"Nothing was heard for {silence_seconds:g} seconds."
+        if not is_expecting:
+            self._expecting_since = self._ticked_at = None
+            self._activity = self._activity_before = 0.0
+            return None
+        self._expecting_since = self._expecting_since or now
+        if self._ticked_at is None:
+            since, patience = max(self._asked_at, self._expecting_since), self._pace.first_tick * 2.0**self._doubts
+        else:
+            since = max(self.last_tick or self._ticked_at, self._expecting_since)
+            patience = self._pace.patience(self._activity_before)
+        if now - since <= timedelta(seconds=patience):
+            return None
+        if self._ticked_at is None:
+            self._doubts = min(self._doubts + 1, MOST_DOUBTS)
+        return f"No price for {patience:.0f} seconds."
+
+
+def _turned_away(stream: BrokerStream, status: int, headers: Any) -> _End:
+    """What a refused handshake comes to."""
+    over = stream.refused(status, headers)
+    if over is not None:
+        return _End(FeedState.OVER, over.reason)
+    wait = headers.get("Retry-After", "")
+    return _End(FeedState.DOWN, f"The broker answered with HTTP {status}.", float(wait) if wait.isdecimal() else 0.0)
+
+
+async def _say(socket: Socket, frames: Iterable[Frame]) -> None:
+    for frame in frames:
+        await socket.send(frame)
+
+
+class _Straight(connect):
+    """Follows no redirects: what is sent at the handshake is for one host."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
+async def opened(opening: Opening, stream: BrokerStream) -> Socket:
+    """Open a WebSocket. Where the broker may be silent for long, pings find out whether it is still there."""
+    ping = PING_SECONDS if stream.silence_seconds is None else None
+    return await _Straight(
+        opening.url.reveal(),
+        additional_headers={name: value.reveal() for name, value in opening.headers.items()},
+        subprotocols=[Subprotocol(name) for name in opening.subprotocols] or None,
+        user_agent_header=None,
+        proxy=None,
+        logger=_wire_log,
+        open_timeout=OPEN_SECONDS,
+        close_timeout=CLOSE_SECONDS,
+        ping_interval=ping,
+        ping_timeout=ping,
+        max_size=LARGEST_FRAME,
+        max_queue=FRAMES_QUEUED,
+    )

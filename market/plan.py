@@ -1,0 +1,80 @@
+"""A year's data file, `data/<year>.json`, spread out into one row for every exchange and day.
+
+The file holds what circulars say: hours from a date on, holidays, evenings, special sessions. Pure, but for reading it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).with_name("data")
+SATURDAY = 5
+Wire = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedDay:
+    """The columns of a MarketDay."""
+
+    exchange: str
+    date: date
+    kind: str
+    sessions: Wire
+    settles: bool
+    source: str
+    note: str
+
+
+def years() -> tuple[int, ...]:
+    return tuple(sorted(int(path.stem) for path in DATA.glob("*.json")))
+
+
+def planned(year: int) -> Iterator[PlannedDay]:
+    """Every exchange and every day of the year, weekends too: they are known to be closed."""
+    told = json.loads((DATA / f"{year}.json").read_text(encoding="utf-8"))
+    special = {(exchange, each["date"]): each for each in told["special"] for exchange in each["exchanges"]}
+    day = date(year, 1, 1)
+    while day.year == year:
+        for exchange, hours in told["exchanges"].items():
+            yield _planned(told, exchange, hours, day, special.get((exchange, day.isoformat())))
+        day += timedelta(days=1)
+
+
+def _planned(told: dict[str, Any], exchange: str, hours: str, day: date, special: dict[str, Any] | None) -> PlannedDay:
+    written, is_weekend = day.isoformat(), day.weekday() >= SATURDAY
+    holiday = told["holidays"].get(written)
+    usual = _wire(next(each["sessions"] for each in reversed(told["hours"][hours]) if each["from"] <= written))
+    kind, sessions, note = "OPEN", usual, told["notes"].get(hours, "")
+    if special is not None:
+        kind, sessions, note = "SPECIAL", _wire(special["sessions"]), special["note"]
+    elif is_weekend:
+        kind, sessions, note = "CLOSED", [], ""
+    elif holiday:
+        kind, sessions, note = _holiday(told["evenings"], exchange, written, usual, holiday)
+    return PlannedDay(
+        exchange=exchange,
+        date=day,
+        kind=kind,
+        sessions=sessions,
+        settles=not is_weekend and not holiday,
+        source=told["source"],
+        note=note,
+    )
+
+
+def _holiday(evenings: dict[str, Any], exchange: str, written: str, usual: Wire, holiday: str) -> tuple[str, Wire, str]:
+    """Closed, but for the evening where the exchange keeps one."""
+    if exchange not in evenings["exchanges"] or written in evenings["shut"]:
+        return "CLOSED", [], holiday
+    evening = [session | {"from": evenings["from"]} for session in usual]
+    return "SPECIAL", evening, f"{holiday}; {evenings['note']}"
+
+
+def _wire(sessions: list[list[Any]]) -> Wire:
+    names = ("phase", "from", "until", "cas")
+    return [dict(zip(names, session, strict=False)) for session in sessions]

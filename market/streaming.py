@@ -1,0 +1,339 @@
+"""The process that holds streams: its share of the connections, one price of each instrument, published.
+
+It knows no rows. `wanted` tells which connections there are and what they want; order news go to `on_news`; `poll` asks
+for quotes of what nobody streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from django.conf import settings
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from brokers import registry
+from brokers.domain import AppCredentials, Exchange, Session, Streamed, Tick
+from brokers.reach import transport_to
+from brokers.streaming import BookChanged, BrokerStream, SessionOver
+from market.feed import CLOSE_SECONDS, Feed, FeedReport, FeedState, Mailbox, News, Pace
+from market.leases import Leases
+from market.pricing import InstrumentKey, PriceBook, Rules
+from market.publishing import PricePublisher, PriceReader
+
+logger = logging.getLogger(__name__)
+
+LEASES = "streams"
+ROUNDS_POLLED = 3  # a quote that was asked for stands until so many rounds have gone by
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUrls:
+    """The hosts of a broker's streams, `wss://…`; None: the broker's own, of its spec."""
+
+    prices: str | None = None
+    orders: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A connection that shall be streamed, and of what. `broker` is a slug, `least_pause`: see `Pace.least`."""
+
+    broker: str
+    app: AppCredentials
+    session: Session
+    base_urls: StreamUrls = field(default_factory=StreamUrls)
+    instruments: frozenset[Streamed] = frozenset()
+    least_pause: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tempo:
+    """Seconds."""
+
+    round: float = 1.0  # leases are renewed, feeds started and stopped
+    look: float = 1.0  # what is wanted is asked
+    lease: float = 6.0
+    poll: float = 3.0
+    pace: Pace = field(default_factory=Pace)
+    rules: Rules = field(default_factory=Rules)
+
+
+Provide = Callable[[], Awaitable[Mapping[UUID, Wanted]]]
+Hear = Callable[[UUID, News], Awaitable[None]]
+Poll = Callable[[Sequence[Streamed]], Awaitable[Sequence[tuple[str, Tick]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A connection of ours, its feeds, and the tasks that run them. `news` waits for whoever hears of orders."""
+
+    wanted: Wanted
+    prices: Feed | None
+    orders: Feed | None
+    news: Mailbox
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def feeds(self) -> dict[str, Feed]:
+        return {name: feed for name, feed in (("prices", self.prices), ("orders", self.orders)) if feed is not None}
+
+    def differs(self, wanted: Wanted | None) -> bool:
+        """Whether it must be opened anew, or not at all, for what is wanted now."""
+        return wanted is None or replace(wanted, instruments=self.wanted.instruments) != self.wanted
+
+
+class StreamProcess:
+    """Runs until `stop()`. `owner` must be unique for each process that ever runs, and have no blanks.
+
+    `is_open`: whether an exchange's market is open at a time. `on_news` is called for one connection at a time, in
+    order; while it is slow the latest of each order waits. `poll` answers pairs of a broker's slug and a tick. `redis`
+    should give up on an answer well within a lease.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        owner: str,
+        wanted: Provide,
+        on_news: Hear,
+        is_open: Callable[[Exchange, datetime], bool],
+        poll: Poll | None = None,
+        tempo: Tempo | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.tempo = tempo or Tempo()
+        self.book = PriceBook(self.tempo.rules)
+        self._leases = Leases(redis, LEASES, owner, self.tempo.lease)
+        self._publisher = PricePublisher(redis, owner)
+        self._reader = PriceReader(redis)
+        self._provide = wanted
+        self._on_news = on_news
+        self._is_open = is_open
+        self._poll = poll
+        self._clock = clock
+        self._wanted: Mapping[UUID, Wanted] | None = None
+        self._held: dict[UUID, _Held] = {}
+        self._instruments: dict[InstrumentKey, Streamed] = {}
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def reports(self) -> dict[UUID, dict[str, FeedReport]]:
+        """Of each connection held here: its feed of `prices`, and its feed of `orders` where that is one of its own."""
+        return {
+            connection: {name: feed.report for name, feed in held.feeds.items()}
+            for connection, held in self._held.items()
+        }
+
+    async def run(self) -> None:
+        """Hold streams until `stop()`; then close them and give the leases back."""
+        loops = [
+            asyncio.create_task(self._every(self.tempo.look, self._look)),
+            asyncio.create_task(self._every(self.tempo.round, self._round)),
+            asyncio.create_task(self._publisher.run()),
+        ]
+        if self._poll is not None:
+            loops.append(asyncio.create_task(self._every(self.tempo.poll, partial(self._ask, self._poll))))
+        try:
+            await self._stopping.wait()
+        finally:
+            self._stopping.set()
+            await cancelled(loops, patience=0.5)
+            connections = list(self._held)
+            await self._stop(connections)
+            try:
+                await self._leases.leave([str(connection) for connection in connections])
+                await self._publisher.flush()
+            except RedisError as error:
+                logger.warning("Redis is away (%s): leases lapse by themselves", type(error).__name__)
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """The outermost loop: whatever goes wrong in one round, the next one comes."""
+        while not self._stopping.is_set():
+            try:
+                await work()
+            except RedisError as error:
+                # Streams are kept: on Redis' return each lease says whether it is still ours.
+                logger.warning("Redis is away (%s): streams stay where they are", type(error).__name__)
+            except Exception:
+                logger.exception("A round of the stream process failed")
+            if not self._stopping.is_set():
+                await asyncio.sleep(seconds)
+
+    # --- which connections are ours -----------------------------------------------------------------------------------
+    async def _look(self) -> None:
+        """In a loop of its own: however long the answer takes, leases are renewed."""
+        self._wanted = await self._provide()
+
+    async def _round(self) -> None:
+        now = self._clock()
+        for price in self.book.sweep(now, lambda exchange: self._is_open(exchange, now)):
+            self._publisher.put(price)
+        if self._wanted is None:
+            return
+        wanted = self._wanted
+        mine = await self._leases.mine([str(connection) for connection in wanted])
+        gone = [connection for connection in self._held if str(connection) not in mine]
+        await self._stop(gone)
+        await self._leases.release([str(connection) for connection in gone])
+        held = await self._leases.hold(mine)
+        ours = {connection: each for connection, each in wanted.items() if str(connection) in held}
+        await self._stop(
+            [connection for connection, known in self._held.items() if known.differs(ours.get(connection))]
+        )
+        new = self._take_note(ours.values())
+        for connection, each in ours.items():
+            known = self._held.get(connection)
+            if known is None:
+                self._start(connection, each)
+            elif known.wanted.instruments != each.instruments:
+                self._wish(connection, known, each)
+        await self._remember(new)
+
+    def _take_note(self, ours: Iterable[Wanted]) -> list[InstrumentKey]:
+        """Which instruments matter here; all others are forgotten. Returns those that are new."""
+        every: frozenset[Streamed] = frozenset().union(*(wanted.instruments for wanted in ours))
+        before, self._instruments = self._instruments, {_key(each): each for each in every}
+        self.book.keep(self._instruments.keys())
+        self._publisher.keep(self._instruments.keys())
+        return [key for key in self._instruments if key not in before]
+
+    async def _remember(self, new: Collection[InstrumentKey]) -> None:
+        """Know the last prices of what is new here, so that they are marked as stale if nobody tells them again."""
+        if new:
+            found = await self._reader.latest(new)
+            for price in found.prices.values():
+                self.book.remember(price, self._clock())
+
+    # --- feeds --------------------------------------------------------------------------------------------------------
+    def _start(self, connection: UUID, wanted: Wanted) -> None:
+        broker, urls = registry.load(wanted.broker), wanted.base_urls
+        news = Mailbox()
+
+        def feed(kind: type[BrokerStream], base_url: str, on_state: Callable[[FeedReport], None]) -> Feed:
+            return Feed(
+                partial(kind, wanted.app, wanted.session),
+                transport_to(broker, account=str(connection)),
+                base_url,
+                partial(self._take, connection, news),
+                loopback_only=settings.SIMULATED_BROKERS,
+                on_state=on_state,
+                is_expecting=lambda now: self._expects(wanted, now),
+                pace=replace(self.tempo.pace, least=max(self.tempo.pace.least, wanted.least_pause)),
+                clock=self._clock,
+            )
+
+        prices = orders = None
+        prices_url = urls.prices or broker.spec.stream_url
+        if broker.price_stream is not None and prices_url:
+            tells_orders = broker.order_stream is None
+            prices = feed(
+                broker.price_stream,
+                prices_url,
+                partial(self._prices_are, connection, wanted.broker, news, tells_orders),
+            )
+        orders_url = urls.orders or broker.spec.order_stream_url or prices_url
+        if broker.order_stream is not None and orders_url:
+            orders = feed(broker.order_stream, orders_url, partial(_orders_are, news))
+        held = _Held(wanted, prices, orders, news)
+        held.tasks.append(asyncio.create_task(self._tell(connection, news)))
+        held.tasks.extend(asyncio.create_task(each.run()) for each in held.feeds.values())
+        self._wish(connection, held, wanted)
+
+    def _wish(self, connection: UUID, held: _Held, wanted: Wanted) -> None:
+        self._held[connection] = replace(held, wanted=wanted)
+        if held.prices is not None:
+            left_out = held.prices.wish(sorted(wanted.instruments, key=_key))
+            if left_out:
+                logger.info("The stream of connection %s is without %d instruments", connection, len(left_out))
+
+    async def _stop(self, connections: Iterable[UUID]) -> None:
+        stopped = [(connection, self._held.pop(connection)) for connection in list(connections)]
+        await cancelled([task for _, held in stopped for task in held.tasks], patience=CLOSE_SECONDS + 1)
+        for connection, _ in stopped:
+            self._lose(connection)
+
+    def _lose(self, connection: UUID) -> None:
+        for price in self.book.feed_gone(connection, self._clock()):
+            self._publisher.put(price)
+
+    def _expects(self, wanted: Wanted, now: datetime) -> bool:
+        return any(self._is_open(exchange, now) for exchange in {each.exchange for each in wanted.instruments})
+
+    # --- what feeds tell ----------------------------------------------------------------------------------------------
+    async def _take(self, connection: UUID, news: Mailbox, events: Sequence[Tick | News]) -> None:
+        now = self._clock()
+        for event in events:
+            if isinstance(event, Tick):
+                price = self.book.tick(connection, event, now)
+                if price is not None:
+                    self._publisher.put(price)
+            else:
+                news.put(event)
+
+    def _prices_are(self, connection: UUID, slug: str, news: Mailbox, tells_orders: bool, report: FeedReport) -> None:
+        if report.state is FeedState.LIVE:
+            self.book.feed_live(connection, slug, registry.order_of(slug), self._clock())
+        elif report.state is not FeedState.CONNECTING:
+            self._lose(connection)
+        if tells_orders or report.state is FeedState.OVER:
+            _orders_are(news, report)
+
+    async def _tell(self, connection: UUID, news: Mailbox) -> None:
+        while True:
+            for event in await news.take():
+                if isinstance(event, Tick):
+                    continue
+                try:
+                    await self._on_news(connection, event)
+                except Exception:
+                    logger.exception("News of connection %s were not taken", connection)
+
+    # --- without a stream ---------------------------------------------------------------------------------------------
+    async def _ask(self, poll: Poll) -> None:
+        now = self._clock()
+        unfed = [
+            each
+            for key, each in self._instruments.items()
+            if not self.book.has_feed(key, besides_polling=True) and self._is_open(each.exchange, now)
+        ]
+        if not unfed:
+            return
+        answers = await poll(unfed)
+        now = self._clock()
+        until = now + timedelta(seconds=ROUNDS_POLLED * self.tempo.poll)
+        for slug, tick in answers:
+            price = self.book.polled(slug, tick, now, until)
+            if price is not None:
+                self._publisher.put(price)
+
+
+def _orders_are(news: Mailbox, report: FeedReport) -> None:
+    """Whatever happened before a stream opened was missed: the book is to be read."""
+    if report.state is FeedState.LIVE:
+        news.put(BookChanged())
+    elif report.state is FeedState.OVER:
+        news.put(SessionOver(report.reason))
+
+
+def _key(wanted: Streamed) -> InstrumentKey:
+    return wanted.exchange, wanted.exchange_token
+
+
+async def cancelled(tasks: Collection[asyncio.Task[None]], patience: float) -> None:
+    """Cancel, and again after so many seconds: a library in between may have swallowed it."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=patience)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,145 @@
+"""What `manage.py stream` runs: streams and live books side by side, each with its own share of the work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from brokers import services as broker_services
+from brokers.models import BrokerConnection
+from brokers.streaming import SessionOver
+from market import streaming
+from market.feed import News
+from market.feed_states import FeedStates
+from market.hours import Hours
+from market.streaming import StreamProcess, Wanted
+from portfolio import live_host, watching
+from portfolio.live_host import LiveHost
+from portfolio.loading import in_a_thread
+from portfolio.wanted import Wishes
+
+logger = logging.getLogger(__name__)
+
+# Faster than a stream process alone: nobody shall be without updates for ten seconds when one of them dies.
+STREAM_TEMPO = streaming.Tempo(round=0.5, lease=4.0)
+STATES_EVERY = 0.5
+HOURS_EVERY = 600.0
+# A stream that was wrong about its session is opened again after so long.
+DISBELIEVED = timedelta(seconds=60)
+
+
+def new_owner() -> str:
+    """A name that no other process ever bears."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+class LiveProcess:
+    """Runs until `stop()`; then leases are given back, so that others take over at once."""
+
+    def __init__(
+        self,
+        *,
+        owner: str | None = None,
+        stream_tempo: streaming.Tempo = STREAM_TEMPO,
+        host_tempo: live_host.Tempo | None = None,
+    ) -> None:
+        self.owner = owner or new_owner()
+        self._redis: Redis = Redis.from_url(str(settings.CACHES["default"]["LOCATION"]))
+        self._hours = Hours()
+        self._wishes = Wishes()
+        self._states = FeedStates(self._redis)
+        self._stopping = asyncio.Event()
+        self.streams = StreamProcess(
+            self._redis,
+            owner=self.owner,
+            wanted=self._wanted,
+            on_news=self.news,
+            is_open=self._hours.is_open,
+            tempo=stream_tempo,
+        )
+        self.host = LiveHost(
+            self._redis, owner=self.owner, hours=self._hours, listings=self._wishes.listings, tempo=host_tempo
+        )
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        await self._read_hours()
+        parts = [asyncio.create_task(part) for part in (self.streams.run(), self.host.run())]
+        beside = [asyncio.create_task(part) for part in (self._tell_states(), self._keep_hours())]
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            # A part that ends by itself has failed: the process ends, and whoever keeps it running starts it anew.
+            await asyncio.wait([*parts, stop], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.streams.stop()
+            self.host.stop()
+            stop.cancel()
+            await streaming.cancelled(beside, patience=1.0)
+            try:
+                await asyncio.gather(*parts)
+            finally:
+                await self._redis.aclose()
+
+    # --- what the streams ask and tell --------------------------------------------------------------------------------
+    async def _wanted(self) -> Mapping[UUID, Wanted]:
+        return await in_a_thread(self._look, datetime.now(UTC))
+
+    def _look(self, now: datetime) -> Mapping[UUID, Wanted]:
+        return self._wishes.wanted(watching.watchers(), now)
+
+    async def news(self, connection: UUID, news: News) -> None:
+        """An order or the account changed, or the stream says that the session is over: the broker itself is asked."""
+        if isinstance(news, SessionOver):
+            now = datetime.now(UTC)
+            is_over = await in_a_thread(_confirm, connection, now)
+            logger.warning(
+                "The stream of connection %s says its session is over, the broker %s", connection, _word(is_over)
+            )
+            if not is_over:
+                self._wishes.resting[connection] = now + DISBELIEVED
+        owner = self._wishes.owners.get(connection)
+        if owner is not None:
+            await self.host.news(owner)
+
+    # --- beside it ----------------------------------------------------------------------------------------------------
+    async def _tell_states(self) -> None:
+        while True:
+            try:
+                await self._states.tell(self.streams.reports())
+            except RedisError as error:
+                logger.warning("Redis is away (%s): the states of feeds are not told", type(error).__name__)
+            await asyncio.sleep(STATES_EVERY)
+
+    async def _keep_hours(self) -> None:
+        while True:
+            await asyncio.sleep(HOURS_EVERY)
+            await self._read_hours()
+
+    async def _read_hours(self) -> None:
+        try:
+            await in_a_thread(self._hours.read, datetime.now(UTC))
+        except DatabaseError as error:
+            logger.warning("The calendar cannot be read (%s): it stays as it was", type(error).__name__)
+
+
+def _confirm(connection_id: UUID, now: datetime) -> bool:
+    """Whether the session is over by the broker's own word, or there is none any more."""
+    connection = BrokerConnection.objects.active().filter(pk=connection_id).select_related("user").first()
+    return connection is None or broker_services.confirm_session(connection, now=now)
+
+
+def _word(is_over: bool) -> str:
+    return "confirms it" if is_over else "does not"

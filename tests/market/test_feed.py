@@ -1,0 +1,632 @@
+"""One connection: opened, watched, opened again, or over. First on a made-up socket and clock, then on real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.http11 import Response
+
+from accounts.models import User
+from brokers import reach, registry
+from brokers.domain import AppCredentials, Exchange, OrderStatus, Session, Streamed, Tick
+from brokers.errors import BrokerUnavailable, RateLimited, SessionEnded
+from brokers.secret import Secret
+from brokers.simulation.server import SimulatedBrokers
+from brokers.streaming import (
+    Alive,
+    BookChanged,
+    Event,
+    Frame,
+    Opening,
+    OrderUpdate,
+    PriceStream,
+    Refused,
+    SessionOver,
+    StreamLimits,
+    Unreadable,
+)
+from brokers.zerodha.spec import SPEC
+from market.feed import MOST_NEWS, Feed, FeedReport, FeedState, Mailbox, Pace
+from tests.contract.test_streams import KINDS, OTHER_SHARE, PRICES, SHARE, moved, streamed
+from tests.people import connect
+
+START = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
+CONNECTING, LIVE, STALLED, DOWN, OVER = FeedState
+APP = AppCredentials(api_key=Secret("key"), api_secret=Secret("secret"))
+SESSION = Session(access_token=Secret("token"), feed_token=Secret("feed"), account_id="A1")
+
+
+class Clock:
+    """A clock that stands still until it is told; whoever sleeps wakes in order."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.sleepers: list[tuple[datetime, asyncio.Future[None]]] = []
+        self.slept: list[float] = []
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sleepers.append((self.now + timedelta(seconds=seconds), waking))
+        await waking
+
+    async def forward(self, seconds: float) -> None:
+        end = self.now + timedelta(seconds=seconds)
+        while due := [sleeper for sleeper in self.sleepers if sleeper[0] <= end]:
+            first = min(due, key=lambda sleeper: sleeper[0])
+            self.sleepers.remove(first)
+            self.now = max(self.now, first[0])
+            if not first[1].done():
+                first[1].set_result(None)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        self.now = end
+
+
+class Wire:
+    """A socket: what is put into `frames` is received, an exception is raised."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[Frame | Exception] = asyncio.Queue()
+        self.sent: list[Frame] = []
+        self.pings = 0
+        self.is_closed = False
+
+    async def send(self, message: Frame) -> None:
+        self.sent.append(message)
+
+    async def recv(self) -> Frame:
+        frame = await self.frames.get()
+        if isinstance(frame, Exception):
+            raise frame
+        return frame
+
+    async def ping(self) -> None:
+        self.pings += 1
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+class WordStream(PriceStream):
+    """Speaks words: `price 1594 1500`, `over`, `order 7`, anything else is unreadable."""
+
+    spec = SPEC
+    limits = StreamLimits(instruments=5, batch=2)
+    silence_seconds = 10.0
+    fails: Exception | None = None
+    url = "ws://127.0.0.1:1/"
+
+    def opening(self, http: object, base_url: str) -> Opening:
+        if self.fails is not None:
+            raise self.fails
+        return Opening(url=Secret(self.url))
+
+    def hello(self) -> list[Frame]:
+        return ["hello"]
+
+    def received(self, frame: Frame) -> list[Event]:
+        match str(frame).split():
+            case ["price", token, price]:
+                return [Tick(Exchange.NSE, token, Decimal(price))]
+            case ["over"]:
+                return [SessionOver("No more.")]
+            case ["order", number]:
+                return [OrderUpdate(number, OrderStatus.OPEN)]
+            case ["alive"]:
+                return [Alive()]
+            case ["refused"]:
+                return [Refused("Too many.", "E1")]
+            case ["bug"]:
+                raise RuntimeError("a bug of the dialect")
+        return [Unreadable("a word")]
+
+    def answers(self) -> list[Frame]:
+        return []
+
+    def subscribe(self, wanted: Sequence[Streamed]) -> list[Frame]:
+        return [f"+{each.exchange_token}" for each in wanted]
+
+    def unsubscribe(self, unwanted: Sequence[Streamed]) -> list[Frame]:
+        return [f"-{each.exchange_token}" for each in unwanted]
+
+    @classmethod
+    def can_stream(cls, wanted: Streamed) -> bool:
+        return wanted.exchange is Exchange.NSE
+
+
+class BeatingStream(WordStream):
+    beat_seconds = 4.0
+    silence_seconds = None
+
+
+class TalkingStream(BeatingStream):
+    def beat(self) -> Frame:
+        return "beat"
+
+
+def share(number: int) -> Streamed:
+    return Streamed(Exchange.NSE, str(number))
+
+
+@dataclass
+class Rig:
+    """A feed on made-up sockets: each attempt takes the next of `attempts`, or gets a fresh socket."""
+
+    kind: type[WordStream] = WordStream
+    is_open: bool = False
+    pace: Pace = field(default_factory=Pace)
+    attempts: list[Exception] = field(default_factory=list)
+    wires: list[Wire] = field(default_factory=list)
+    events: list[object] = field(default_factory=list)
+    reports: list[FeedReport] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock()
+        self.gate.set()
+        http: Any = reach.transport_to(registry.load("zerodha"), account="test")
+        self.feed = Feed(
+            lambda: self.kind(APP, SESSION),
+            http,
+            "ws://127.0.0.1:1",
+            self.take,
+            loopback_only=True,
+            on_state=self.reports.append,
+            is_expecting=lambda now: self.is_open,
+            pace=self.pace,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            chance=lambda: 1.0,
+            open_socket=self.open,
+        )
+
+    async def take(self, events: Sequence[object]) -> None:
+        self.events += events
+        await self.gate.wait()
+
+    async def open(self, opening: Opening, stream: object) -> Wire:
+        if self.attempts:
+            raise self.attempts.pop(0)
+        self.wires.append(Wire())
+        return self.wires[-1]
+
+    @property
+    def wire(self) -> Wire:
+        return self.wires[-1]
+
+    @property
+    def states(self) -> list[FeedState]:
+        return [report.state for report in self.reports]
+
+    async def hear(self, *frames: Frame | Exception) -> None:
+        for frame in frames:
+            self.wire.frames.put_nowait(frame)
+        for _ in range(10 + 2 * len(frames)):
+            await asyncio.sleep(0)
+
+    async def until(self, state: FeedState, times: int = 1) -> None:
+        await eventually(lambda: self.states.count(state) >= times)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Rig]:
+        task = asyncio.create_task(self.feed.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def closed() -> ConnectionClosedError:
+    return ConnectionClosedError(None, None)
+
+
+def turned_away(status: int, **headers: str) -> InvalidStatus:
+    return InvalidStatus(Response(status, "", Headers(headers)))
+
+
+class TestSubscriptions:
+    async def test_wishes_are_asked_for_after_the_greeting(self) -> None:
+        rig = Rig()
+        assert rig.feed.wish([share(1), share(2), Streamed(Exchange.BSE, "3")]) == [Streamed(Exchange.BSE, "3")]
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear()
+            assert rig.wire.sent == ["hello", "+1", "+2"]
+
+    async def test_only_what_changes_is_said(self) -> None:
+        rig = Rig()
+        rig.feed.wish([share(1), share(2)])
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear()
+            rig.feed.wish([share(2), share(3)])
+            await rig.hear()
+            assert rig.wire.sent[3:] == ["-1", "+3"]
+
+    async def test_a_new_connection_is_asked_for_everything(self) -> None:
+        rig = Rig()
+        rig.feed.wish([share(1)])
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear(closed())
+            await rig.until(DOWN)
+            await rig.clock.forward(1)
+            await rig.until(LIVE, times=2)
+            await rig.hear()
+            assert [wire.sent for wire in rig.wires] == [["hello", "+1"]] * 2
+            assert rig.wires[0].is_closed
+
+    def test_wishes_keep_to_the_limit(self) -> None:
+        assert Rig().feed.wish(map(share, range(7))) == [share(5), share(6)]
+
+    async def test_what_was_not_asked_for_is_not_passed_on(self) -> None:
+        rig = Rig()
+        rig.feed.wish([share(1)])
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear("price 1 10", "price 2 20")
+            assert rig.events == [Tick(Exchange.NSE, "1", Decimal(10))]
+            assert rig.feed.report.unasked == 1
+
+
+class TestEnds:
+    async def test_a_session_that_is_over_is_not_opened_again(self) -> None:
+        rig = Rig()
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear("over")
+            await rig.until(OVER)
+            await rig.clock.forward(3600)
+        assert (len(rig.wires), rig.feed.report.reason) == (1, "No more.")
+
+    @pytest.mark.parametrize("status", [401, 403])
+    async def test_nor_one_that_is_refused_at_the_door(self, status: int) -> None:
+        rig = Rig(attempts=[turned_away(status)])
+        async with rig.running():
+            await rig.until(OVER)
+            await rig.clock.forward(3600)
+        assert rig.states == [OVER]
+        assert rig.wires == []
+
+    async def test_nor_one_that_cannot_even_ask(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(WordStream, "fails", SessionEnded("It has ended."))
+        rig = Rig()
+        async with rig.running():
+            await rig.until(OVER)
+        assert rig.feed.report.reason == "It has ended."
+
+    async def test_a_live_host_is_not_connected_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(WordStream, "url", "wss://feed.example.com/")
+        rig = Rig()
+        async with rig.running():
+            await rig.until(DOWN)
+        assert rig.wires == []
+        assert "simulation" in rig.feed.report.reason
+
+    async def test_pauses_double_up_to_the_longest_and_begin_anew(self) -> None:
+        rig = Rig(pace=Pace(first=1, longest=8), attempts=[OSError()] * 5)
+        async with rig.running():
+            for number, pause in enumerate([1, 2, 4, 8, 8], 1):
+                await rig.until(DOWN, times=number)
+                assert rig.clock.slept[-1] == pause
+                await rig.clock.forward(pause)
+            await rig.until(LIVE)
+            for _ in range(12):
+                await rig.clock.forward(5)
+                await rig.hear("alive")
+            await rig.hear(closed())
+            await rig.until(DOWN, times=6)
+            assert rig.clock.slept[-1] == 1
+
+    @pytest.mark.parametrize(
+        ("asked", "pause"), [(turned_away(503, **{"Retry-After": "42"}), 42), (turned_away(503), 0.5)]
+    )
+    async def test_a_broker_may_ask_for_a_pause(self, asked: Exception, pause: float) -> None:
+        rig = Rig(attempts=[asked])
+        async with rig.running():
+            await rig.until(DOWN)
+            assert rig.clock.slept == [pause]
+
+    @pytest.mark.parametrize("pause", [None, 30.0])
+    async def test_so_may_the_call_before(self, monkeypatch: pytest.MonkeyPatch, pause: float | None) -> None:
+        error: BrokerUnavailable = BrokerUnavailable("Away.")
+        if pause is not None:
+            error = RateLimited("Too fast.")
+            error.retry_after = pause
+        monkeypatch.setattr(WordStream, "fails", error)
+        rig = Rig()
+        async with rig.running():
+            await rig.until(DOWN)
+            assert rig.clock.slept == [pause or 0.5]
+
+    def test_a_pause_is_never_below_the_least(self) -> None:
+        assert Pace(least=300).pause(1, 0.0) == 300
+        assert Pace(first=2).pause(3, 0.0) == 4
+        assert Pace(first=2).pause(3, 1.0) == 8
+        assert Pace().pause(10_000, 1.0) == 60
+
+    async def test_a_bug_of_a_dialect_ends_one_connection_only(self, caplog: pytest.LogCaptureFixture) -> None:
+        rig = Rig()
+        rig.feed.wish([share(1)])
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear("bug")
+            await rig.until(DOWN)
+            await rig.clock.forward(1)
+            await rig.until(LIVE, times=2)
+            await rig.hear("price 1 10")
+            assert len(rig.events) == 1
+        assert "broke" in caplog.text
+
+
+class TestWatch:
+    async def test_a_mute_connection_is_stalled(self) -> None:
+        rig = Rig()
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear("alive")
+            await rig.clock.forward(10)
+            assert rig.states == [LIVE]
+            await rig.clock.forward(1)
+            assert rig.states[:2] == [LIVE, STALLED]
+            assert rig.feed.report.last_frame == START
+
+    async def ticking(self, rig: Rig, seconds: int, every: int = 1) -> None:
+        rig.feed.wish([share(1)])
+        await rig.until(LIVE)
+        for second in range(seconds):
+            await rig.clock.forward(1)
+            await rig.hear("alive" if second % every else f"price 1 {second + 1}")
+
+    async def beating(self, rig: Rig, seconds: int) -> None:
+        for _ in range(seconds):
+            await rig.clock.forward(1)
+            await rig.hear("alive")
+
+    async def test_a_feed_that_ticked_all_the_time_may_not_stop(self) -> None:
+        rig = Rig(is_open=True)
+        async with rig.running():
+            await self.ticking(rig, 60)
+            await self.beating(rig, 9)
+            assert rig.states[:2] == [LIVE, STALLED]
+            assert rig.feed.report.last_tick == START + timedelta(seconds=60)
+
+    async def test_a_quiet_market_is_no_fault(self) -> None:
+        """A tick in a minute, and then none for four."""
+        rig = Rig(is_open=True)
+        async with rig.running():
+            await self.ticking(rig, 600, every=60)
+            await self.beating(rig, 240)
+            assert rig.states == [LIVE]
+
+    async def test_nor_is_a_closed_one(self) -> None:
+        rig = Rig(is_open=True)
+        async with rig.running():
+            await self.ticking(rig, 60)
+            rig.is_open = False
+            await self.beating(rig, 3600)
+            assert rig.states == [LIVE]
+            rig.is_open = True
+            await self.beating(rig, 29)
+            assert rig.states == [LIVE]
+
+    async def test_a_subscription_that_brings_nothing_is_a_fault(self) -> None:
+        rig = Rig(is_open=True)
+        rig.feed.wish([share(1)])
+        async with rig.running():
+            await rig.until(LIVE)
+            await self.beating(rig, 36)
+            await rig.until(LIVE, times=2)
+            assert rig.states[:4] == [LIVE, STALLED, CONNECTING, LIVE]
+            await self.beating(rig, 50)  # twice as long the second time
+            assert rig.states == [LIVE, STALLED, CONNECTING, LIVE]
+
+    async def test_without_wishes_no_ticks_are_expected(self) -> None:
+        rig = Rig(is_open=True)
+        async with rig.running():
+            await rig.until(LIVE)
+            await self.beating(rig, 120)
+            assert rig.states == [LIVE]
+
+    @pytest.mark.parametrize(("kind", "sent", "pings"), [(BeatingStream, [], 3), (TalkingStream, ["beat"] * 3, 0)])
+    async def test_beats_are_sent(self, kind: type[WordStream], sent: list[str], pings: int) -> None:
+        rig = Rig(kind=kind)
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear()
+            await rig.clock.forward(13)
+            assert (rig.wire.sent[1:], rig.wire.pings) == (sent, pings)
+
+
+class TestDelivery:
+    async def test_a_slow_sink_gets_the_latest_of_each(self) -> None:
+        rig = Rig()
+        rig.feed.wish([share(1), share(2)])
+        rig.gate.clear()
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear("price 1 1")
+            await rig.hear(*(f"price {token} {price}" for price in range(1, 500) for token in (1, 2)))
+            await eventually(rig.wire.frames.empty)
+            rig.gate.set()
+            await rig.hear()
+            ticks = [(tick.exchange_token, int(tick.last_price)) for tick in rig.events if isinstance(tick, Tick)]
+            assert ticks == [("1", 1), ("1", 499), ("2", 499)]
+            assert rig.feed.report.overwritten == 996
+
+    async def test_a_tick_that_is_overwritten_leaves_its_close(self) -> None:
+        box = Mailbox()
+        box.put(Tick(Exchange.NSE, "1", Decimal(10), Decimal(9)))
+        box.put(Tick(Exchange.NSE, "1", Decimal(11)))
+        assert await box.take() == [Tick(Exchange.NSE, "1", Decimal(11), Decimal(9))]
+
+    async def test_too_many_orders_become_one_word(self) -> None:
+        box = Mailbox()
+        for number in range(MOST_NEWS + 1):
+            box.put(OrderUpdate(str(number), OrderStatus.OPEN))
+        box.put(OrderUpdate("last", OrderStatus.OPEN))
+        assert await box.take() == [OrderUpdate("last", OrderStatus.OPEN), BookChanged()]
+
+    async def test_a_sink_that_fails_is_asked_again(self, caplog: pytest.LogCaptureFixture) -> None:
+        rig = Rig()
+
+        async def failing(events: Sequence[object]) -> None:
+            rig.events += events
+            raise RuntimeError("the sink")
+
+        rig.feed._sink = failing
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear("order 1")
+            await rig.hear("order 2")
+            assert len(rig.events) == 2
+
+    async def test_what_is_unreadable_or_refused_is_counted(self) -> None:
+        rig = Rig()
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear("what", b"\x00", "refused")
+            report = rig.feed.report
+        assert (report.unreadable, report.refused, report.opened, report.state) == (2, 1, 1, LIVE)
+
+
+# --- real dialects ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", KINDS)
+@given(frames=st.lists(st.binary(max_size=300) | st.text(max_size=100), min_size=1, max_size=10))
+def test_no_frame_ends_a_feed(kind: Any, frames: list[str | bytes]) -> None:
+    """Unless it says in the dialect's own words that the session is over."""
+    own = kind(APP, SESSION)
+    if any(isinstance(event, SessionOver) for frame in frames for event in own.received(frame)):
+        return
+
+    async def fed() -> list[FeedState]:
+        rig = Rig()
+        rig.feed._make = lambda: kind_on_a_wire(kind)
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear(*frames)
+            return rig.states
+
+    assert asyncio.run(fed()) == [LIVE]
+
+
+def kind_on_a_wire(kind: Any) -> Any:
+    """The dialect itself, but for its address."""
+    return type(kind.__name__, (kind,), {"opening": WordStream.opening, "fails": None, "url": WordStream.url})(
+        APP, SESSION
+    )
+
+
+@dataclass
+class Real:
+    """A feed of a simulated broker over a real socket."""
+
+    feed: Feed
+    brokers: SimulatedBrokers
+    slug: str
+    ticks: list[Tick]
+    reports: list[FeedReport]
+
+    async def move(self, key: str) -> Decimal:
+        return await asyncio.to_thread(moved, self.brokers.control, key)
+
+    async def told(self, key: str, price: Decimal) -> None:
+        await eventually(lambda: (streamed(key).exchange_token, price) in [tick[1:3] for tick in self.ticks])
+
+    async def until(self, state: FeedState, times: int = 1) -> None:
+        await eventually(lambda: [report.state for report in self.reports].count(state) >= times)
+
+
+@pytest.fixture
+async def real(
+    slug: str, alice: User, brokers: SimulatedBrokers, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[Real]:
+    caplog.set_level(logging.DEBUG)
+    connection = await sync_to_async(connect)(alice, slug, brokers)
+    session, broker = connection.session, registry.load(slug)
+    app = await sync_to_async(reach.app_credentials)(alice, slug)
+    await sync_to_async(connections.close_all)()
+    kind = broker.price_stream
+    assert kind is not None
+    assert session is not None
+    ticks: list[Tick] = []
+    reports: list[FeedReport] = []
+
+    async def take(events: Sequence[object]) -> None:
+        ticks.extend(event for event in events if isinstance(event, Tick))
+
+    feed = Feed(
+        lambda: kind(app, session),
+        reach.transport_to(broker, account="test"),
+        str(brokers.brokers[slug]["stream_url"]),
+        take,
+        loopback_only=True,
+        on_state=reports.append,
+        is_expecting=lambda now: True,
+        pace=Pace(first=0.05, watch=0.05, tick_silence=0.5, longest_silence=0.5),
+    )
+    feed.wish([streamed(SHARE)])
+    running = asyncio.create_task(feed.run())
+    yield Real(feed, brokers, slug, ticks, reports)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    secrets = [secret for secret in (session.access_token, session.feed_token) if secret]
+    assert [secret for secret in secrets if secret.reveal() in caplog.text] == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("slug", PRICES)
+class TestRealBrokers:
+    async def test_ticks_come_and_wishes_change(self, real: Real) -> None:
+        await real.told(SHARE, await real.move(SHARE))
+        real.feed.wish([streamed(OTHER_SHARE)])
+        await real.told(OTHER_SHARE, await real.move(OTHER_SHARE))
+
+    async def test_a_stream_that_went_down_comes_back(self, real: Real) -> None:
+        await real.told(SHARE, await real.move(SHARE))
+        await asyncio.to_thread(real.brokers.control.set_fault, real.slug, "stream_down")
+        await real.until(DOWN, times=2)
+        await asyncio.to_thread(real.brokers.control.clear_faults, real.slug)
+        await real.until(LIVE, times=2)
+        await real.told(SHARE, await real.move(SHARE))
+
+    async def test_a_mute_stream_is_stalled(self, real: Real) -> None:
+        await real.told(SHARE, await real.move(SHARE))
+        await asyncio.to_thread(real.brokers.control.set_fault, real.slug, "stream_silent")
+        await real.until(STALLED)
+
+    async def test_a_revoked_session_is_over(self, real: Real) -> None:
+        await real.until(LIVE)
+        await asyncio.to_thread(real.brokers.control.revoke, real.slug)
+        await asyncio.to_thread(real.brokers.control.set_fault, real.slug, "stream_down")
+        await real.until(DOWN)
+        await asyncio.to_thread(real.brokers.control.clear_faults, real.slug)
+        await real.until(OVER)
+        opened = real.feed.report.opened
+        await asyncio.sleep(0.2)  # the sockets are real: there is no clock to move
+        assert (real.feed.report.state, real.feed.report.opened) == (OVER, opened)

@@ -1,0 +1,501 @@
+"""Books that move with every tick: always what a full recompute of the same inputs gives, to the last digit."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from brokers.domain import Contract, Exchange, Position, Product
+from portfolio.consolidate import consolidate
+from portfolio.deltas import LiveDelta, apply_delta, differences
+from portfolio.domain import (
+    BorrowedPrice,
+    ConsolidatedPortfolio,
+    InstrumentKey,
+    LivePrice,
+    PriceState,
+    Source,
+    SourceState,
+)
+from portfolio.live import LiveBook, LiveBooks
+from portfolio.marks import live_prices
+from portfolio.presentation import present
+from tests.portfolio.sources import INFY, NOW, SBIN, Number, account, decimal, holding, lent, of, position, source
+from tests.portfolio.strategies import PRICES, SHARES, UNKNOWABLE_PRICES, books, loans, positions
+
+repeatable = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+NSE_INFY, BSE_INFY = (Exchange.NSE, "1594"), (Exchange.BSE, "500209")
+NSE_SBIN = (Exchange.NSE, "3045")
+NIFTY_FUTURE = (Exchange.NFO, "53001")
+LISTINGS: dict[InstrumentKey, str] = {NSE_INFY: INFY, BSE_INFY: INFY, NSE_SBIN: SBIN}
+
+
+def told(
+    price: Number, close: Number | None = None, *, exchange: Exchange = Exchange.NSE, age: int = 0, stale: bool = False
+) -> LivePrice:
+    return LivePrice(
+        exchange=exchange,
+        price=Decimal(price),
+        close=decimal(close),
+        source="zerodha",
+        as_of=NOW - timedelta(seconds=age),
+        stale=stale,
+    )
+
+
+def live(*sources: Source, **more: Any) -> tuple[LiveBooks, LiveBook]:
+    watched = LiveBooks(LISTINGS)
+    return watched, watched.hold(1, sources, **more)
+
+
+def future(quantity: int = 75, *, token: str | None = "53001", **changed: Any) -> Position:
+    return position(
+        quantity,
+        price="24000",
+        last=changed.pop("last", "24100"),
+        close=changed.pop("close", "24050"),
+        exchange=Exchange.NFO,
+        symbol="NIFTY26DECFUT",
+        product=Product.NRML,
+        exchange_token=token,
+        contract=Contract(underlying="NIFTY", expiry=date(2026, 12, 29)),
+        **changed,
+    )
+
+
+# --- worked by hand ---------------------------------------------------------------------------------------------------
+def test_a_tick_moves_the_share_and_every_sum_it_is_in() -> None:
+    """10 INFY bought at 100 and 5 SBIN bought at 200, both worth what the broker said, until INFY ticks to 120."""
+    watched, book = live(
+        source("zerodha", account([holding(INFY, 10), holding(SBIN, 5, average="200", last="210", close="205")]))
+    )
+    before = book.portfolio(NOW)
+    assert (before.total_value, before.unrealized_pnl, before.day_change) == (2150, 150, 75)
+    assert watched.apply(NSE_INFY, told("120", "104")) == {1}
+    after = book.portfolio(NOW)
+    assert (after.total_value, after.unrealized_pnl, after.day_change) == (2250, 250, 185)
+    assert after.unrealized_pnl_percent == Decimal("12.5")
+    infy = of(after, INFY)
+    assert (infy.current_price, infy.close_price, infy.current_value) == (120, 104, 1200)
+    assert (infy.price_state, infy.price_source) == (PriceState.STREAMED, "zerodha")
+    assert of(after, SBIN) == replace(of(before, SBIN), weight_percent=of(after, SBIN).weight_percent)
+    [line] = after.broker_breakdown
+    assert (line.total_value, line.unrealized_pnl, line.day_change) == (2250, 250, 185)
+    [kind] = after.asset_allocation
+    assert kind.current_value == 2250
+
+
+def test_a_withdrawn_or_stale_price_falls_back_to_the_broker_that_holds_the_share() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10)])))
+    before = book.portfolio(NOW)
+    for gone in (None, told("130", stale=True)):
+        watched.apply(NSE_INFY, told("120"))
+        assert of(book.portfolio(NOW), INFY).price_state is PriceState.STREAMED
+        assert watched.apply(NSE_INFY, gone) == {1}
+        assert book.portfolio(NOW) == before
+
+
+def test_a_streamed_price_stands_before_a_lent_and_a_stale_one() -> None:
+    watched, book = live(
+        source("zerodha", account([holding(INFY, 10)], age=600), state=SourceState.STALE),
+        borrowed={INFY: lent("111", "105")},
+    )
+    assert of(book.portfolio(NOW), INFY).price_state is PriceState.BORROWED
+    watched.apply(NSE_INFY, told("112"))
+    share = of(book.portfolio(NOW), INFY)
+    assert (share.price_state, share.current_price, share.close_price) == (PriceState.STREAMED, 112, 105)
+
+
+def test_of_two_listings_that_stream_nse_prices_the_share() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10)])))
+    watched.apply(BSE_INFY, told("121", "106", exchange=Exchange.BSE))
+    assert of(book.portfolio(NOW), INFY).current_price == 121
+    assert watched.apply(NSE_INFY, told("120", "104")) == {1}
+    assert watched.apply(BSE_INFY, told("122", "106", exchange=Exchange.BSE)) == set()
+    assert of(book.portfolio(NOW), INFY).current_price == 120
+    watched.apply(NSE_INFY, told("120", "104", stale=True))
+    share = of(book.portfolio(NOW), INFY)
+    assert (share.current_price, share.close_price) == (122, 106)
+
+
+def test_a_streamed_price_is_never_held_against_another_exchanges_or_days_close() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10, close="105")])))
+    watched.apply(BSE_INFY, told("120", exchange=Exchange.BSE))
+    share = of(book.portfolio(NOW), INFY)
+    assert (share.current_price, share.close_price, share.day_change) == (120, None, None)
+    assert book.portfolio(NOW).coverage.without_day_change == 1
+    watched.apply(NSE_INFY, told("120"))
+    assert of(book.portfolio(NOW), INFY).day_change == 150
+    watched.apply(NSE_INFY, replace(told("121"), as_of=NOW + timedelta(days=1)))
+    assert of(book.portfolio(NOW), INFY).day_change is None
+
+
+def test_a_first_price_makes_the_unknown_known_and_its_end_unknown_again() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10, last=None, close=None)])))
+    assert (book.portfolio(NOW).total_value, book.portfolio(NOW).complete) == (None, False)
+    watched.apply(NSE_INFY, told("120", "115"))
+    now_known = book.portfolio(NOW)
+    assert (now_known.total_value, now_known.day_change, now_known.complete) == (1200, 50, True)
+    watched.apply(NSE_INFY, None)
+    assert (book.portfolio(NOW).total_value, book.portfolio(NOW).unrealized_pnl) == (None, None)
+
+
+def test_a_contract_moves_at_every_broker_that_holds_it() -> None:
+    """Long 75 at one, short 25 at another, both opened at 24,000 today."""
+    watched, book = live(
+        source("zerodha", account(positions=[future(75)])), source("upstox", account(positions=[future(-25)]))
+    )
+    assert book.portfolio(NOW).trading.unrealized_pnl == 5000
+    assert watched.apply(NIFTY_FUTURE, told("24210", "24050", exchange=Exchange.NFO)) == {1}
+    after = book.portfolio(NOW)
+    assert (after.trading.unrealized_pnl, after.trading.day_pnl, after.trading.realized_pnl) == (10500, 10500, 0)
+    [contract] = after.derivatives
+    assert (contract.current_price, contract.unrealized_pnl, contract.net_quantity) == (24210, 10500, 50)
+    assert [line.unrealized_pnl for line in after.trading_positions] == [15750, -5250]
+    assert after.total_value == 0
+
+
+def test_an_intraday_row_moves_with_its_own_listing_alone() -> None:
+    row = position(10, isin=INFY, product=Product.MIS, exchange=Exchange.BSE, exchange_token="500209")
+    watched, book = live(source("zerodha", account(positions=[row])))
+    assert watched.apply(NSE_INFY, told("150")) == set()
+    assert watched.apply(BSE_INFY, told("130", exchange=Exchange.BSE)) == {1}
+    [line] = book.portfolio(NOW).trading_positions
+    assert (line.current_price, line.unrealized_pnl, line.day_pnl) == (130, 300, 300)
+
+
+def test_a_tick_touches_only_those_who_hold_the_share() -> None:
+    watched = LiveBooks(LISTINGS)
+    for user_id, isin in ((1, INFY), (2, SBIN), (3, INFY)):
+        watched.hold(user_id, [source("zerodha", account([holding(isin, 10)]))])
+    assert watched.apply(NSE_INFY, told("120")) == {1, 3}
+    assert watched.apply(NSE_INFY, told("120")) == set()
+    assert watched.apply((Exchange.NSE, "999"), told("1")) == set()
+    watched.drop(3)
+    watched.drop(4)
+    assert watched.apply(NSE_INFY, told("121")) == {1}
+
+
+def test_who_leaves_leaves_nothing_behind() -> None:
+    watched = LiveBooks(LISTINGS)
+    for user_id in (1, 2):
+        watched.hold(user_id, [source("zerodha", account([holding(INFY), holding(SBIN)], [future()]))])
+    assert watched.wanted == {INFY, SBIN, NIFTY_FUTURE}
+    watched.hold(1, [source("zerodha", account([holding(SBIN)]))])
+    watched.drop(2)
+    assert watched.wanted == {SBIN}
+    watched.drop(1)
+    assert (watched.wanted, watched.books) == (set(), {})
+
+
+def test_who_comes_later_stands_at_the_price_that_streams() -> None:
+    watched = LiveBooks(LISTINGS)
+    watched.apply(NSE_INFY, told("120"))
+    book = watched.hold(1, [source("zerodha", account([holding(INFY, 10)]))])
+    assert book.portfolio(NOW).total_value == 1200
+    assert book.changes(NOW).is_empty
+
+
+def test_who_comes_after_a_stream_fell_silent_stands_at_the_brokers_prices() -> None:
+    watched = LiveBooks(LISTINGS)
+    for instrument in (NSE_INFY, NIFTY_FUTURE):
+        watched.apply(instrument, told("24500", exchange=instrument[0]))
+        watched.apply(instrument, None)
+    answer = source("zerodha", account([holding(INFY, 10)], [future()]))
+    assert watched.hold(1, [answer]).portfolio(NOW) == consolidate(1, [answer], now=NOW)
+
+
+# --- deltas -----------------------------------------------------------------------------------------------------------
+def test_a_delta_has_what_changed_and_nothing_else() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10), holding(SBIN, 5)], [future()])))
+    assert book.changes(NOW).is_empty
+    watched.apply(NSE_INFY, told("119"))
+    watched.apply(NSE_INFY, told("120"))
+    delta = book.changes(NOW)
+    assert [(row.key, row.current_price) for row in delta.positions] == [(INFY, 120)]
+    assert (delta.removed, delta.trading_positions, delta.derivatives) == ((), (), ())
+    assert (delta.funds, delta.sources) == (None, None)
+    assert delta.total_value == 1200 + 550
+    assert book.changes(NOW).is_empty
+    watched.apply(NIFTY_FUTURE, told("24210", exchange=Exchange.NFO))
+    delta = book.changes(NOW)
+    assert delta.positions == ()
+    assert [(each.place, each.row.current_price) for each in delta.trading_positions] == [(0, 24210)]
+    assert [(each.place, each.row.current_price) for each in delta.derivatives] == [(0, 24210)]
+
+
+def test_a_fresh_answer_yields_the_rows_it_changes() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10), holding(SBIN, 5)])))
+    watched.apply(NSE_INFY, told("120", "104"))
+    before = book.portfolio(NOW)
+    assert not book.replace_sources([source("zerodha", account([holding(INFY, 10), holding(SBIN, 5)]))])
+    book.changes(NOW)
+    assert book.replace_sources([source("zerodha", account([holding(INFY, 12)], age=1))])
+    delta = book.changes(NOW)
+    assert [(row.key, row.total_quantity) for row in delta.positions] == [(INFY, 12)]
+    assert delta.removed == (SBIN,)
+    assert delta.sources is not None
+    assert delta.total_value == 1440
+    assert apply_delta(before, delta) == book.portfolio(NOW)
+
+
+def test_an_answer_does_not_hide_ticks_that_nobody_has_read() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10)], [future()])))
+    watched.apply(NSE_INFY, told("120", "104"))
+    watched.apply(NIFTY_FUTURE, told("24210", "24050", exchange=Exchange.NFO))
+    book.replace_sources([source("zerodha", account([holding(INFY, 10)], [future()], age=1))])
+    delta = book.changes(NOW)
+    assert [row.current_price for row in delta.positions] == [120]
+    assert [each.row.current_price for each in delta.derivatives] == [24210]
+
+
+def test_a_contract_whose_average_nobody_knows_moves_todays_profit_alone() -> None:
+    row = replace(future(), average_price=None)
+    watched, book = live(source("zerodha", account(positions=[row])))
+    for price in ("24200", "24210"):
+        watched.apply(NIFTY_FUTURE, told(price, "24050", exchange=Exchange.NFO))
+    trading = book.portfolio(NOW).trading
+    assert (trading.unrealized_pnl, trading.realized_pnl, trading.day_pnl) == (None, None, 15750)
+
+
+def test_what_was_unknown_while_the_price_moved_is_right_once_it_is_known() -> None:
+    """75 carried over from yesterday, whose close the stream tells late."""
+    row = replace(
+        future(close=None), overnight_quantity=Decimal(75), day_buy_quantity=Decimal(0), day_buy_value=Decimal(0)
+    )
+    watched, book = live(source("zerodha", account(positions=[row])))
+    for price in ("24200", "24205", "24210"):
+        watched.apply(NIFTY_FUTURE, told(price, exchange=Exchange.NFO))
+        assert book.portfolio(NOW).trading.day_pnl is None
+    watched.apply(NIFTY_FUTURE, told("24210", "24050", exchange=Exchange.NFO))
+    assert book.portfolio(NOW).trading.day_pnl == 12000
+
+
+def test_a_delta_is_written_like_a_portfolio() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10)], [future()])))
+    watched.apply(NSE_INFY, told("120.05"))
+    watched.apply(NIFTY_FUTURE, told("24210", exchange=Exchange.NFO))
+    shown = present(book.changes(NOW))
+    assert shown["total_value"] == "1200.50"
+    assert shown["positions"] == present(book.portfolio(NOW))["positions"]
+    assert shown["derivatives"] == [{"place": 0, "row": present(book.portfolio(NOW))["derivatives"][0]}]
+    assert shown["sources"] is None
+
+
+def test_differences_name_the_field() -> None:
+    _, book = live(source("zerodha", account([holding(INFY, 10)])))
+    right = book.portfolio(NOW)
+    wrong = replace(right, total_value=Decimal(1), positions=(replace(right.positions[0], symbol="X"),))
+    assert [(each.field, each.live, each.recomputed) for each in differences(wrong, right)] == [
+        ("total_value", 1, 1100),
+        (f"positions[{INFY}].symbol", "X", "INFY"),
+    ]
+    assert [each.field for each in differences(replace(right, positions=()), right)] == ["positions"]
+
+
+def test_reconciling_finds_a_sum_that_went_wrong() -> None:
+    _, book = live(source("zerodha", account([holding(INFY, 10)])))
+    assert book.reconcile(NOW) == []
+    book._state.totals.day.amount += 1
+    assert [each.field for each in book.reconcile(NOW)] == ["day_change", "day_change_percent"]
+
+
+# --- whatever happens -------------------------------------------------------------------------------------------------
+TOKENS: dict[InstrumentKey, str] = {
+    (exchange, f"{exchange}-{symbol}"): isin
+    for isin, symbol in SHARES.items()
+    for exchange in (Exchange.NSE, Exchange.BSE)
+}
+FUTURES: list[InstrumentKey] = [(Exchange.NFO, "53001"), (Exchange.BFO, "53001"), (Exchange.NFO, "53002")]
+FOREIGN: InstrumentKey = (Exchange.NSE, "nobody")
+# Few, so that one often ticks twice, and falls silent after it ticked.
+INSTRUMENTS = [*list(TOKENS)[:4], *FUTURES[:2], FOREIGN]
+USERS = (1, 2)
+AGES = st.sampled_from([0, 1, 40_000])  # the last is yesterday
+
+
+@st.composite
+def derivatives(draw: st.DrawFn) -> Position:
+    exchange = draw(st.sampled_from([Exchange.NFO, Exchange.BFO]))
+    contract = Contract(underlying="NIFTY", expiry=date(2026, 12, 29))
+    quantity = draw(st.integers(-3, 3)) * 25
+    row = position(
+        quantity,
+        price=draw(PRICES),
+        last=draw(UNKNOWABLE_PRICES),
+        close=draw(UNKNOWABLE_PRICES),
+        exchange=exchange,
+        symbol="NIFTY26DECFUT",
+        product=Product.NRML,
+        exchange_token=draw(st.sampled_from([None, "53001", "53002"])),
+        contract=draw(st.sampled_from([None, contract])),
+        overnight_quantity=Decimal(draw(st.sampled_from([0, 25]))),
+    )
+    return row if draw(st.booleans()) else replace(row, average_price=None)
+
+
+@st.composite
+def intraday(draw: st.DrawFn) -> Position:
+    exchange, token = draw(st.sampled_from(list(TOKENS)))
+    return replace(draw(positions()), product=Product.MIS, exchange=exchange, exchange_token=token)
+
+
+@st.composite
+def prices(draw: st.DrawFn) -> tuple[InstrumentKey, LivePrice | None]:
+    """What a stream tells of one instrument, that it fell silent, or that it is not streamed any more."""
+    instrument = draw(st.sampled_from(INSTRUMENTS))
+    if draw(st.integers(0, 4)) == 0:
+        return instrument, None
+    return instrument, told(
+        draw(PRICES),
+        draw(st.sampled_from([None, "100", "101.05"])),
+        exchange=instrument[0],
+        age=draw(AGES),
+        stale=draw(st.sampled_from([False, False, False, True])),
+    )
+
+
+@dataclass
+class Watched:
+    """The live books beside the plain facts, and what a client that was given every delta shows."""
+
+    live: LiveBooks = field(default_factory=lambda: LiveBooks(TOKENS))
+    latest: dict[InstrumentKey, LivePrice] = field(default_factory=dict)
+    told: dict[int, tuple[list[Source], dict[str, BorrowedPrice]]] = field(default_factory=dict)
+    shown: dict[int, ConsolidatedPortfolio] = field(default_factory=dict)
+    seconds: int = 0
+
+    def hold(self, user_id: int, sources: list[Source], borrowed: dict[str, BorrowedPrice]) -> None:
+        self.told[user_id] = (sources, borrowed)
+        book = self.live.hold(user_id, sources, borrowed)
+        if user_id not in self.shown:
+            self.shown[user_id] = book.portfolio(self.now)
+
+    def tick(self, instrument: InstrumentKey, price: LivePrice | None) -> None:
+        before = {user_id: self.recomputed(user_id) for user_id in self.told}
+        if price is None:
+            self.latest.pop(instrument, None)
+        else:
+            self.latest[instrument] = price
+        touched = self.live.apply(instrument, price)
+        assert {user_id for user_id in self.told if self.recomputed(user_id) != before[user_id]} == touched
+
+    def read(self, user_id: int) -> LiveDelta:
+        self.seconds += 1
+        delta = self.live.books[user_id].changes(self.now)
+        self.shown[user_id] = apply_delta(self.shown[user_id], delta)
+        return delta
+
+    @property
+    def now(self) -> Any:
+        return NOW + timedelta(seconds=self.seconds)
+
+    def recomputed(self, user_id: int) -> ConsolidatedPortfolio:
+        sources, borrowed = self.told[user_id]
+        streamed = live_prices(self.latest, TOKENS)
+        return consolidate(user_id, sources, now=self.now, borrowed=borrowed, streamed=streamed)
+
+    def check(self) -> None:
+        for user_id in self.told:
+            book = self.live.books[user_id]
+            assert differences(book.portfolio(self.now), self.recomputed(user_id)) == []
+            assert book.reconcile(self.now) == []
+
+
+accounts_of_all_kinds = st.one_of(positions(), derivatives(), intraday())
+
+
+@repeatable
+@given(st.data())
+def test_any_interleaving_leaves_the_books_as_a_full_recompute_has_them(data: st.DataObject) -> None:
+    watched = Watched()
+    for user_id in USERS:
+        watched.hold(user_id, data.draw(books(rows=accounts_of_all_kinds)), data.draw(loans()))
+    for _ in range(data.draw(st.integers(1, 12))):
+        match data.draw(st.sampled_from(["tick", "tick", "tick", "answer", "state", "read"])):
+            case "tick":
+                watched.tick(*data.draw(prices()))
+            case "answer":
+                user_id = data.draw(st.sampled_from(USERS))
+                watched.hold(user_id, data.draw(books(rows=accounts_of_all_kinds)), data.draw(loans()))
+            case "state":
+                user_id = data.draw(st.sampled_from(USERS))
+                sources, borrowed = watched.told[user_id]
+                watched.hold(user_id, [data.draw(altered(each)) for each in sources], borrowed)
+            case "read":
+                user_id = data.draw(st.sampled_from(USERS))
+                watched.read(user_id)
+                assert differences(watched.shown[user_id], watched.recomputed(user_id)) == []
+        watched.check()
+    for user_id in USERS:
+        watched.read(user_id)
+        assert differences(watched.shown[user_id], watched.recomputed(user_id)) == []
+        assert watched.read(user_id).is_empty
+        assert differences(watched.shown[user_id], watched.recomputed(user_id)) == []
+
+
+def altered(one: Source) -> st.SearchStrategy[Source]:
+    """The same connection a moment later: live, gone stale, or missing."""
+    if one.portfolio is None:
+        return st.just(one)
+    return st.sampled_from(
+        [
+            one,
+            replace(one, state=SourceState.STALE),
+            replace(one, state=SourceState.LIVE),
+            replace(one, state=SourceState.MISSING, portfolio=None),
+        ]
+    )
+
+
+@repeatable
+@given(st.lists(prices(), max_size=10), books(rows=accounts_of_all_kinds), books(), st.randoms(use_true_random=False))
+def test_the_order_of_users_and_instruments_does_not_matter(
+    ticks: list[tuple[InstrumentKey, LivePrice | None]], one: list[Source], other: list[Source], chance: random.Random
+) -> None:
+    final = dict(ticks)
+    orderly, shuffled = LiveBooks(TOKENS), LiveBooks(TOKENS)
+    for user_id, sources in ((1, one), (2, other)):
+        orderly.hold(user_id, sources)
+    for instrument, price in ticks:
+        orderly.apply(instrument, price)
+    for instrument in chance.sample(list(final), len(final)):
+        shuffled.apply(instrument, final[instrument])
+    for user_id, sources in ((2, other), (1, one)):
+        shuffled.hold(user_id, chance.sample(sources, len(sources)))
+    for user_id in (1, 2):
+        assert orderly.books[user_id].portfolio(NOW) == shuffled.books[user_id].portfolio(NOW)
+
+
+def test_sums_do_not_drift_in_ten_thousand_ticks() -> None:
+    """With averages that no number of digits holds, of shares at two brokers, and a contract."""
+    chance = random.Random(20261123)  # noqa: S311 - the same walk every time
+    third = Decimal(100) / 3
+
+    def answer(slug: str) -> Source:
+        lines = [
+            holding(isin, chance.randint(1, 999), average=third * chance.randint(1, 99), symbol=symbol)
+            for isin, symbol in SHARES.items()
+        ]
+        return source(slug, account(lines, [future(chance.randint(1, 9) * 75)]))
+
+    watched = Watched()
+    watched.hold(1, [answer("zerodha"), answer("upstox")], {})
+    instruments = [*TOKENS, FUTURES[0]]
+    for number in range(10_000):
+        instrument = chance.choice(instruments)
+        price = told(Decimal(chance.randint(5, 9_999_999)) / 1000, "100", exchange=instrument[0])
+        watched.latest[instrument] = price
+        watched.live.apply(instrument, price)
+        if number % 500 == 0:
+            watched.read(1)
+            assert watched.shown[1] == watched.recomputed(1)
+    assert watched.live.books[1].portfolio(watched.now) == watched.recomputed(1)
+    assert watched.live.books[1].reconcile(watched.now) == []

@@ -1,0 +1,247 @@
+"""Prices of the simulated brokers, over their own streams, to a user's sockets: through the real Redis and rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from accounts.models import User
+from brokers.domain import ConnectionStatus
+from brokers.models import BrokerConnection
+from brokers.shared import redis
+from brokers.simulation.control import Control
+from brokers.simulation.server import SimulatedBrokers
+from brokers.streaming import SessionOver
+from market.masters import load_master
+from portfolio import services, watching
+from portfolio.live_host import WANTED
+from portfolio.loading import in_a_thread
+from tests.portfolio.living import Ear, running
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+INFY = "INE009A01021"
+
+
+@pytest.fixture(autouse=True)
+def streams(brokers: SimulatedBrokers, settings: Settings) -> Iterator[None]:
+    settings.BROKERS = {
+        slug: known
+        | {"stream_url": brokers.brokers[slug]["stream_url"] or "", "master_url": brokers.brokers[slug]["master_url"]}
+        for slug, known in settings.BROKERS.items()
+    }
+    redis().flushdb()
+    yield
+    redis().flushdb()
+
+
+@pytest.fixture
+def book(alices: dict[str, BrokerConnection], streams: None) -> dict[str, BrokerConnection]:
+    """Alice's accounts, and the instruments that they hold."""
+    loaded = load_master(broker_type="upstox", now=timezone.now())
+    assert loaded is not None
+    assert loaded.outcome == "LOADED", loaded.error_message
+    return alices
+
+
+def price_of(control: Control, key: str) -> Decimal:
+    return Decimal(control.market()["prices"][key]["last"])
+
+
+async def set_price(control: Control, price: Decimal) -> None:
+    await in_a_thread(control.set_price, "NSE", str(price), isin=INFY)
+
+
+async def asked_anew(user: User) -> dict[str, object]:
+    """The book as the brokers tell it now, without any stream."""
+
+    def ask() -> dict[str, object]:
+        return msgspec.json.decode(services.refresh(user, now=timezone.now()).include)  # type: ignore[union-attr]
+
+    return await in_a_thread(ask)
+
+
+async def test_a_price_arrives_with_the_exact_total(alice: User, book: object, control: Control) -> None:
+    ear = Ear(alice)
+    await ear.listen()
+    before = await in_a_thread(price_of, control, "NSE:INFY")
+    async with running():
+        await ear.until(lambda ear: ear.portfolio is not None and ear.row(INFY)["price_state"] == "STREAMED")
+        assert ear.number >= 1
+        await set_price(control, before + 10)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 10, 3)
+        assert ear.heard[-1][0] == "PORTFOLIO_DELTA"
+        told = ear.total()
+        await set_price(control, before)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before, 3)
+        quantity = Decimal(ear.row(INFY)["total_quantity"])
+        assert told - ear.total() == quantity * 10
+        assert ear.total() == Decimal(str((await asked_anew(alice))["total_value"]))
+        assert ear.gaps == 0
+
+
+async def test_another_broker_takes_over_and_without_any_the_page_says_stale(
+    alice: User, book: object, control: Control
+) -> None:
+    ear = Ear(alice)
+    await ear.listen()
+    async with running():
+        await ear.until(lambda ear: ear.portfolio is not None and len(live(ear)) == 2)
+        await ear.until(lambda ear: ear.row(INFY)["price_state"] == "STREAMED")
+        first = ear.row(INFY)["price_source"]
+        before = await in_a_thread(price_of, control, "NSE:INFY")
+        await in_a_thread(control.set_fault, first, "stream_down")
+        await set_price(control, before + 5)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 5, 5)
+        await ear.until(lambda ear: live(ear) == {"zerodha", "upstox"} - {first}, 5)
+        assert ear.row(INFY)["price_source"] != first
+        assert not ear.prices()["stale"]
+        for slug in ("zerodha", "upstox"):
+            await in_a_thread(control.set_fault, slug, "stream_down")
+        await ear.until(lambda ear: ear.prices()["stale"], 10)
+        await ear.until(lambda ear: ear.row(INFY)["price_state"] == "HELD", 2)
+        for slug in ("zerodha", "upstox"):
+            await in_a_thread(control.clear_faults, slug)
+        await ear.until(lambda ear: not ear.prices()["stale"], 10)
+        assert ear.gaps == 0
+
+
+def live(ear: Ear) -> set[str]:
+    return {feed["broker_type"] for feed in ear.prices()["brokers"] if feed["state"] == "LIVE"}
+
+
+async def test_another_host_takes_over_under_a_new_book(alice: User, book: object, control: Control) -> None:
+    ear = Ear(alice)
+    await ear.listen()
+    before = await in_a_thread(price_of, control, "NSE:INFY")
+    async with running("one") as one:
+        await ear.until(lambda ear: ear.portfolio is not None and ear.row(INFY)["price_state"] == "STREAMED")
+        async with running("two") as two:
+            first, second = (one, two) if one.host.told else (two, one)
+            old = ear.book
+            first.stop()
+            await ear.until(lambda ear: ear.book not in (None, old))
+            assert alice.pk in second.host.told
+            await set_price(control, before + 3)
+            await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 3)
+            assert ear.total() == Decimal(str((await asked_anew(alice))["total_value"]))
+            assert ear.gaps == 0
+            await set_price(control, before)
+
+
+async def test_who_asks_is_given_a_snapshot_that_deltas_follow(alice: User, book: object, control: Control) -> None:
+    ear = Ear(alice)
+    await ear.listen()
+    before = await in_a_thread(price_of, control, "NSE:INFY")
+    async with running():
+        await ear.until(lambda ear: ear.portfolio is not None and ear.row(INFY)["price_state"] == "STREAMED")
+        book_id, number = ear.book, ear.number
+        await in_a_thread(redis().publish, WANTED, str(alice.pk))
+        _, snapshot = await ear.next(["PORTFOLIO_SNAPSHOT"])
+        assert snapshot["book"] == book_id
+        assert snapshot["number"] >= number
+        assert [point for point in snapshot["series"]["points"] if point["value"] is not None]
+        await set_price(control, before + 1)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 1, 3)
+        await set_price(control, before)
+        assert ear.gaps == 0
+
+
+async def test_the_day_goes_on_where_the_last_host_ended(alice: User, book: object) -> None:
+    ear = Ear(alice)
+    await ear.listen()
+    points = []
+    for owner in ("one", "two"):
+        async with running(owner):
+            ear.portfolio = None
+            await ear.until(lambda ear: ear.portfolio is not None)
+            await asyncio.sleep(0.5)  # a value is noted
+            await in_a_thread(redis().publish, WANTED, str(alice.pk))
+            await ear.next(["PORTFOLIO_SNAPSHOT"])
+            points.append([each for each in ear.heard[-1][1]["series"]["points"] if each["value"] is not None])
+    assert points[0]
+    assert points[1][0] == points[0][0]
+
+
+async def test_hosted_users_are_left_to_their_host(alice: User, bob: User, book: object) -> None:
+    ear = Ear(alice)
+    await ear.listen()
+    await in_a_thread(watching.watch, bob.pk)
+    users = [alice.pk, bob.pk]
+    assert await in_a_thread(watching.unhosted, users) == users
+    async with running():
+        await ear.until(lambda ear: ear.portfolio is not None)
+        assert await in_a_thread(watching.unhosted, users) == [bob.pk]  # who has no account to hold
+    assert await in_a_thread(watching.unhosted, users) == users
+
+
+async def test_a_session_that_ended_closes_its_stream(
+    alice: User, book: dict[str, BrokerConnection], control: Control
+) -> None:
+    """Zerodha refuses the socket, its API confirms that, and the connection says why."""
+    connection = book["zerodha"]
+    ear = Ear(alice)
+    await ear.listen()
+    await in_a_thread(control.revoke, "zerodha")
+    async with running() as process, asyncio.timeout(10):
+        while await status(connection) != ConnectionStatus.TOKEN_EXPIRED:
+            await asyncio.sleep(0.1)
+        while connection.pk in process.streams.reports():
+            await asyncio.sleep(0.1)
+
+
+async def test_a_stream_alone_is_not_believed_about_its_session(
+    alice: User, book: dict[str, BrokerConnection], control: Control
+) -> None:
+    """Its word closes it for a while, and the connection stays as it is: the API knows better."""
+    connection = book["zerodha"]
+    ear = Ear(alice)
+    await ear.listen()
+    async with running() as process:
+        await ear.until(lambda ear: live(ear) == {"zerodha", "upstox"})
+        await process.news(connection.pk, SessionOver("The broker does not accept this session."))
+        await ear.until(lambda ear: live(ear) == {"upstox"})
+        assert await status(connection) == ConnectionStatus.CONNECTED
+        assert control.counters("zerodha")["GET /user/profile"] == 1
+
+
+async def status(connection: BrokerConnection) -> str:
+    def read() -> str:
+        return BrokerConnection.objects.get(pk=connection.pk).status
+
+    return await in_a_thread(read)
+
+
+async def test_a_lively_market_leaves_the_books_right(
+    alice: User, book: object, control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reconciled every second, while prices move and deltas flow: never a difference, and the copy is the book."""
+    ear = Ear(alice)
+    await ear.listen()
+    prices = (await in_a_thread(control.market))["prices"]
+    async with running():
+        await ear.until(lambda ear: ear.portfolio is not None and ear.row(INFY)["price_state"] == "STREAMED")
+        await in_a_thread(control.freeze, False)
+        await ear.until(lambda ear: sum(kind == "PORTFOLIO_DELTA" for kind, _ in ear.heard) > 12, 20)
+        await in_a_thread(control.freeze)
+        await asyncio.sleep(1.5)
+        await in_a_thread(redis().publish, WANTED, str(alice.pk))
+        copy, total = ear.portfolio, None
+        while total is None:
+            kind, data = await ear.next()
+            total = data["portfolio"]["total_value"] if kind == "PORTFOLIO_SNAPSHOT" else None
+        assert copy is not None
+        assert total == str((await asked_anew(alice))["total_value"])
+        assert ear.gaps == 0
+    for key, price in prices.items():
+        exchange, _, symbol = key.partition(":")
+        await in_a_thread(
+            lambda e=exchange, s=symbol, p=price: control.set_price(e, p["last"], symbol=s, close_price=p["close"])
+        )
+    assert "erred" not in caplog.text
