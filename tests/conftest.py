@@ -25,22 +25,34 @@ from tests.people import SLUGS, connect, support, trader
 
 
 class NotingControl(Control):
-    """Knows at which brokers something was changed: only there must it be put right again."""
+    """Knows at which brokers something was changed, and whether a price was: only that must be put right again."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.changed: set[str] = set()
+        self.moved = False
 
     def _send(self, method: str, path: str, document: Mapping[str, object] | None = None) -> dict[str, Any]:
         _, kind, slug, *_ = f"{path}//".split("/")
         if method == "PUT" and kind == "brokers":
             self.changed.add(slug)
+        self.moved = self.moved or (method, kind) == ("PUT", "market")
         return super()._send(method, path, document)
 
 
 def long_value(field: LoginField, account: Account) -> str:
     """A PIN or a code that is long enough to be searched for: four digits turn up everywhere by chance."""
     return str(getattr(account, field.account)) if field.account else random_text(20, string.digits)
+
+
+def set_prices(control: Control, prices: Mapping[str, Mapping[str, str]]) -> None:
+    """Set many prices at once; `prices` as the market tells them."""
+    named = [(key.partition(":"), price) for key, price in prices.items()]
+    changes = [
+        {"exchange": exchange, "symbol": symbol, "last_price": price["last"], "close_price": price["close"]}
+        for (exchange, _, symbol), price in named
+    ]
+    requests.put(f"{control.url}/market", json={"prices": changes}, timeout=5).raise_for_status()
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +64,18 @@ def running_brokers() -> Iterator[SimulatedBrokers]:
     with simulated:
         simulated.control = NotingControl(simulated.control_url)
         prices = simulated.control.market()["prices"]
-        same = [
-            {"exchange": "BSE", "symbol": symbol, "last_price": price["last"], "close_price": price["close"]}
-            for key, price in prices.items()
-            for exchange, _, symbol in [key.partition(":")]
-            if exchange == "NSE" and f"BSE:{symbol}" in prices
-        ]
-        requests.put(f"{simulated.control_url}/market", json={"prices": same}, timeout=5).raise_for_status()
+        for key in prices:
+            exchange, _, symbol = key.partition(":")
+            if exchange == "BSE" and f"NSE:{symbol}" in prices:
+                prices[key] = prices[f"NSE:{symbol}"]
+        set_prices(simulated.control, prices)
         yield simulated
+
+
+@pytest.fixture(scope="session")
+def demo_prices(running_brokers: SimulatedBrokers) -> dict[str, dict[str, str]]:
+    prices: dict[str, dict[str, str]] = running_brokers.control.market()["prices"]
+    return prices
 
 
 @pytest.fixture(scope="session")
@@ -69,9 +85,12 @@ def demo_books(running_brokers: SimulatedBrokers) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def brokers(
-    running_brokers: SimulatedBrokers, demo_books: dict[str, dict[str, Any]], settings: Settings
+    running_brokers: SimulatedBrokers,
+    demo_books: dict[str, dict[str, Any]],
+    demo_prices: dict[str, dict[str, str]],
+    settings: Settings,
 ) -> Iterator[SimulatedBrokers]:
-    """Every broker, well and with its demo book; the settings lead to them; the cache is empty."""
+    """Every broker, well, with its demo book and prices; the settings lead to them; the cache is empty."""
     control = running_brokers.control
     assert isinstance(control, NotingControl)
     settings.BROKERS = {
@@ -81,6 +100,9 @@ def brokers(
     cache.clear()
     control.reset_counters()
     yield running_brokers
+    if control.moved:
+        set_prices(control, demo_prices)
+        control.moved = False
     for slug in control.changed:
         control.clear_faults(slug)
         control.serve_nothing(slug)
