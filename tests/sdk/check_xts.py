@@ -1,6 +1,6 @@
 """Prove that a published XTS SDK cannot tell the simulated IIFL from the real one.
 
-Symphony's own Python SDK is not on PyPI; `xts-api-client` is its published derivative, with the same calls on the wire.
+Symphony's own Python SDK is not published; `xts-api-client` is a derivative that is, with the same calls on the wire.
 
 Usage: python tests/sdk/check_xts.py .run/sandbox/brokers.json
 (needs `pip install --no-deps xts-api-client==0.1.26 requests`; it asks for Python 3.12 but its client runs on 3.11)
