@@ -7,6 +7,7 @@ and counts it again. Nothing is rendered here before somebody asks.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
@@ -84,7 +85,7 @@ class Cell:
         return old, self.mark(old.close), self.price.price - old.told.price
 
 
-class Row:
+class Row(ABC):
     """A line of one user's book that has one price. `cell` is None where no stream could tell it."""
 
     __slots__ = ("cell", "mark", "movers", "owner", "touched")
@@ -99,9 +100,9 @@ class Row:
         if cell is not None:
             cell.rows.add(self)
 
+    @abstractmethod
     def remark(self) -> None:
         """Choose the price anew, take the row out of the sums, and count it again."""
-        raise NotImplementedError
 
     def touch(self) -> None:
         if not self.touched:
