@@ -28,7 +28,7 @@ from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, Session, next_at, random_text
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
-from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply, json_reply, redirect
+from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply, double, json_reply, redirect
 
 AUTH, SECURE = "/rest/auth/angelbroking", "/rest/secure/angelbroking"
 LOGIN_PAGE = "/publisher-login"
@@ -322,10 +322,10 @@ class AngelOneSandbox(Sandbox):
             "collateralquantity": line.pledged or None,
             "collateraltype": "MARGIN" if line.pledged else None,
             "haircut": 12.5 if line.pledged else 0,
-            "averageprice": float(line.average_price or 0),
-            "ltp": float(price.last),
+            "averageprice": double(line.average_price or 0),
+            "ltp": double(price.last),
             "symboltoken": listing.exchange_token,
-            "close": float(price.close),
+            "close": double(price.close),
             "profitandloss": round(profit),
             "pnlpercentage": percent(profit, line.cost),
         }
@@ -340,7 +340,7 @@ class AngelOneSandbox(Sandbox):
         return {
             "totalholdingvalue": int(value),
             "totalinvvalue": int(cost),
-            "totalprofitandloss": float(round(value - cost, 2)),
+            "totalprofitandloss": double(round(value - cost, 2)),
             "totalpnlpercentage": percent(value - cost, cost),
         }
 
@@ -432,7 +432,7 @@ class AngelOneSandbox(Sandbox):
             "exchange": listing.exchange,
             "tradingSymbol": symbol(listing),
             "symbolToken": listing.exchange_token,
-            "ltp": float(price.last),
+            "ltp": double(price.last),
         }
         if mode == "LTP":
             return row
@@ -441,22 +441,22 @@ class AngelOneSandbox(Sandbox):
 
     def _full(self, listing: Listing, price: Price) -> dict[str, Json]:
         now = f"{self.now().astimezone(IST):%d-%b-%Y %H:%M:%S}"
-        best: Json = {"price": float(price.last), "quantity": 100 * listing.lot_size, "orders": 3}
+        best: Json = {"price": double(price.last), "quantity": 100 * listing.lot_size, "orders": 3}
         return {
             "lastTradeQty": listing.lot_size,
             "exchFeedTime": now,
             "exchTradeTime": now,
-            "netChange": float(price.last - price.close),
+            "netChange": double(price.last - price.close),
             "percentChange": percent(price.last - price.close, price.close),
-            "avgPrice": float(round((price.high + price.low + price.last) / 3, 2)),
+            "avgPrice": double(round((price.high + price.low + price.last) / 3, 2)),
             "tradeVolume": price.volume,
             "opnInterest": 0,
-            "lowerCircuit": float(price.close * Decimal("0.9")),
-            "upperCircuit": float(price.close * Decimal("1.1")),
+            "lowerCircuit": double(price.close * Decimal("0.9")),
+            "upperCircuit": double(price.close * Decimal("1.1")),
             "totBuyQuan": 100 * listing.lot_size,
             "totSellQuan": 100 * listing.lot_size,
-            "52WeekLow": float(price.low),
-            "52WeekHigh": float(price.high),
+            "52WeekLow": double(price.low),
+            "52WeekHigh": double(price.high),
             "depth": {"buy": [best], "sell": [best]},
         }
 
@@ -468,7 +468,7 @@ class AngelOneSandbox(Sandbox):
         named = {
             "exchange": listing.exchange, "tradingsymbol": symbol(listing), "symboltoken": listing.exchange_token,
         }  # fmt: skip
-        return success({**named, **ohlc(price), "ltp": float(price.last)})
+        return success({**named, **ohlc(price), "ltp": double(price.last)})
 
     def search(self, call: Call) -> Reply:
         exchange, wanted = sent(call, "exchange"), sent(call, "searchscrip").upper()
@@ -544,16 +544,16 @@ def rupees(amount: Decimal) -> str:
 
 
 def percent(part: Decimal, whole: Decimal) -> float:
-    return float(round(part / whole * 100, 2)) if whole else 0.0
+    return double(round(part / whole * 100, 2)) if whole else 0.0
 
 
 def ohlc(price: Price) -> dict[str, Json]:
     """`close` is the previous day's."""
     return {
-        "open": float(price.open),
-        "high": float(price.high),
-        "low": float(price.low),
-        "close": float(price.close),
+        "open": double(price.open),
+        "high": double(price.high),
+        "low": double(price.low),
+        "close": double(price.close),
     }
 
 

@@ -30,7 +30,7 @@ from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, Session, next_at, random_text
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply, redirect
 
 TOKEN_DEATH = time(6, 0)  # IST, the next one after the login
 CODE_LIFE = timedelta(seconds=30_000)  # what the code says of itself; here it dies sooner, see sessions.py
@@ -289,7 +289,7 @@ class FyersSandbox(Sandbox):
             10: ("Available Balance", funds.available),
         }
         rows: list[Json] = [
-            {"id": number, "title": title, "equityAmount": float(amount), "commodityAmount": 0}
+            {"id": number, "title": title, "equityAmount": double(amount), "commodityAmount": 0}
             for number, (title, amount) in amounts.items()
         ]
         return success({"fund_limit": rows})
@@ -299,9 +299,9 @@ class FyersSandbox(Sandbox):
     def holdings(self, call: Call) -> Reply:
         parts = [part for row in self.book.holdings for part in delivered_and_coming(row)]
         rows = [self._holding(row, number) for number, row in enumerate(parts, start=1)]
-        invested = float(sum((morning(row) * (row.average_price or ZERO) for row in parts), ZERO))
-        value = float(sum((row.owned * self.price(row.key).last for row in parts), ZERO))
-        profit = float(sum((self._profit(row) for row in parts), ZERO))
+        invested = double(sum((morning(row) * (row.average_price or ZERO) for row in parts), ZERO))
+        value = double(sum((row.owned * self.price(row.key).last for row in parts), ZERO))
+        profit = double(sum((self._profit(row) for row in parts), ZERO))
         overall: Json = {
             "count_total": len(rows),
             "total_investment": invested,
@@ -320,11 +320,11 @@ class FyersSandbox(Sandbox):
         return {
             "holdingType": "T1" if row.t1 else "HLD",
             "quantity": morning(row),
-            "costPrice": float(row.average_price or 0),
-            "marketVal": float(row.owned * price.last),
+            "costPrice": double(row.average_price or 0),
+            "marketVal": double(row.owned * price.last),
             "remainingQuantity": row.owned,
-            "pl": float(self._profit(row)),
-            "ltp": float(price.last),
+            "pl": double(self._profit(row)),
+            "ltp": double(price.last),
             "id": number,
             "fyToken": fy_token(listing),
             "exchange": exchange,
@@ -338,47 +338,52 @@ class FyersSandbox(Sandbox):
 
     def positions(self, call: Call) -> Reply:
         carried = [financed(row) for row in self.book.holdings if row.mtf]
-        rows = [self._position(row, number) for number, row in enumerate([*carried, *self.book.positions])]
-        open_profit = float(sum((row["unrealized_profit"] for row in rows), 0.0))
-        booked = float(sum((row["realized_profit"] for row in rows), 0.0))
+        held = [*carried, *self.book.positions]
+        rows = [self._position(row, number) for number, row in enumerate(held)]
+        booked = sum((self._booked_and_open(row)[0] for row in held), ZERO)
+        open_profit = sum((self._booked_and_open(row)[1] for row in held), ZERO)
         overall: Json = {
             "count_total": len(rows),
             "count_open": sum(row["netQty"] != 0 for row in rows),
-            "pl_total": open_profit + booked,
-            "pl_realized": booked,
-            "pl_unrealized": open_profit,
+            "pl_total": double(booked + open_profit),
+            "pl_realized": double(booked),
+            "pl_unrealized": double(open_profit),
         }
         return success({"netPositions": list(rows), "overall": overall})
+
+    def _booked_and_open(self, row: Position) -> tuple[Decimal, Decimal]:
+        units, last = self.instruments[row.key].contract_multiplier, self.price(row.key).last
+        unrealised = row.quantity * (last - row.average_price) * units
+        return (row.sell_value - row.buy_value + row.quantity * last) * units - unrealised, unrealised
 
     def _position(self, row: Position, number: int) -> dict[str, Any]:
         """Quantities and values are in lots where the exchange counts lots; profits carry the multiplier."""
         listing, price = self.instruments[row.key], self.price(row.key)
         exchange, segment, _, _ = PLACES[listing.exchange]
         units, side = listing.contract_multiplier, (row.quantity > 0) - (row.quantity < 0)
-        unrealised = row.quantity * (price.last - row.average_price) * units
-        total = (row.sell_value - row.buy_value + row.quantity * price.last) * units
+        booked, unrealised = self._booked_and_open(row)
         return {
             "netQty": row.quantity,
             "qty": abs(row.quantity),
-            "avgPrice": float(row.buy_price if row.quantity >= 0 else row.sell_price),
-            "netAvg": float((row.buy_value - row.sell_value) / row.quantity) if row.quantity else 0.0,
+            "avgPrice": double(row.buy_price if row.quantity >= 0 else row.sell_price),
+            "netAvg": double((row.buy_value - row.sell_value) / row.quantity) if row.quantity else 0.0,
             "side": side,
             "productType": PRODUCTS[row.product],
-            "realized_profit": float(total - unrealised),
-            "unrealized_profit": float(unrealised),
-            "pl": float(total),
-            "ltp": float(price.last),
+            "realized_profit": double(booked),
+            "unrealized_profit": double(unrealised),
+            "pl": double(booked + unrealised),
+            "ltp": double(price.last),
             "buyQty": row.buy_quantity,
-            "buyAvg": float(row.buy_price),
-            "buyVal": float(row.buy_value),
+            "buyAvg": double(row.buy_price),
+            "buyVal": double(row.buy_value),
             "sellQty": row.sell_quantity,
-            "sellAvg": float(row.sell_price),
-            "sellVal": float(row.sell_value),
+            "sellAvg": double(row.sell_price),
+            "sellVal": double(row.sell_value),
             "slNo": number,
             "fyToken": fy_token(listing),
             "crossCurrency": "N",
             "rbiRefRate": 1.0,
-            "qtyMulti_com": float(units),
+            "qtyMulti_com": double(units),
             "segment": segment,
             "symbol": ticker(listing),
             "id": f"{ticker(listing)}-{PRODUCTS[row.product]}",
@@ -414,17 +419,17 @@ class FyersSandbox(Sandbox):
         listing, price = found
         tick = self.market.tick_size(listing)
         value: Json = {
-            "ch": float(price.last - price.close),
+            "ch": double(price.last - price.close),
             "chp": percent_change(price),
-            "lp": float(price.last),
-            "spread": float(tick),
-            "ask": float(price.last + tick),
-            "bid": float(price.last),
-            "open_price": float(price.open),
-            "high_price": float(price.high),
-            "low_price": float(price.low),
-            "prev_close_price": float(price.close),
-            "atp": float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01"))),
+            "lp": double(price.last),
+            "spread": double(tick),
+            "ask": double(price.last + tick),
+            "bid": double(price.last),
+            "open_price": double(price.open),
+            "high_price": double(price.high),
+            "low_price": double(price.low),
+            "prev_close_price": double(price.close),
+            "atp": double(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01"))),
             "volume": price.volume,
             "short_name": symbol.partition(":")[2],
             "exchange": symbol.partition(":")[0],
@@ -457,20 +462,20 @@ class FyersSandbox(Sandbox):
             "totalsellqty": 5 * quantity,
             "bids": [level(price.last - step * tick, quantity) for step in range(5)],
             "ask": [level(price.last + step * tick, quantity) for step in range(1, 6)],
-            "o": float(price.open),
-            "h": float(price.high),
-            "l": float(price.low),
-            "c": float(price.close),
+            "o": double(price.open),
+            "h": double(price.high),
+            "l": double(price.low),
+            "c": double(price.close),
             "chp": percent_change(price),
-            "tick_Size": float(tick),
-            "ch": float(price.last - price.close),
+            "tick_Size": double(tick),
+            "ch": double(price.last - price.close),
             "ltq": listing.lot_size,
             "ltt": int(self.now().timestamp()),
-            "ltp": float(price.last),
+            "ltp": double(price.last),
             "v": price.volume,
-            "atp": float(price.last),
-            "lower_ckt": float(price.close * Decimal("0.9")),
-            "upper_ckt": float(price.close * Decimal("1.1")),
+            "atp": double(price.last),
+            "lower_ckt": double(price.close * Decimal("0.9")),
+            "upper_ckt": double(price.close * Decimal("1.1")),
             "expiry": "",
             "oi": 0,
             "oiflag": False,
@@ -498,7 +503,7 @@ class FyersSandbox(Sandbox):
     def _master_row(self, listing: Listing) -> Json:
         exchange, segment, prefix, _ = PLACES[listing.exchange]
         price = self.market.price(listing.key)
-        close = float(price.close) if price else 0.0
+        close = double(price.close) if price else 0.0
         return {
             "fyToken": fy_token(listing),
             "isin": listing.isin or "",
@@ -515,18 +520,18 @@ class FyersSandbox(Sandbox):
             "underFyTok": fy_token(listing) if listing.is_cash else "",
             "exInstType": instrument_type(listing),
             "minLotSize": listing.lot_size,
-            "tickSize": float(self.market.tick_size(listing)),
+            "tickSize": double(self.market.tick_size(listing)),
             "tradingSession": "0915-1530|1815-1915:",
             "lastUpdate": f"{self.now().astimezone(IST):%Y-%m-%d}",
             "expiryDate": str(epoch(listing.expiry, time(15, 30))) if listing.expiry else "",
-            "strikePrice": float(listing.strike) if listing.strike else -1.0,
+            "strikePrice": double(listing.strike) if listing.strike else -1.0,
             "qtyFreeze": listing.row["freeze_qty"],
             "tradeStatus": 1,
             "currencyCode": "INR",
             "upperPrice": close * 1.1,
             "lowerPrice": close * 0.9,
             "faceValue": 1.0,
-            "qtyMultiplier": float(listing.contract_multiplier),
+            "qtyMultiplier": double(listing.contract_multiplier),
             "previousClose": close,
             "previousOi": 0.0,
             "asmGsmVal": "",
@@ -603,11 +608,11 @@ def instrument_type(listing: Listing) -> int:
 
 
 def percent_change(price: Price) -> float:
-    return round(float((price.last - price.close) / price.close * 100), 2)
+    return round(double((price.last - price.close) / price.close * 100), 2)
 
 
 def level(price: Decimal, quantity: int) -> Json:
-    return {"price": float(price), "volume": quantity, "ord": 3}
+    return {"price": double(price), "volume": quantity, "ord": 3}
 
 
 def masked(text: str) -> str:
