@@ -18,6 +18,8 @@ from daphne.server import Server  # before Twisted's reactor: it installs the as
 from django.core.exceptions import ImproperlyConfigured
 from twisted.internet import reactor as installed_reactor
 
+from trademaster.local.bounds import REQUEST_SECONDS, BoundedFactory
+
 reactor: Any = installed_reactor  # Twisted types it as a module
 
 SERVICE_RESTART = 1012
@@ -26,12 +28,22 @@ POLL = 0.05
 
 
 class GracefulServer(Server):
-    """Ends by SIGTERM or SIGINT with exit code 0."""
+    """Ends by SIGTERM or SIGINT with exit code 0. What clients may send, and how slowly, is bounded."""
 
+    request_seconds = REQUEST_SECONDS
     could_not_listen = False
     connections: dict[Any, dict[str, Any]]
     _deadline: float | None = None
     _ports: tuple[Any, ...] = ()
+
+    @property
+    def http_factory(self) -> BoundedFactory:
+        """Daphne makes its own when it starts; ours takes its place."""
+        return self._factory
+
+    @http_factory.setter
+    def http_factory(self, made: object) -> None:
+        self._factory = BoundedFactory(self, self.request_seconds)
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
