@@ -19,11 +19,11 @@ from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
 from accounts.models import User
 from accounts.permissions import trader
+from accounts.throttles import PerUser
 from brokers import logins, morning, reach, registry, services, sessions, vault
 from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
@@ -44,7 +44,7 @@ from brokers.serializers import (
 )
 
 
-class ConnectThrottle(UserRateThrottle):
+class ConnectThrottle(PerUser):
     scope = "connect"
 
 

@@ -124,6 +124,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "csp",
     "channels",
     "trademaster",
     "accounts",
@@ -134,6 +135,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -288,8 +290,32 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
-SECURE_SSL_REDIRECT = False  # the proxy's task, see docs/operations.md
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY") else None
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _HTTPS  # of our own name: whoever runs other names below it serves them by TLS too
+BEHIND_PROXY = env_bool("BEHIND_PROXY")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+# Should the proxy let HTTP through. Its own probes of a container may come without TLS.
+SECURE_SSL_REDIRECT = _HTTPS and BEHIND_PROXY
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+# Listing a whole domain in browsers is for its owner to decide, not for one installation below it.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
+# Our own scripts and styles, as files: nothing inline, nothing from elsewhere, nobody's frame. 'self' covers /ws/ too.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "manifest-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+# Nothing here takes a file, or a long body.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
 # --- brokers ----------------------------------------------------------------------------------------------------------
 # slug → {"base_url": …, "login_url": …, "master_url": …, "stream_url": …, "api_key": …, "api_secret": …}; what is not
@@ -338,7 +364,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["trademaster.api.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "trademaster.api.exception_handler",
-    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.PerUser"],
     "DEFAULT_THROTTLE_RATES": {"user": env_text("API_RATE", "600/min"), "connect": env_text("CONNECT_RATE", "30/min")},
     "COERCE_DECIMAL_TO_STRING": True,
 }

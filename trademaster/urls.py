@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from brokers.views import login_form, oauth_callback
 from health.views import live, ready, status
@@ -27,7 +27,11 @@ urlpatterns = [
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),
     path("api/v1/", include(api)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path(
+        "api/docs",
+        SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="swagger.html"),
+        name="api-docs",
+    ),
     re_path(r"^api/.*$", unknown_route),
     path("status", status, name="status"),
     path("health/live", live, name="live"),

@@ -229,11 +229,10 @@ class TestBodies:
 
 class TestThrottle:
     def test_logins_are_limited_per_user(
-        self, as_bob: Client, as_mallory: Client, brokers: SimulatedBrokers, monkeypatch: pytest.MonkeyPatch
+        self, as_bob: Client, as_mallory: Client, brokers: SimulatedBrokers, settings: Settings
     ) -> None:
-        from brokers.views import ConnectThrottle
-
-        monkeypatch.setattr(ConnectThrottle, "THROTTLE_RATES", {"connect": "2/min"})
+        rates = {**settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "connect": "2/min"}
+        settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
         body = {"broker_type": "zerodha"}
         for _ in range(2):
             refused(send(as_bob, "post", "/brokers/connect/initiate", body), 409, "broker_app_missing")

@@ -286,6 +286,17 @@ def test_the_page_comes_back_after_a_reload(watched: Watched, demo: Demo) -> Non
     expect(card(page, "upstox", "CONNECTED")).to_be_visible()
 
 
+def test_the_reference_of_the_api_keeps_to_the_content_policy(watched: Watched, demo: Demo) -> None:
+    """Its scripts and styles are somebody else's; a violation would stand in the console."""
+    page = watched.page
+    page.goto(f"{demo.url}/api/docs")
+    expect(page.get_by_text("One portfolio over all connected brokers").first).to_be_visible(
+        timeout=NOTICE_MILLISECONDS
+    )
+    page.goto(f"{demo.url}/status")
+    expect(page.get_by_role("heading").first).to_be_visible()
+
+
 def test_signing_out_ends_it(watched: Watched, demo: Demo) -> None:
     page = watched.page
     page.get_by_text(demo.username, exact=True).click()
