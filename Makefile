@@ -1,6 +1,6 @@
 # Every target sets the machine up first: `.venv` from the hash-locked requirements. See trademaster/local/bootstrap.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test sdk lint rehearse bench lock clean
+.PHONY: help setup demo sandbox test sdk lint audit rehearse bench lock clean
 
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -32,10 +32,15 @@ sdk: setup  ## Try the brokers' own SDKs on the simulated brokers
 NO_SERVICES := SECRET_KEY=lint FIELD_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
 	DATABASE_URL=postgres://lint/lint REDIS_URL=redis://lint/0
 
-lint: setup  ## Check style and types
+ROOMS := accounts brokers health market portfolio trademaster
+lint: setup  ## Check style, types and security rules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/bandit --quiet --configfile pyproject.toml --recursive $(ROOMS)
 	$(NO_SERVICES) .venv/bin/mypy
+
+audit: setup  ## List licences, write a bill of materials, ask for known vulnerabilities
+	.venv/bin/python -m trademaster.local.supply
 
 rehearse: setup  ## Rehearse a bad day: dying sessions, brokers, workers and servers
 	.venv/bin/python -m trademaster.rehearsal
@@ -48,7 +53,8 @@ LOCK := UV_PYTHON_DOWNLOADS=never .venv/bin/uv pip compile --quiet --universal -
 lock: setup  ## Regenerate the locks from requirements*.in (UPGRADE=1 takes the newest versions)
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) -c requirements.lock requirements-dev.in -o requirements-dev.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements-audit.in -o requirements-audit.lock
 
 clean:  ## Remove .venv, the demo's data and all caches
-	rm -rf .venv .venv-sdk .run staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-audit .venv-sdk sbom.json .run staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

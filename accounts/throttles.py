@@ -53,7 +53,8 @@ class PerUser(BaseThrottle):
 
 def limit_of(scope: str) -> RateLimitItem:
     """`600/min` and the like, as the framework spells them: only the unit's first letter counts."""
-    number, _, unit = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"][scope].partition("/")
+    rates: Any = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+    number, _, unit = rates[scope].partition("/")
     return parse(f"{number}/{SECONDS[unit[0]]}")
 
 
@@ -62,7 +63,7 @@ def shared() -> MovingWindowRateLimiter:
     """The count of all processes, on the cache's database."""
     timeout = settings.REDIS_TIMEOUT_SECONDS
     storage = RedisStorage(
-        settings.CACHES["default"]["LOCATION"],
+        str(settings.CACHES["default"]["LOCATION"]),
         key_prefix="asked",
         wrap_exceptions=True,
         socket_timeout=timeout,

@@ -23,7 +23,7 @@ def crowd(name: str, number: int, slugs: Collection[str]) -> list[User]:
     apps = list(BrokerApp.objects.filter(user__username="trader", broker_type__in=slugs))
     connections = list(BrokerConnection.objects.filter(user__username="trader", broker_type__in=slugs))
     users = User.objects.bulk_create(
-        User(username=f"{name}{count}", role=Role.TRADER, password="!")  # noqa: S106
+        User(username=f"{name}{count}", role=Role.TRADER, password="!")  # noqa: S106 - nobody signs in with it
         for count in range(number)
     )
     BrokerApp.objects.bulk_create([_of(user, app) for user in users for app in apps], AT_A_TIME)
