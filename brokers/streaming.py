@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -24,9 +24,12 @@ from brokers.secret import Secret
 from brokers.transport import Transport
 
 Frame = str | bytes
+T = TypeVar("T")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = 32_503_680_000_000  # milliseconds, the year 3000: what is beyond is no time
 MOST = float(1 << 63)
+LARGEST = 1e11  # no price is larger; below it a double holds four decimals
+DECIMALS = 4  # of the finest tick, 0.0025 of the currencies
 _json = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -97,7 +100,8 @@ class BrokerStream(ABC):
 
     `path` follows the host, at the broker and at its simulation alike. `beat_seconds`: how often `beat` is to be sent,
     if at all. `silence_seconds`: after so long without any frame, heartbeats included, the connection is dead; None
-    where the broker sends nothing in a quiet market.
+    where the broker sends nothing in a quiet market. `least_pause`: seconds before it may be opened again, where the
+    broker punishes whoever comes back at once.
     """
 
     spec: ClassVar[BrokerSpec]
@@ -105,6 +109,7 @@ class BrokerStream(ABC):
     path: ClassVar[str] = ""
     beat_seconds: ClassVar[float | None] = None
     silence_seconds: ClassVar[float | None] = None
+    least_pause: ClassVar[float] = 0.0
 
     def __init__(self, app: AppCredentials, session: Session) -> None:
         self.app = app
@@ -159,7 +164,7 @@ class OrderStream(BrokerStream):
     """A stream of the account's own orders. A broker whose price stream carries them has none of its own."""
 
 
-def batches(wanted: Iterable[Streamed], size: int) -> list[list[Streamed]]:
+def batches(wanted: Iterable[T], size: int) -> list[list[T]]:
     """In lists of at most `size`, in the order given."""
     listed = list(wanted)
     return [listed[start : start + size] for start in range(0, len(listed), size)]
@@ -181,3 +186,12 @@ def instant(milliseconds: int) -> datetime | None:
 def count(number: float) -> Decimal | None:
     """A whole number that may have travelled as a double; None for what cannot be one."""
     return Decimal(int(number)) if 0 <= number < MOST else None
+
+
+def exact(number: float) -> Decimal | None:
+    """A price that travels as a double, exact to the tick: never 1573.7000000000000455, never 303.59999999999997.
+
+    Rounded to four decimals, the nearest double is what the exchange meant; `repr` writes the shortest digits that
+    mean it. None for zero, and for what is no number.
+    """
+    return Decimal(repr(round(number, DECIMALS))) or None if 0 < abs(number) < LARGEST else None

@@ -33,6 +33,7 @@ from brokers.streaming import (
     batches,
     count,
     decoded,
+    exact,
     instant,
 )
 from brokers.transport import Transport
@@ -45,9 +46,6 @@ from brokers.wire import as_record, text
 SHARES = frozenset({Exchange.NSE, Exchange.BSE})
 MODE = "full"
 DAY = "1d"  # beside it there are candles of one minute
-
-LARGEST = 1e11  # no price is larger; below it a double holds four decimals
-DECIMALS = 4  # of the finest tick, 0.0025 of the currencies
 
 
 class _OneTimeAddress(BrokerStream):
@@ -230,12 +228,3 @@ def _levels(steps: Sequence[Any]) -> tuple[tuple[Level, ...], tuple[Level, ...]]
 
 def _side(steps: list[tuple[Decimal | None, int]]) -> tuple[Level, ...]:
     return tuple(Level(price, Decimal(quantity)) for price, quantity in steps if price is not None)
-
-
-def exact(number: float) -> Decimal | None:
-    """A price that travels as a double, exact to the tick: never 1573.7000000000000455, never 303.59999999999997.
-
-    Rounded to four decimals, the nearest double is what the exchange meant; `repr` writes the shortest digits that
-    mean it. None for zero, and for what is no number.
-    """
-    return Decimal(repr(round(number, DECIMALS))) or None if 0 < abs(number) < LARGEST else None

@@ -24,11 +24,11 @@ from brokers.secret import Secret
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.market import Market
 from brokers.simulation.server import SimulatedBrokers
-from brokers.streaming import Alive, BookChanged, OrderUpdate, Unreadable
+from brokers.streaming import Alive, BookChanged, OrderUpdate, Unreadable, exact
 from brokers.transport import Transport
 from brokers.upstox.feed import INITIAL_FEED, LIVE_FEED, FeedResponse
 from brokers.upstox.sandbox_stream import MarketDataFeed
-from brokers.upstox.stream import UpstoxOrderStream, UpstoxStream, exact
+from brokers.upstox.stream import UpstoxOrderStream, UpstoxStream
 from tests.people import connect
 
 PLACE = Path(__file__).parents[1] / "fixtures" / "upstox" / "stream"
