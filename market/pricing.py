@@ -301,8 +301,9 @@ class PriceBook:
             row.chosen, row.chosen_since, row.ahead_since, row.orphan_since = feed, now, None, None
             self._waiting.discard(key)
         close = told.tick.close_price
-        if close is None and before is not None:
-            close = before.close_price
+        if close is None:  # it is the exchange's, whoever tells it
+            closes = (each.tick.close_price for each in row.told.values() if each.tick.close_price is not None)
+            close = next(closes, before.close_price if before is not None else None)
         price = Price(*key, told.tick.last_price, close, told.as_of, self._feeds[feed].source)
         if before is not None and price.as_of - before.as_of < self.rules.refresh and _same(price, before):
             return None

@@ -231,4 +231,5 @@ def _wanted(row: BrokerConnection, broker: Broker, instruments: frozenset[Stream
         session=session,
         base_urls=StreamUrls(prices=override, orders=override),
         instruments=instruments,
+        least_pause=broker.price_stream.least_pause if broker.price_stream is not None else 0.0,
     )

@@ -118,6 +118,13 @@ class TestGoing:
         assert book.sweep(after(6)) == []
         assert not book.has_feed(INFY)
 
+    def test_a_close_that_the_chosen_feed_does_not_tell_is_another_s(self, book: PriceBook) -> None:
+        book.tick(FIRST, tick("1500"), after(0))
+        book.tick(SECOND, tick("1501", close="1490"), after(1))
+        price = book.tick(FIRST, tick("1502"), after(2))
+        assert price is not None
+        assert (price.last_price, price.close_price) == (Decimal(1502), Decimal(1490))
+
     def test_in_a_closed_market_nothing_becomes_stale(self, book: PriceBook) -> None:
         book.tick(FIRST, tick("1500"), after(0))
         book.feed_gone(FIRST, after(1))
