@@ -6,6 +6,7 @@ from brokers.groww.auth import GrowwAuth
 from brokers.groww.client import GrowwClient
 from brokers.groww.mapping import failure
 from brokers.groww.spec import SPEC
+from brokers.groww.stream import GrowwStream
 
 BROKER = Broker(
     spec=SPEC,
@@ -14,4 +15,5 @@ BROKER = Broker(
     failure=failure,
     master_rows=instruments.master_rows,
     instrument=instruments.instrument,
+    price_stream=GrowwStream,
 )

@@ -96,13 +96,18 @@ def session(row: Any, *, expires_at: datetime) -> Session:
     One third-party client expects the object under `payload` (UNCONFIRMED): taken too. Whose account it opens is told
     by the profile only.
     """
-    row = as_record(row, "body")
-    row = as_record(row.get("payload") or row, "payload")
+    row = as_payload(row)
     expiry = optional_text(row, "expiry")
     return Session(
         access_token=Secret(text(row, "token")),
         expires_at=_moment(expiry, "expiry") if expiry else expires_at,
     )
+
+
+def as_payload(body: Any) -> Row:
+    """What a call answers that may come with an envelope, or without."""
+    row = as_record(body, "body")
+    return as_record(row.get("payload") or row, "payload")
 
 
 def profile(row: Any) -> Profile:

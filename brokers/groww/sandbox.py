@@ -12,17 +12,21 @@ import csv
 import hashlib
 import io
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, time
 from decimal import Decimal
+from functools import cached_property
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
+from brokers.groww import nkeys
+from brokers.groww.sandbox_stream import LiveFeed, SocketTokens
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, Code, Session, next_at, random_text
+from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect
 
@@ -65,6 +69,7 @@ class GrowwSandbox(Sandbox):
     slug, name = "groww", "Groww"
     login_path = KEYS_PAGE
     login_fields = (LoginField("totp", "TOTP", digits=6),)
+    _sockets: Mapping[str, str] = {}  # the public key of each socket → the token of its session
 
     def routes(self) -> Iterable[Route]:
         yield Route("GET", KEYS_PAGE, self.login_form, Access.PAGE)
@@ -85,6 +90,10 @@ class GrowwSandbox(Sandbox):
         yield Route("GET", "/v1/live-data/ltp", self.ltp)
         yield Route("GET", "/v1/live-data/ohlc", self.ohlc)
         yield Route("GET", "/instruments/instrument.csv", self.instruments_master, Access.PUBLIC)
+        yield Route("POST", "/v1/api/apex/v1/socket/token/create/", self.socket_token)
+
+    def streams(self) -> Iterable[StreamRoute]:
+        yield StreamRoute("/", lambda call: LiveFeed(self.market, self._socket_tokens, self._admitted, self.now))
 
     @classmethod
     def new_app(cls, redirect_uri: str) -> App:
@@ -164,6 +173,31 @@ class GrowwSandbox(Sandbox):
     def admit(self, call: Call) -> Session:
         check_version(call)
         return super().admit(call)
+
+    # --- stream ----------------------------------------------------------------------------------
+
+    def socket_token(self, call: Call) -> Reply:
+        """Answer without an envelope. The token is good as long as the session that it was asked for with."""
+        public = str(call.json.get("socketKey")) if isinstance(call.json, dict) else ""
+        try:
+            nkeys.decoded(public)
+        except ValueError:
+            raise Refusal(error(400, "GA001")) from None
+        alive = {key: token for key, token in self._sockets.items() if self.sessions.live(token, now=self.now())}
+        self._sockets = {**alive, public: self.token(call)}
+        return json_reply({"token": self._socket_tokens.mint(public), "subscriptionId": self._subscription_id()})
+
+    def _admitted(self, public: str) -> str | None:
+        """What ends the subjects of the account's own news; None where the session behind a token is dead."""
+        session = self.sessions.live(self._sockets.get(public, ""), now=self.now())
+        return None if session is None else self._subscription_id()
+
+    def _subscription_id(self) -> str:
+        return str(uuid5(NAMESPACE_OID, f"feed {self.book.account.user_id}"))
+
+    @cached_property
+    def _socket_tokens(self) -> SocketTokens:
+        return SocketTokens(self.now)
 
     # --- account ---------------------------------------------------------------------------------
 

@@ -68,12 +68,14 @@ RATE_CLASSES: RateClasses = {
     ("PUT", "/v1/order-advance"): "smart_orders",
     ("GET", "/v1/order-advance"): "profile",
     (None, "/v1/token"): "session",
+    (None, "/v1/api/apex"): "session",
 }
 
 SPEC = BrokerSpec(
     slug="groww",
     name="Groww",
     endpoints=Endpoints(base_url="https://api.groww.in", login_url=KEYS_PAGE),
+    stream_url="wss://socket-api.groww.in",
     headers={"X-API-VERSION": "1.0"},
     app_fields=(
         FormField(name="api_key", label="API key or TOTP token", help=f"Made on Groww's keys page, {KEYS_PAGE}"),

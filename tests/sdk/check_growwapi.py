@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
-from growwapi import GrowwAPI
+from growwapi import GrowwAPI, GrowwFeed
 from growwapi.groww.exceptions import GrowwAPIAuthorisationException, GrowwAPIException
 
 HOSTS = ("api.groww.in", "growwapi-assets.groww.in")
+SECONDS = 10
 
 
 def point_at(base_url: str) -> None:
@@ -84,8 +86,46 @@ def check(broker: dict) -> None:
     contract = groww.get_instrument_by_groww_symbol("NSE-NIFTY-29Dec26-27000-CE")
     assert (contract["exchange_token"], contract["lot_size"], contract["segment"]) == ("50978", "65", "FNO")
 
+    check_feed(groww, broker["stream_url"])
+
     dead = GrowwAPI("a-token-of-yesterday")
     assert refusal(dead.get_holdings_for_user) == (GrowwAPIException, "GA005")
+    assert refusal(lambda: GrowwFeed(dead)) == (GrowwAPIException, "GA005")
+
+
+def check_feed(groww: GrowwAPI, stream_url: str) -> None:
+    """Prices of a share and a contract, an index, depth; and the subjects of orders, where nothing is simulated."""
+    GrowwFeed._GROWW_SOCKET_URL = stream_url
+    feed = GrowwFeed(groww)
+    share = {"exchange": "NSE", "segment": "CASH", "exchange_token": "1594"}
+    contract = {"exchange": "NSE", "segment": "FNO", "exchange_token": "50978"}
+    index = {"exchange": "NSE", "segment": "CASH", "exchange_token": "NIFTY"}
+    heard = []
+    assert feed.subscribe_ltp([share, contract], heard.append)["NSE"]["CASH"]["1594"]
+    assert feed.subscribe_index_value([index], heard.append)["NSE"]["CASH"]["NIFTY"]
+    assert feed.subscribe_market_depth([share], heard.append)["NSE"]["CASH"]["1594"]
+    assert feed.subscribe_equity_order_updates()
+    assert feed.subscribe_fno_order_updates()
+    assert feed.subscribe_fno_position_updates()
+    until(lambda: {meta["feed_type"] for meta in heard} == {"ltp", "index_value", "market_depth"} and len(heard) >= 4)
+    prices = feed.get_ltp()["NSE"]
+    assert prices["CASH"]["1594"]["ltp"] == groww.get_ltp("NSE_INFY", segment="CASH")["NSE_INFY"]
+    assert prices["FNO"]["50978"]["ltp"] > 0
+    assert prices["CASH"]["1594"]["tsInMillis"] > 1e12
+    assert feed.get_index_value()["NSE"]["CASH"]["NIFTY"]["value"] > 20000
+    depth = feed.get_market_depth()["NSE"]["CASH"]["1594"]
+    assert depth["buyBook"]["5"]["price"] < depth["buyBook"]["1"]["price"] < depth["sellBook"]["1"]["price"]
+    assert feed.get_equity_order_update() is feed.get_fno_order_update() is feed.get_fno_position_update() is None
+    until(lambda: len(feed._nats_client._subscriptions) == 7)
+    assert feed.unsubscribe_ltp([share])["NSE"]["CASH"]["1594"]
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """The SDK talks in a thread of its own."""
+    deadline = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, "the feed told nothing"
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":
