@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import User
+from brokers import registry
 from brokers.domain import Exchange, Streamed
 from brokers.fyers.stream import FyersPriceStream
 from brokers.models import BrokerConnection
@@ -134,8 +135,10 @@ class TestWishes:
         assert {each.base_urls.prices for each in wanted.values()} == {"ws://127.0.0.1:1"}
 
     def test_a_share_at_a_broker_without_a_stream_is_streamed_by_another(
-        self, alice: User, listed: Wishes, brokers: SimulatedBrokers
+        self, alice: User, listed: Wishes, brokers: SimulatedBrokers, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        mute, load = replace(registry.load("groww"), price_stream=None), registry.load
+        monkeypatch.setattr(registry, "load", lambda slug: mute if slug == "groww" else load(slug))
         groww = connect(alice, "groww", brokers)
         services.refresh(alice, now=timezone.now())
         own = {
@@ -148,6 +151,14 @@ class TestWishes:
         assert groww.pk not in wanted
         assert own - {None}
         assert own - {None} <= {each.isin for each in all_of([each.instruments for each in wanted.values()])}
+
+    def test_a_broker_that_punishes_haste_is_given_its_pause(
+        self, alice: User, listed: Wishes, brokers: SimulatedBrokers
+    ) -> None:
+        groww = connect(alice, "groww", brokers)
+        pauses = {key: each.least_pause for key, each in listed.wanted([alice.pk], timezone.now()).items()}
+        assert pauses.pop(groww.pk) >= 10
+        assert set(pauses.values()) == {0}
 
     def test_not_after_the_session_s_end_nor_while_a_stream_rests(
         self, alice: User, alices: dict[str, BrokerConnection], listed: Wishes
