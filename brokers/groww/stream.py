@@ -78,6 +78,7 @@ IN_SECONDS = 1e11  # a time below it is in seconds, as one published sample is
 
 # What the server says where it refuses, in small letters, as far as it is the same for everybody.
 OVER = ("authorization violation", "user authentication revoked", "account authentication expired")
+REFUSED = "The broker refused a wish."
 REFUSALS = {
     "maximum subscriptions exceeded": "The broker streams no more instruments here.",
     "maximum connections exceeded": "The broker opens no more connections for this account.",
@@ -87,13 +88,9 @@ REFUSALS = {
     "authentication timeout": "The broker was not answered in time.",
     "stale connection": "The broker heard nothing of us.",
     "slow consumer": "The broker found us too slow.",
-    "invalid subject": "The broker refused a wish.",
-    "invalid publish subject": "The broker refused a wish.",
-    "parser error": "The broker refused a wish.",
-    "unknown protocol operation": "The broker refused a wish.",
-    "maximum control line exceeded": "The broker refused a wish.",
-    "maximum payload violation": "The broker refused a wish.",
     "server shutdown": "The broker closes this connection.",
+    **dict.fromkeys(("invalid subject", "parser error", "unknown protocol operation"), REFUSED),
+    **dict.fromkeys(("maximum control line exceeded", "maximum payload violation"), REFUSED),
 }
 
 

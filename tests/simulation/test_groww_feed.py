@@ -9,15 +9,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as open_socket
 
+from accounts.models import User
+from brokers import reach, registry
 from brokers.domain import Exchange, Tick
+from brokers.errors import RequestRefused, SessionEnded, UnexpectedResponse
 from brokers.groww import nats, nkeys
 from brokers.groww.sandbox_stream import LiveFeed, SocketTokens
-from brokers.groww.stream import deep, tick
+from brokers.groww.stream import GrowwStream, deep, tick
+from brokers.secret import Secret
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.market import Market
-from brokers.streaming import Refused, SessionOver
+from brokers.simulation.server import SimulatedBrokers
+from brokers.streaming import Alive, Refused, SessionOver
+from brokers.transport import Transport
 from tests.brokers.test_stream_groww import NIFTY, SHARE, published, stream
+from tests.people import connect
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -155,3 +164,57 @@ def hello(
 
 def said(socket: LiveFeed, frame: bytes) -> bytes:
     return b"".join(bytes(each) for each in socket.received(frame) if not isinstance(each, str))
+
+
+class TestSockets:
+    """Over real HTTP and a real socket."""
+
+    @pytest.fixture
+    def live(self, alice: User, brokers: SimulatedBrokers) -> GrowwStream:
+        connection = connect(alice, "groww", brokers)
+        assert connection.session is not None
+        return GrowwStream(reach.app_credentials(alice, "groww"), connection.session)
+
+    @pytest.fixture
+    def http(self, brokers: SimulatedBrokers) -> Transport:
+        return reach.transport_to(registry.load("groww"), account="test")
+
+    def greeted(self, live: GrowwStream, socket: ClientConnection) -> list[object]:
+        """What it hears until it has been answered."""
+        heard: list[object] = []
+        while len(heard) < 2:  # the greeting, and the answer to the first ping
+            heard += live.received(bytes(socket.recv(timeout=5)))  # type: ignore[arg-type]
+            for said in live.answers():
+                socket.send(said)
+        return heard
+
+    def test_it_is_let_in(self, live: GrowwStream, http: Transport, brokers: SimulatedBrokers) -> None:
+        with open_socket(live.opening(http, brokers.brokers["groww"]["stream_url"]).url.reveal()) as socket:
+            assert self.greeted(live, socket) == [Alive(), Alive()]
+
+    def test_a_session_that_ends_after_the_token_was_asked_for_is_over(
+        self, live: GrowwStream, http: Transport, brokers: SimulatedBrokers
+    ) -> None:
+        opening = live.opening(http, brokers.brokers["groww"]["stream_url"])
+        brokers.control.revoke("groww")
+        with open_socket(opening.url.reveal()) as socket:
+            assert SessionOver("The broker does not accept this session.") in self.greeted(live, socket)
+        with pytest.raises(SessionEnded):
+            live.opening(http, "ws://127.0.0.1")
+
+    def test_a_key_that_is_none_is_refused(self, http: Transport, live: GrowwStream) -> None:
+        with pytest.raises(RequestRefused, match="GA001"):
+            http.call(
+                "POST",
+                "/v1/api/apex/v1/socket/token/create/",
+                authorization=Secret(f"Bearer {live.session.access_token.reveal()}"),
+                json={"socketKey": "U123"},
+            )
+
+    @pytest.mark.parametrize("answer", ['{"token":"a.b.c"}', '{"subscriptionId":"x"}', "[]", '{"payload":1}'])
+    def test_an_answer_without_a_token_is_named(
+        self, live: GrowwStream, http: Transport, brokers: SimulatedBrokers, answer: str
+    ) -> None:
+        brokers.control.serve("groww", "POST /v1/api/apex/v1/socket/token/create/", answer)
+        with pytest.raises(UnexpectedResponse):
+            live.opening(http, "ws://127.0.0.1")
