@@ -98,8 +98,12 @@ async def record(connection: UUID, wanted: Wanted) -> Recording:
     opening = await asyncio.to_thread(stream.opening, http, str(wanted.base_urls.prices))
     socket = await opened(opening, stream)
     frames = []
-    for said in (*stream.hello(), *stream.subscribe(sorted(wanted.instruments, key=str))):
-        await socket.send(said)
+    known = [each for each in sorted(wanted.instruments, key=str) if stream.can_stream(each)]
+    for wish in (*stream.hello(), *stream.subscribe(known[: stream.limits.instruments])):
+        if isinstance(wish, (str, bytes)):
+            await socket.send(wish)
+        else:
+            await asyncio.to_thread(wish, http)
     with suppress(TimeoutError):
         async with asyncio.timeout(RECORDED_SECONDS):
             while True:

@@ -10,7 +10,7 @@ No frame, however malformed, may raise, hang, or make it remember without bound:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -84,6 +84,8 @@ class Unreadable:
 
 
 Event = Tick | OrderUpdate | BookChanged | Alive | SessionOver | Refused | Unreadable
+# What a wish takes: a frame to send or, where the broker hears of wishes over HTTP, a call that tells what came of it.
+Wish = Frame | Callable[[Transport], list[Event]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,15 +101,15 @@ class BrokerStream(ABC):
     """One connection of one kind at one broker.
 
     `path` follows the host, at the broker and at its simulation alike. `beat_seconds`: how often `beat` is to be sent,
-    if at all. `silence_seconds`: after so long without any frame, heartbeats included, the connection is dead; None
-    where the broker sends nothing in a quiet market. `least_pause`: seconds before it may be opened again, where the
-    broker punishes whoever comes back at once.
+    if at all; a stream may change its own, where the broker says how often. `silence_seconds`: after so long without
+    any frame, heartbeats included, the connection is dead; None where the broker sends nothing in a quiet market.
+    `least_pause`: seconds before it may be opened again, where the broker punishes whoever comes back at once.
     """
 
     spec: ClassVar[BrokerSpec]
     limits: ClassVar[StreamLimits]
     path: ClassVar[str] = ""
-    beat_seconds: ClassVar[float | None] = None
+    beat_seconds: float | None = None
     silence_seconds: ClassVar[float | None] = None
     least_pause: ClassVar[float] = 0.0
 
@@ -145,14 +147,19 @@ class BrokerStream(ABC):
 
 
 class PriceStream(BrokerStream):
-    """A stream of prices. Wishes come in any number; the frames keep to `limits.batch`."""
+    """A stream of prices. Wishes come in any number; what they take keeps to `limits.batch`.
+
+    Most brokers take wishes as frames. Some have a socket that only tells, and take them by a call of their API: such a
+    wish is made in a thread, one after the other, while frames go on being received. What it raises, a BrokerError, is
+    not the end of the stream: the wish is made again later. SessionEnded is.
+    """
 
     @abstractmethod
-    def subscribe(self, wanted: Sequence[Streamed]) -> list[Frame]:
-        """Frames that ask for these; those that this broker has no name for are left out (see `can_stream`)."""
+    def subscribe(self, wanted: Sequence[Streamed]) -> Sequence[Wish]:
+        """What asks for these; those that this broker has no name for are left out (see `can_stream`)."""
 
     @abstractmethod
-    def unsubscribe(self, unwanted: Sequence[Streamed]) -> list[Frame]: ...
+    def unsubscribe(self, unwanted: Sequence[Streamed]) -> Sequence[Wish]: ...
 
     @classmethod
     @abstractmethod

@@ -37,6 +37,7 @@ from brokers.streaming import (
     Refused,
     SessionOver,
     Unreadable,
+    Wish,
 )
 from brokers.transport import Transport, is_loopback
 from market.pricing import InstrumentKey
@@ -285,16 +286,8 @@ class Feed:
             if self._loopback_only and not is_loopback(urlsplit(opening.url.reveal()).hostname or ""):
                 raise NotSupported("This installation is a simulation: it refuses to talk to a live broker.")
             socket = await self._open_socket(opening, stream)
-        except SessionEnded as error:
-            return _End(FeedState.OVER, error.message)
-        except NotSupported as error:
-            return _End(FeedState.DOWN, error.message, self._pace.longest)
-        except CircuitOpen as error:
-            return _End(FeedState.DOWN, error.message, (error.retry_at - self._clock()).total_seconds())
-        except RateLimited as error:
-            return _End(FeedState.DOWN, error.message, error.retry_after or 0.0)
         except BrokerError as error:
-            return _End(FeedState.DOWN, error.message)
+            return self._failed(error)
         except InvalidStatus as error:
             return _turned_away(stream, error.response.status_code, error.response.headers)
         except (OSError, TimeoutError, WebSocketException, ValueError) as error:
@@ -309,6 +302,18 @@ class Feed:
         finally:
             await socket.close()
         return end
+
+    def _failed(self, error: BrokerError) -> _End:
+        """What a call that failed comes to."""
+        if isinstance(error, SessionEnded):
+            return _End(FeedState.OVER, error.message)
+        if isinstance(error, NotSupported):
+            return _End(FeedState.DOWN, error.message, self._pace.longest)
+        if isinstance(error, CircuitOpen):
+            return _End(FeedState.DOWN, error.message, (error.retry_at - self._clock()).total_seconds())
+        if isinstance(error, RateLimited):
+            return _End(FeedState.DOWN, error.message, error.retry_after or 0.0)
+        return _End(FeedState.DOWN, error.message)
 
     async def _talk(self, stream: BrokerStream, socket: Socket) -> _End:
         """Until one of the parts comes to an end. Raises ConnectionClosed."""
@@ -364,21 +369,48 @@ class Feed:
         return None
 
     async def _subscribe(self, stream: PriceStream, socket: Socket) -> _End:
-        """Ask for what is wished and not asked for yet, take back what is not wished any more; for ever."""
+        """Ask for what is wished and not asked for yet, take back what is not wished any more; until the session is
+        over. Where that takes a call and the call fails, it is made again later, and what streams goes on meanwhile.
+        """
         asked: dict[InstrumentKey, Streamed] = {}
+        failures = 0
         while True:
             self._wishes_changed.clear()
             wished = self._wished
-            await _say(socket, stream.unsubscribe([each for key, each in asked.items() if wished.get(key) != each]))
-            await _say(socket, stream.subscribe([each for key, each in wished.items() if asked.get(key) != each]))
+            wishes = [
+                *stream.unsubscribe([each for key, each in asked.items() if wished.get(key) != each]),
+                *stream.subscribe([each for key, each in wished.items() if asked.get(key) != each]),
+            ]
+            try:
+                over = await self._ask(socket, wishes)
+            except BrokerError as error:
+                failures += 1
+                end = self._failed(error)
+                if end.state is FeedState.OVER:
+                    return end
+                logger.warning("%s could not be asked for prices: %s", self._http.slug, error.code)
+                await self._sleep(self._pace.pause(failures, self._chance(), end.pause))
+                continue
+            if over is not None:
+                return _End(FeedState.OVER, over.reason)
+            failures = 0
             if wished.keys() - asked.keys():
                 self._watch.asked(self._clock())
             asked = wished
             await self._wishes_changed.wait()
 
+    async def _ask(self, socket: Socket, wishes: Iterable[Wish]) -> SessionOver | None:
+        for wish in wishes:
+            if isinstance(wish, (str, bytes)):
+                await socket.send(wish)
+            elif over := self._hear(await asyncio.to_thread(wish, self._http)):
+                return over
+        return None
+
     async def _beat(self, stream: BrokerStream, socket: Socket, seconds: float) -> _End:
         while True:
             await self._sleep(seconds)
+            seconds = stream.beat_seconds or seconds
             beat = stream.beat()
             if beat is None:
                 await socket.ping()

@@ -6,7 +6,7 @@ A new broker needs nothing here: it is in the lists as soon as its package names
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 
@@ -34,6 +34,7 @@ from brokers.streaming import (
     Refused,
     SessionOver,
     Unreadable,
+    Wish,
 )
 from tests.people import connect
 
@@ -73,6 +74,7 @@ class Wire:
         self.stream = kind(reach.app_credentials(alice, slug), connection.session)
         self._http = reach.transport_to(registry.load(slug), account="test")
         self._address = str(brokers.brokers[slug]["stream_url"])
+        self._told: list[object] = []
         self.socket: ClientConnection
 
     @contextmanager
@@ -85,12 +87,18 @@ class Wire:
             self.say(self.stream.hello())
             yield self.socket
 
-    def say(self, frames: list[str | bytes]) -> None:
-        for frame in frames:
-            self.socket.send(frame)
+    def say(self, wishes: Sequence[Wish]) -> None:
+        """Send frames, make calls; what these tell comes before what the socket tells."""
+        for wish in wishes:
+            if isinstance(wish, (str, bytes)):
+                self.socket.send(wish)
+            else:
+                self._told += wish(self._http)
 
     def events(self, timeout: float = 5) -> Iterator[object]:
         while True:
+            while self._told:
+                yield self._told.pop(0)
             yield from self.stream.received(self.socket.recv(timeout=timeout))
             self.say(self.stream.answers())
 

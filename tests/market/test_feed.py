@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,7 +39,9 @@ from brokers.streaming import (
     SessionOver,
     StreamLimits,
     Unreadable,
+    Wish,
 )
+from brokers.transport import Transport
 from brokers.zerodha.spec import SPEC
 from market.feed import MOST_NEWS, Feed, FeedReport, FeedState, Mailbox, Pace
 from tests.contract.test_streams import KINDS, OTHER_SHARE, PRICES, SHARE, moved, streamed
@@ -141,10 +144,10 @@ class WordStream(PriceStream):
     def answers(self) -> list[Frame]:
         return []
 
-    def subscribe(self, wanted: Sequence[Streamed]) -> list[Frame]:
+    def subscribe(self, wanted: Sequence[Streamed]) -> Sequence[Wish]:
         return [f"+{each.exchange_token}" for each in wanted]
 
-    def unsubscribe(self, unwanted: Sequence[Streamed]) -> list[Frame]:
+    def unsubscribe(self, unwanted: Sequence[Streamed]) -> Sequence[Wish]:
         return [f"-{each.exchange_token}" for each in unwanted]
 
     @classmethod
@@ -160,6 +163,36 @@ class BeatingStream(WordStream):
 class TalkingStream(BeatingStream):
     def beat(self) -> Frame:
         return "beat"
+
+
+class CallingStream(WordStream):
+    """Wishes are calls: each is noted, and ends as the next of `ends` says, well if there is none."""
+
+    def __init__(self, app: AppCredentials, session: Session) -> None:
+        super().__init__(app, session)
+        self.calls: list[str] = []
+        self.ends: list[Exception | list[Event]] = []
+
+    def subscribe(self, wanted: Sequence[Streamed]) -> list[Wish]:
+        return [partial(self._call, "+", each) for each in wanted]
+
+    def unsubscribe(self, unwanted: Sequence[Streamed]) -> list[Wish]:
+        return [partial(self._call, "-", each) for each in unwanted]
+
+    def _call(self, sign: str, each: Streamed, http: Transport) -> list[Event]:
+        self.calls.append(f"{sign}{each.exchange_token} {http.slug}")
+        end = self.ends.pop(0) if self.ends else [Tick(Exchange.NSE, each.exchange_token, Decimal(1))]
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+
+class QuickStream(TalkingStream):
+    """Learns from the first frame how often to beat."""
+
+    def received(self, frame: Frame) -> list[Event]:
+        self.beat_seconds = 1.0
+        return super().received(frame)
 
 
 def share(number: int) -> Streamed:
@@ -292,6 +325,66 @@ class TestSubscriptions:
             await rig.hear("price 1 10", "price 2 20")
             assert rig.events == [Tick(Exchange.NSE, "1", Decimal(10))]
             assert rig.feed.report.unasked == 1
+
+
+class TestCalls:
+    """Wishes that take calls."""
+
+    @pytest.fixture
+    def stream(self) -> CallingStream:
+        return CallingStream(APP, SESSION)
+
+    @asynccontextmanager
+    async def live(self, stream: CallingStream) -> AsyncIterator[Rig]:
+        rig = Rig()
+        rig.feed._make = lambda: stream
+        rig.feed.wish([share(1), share(2)])
+        async with rig.running():
+            await rig.until(LIVE)
+            yield rig
+
+    async def test_are_made_and_what_they_tell_is_heard(self, stream: CallingStream) -> None:
+        async with self.live(stream) as rig:
+            await eventually(lambda: len(rig.events) == 2)
+            rig.feed.wish([share(2), share(3)])
+            await eventually(lambda: len(rig.events) == 3)
+            assert stream.calls == ["+1 zerodha", "+2 zerodha", "-1 zerodha", "+3 zerodha"]
+            assert [event[1] for event in rig.events if isinstance(event, Tick)] == ["1", "2", "3"]
+            assert rig.wire.sent == ["hello"]
+
+    @pytest.mark.parametrize("pause", [None, 30.0])
+    async def test_that_fail_are_made_again_while_the_stream_goes_on(
+        self, stream: CallingStream, pause: float | None
+    ) -> None:
+        error: BrokerUnavailable = BrokerUnavailable("Away.")
+        if pause is not None:
+            error = RateLimited("Too fast.")
+            error.retry_after = pause
+        stream.ends = [[Alive()], error]
+        async with self.live(stream) as rig:
+            await eventually(lambda: (pause or 0.5) in rig.clock.slept)
+            assert stream.calls == ["+1 zerodha", "+2 zerodha"]
+            await rig.hear("price 1 10")
+            for _ in range(int(pause or 1)):
+                await rig.clock.forward(1)
+                await rig.hear("alive")
+            await eventually(lambda: len(rig.events) == 3)
+            assert stream.calls[2:] == ["+1 zerodha", "+2 zerodha"]
+            assert rig.states == [LIVE]
+
+    @pytest.mark.parametrize("end", [SessionEnded("It has ended."), [SessionOver("It has ended.")]])
+    async def test_can_end_the_session(self, stream: CallingStream, end: Exception | list[Event]) -> None:
+        stream.ends = [end]
+        async with self.live(stream) as rig:
+            await rig.until(OVER)
+            assert rig.feed.report.reason == "It has ended."
+            assert stream.calls == ["+1 zerodha"]
+
+    async def test_may_be_refused(self, stream: CallingStream) -> None:
+        stream.ends = [[Refused("Too many.", "E1")]]
+        async with self.live(stream) as rig:
+            await eventually(lambda: len(rig.events) == 1)
+            assert (rig.feed.report.refused, rig.states) == (1, [LIVE])
 
 
 class TestEnds:
@@ -452,6 +545,14 @@ class TestWatch:
             await rig.until(LIVE)
             await self.beating(rig, 120)
             assert rig.states == [LIVE]
+
+    async def test_a_broker_may_say_how_often_to_beat(self) -> None:
+        rig = Rig(kind=QuickStream)
+        async with rig.running():
+            await rig.until(LIVE)
+            await rig.hear("alive")
+            await rig.clock.forward(7)
+            assert rig.wire.sent[1:] == ["beat"] * 4
 
     @pytest.mark.parametrize(("kind", "sent", "pings"), [(BeatingStream, [], 3), (TalkingStream, ["beat"] * 3, 0)])
     async def test_beats_are_sent(self, kind: type[WordStream], sent: list[str], pings: int) -> None:
