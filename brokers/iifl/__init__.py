@@ -6,6 +6,7 @@ from brokers.iifl.auth import IiflAuth
 from brokers.iifl.client import IiflClient
 from brokers.iifl.mapping import failure
 from brokers.iifl.spec import SPEC
+from brokers.iifl.stream import IiflOrderStream, IiflStream
 
 BROKER = Broker(
     spec=SPEC,
@@ -14,4 +15,6 @@ BROKER = Broker(
     failure=failure,
     master_rows=instruments.master_rows,
     instrument=instruments.instrument,
+    price_stream=IiflStream,
+    order_stream=IiflOrderStream,
 )

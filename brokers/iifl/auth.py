@@ -31,9 +31,13 @@ class IiflAuth(BrokerAuth):
         result = _opened(self.http, "/interactive/user/session", self.app.api_key, self.app.api_secret)
         session = mapping.session(result, expires_at=SPEC.session.end(now))
         try:
-            return replace(session, feed_token=market_token(self.http, self.app))
+            opened = market_session(self.http, self.app)
         except (BrokerUnavailable, OutcomeUnknown):
             return session  # an account without prices is still an account; the client asks again when it needs them
+        if opened is None:
+            return session
+        token, facts = opened
+        return replace(session, feed_token=token, facts={**session.facts, **facts})
 
     def revoke(self, session: Session) -> None:
         secrets = (session.access_token, self.app.api_secret, self.app.api_key)
@@ -55,8 +59,9 @@ class IiflAuth(BrokerAuth):
             )
 
 
-def market_token(http: Transport, app: AppCredentials) -> Secret | None:
-    """Log in to the market data application; None where the trader has stored no keys for it.
+def market_session(http: Transport, app: AppCredentials) -> tuple[Secret, dict[str, str]] | None:
+    """Log in to the market data application: the token, and facts for the session; None where the trader has stored no
+    keys for it. A login ends the one before, and the streams that run with it.
 
     Raises RequestRefused with `market_keys_refused`: a refusal here is not the end of the account's session.
     """
@@ -64,7 +69,7 @@ def market_token(http: Transport, app: AppCredentials) -> Secret | None:
     if not api_key or not api_secret:
         return None
     try:
-        return mapping.market_token(_opened(http, "/apimarketdata/auth/login", api_key, api_secret))
+        return mapping.market_session(_opened(http, "/apimarketdata/auth/login", api_key, api_secret))
     except SessionEnded as error:
         raise RequestRefused(
             "The broker did not accept the market data keys.",

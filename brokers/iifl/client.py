@@ -26,7 +26,7 @@ from brokers.domain import (
 )
 from brokers.errors import BrokerUnavailable, NotSupported, RequestRefused, SessionEnded
 from brokers.iifl import instruments, mapping
-from brokers.iifl.auth import market_token
+from brokers.iifl.auth import market_session
 from brokers.iifl.spec import EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
 from brokers.secret import Secret
 from brokers.transport import Transport
@@ -122,7 +122,8 @@ class IiflClient(BrokerClient):
         ends the others: so one of them logs in and the others use what it got."""
         with self._feed_lock:
             if self._feed_token is None or self._feed_token == dead:
-                self._feed_token = market_token(self.http, self.app)
+                opened = market_session(self.http, self.app)
+                self._feed_token = opened and opened[0]
             if self._feed_token is None:
                 raise NotSupported(
                     "There are no market data keys for IIFL.", user_action="Store the market data API key and secret."

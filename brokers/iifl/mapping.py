@@ -49,6 +49,7 @@ from brokers.iifl.spec import (
 from brokers.secret import Secret
 from brokers.transport import Failure
 from brokers.wire import (
+    IST,
     Row,
     amount,
     as_record,
@@ -70,6 +71,8 @@ from brokers.wire import (
 )
 
 ALL_LIMITS = "ALL|ALL|ALL"
+MARKET_USER = "marketUserID"  # a fact of the session
+TWIN = "API"
 # Delivery becomes a holding and intraday is closed by tonight: whatever stands in these rows was dealt today.
 DEALT_TODAY = frozenset({Product.CNC, Product.MTF, Product.MIS, Product.CO, Product.BO})
 _json = msgspec.json.Decoder(float_hook=Decimal)
@@ -124,9 +127,22 @@ def session(row: Any, *, expires_at: datetime) -> Session:
     )
 
 
-def market_token(row: Any) -> Secret:
-    """Map the `result` of POST /apimarketdata/auth/login."""
-    return Secret(text(as_record(row, "result"), "token"))
+def market_session(row: Any) -> tuple[Secret, dict[str, str]]:
+    """Map the `result` of POST /apimarketdata/auth/login: the token, and as a fact the user that its socket asks for.
+
+    UNCONFIRMED whether that is always the account's own.
+    """
+    row = as_record(row, "result")
+    user_id = optional_text(row, "userID")
+    return Secret(text(row, "token")), {} if user_id is None else {MARKET_USER: user_id}
+
+
+def told_order(row: Row) -> BrokerOrder:
+    """Map an `order` or `trade` event of the interactive socket: an order's row, written for people (commas, ISO times,
+    mixed case), in which some fields have a machine's twin named `…API`. The twin counts."""
+    twins = {name.removesuffix(TWIN): value for name, value in row.items() if name.endswith(TWIN)}
+    [order] = orders({**row, **twins})
+    return order
 
 
 def is_dealer(session: Session) -> bool:
@@ -395,8 +411,17 @@ def trades(row: Row) -> list[BrokerTrade]:
 
 
 def _time(row: Row, name: str) -> datetime | None:
+    """`27-12-2024 11:22:47`; on the socket `2024-12-27T11:22:47.566038`, perhaps with an offset."""
     value = optional_text(row, name)
-    return None if value is None else ist(value, name, "%d-%m-%Y %H:%M:%S")
+    if value is None:
+        return None
+    if "T" not in value:
+        return ist(value, name, "%d-%m-%Y %H:%M:%S")
+    try:
+        told = datetime.fromisoformat(value)
+    except ValueError:
+        raise UnexpectedResponse(name, "is not a time") from None
+    return told if told.tzinfo else told.replace(tzinfo=IST)
 
 
 def funds(row: Any) -> Funds:
@@ -419,26 +444,35 @@ def funds(row: Any) -> Funds:
 def quotes(result: Any, asked: Mapping[tuple[int, int], Listing]) -> list[Quote]:
     """Map POST /apimarketdata/instruments/quotes: each element is a JSON document inside a string, known by its own
     segment and number; instruments without a snapshot are missing. `Close` is the previous day's."""
-    documents = [_document(item) for item in as_rows(required(as_record(result, "result"), "listQuotes"), "listQuotes")]
+    documents = [document(item) for item in quote_rows(result)]
     found = {(quote.get("ExchangeSegment"), quote.get("ExchangeInstrumentID")): quote for quote in documents}
     return [_quote(found[key], listing) for key, listing in asked.items() if key in found]
 
 
-def _document(item: Any) -> Row:
+def quote_rows(result: Any) -> list[Any]:
+    """What `document` reads, of a reply to a call for quotes or for a subscription."""
+    return as_rows(required(as_record(result, "result"), "listQuotes"), "listQuotes")
+
+
+def document(item: Any) -> Row:
     if not isinstance(item, str):
         return as_record(item, "listQuotes")
     try:
         return as_record(_json.decode(item), "listQuotes")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError, ArithmeticError):
         raise UnexpectedResponse("listQuotes", "holds no JSON") from None
 
 
-def _quote(document: Row, listing: Listing) -> Quote:
+def touchline(document: Row) -> Row:
     """The figures stand under `Touchline`, or, in some messages, beside it."""
-    touchline = document.get("Touchline") or document
+    return as_record(document.get("Touchline") or document, "Touchline")
+
+
+def _quote(document: Row, listing: Listing) -> Quote:
+    figures = touchline(document)
     return Quote(
         exchange=listing.exchange,
         broker_token=listing.broker_token,
-        last_price=positive(touchline, "LastTradedPrice"),
-        close_price=positive(touchline, "Close") if "Close" in touchline else None,
+        last_price=positive(figures, "LastTradedPrice"),
+        close_price=positive(figures, "Close") if "Close" in figures else None,
     )

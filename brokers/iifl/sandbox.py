@@ -14,24 +14,36 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from urllib.parse import parse_qs
+from weakref import WeakSet
 
 from brokers.iifl.sandbox_account import SEGMENTS, IiflAccount, bad_request, error, success
+from brokers.iifl.sandbox_stream import (
+    INTERACTIVE_PATH,
+    MARKET_PATH,
+    UNKNOWN_PROTOCOL,
+    UNKNOWN_TRANSPORT,
+    InteractiveSocket,
+    MarketSocket,
+)
 from brokers.simulation.dialect import Access, App, Problem, Route, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, random_text
+from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
-from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply
+from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply, json_reply
 
 TOKEN_LIFE = timedelta(days=1)
 MARKET_PREFIX = "/apimarketdata/"
-QUOTE_LIMIT = 50
+QUOTE_LIMIT = MOST_SUBSCRIBED = 50
 XTS_EPOCH = datetime(1980, 1, 1, tzinfo=IST)
 MARKET_KEY, MARKET_SECRET = "market_api_key", "market_api_secret"
 
 INVALID_TOKEN = (400, "e-session-0007", "Invalid Token")
 NO_TOKEN = (400, "e-token-0002", "Please Provide token to Authenticate")
 BAD_KEYS = (400, "e-user-0001", "Invalid User")
+ALREADY_SUBSCRIBED = (400, "e-session-0002", "Instrument Already Subscribed !")
+OVER_LIMIT = (400, "e-session-0004", "Subscription limit exceeded")
 MAINTENANCE_PAGE = Reply(503, b"<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>", HTML)
 PROBLEMS = {
     Problem.TOKEN_DEAD: INVALID_TOKEN,
@@ -68,6 +80,8 @@ class IiflSandbox(IiflAccount):
         yield Route("POST", "/apimarketdata/auth/login", self.open_market, Access.PUBLIC)
         yield Route("DELETE", "/apimarketdata/auth/logout", self.logout)
         yield Route("POST", "/apimarketdata/instruments/quotes", self.quotes)
+        yield Route("POST", "/apimarketdata/instruments/subscription", self.subscribe)
+        yield Route("PUT", "/apimarketdata/instruments/subscription", self.unsubscribe)
         yield Route("POST", "/apimarketdata/instruments/master", self.master, Access.PUBLIC)
         yield Route("GET", "/apimarketdata/instruments/indexlist", self.index_list, Access.PUBLIC)
 
@@ -156,6 +170,9 @@ class IiflSandbox(IiflAccount):
         door = self._door(call)
         for known in [known for known in self.sessions.open_sessions if known.startswith(door)]:
             self.sessions.close(known)
+            self._subscriptions.pop(known, None)
+            for socket in self._sockets:
+                socket.is_replaced |= socket.session == known
         self.sessions.open(door + token, now=now, expires_at=expires_at)
         return token
 
@@ -173,6 +190,7 @@ class IiflSandbox(IiflAccount):
 
     def logout(self, call: Call) -> Reply:
         self.sessions.close(self.token(call))
+        self._subscriptions.pop(self.token(call), None)
         return success("", "s-user-0001", "successfully logout from all API.")
 
     # --- market ----------------------------------------------------------------------------------
@@ -183,35 +201,33 @@ class IiflSandbox(IiflAccount):
 
     def quotes(self, call: Call) -> Reply:
         """Instruments without a snapshot are listed as asked for and answered with nothing."""
-        asked = call.json
-        if not isinstance(asked, dict) or "publishFormat" not in asked:
+        if not isinstance(call.json, dict) or "publishFormat" not in call.json:
             raise Refusal(bad_request("publishFormat", "is required", "any.required"))
-        instruments, code = asked.get("instruments"), asked.get("xtsMessageCode")
-        if not isinstance(instruments, list) or not 0 < len(instruments) <= QUOTE_LIMIT:
-            raise Refusal(bad_request("instruments", "is invalid", "array.base"))
-        if code not in WRITERS:
-            raise Refusal(bad_request("xtsMessageCode", "is invalid", "any.allowOnly"))
-        documents: Json = [document for item in instruments if (document := self._document(item, int(str(code))))]
-        result: Json = {"mdp": code, "quotesList": instruments, "listQuotes": documents}
+        instruments, code = asked_of(call.json)
+        result: Json = {"mdp": code, "quotesList": instruments, "listQuotes": self._documents(instruments, code)}
         return success(result, "s-quotes-0001", "Get quotes successfully!")
 
-    def _document(self, item: Json, code: int) -> Json:
-        """One quote as the text it travels as."""
+    def _documents(self, instruments: list[Json], code: int) -> Json:
+        listings = [listing for item in instruments if (listing := self._listing(item))]
+        prices = [(listing, self.market.price(listing.key)) for listing in listings]
+        return [self._document(listing, price, code) for listing, price in prices if price]
+
+    def _listing(self, item: Json) -> Listing | None:
         if not isinstance(item, dict):
             return None
         segment, number = item.get("exchangeSegment"), item.get("exchangeInstrumentID")
         if not (isinstance(segment, int) and str(number).isdigit()):
             return None
-        listing = self._by_number.get((segment, int(str(number))))
-        price = self.market.price(listing.key) if listing else None
-        if listing is None or price is None:
-            return None
+        return self._by_number.get((segment, int(str(number))))
+
+    def _document(self, listing: Listing, price: Price, code: int) -> str:
+        """One quote as the text it travels as."""
         head: dict[str, Json] = {
             "MessageCode": code,
             "MessageVersion": 4,
             "ApplicationType": 0,
             "TokenID": 0,
-            "ExchangeSegment": segment,
+            "ExchangeSegment": SEGMENTS[listing.exchange][1],
             "ExchangeInstrumentID": int(listing.exchange_token),
             "ExchangeTimeStamp": self._stamp(),
         }
@@ -262,8 +278,98 @@ class IiflSandbox(IiflAccount):
         result: Json = {"exchangeSegment": int(segment), "indexList": INDICES[segment]}
         return success(result, "s-instrument-0001", "Index list")
 
+    # --- streams ---------------------------------------------------------------------------------
+
+    def streams(self) -> Iterable[StreamRoute]:
+        yield StreamRoute(MARKET_PATH, self.market_socket)
+        yield StreamRoute(INTERACTIVE_PATH, self.interactive_socket)
+
+    def market_socket(self, call: Call) -> MarketSocket:
+        session = self._admitted(call)
+        if (call.asked("publishFormat"), call.asked("broadcastMode")) != ("JSON", "Full"):
+            raise Refusal(bad_request("broadcastMode", "must be Full: nothing else is simulated", "any.allowOnly"))
+        socket = MarketSocket(self.market, session, self._subscriptions.setdefault(session, {}), self._document)
+        self._sockets.add(socket)
+        return socket
+
+    def interactive_socket(self, call: Call) -> InteractiveSocket:
+        socket = InteractiveSocket(self.market, self._admitted(call))
+        self._sockets.add(socket)
+        return socket
+
+    def _admitted(self, call: Call) -> str:
+        """The key of a live session whose token stands in the address."""
+        if call.asked("EIO") != "3":
+            raise Refusal(json_reply(UNKNOWN_PROTOCOL, 400))
+        if call.asked("transport") != "websocket":
+            raise Refusal(json_reply(UNKNOWN_TRANSPORT, 400))
+        session = self._door(call) + call.asked("token")
+        is_live = self.sessions.live(session, now=self.now()) is not None
+        if not is_live or call.asked("userID") != self.book.account.user_id:
+            raise self.refusal(Problem.TOKEN_DEAD)
+        return session
+
+    @cached_property
+    def _sockets(self) -> WeakSet[InteractiveSocket]:
+        return WeakSet()
+
+    @cached_property
+    def _subscriptions(self) -> dict[str, dict[str, Listing]]:
+        """What each market data session has subscribed to, on whatever socket."""
+        return {}
+
+    def subscribe(self, call: Call) -> Reply:
+        """All of it or nothing. The answer carries the last prices."""
+        instruments, code = asked_of(call.json)
+        mine = self._subscriptions.setdefault(self.token(call), {})
+        names = self._names(instruments, code)
+        if names.keys() & mine.keys():
+            raise Refusal(error(*ALREADY_SUBSCRIBED))
+        if len(mine) + len(names) > MOST_SUBSCRIBED:
+            raise Refusal(error(*OVER_LIMIT))
+        mine |= names
+        return success(
+            {
+                "mdp": code,
+                "quotesList": instruments,
+                "listQuotes": self._documents(instruments, code),
+                "Remaining_Subscription_Count": MOST_SUBSCRIBED - len(mine),
+            },
+            "s-session-0001",
+            "Instrument subscribed successfully!",
+        )
+
+    def unsubscribe(self, call: Call) -> Reply:
+        """What is not subscribed to is no error; the answer's shape is a guess."""
+        instruments, code = asked_of(call.json)
+        session, names = self.token(call), self._names(instruments, code)
+        for name in names:
+            self._subscriptions.get(session, {}).pop(name, None)
+        for socket in self._sockets:
+            if socket.session == session:
+                for name in names:
+                    socket.forget(name)
+        return success(
+            {"mdp": code, "unsubList": instruments}, "s-session-0001", "Instrument unsubscribed successfully!"
+        )
+
+    def _names(self, instruments: list[Json], code: int) -> dict[str, Listing]:
+        listings = [listing for item in instruments if (listing := self._listing(item))]
+        return {f"{code} {SEGMENTS[each.exchange][1]} {each.exchange_token}": each for each in listings}
+
 
 SANDBOX = IiflSandbox
+
+
+def asked_of(asked: Json) -> tuple[list[Json], int]:
+    """The instruments and the message code of a call for quotes or for a subscription; raises Refusal."""
+    instruments = asked.get("instruments") if isinstance(asked, dict) else None
+    if not isinstance(instruments, list) or not 0 < len(instruments) <= QUOTE_LIMIT:
+        raise Refusal(bad_request("instruments", "is invalid", "array.base"))
+    code = asked.get("xtsMessageCode") if isinstance(asked, dict) else None
+    if not isinstance(code, int) or code not in WRITERS:
+        raise Refusal(bad_request("xtsMessageCode", "is invalid", "any.allowOnly"))
+    return instruments, code
 
 
 def credentials(call: Call) -> dict[str, str]:

@@ -30,8 +30,11 @@ from brokers.transport import Endpoints
 KEYS_REFUSED = Verdict(
     SessionEnded, "keys_refused", None, "Renew your API keys at the broker, store them here, and log in again."
 )
-# Not an error: how XTS says that a book has no rows.
+# Not errors: how XTS says that a book has no rows, and that prices are subscribed to already.
 EMPTY_BOOK = Verdict(RequestRefused, "empty_book")
+ALREADY_SUBSCRIBED = Verdict(RequestRefused, "already_subscribed")
+
+OVER_LIMIT = "e-session-0004"  # too many sessions or, said of a subscription, too many of these
 
 EMPTY_BOOK_WORDS = "data not available"
 EMPTY_BOOK_CODES = frozenset({"e-orders-0005", "e-tradebook-0005", "e-portfolio-0005", "e-holdings-0005"})
@@ -46,7 +49,8 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (401, None): TOKEN_EXPIRED,
     (None, "e-user-0001"): KEYS_REFUSED,  # UNCONFIRMED code of a refused login
     (None, "e-apirl-0004"): RATE_LIMITED,
-    (None, "e-session-0004"): RATE_LIMITED,
+    (None, OVER_LIMIT): RATE_LIMITED,
+    (None, "e-session-0002"): ALREADY_SUBSCRIBED,
     (429, None): RATE_LIMITED,
     **{(None, code): EMPTY_BOOK for code in EMPTY_BOOK_CODES},
     **dict.fromkeys(
@@ -99,6 +103,8 @@ SPEC = BrokerSpec(
     slug="iifl",
     name="IIFL (XTS Blaze)",
     endpoints=Endpoints(base_url="https://ttblaze.iifl.com", login_url="https://ttblaze.iifl.com"),
+    stream_url="wss://ttblaze.iifl.com",
+    order_stream_url="wss://ttblaze.iifl.com",
     app_fields=(
         FormField(name="api_key", label="Interactive API key"),
         FormField(name="api_secret", label="Interactive API secret"),
