@@ -22,8 +22,12 @@ NEEDED = {
     "check_smartapi.py": ["smartapi-python==1.5.5 logzero==1.7.0 websocket-client==1.9.2"],
     "check_upstox.py": ["upstox-python-sdk==2.30.0 requests==2.32.5"],
     "check_fyers.py": ["fyers-apiv3==3.2.0"],
-    # It asks for Python 3.12 and for much that its client does not use; the client runs on 3.11.
-    "check_xts.py": ["requests==2.32.5", "--no-deps --python-version 3.12 xts-api-client==0.1.26"],
+    # It asks for Python 3.12 and for much that its clients do not use, which run on 3.11; and for a copy of the
+    # python-socketio that the vendor's own SDK asks for.
+    "check_xts.py": [
+        "requests==2.32.5 aiohttp==3.11.11 python-socketio==4.6.0 python-engineio==3.13.0",
+        "--no-deps --python-version 3.12 xts-api-client==0.1.26",
+    ],
 }
 
 
