@@ -68,20 +68,20 @@ def measure(house: House) -> list[Figure]:
 
 
 def wanted_of(house: House) -> dict[UUID, Wanted]:
-    """The trader's connections that stream, each of every share and contract."""
-    instruments = frozenset(
-        Streamed(Exchange(each.exchange), each.exchange_token, isin=each.isin) for each in load_instruments()
-    )
+    """The trader's connections that stream, each of every share and contract, or of as many as its broker allows."""
+    listed = sorted(load_instruments(), key=lambda each: each.key != MOVED)  # that one first
+    instruments = [Streamed(Exchange(each.exchange), each.exchange_token, isin=each.isin) for each in listed]
     found = {}
     for connection in BrokerConnection.objects.select_related("user"):
         url = house.simulation["brokers"][connection.broker_type]["stream_url"]
-        if registry.load(connection.broker_type).price_stream is not None and connection.session is not None:
+        kind = registry.load(connection.broker_type).price_stream
+        if kind is not None and connection.session is not None:
             found[connection.pk] = Wanted(
                 broker=connection.broker_type,
                 app=app_credentials(connection.user, connection.broker_type),
                 session=connection.session,
                 base_urls=StreamUrls(url, url),
-                instruments=instruments,
+                instruments=frozenset(instruments[: kind.limits.instruments]),
             )
     return found
 
@@ -98,8 +98,7 @@ async def record(connection: UUID, wanted: Wanted) -> Recording:
     opening = await asyncio.to_thread(stream.opening, http, str(wanted.base_urls.prices))
     socket = await opened(opening, stream)
     frames = []
-    known = [each for each in sorted(wanted.instruments, key=str) if stream.can_stream(each)]
-    for wish in (*stream.hello(), *stream.subscribe(known[: stream.limits.instruments])):
+    for wish in (*stream.hello(), *stream.subscribe(sorted(wanted.instruments, key=str))):
         if isinstance(wish, (str, bytes)):
             await socket.send(wish)
         else:

@@ -74,7 +74,7 @@ class Wire:
         self.stream = kind(reach.app_credentials(alice, slug), connection.session)
         self._http = reach.transport_to(registry.load(slug), account="test")
         self._address = str(brokers.brokers[slug]["stream_url"])
-        self._told: list[object] = []
+        self.told: list[object] = []
         self.socket: ClientConnection
 
     @contextmanager
@@ -93,12 +93,12 @@ class Wire:
             if isinstance(wish, (str, bytes)):
                 self.socket.send(wish)
             else:
-                self._told += wish(self._http)
+                self.told += wish(self._http)
 
     def events(self, timeout: float = 5) -> Iterator[object]:
         while True:
-            while self._told:
-                yield self._told.pop(0)
+            while self.told:
+                yield self.told.pop(0)
             yield from self.stream.received(self.socket.recv(timeout=timeout))
             self.say(self.stream.answers())
 
