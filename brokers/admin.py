@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -25,6 +25,7 @@ from brokers.models import (
     ReplyDrift,
     ReplyShape,
 )
+from brokers.postback_models import BrokerPostback, PostbackInbox
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -118,6 +119,41 @@ class ConnectionChangeAdmin(ReadOnlyAdmin):
     list_select_related = ("broker_connection", "user")
     search_fields = ("broker_connection__id", "broker_connection__account_id", "user__username", "error_code")
     date_hierarchy = "at"
+
+
+@admin.register(BrokerPostback)
+class BrokerPostbackAdmin(ReadOnlyAdmin):
+    list_display = ("received_at", "broker_connection", "verified", "outcome", "broker_order_id")
+    list_filter = ("outcome", "verified", "broker_connection__broker_type")
+    list_select_related = ("broker_connection",)
+    search_fields = (
+        "broker_connection__id",
+        "broker_connection__account_id",
+        "broker_connection__user__username",
+        "broker_order_id",
+    )
+    date_hierarchy = "received_at"
+
+
+@admin.register(PostbackInbox)
+class PostbackInboxAdmin(ReadOnlyAdmin):
+    list_display = ("broker_connection", "has_address", "made_at", "last_received_at", "read_at", "read_due_at")
+    list_filter = ("broker_connection__broker_type",)
+    list_select_related = ("broker_connection",)
+    search_fields = (
+        "broker_connection__id",
+        "broker_connection__account_id",
+        "broker_connection__user__username",
+    )
+    exclude = ("address_hash",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return cast(QuerySet[Any], rows.annotate(is_addressed=Q(address_hash__isnull=False)))
+
+    @admin.display(boolean=True)
+    def has_address(self, inbox: PostbackInbox) -> bool:
+        return bool(inbox.is_addressed)  # type: ignore[attr-defined]
 
 
 @admin.register(BrokerApp)

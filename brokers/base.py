@@ -22,6 +22,7 @@ from brokers.domain import (
     Listing,
     OrderType,
     Position,
+    Postback,
     Product,
     Profile,
     Quote,
@@ -205,12 +206,24 @@ class OrderRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PostbackSpec:
+    """That the broker posts news of orders to an address of ours.
+
+    `is_signed`: whether a signature shows that it is the broker's. `instruction` tells the trader where to enter the
+    address: whole sentences.
+    """
+
+    is_signed: bool
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSpec:
     """Everything about a broker that is a fact and not a step.
 
     `callback` is None where the broker has no redirect login; `login_methods` are its logins by a form of ours.
     `app_fields` are the keys that a trader stores for it. `rate_classes` sorts its calls into the classes that the rate
-    limits name. In its `maintenance` windows it is known not to answer.
+    limits name. In its `maintenance` windows it is known not to answer. `postback` is None where it sends none.
     """
 
     slug: str
@@ -227,6 +240,7 @@ class BrokerSpec:
     login_methods: tuple[LoginMethod, ...] = ()
     session: SessionPolicy
     order_rules: OrderRules
+    postback: PostbackSpec | None = None
     maintenance: tuple[DailyWindow, ...] = ()
     capabilities: Capabilities
     rate_classes: RateClasses
@@ -274,6 +288,8 @@ class BrokerAuth(ABC):
         raise NotSupported(f"{self.spec.name} has no way to end a session.")
 
 
+# Raises UnexpectedResponse.
+ReadPostback = Callable[[bytes, Mapping[str, str], AppCredentials], Postback]
 PortfolioPart = Rows[Holding] | Rows[Position] | Funds
 Line = TypeVar("Line", Holding, Position)
 
@@ -418,6 +434,8 @@ class Broker:
     instrument: Callable[[Row], list[Instrument]] | None = None
     price_stream: type[PriceStream] | None = None
     order_stream: type[OrderStream] | None = None
+    # Reads what was posted: body, headers (names in small letters), and the app whose secret signs it.
+    read_postback: ReadPostback | None = None
 
     def transport(
         self,

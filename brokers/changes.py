@@ -12,7 +12,7 @@ def generation_key(user_id: int) -> str:
 
 
 def connections_changed(user_id: int) -> None:
-    """Count a change, once it is committed."""
+    """Count a change, once it is committed: kept answers are outdated, and live books are read anew."""
 
     def count() -> None:
         with if_redis_is_there("marking kept answers as outdated"):

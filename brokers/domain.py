@@ -391,6 +391,19 @@ class Tick(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Postback:
+    """Whose order a broker's postback says has changed: a hint to read the account's orders, and nothing to believe.
+
+    `broker_order_id` is None where it tells of something else, `account_id` where it does not say. `is_genuine`:
+    whether its signature is the broker's; None: this broker does not sign.
+    """
+
+    broker_order_id: str | None
+    account_id: str | None
+    is_genuine: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RowProblem:
     """A row that could not be read: which list, which row, which field. It never quotes the row."""
 

@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from brokers import registry
+from brokers import postback_models, registry  # noqa: F401 - Django finds a room's rows by this module
 from brokers.domain import AppCredentials, ConnectionStatus, Session
 from brokers.errors import BrokerError, BrokerUnavailable, CircuitOpen
 from brokers.vault import StrictEncryptedTextField, unpacked

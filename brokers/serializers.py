@@ -203,6 +203,9 @@ class BrokerAnswer(serializers.Serializer[Any]):
     )
     session_refreshable = serializers.BooleanField()
     order_rules = serializers.JSONField(help_text="What an order needs at this broker beside a session.")
+    postback = serializers.JSONField(
+        allow_null=True, help_text="How it posts news of orders: `is_signed`, `instruction`. Null: it does not."
+    )
     capabilities = serializers.JSONField()
 
 
@@ -288,3 +291,15 @@ class ReminderSaved(ReminderAnswer):
     def get_webhook_secret(self, reminder: LoginReminder) -> str | None:
         secret: Secret | None = self.context["new_secret"]
         return secret.reveal() if secret else None
+
+
+class PostbackAnswer(serializers.Serializer[Any]):
+    exists = serializers.BooleanField(help_text="Whether there is an address. It cannot be shown again.")
+    made_at = Instant(allow_null=True)
+    last_received_at = Instant(allow_null=True, help_text="When the last postback of this connection came.")
+    is_signed = serializers.BooleanField(help_text="Whether this broker signs them. Signed or not, none is believed.")
+    instruction = serializers.CharField(help_text="Where to enter the address at the broker.")
+
+
+class PostbackAddressAnswer(PostbackAnswer):
+    address = serializers.CharField(help_text="Shown this once. Whoever knows it can make us ask the broker.")

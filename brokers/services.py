@@ -83,6 +83,7 @@ def described(broker: Broker, configured: Container[str]) -> dict[str, Any]:
         "session_ends_at": spec.session.ends_at,
         "session_refreshable": spec.session.renewal is not Renewal.NONE,
         "order_rules": msgspec.to_builtins(spec.order_rules),
+        "postback": msgspec.to_builtins(spec.postback),
         "capabilities": capabilities_of(broker),
     }
 

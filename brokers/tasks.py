@@ -1,10 +1,15 @@
+import logging
+from datetime import datetime
 from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
-from brokers import logins, morning, sessions
+from brokers import logins, morning, postbacks, sessions
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="brokers.end_expired_sessions")
@@ -37,3 +42,30 @@ def send_login_reminders() -> None:
 @shared_task(name="brokers.send_login_reminder")
 def send_login_reminder(user_id: int) -> None:
     morning.remind(user_id, now=timezone.now())
+
+
+@shared_task(name="brokers.read_due_postbacks")
+def read_due_postbacks() -> None:
+    for connection_id in postbacks.overdue(timezone.now()):
+        read_postbacks.apply_async((str(connection_id),), expires=settings.SESSION_TICK_SECONDS)
+
+
+@shared_task(name="brokers.read_postbacks")
+def read_postbacks(connection_id: str) -> None:
+    due = postbacks.read_orders(UUID(connection_id), now=timezone.now())
+    if due is not None:
+        read_postbacks_at(UUID(connection_id), due)
+
+
+def read_postbacks_at(connection_id: UUID, due: datetime) -> None:
+    """Once, and without waiting for a queue that is away: `read_due_postbacks` finds what is overdue."""
+    wait = max(0.0, (due - timezone.now()).total_seconds())
+    try:
+        read_postbacks.apply_async((str(connection_id),), countdown=wait, expires=wait + 60, retry=False)
+    except OperationalError as error:
+        logger.warning("Redis is away (%s): the orders of connection %s wait", type(error).__name__, connection_id)
+
+
+@shared_task(name="brokers.prune_postbacks")
+def prune_postbacks() -> None:
+    postbacks.prune(timezone.now())

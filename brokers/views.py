@@ -12,8 +12,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
@@ -24,7 +25,7 @@ from rest_framework.views import APIView
 from accounts.models import User
 from accounts.permissions import trader
 from accounts.throttles import PerUser
-from brokers import logins, morning, reach, registry, services, sessions, vault
+from brokers import logins, morning, postbacks, reach, registry, services, sessions, tasks, vault
 from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
 from brokers.secret import Secret
@@ -38,6 +39,8 @@ from brokers.serializers import (
     InitiateRequest,
     LoginStartAnswer,
     MorningAnswer,
+    PostbackAddressAnswer,
+    PostbackAnswer,
     ReminderAnswer,
     ReminderRequest,
     ReminderSaved,
@@ -163,6 +166,50 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     def refresh(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         connection = sessions.refresh_session(self.get_object(), now=timezone.now())
         return Response(ConnectionSerializer(connection).data)
+
+    @extend_schema(summary="Whether the broker has an address to post news of orders to", responses=PostbackAnswer)
+    @action(detail=True, methods=["get"])
+    def postback(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return Response(PostbackAnswer(postbacks.described(self.get_object())).data)
+
+    @extend_schema(
+        summary="Make a new address for that; it is shown once, and any older one is void",
+        request=None,
+        responses=PostbackAddressAnswer,
+    )
+    @postback.mapping.post
+    def make_postback_address(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        connection = self.get_object()
+        address = postbacks.make_address(connection, now=timezone.now())
+        answer = Response(PostbackAddressAnswer({**postbacks.described(connection), "address": address.reveal()}).data)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    @extend_schema(summary="Void that address", responses={204: None})
+    @postback.mapping.delete
+    def void_postback_address(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        postbacks.void_address(self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@csrf_exempt
+@require_POST
+def receive_postback(request: HttpRequest, secret: str) -> HttpResponse:
+    """Where a broker posts news of orders; the end of the address is all that lets it in.
+
+    Whatever comes there is answered with 200 and nothing: brokers give an address up that answers otherwise, and
+    whoever tries forgeries does not learn how near they were.
+    """
+    inbox = postbacks.inbox_at(secret)
+    if inbox is None:
+        return HttpResponse(status=404)
+    body = request.read(postbacks.LARGEST + 1)
+    is_too_large = len(body) > postbacks.LARGEST
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    reading = postbacks.receive(inbox, None if is_too_large else body, headers, now=timezone.now())
+    if reading is not None:
+        tasks.read_postbacks_at(*reading)
+    return HttpResponse(status=413 if is_too_large else 200)
 
 
 @never_cache

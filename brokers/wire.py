@@ -7,6 +7,7 @@ come out as exact `Decimal`, and "no number" as None.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -23,6 +24,7 @@ E = TypeVar("E", bound=Enum)
 
 IST = ZoneInfo("Asia/Kolkata")
 NO_NUMBER = frozenset({"", "-", "NA", "N/A", "NAN", "NULL", "NONE"})
+IDENTIFIER = re.compile(r"[!-~]{1,64}")
 YES = frozenset({"true", "1", "y", "yes"})
 NUMBERS = (int, Decimal)  # a tuple: `int | Decimal` would be built anew for every field of every row
 
@@ -66,6 +68,14 @@ def first_text(row: Row, *names: str) -> str:
         if row.get(name) not in (None, ""):
             return text(row, name)
     raise UnexpectedResponse(names[0], "is missing")
+
+
+def identifier(row: Row, *names: str) -> str:
+    """An order's or account's id that anybody may have sent: printable ASCII and short. As `first_text` of several."""
+    value = first_text(row, *names)
+    if not IDENTIFIER.fullmatch(value):
+        raise UnexpectedResponse(names[0], "is not an id")
+    return value
 
 
 def texts(row: Row, name: str) -> tuple[str, ...]:

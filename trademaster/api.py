@@ -50,6 +50,7 @@ REFUSAL_STATUSES = {
     "broker_app_missing": status.HTTP_409_CONFLICT,
     "token_refresh_failed": status.HTTP_409_CONFLICT,
     "renewal_under_way": status.HTTP_409_CONFLICT,
+    "connection_disconnected": status.HTTP_409_CONFLICT,
     "account_inactive": status.HTTP_409_CONFLICT,
     "account_mismatch": status.HTTP_502_BAD_GATEWAY,
 }

@@ -237,6 +237,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(minutes=10),
         "options": {"expires": 600},
     },
+    "read-due-postbacks": {
+        "task": "brokers.read_due_postbacks",
+        "schedule": SESSION_TICK_SECONDS,
+        "options": {"expires": SESSION_TICK_SECONDS},
+    },
+    "prune-postbacks": {
+        "task": "brokers.prune_postbacks",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
     "send-login-reminders": {
         "task": "brokers.send_login_reminders",
         "schedule": REMINDER_TICK_SECONDS,
@@ -395,6 +405,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "filters": {"secret_addresses": {"()": "trademaster.redaction.SecretAddresses"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env_text("LOG_LEVEL", "INFO")},
     "loggers": {
@@ -403,5 +414,7 @@ LOGGING = {
         "requests": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        # It writes the path of whatever was refused or failed, and some paths are secrets.
+        "django.request": {"filters": ["secret_addresses"]},
     },
 }

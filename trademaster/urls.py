@@ -5,7 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from brokers.views import login_form, oauth_callback
+from brokers.views import login_form, oauth_callback, receive_postback
 from health.views import live, ready, status
 from trademaster import pages
 from trademaster.api import unknown_route
@@ -25,6 +25,7 @@ urlpatterns = [
     path("logout", LogoutView.as_view(), name="logout"),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),
+    path("brokers/postback/<str:secret>", receive_postback, name="broker-postback"),
     path("api/v1/", include(api)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path(

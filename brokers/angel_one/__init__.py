@@ -4,6 +4,7 @@ from brokers.angel_one import instruments
 from brokers.angel_one.auth import AngelOneAuth
 from brokers.angel_one.client import AngelOneClient
 from brokers.angel_one.mapping import failure
+from brokers.angel_one.postback import read_postback
 from brokers.angel_one.spec import SPEC
 from brokers.angel_one.stream import AngelOneOrderStream, AngelOneStream
 from brokers.base import Broker
@@ -17,4 +18,5 @@ BROKER = Broker(
     order_stream=AngelOneOrderStream,
     master_rows=instruments.master_rows,
     instrument=instruments.instrument,
+    read_postback=read_postback,
 )

@@ -19,12 +19,14 @@ from datetime import datetime, time
 from decimal import Decimal
 from functools import cached_property
 
+from brokers.angel_one.sandbox_postback import postback
 from brokers.angel_one.sandbox_stream import OrderStatusSocket, SmartStream
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
+from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST, Session, next_at, random_text
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
@@ -225,6 +227,9 @@ class AngelOneSandbox(Sandbox):
             raise Refusal(error(*BAD_HEADERS))
 
     # --- streams ---------------------------------------------------------------------------------
+
+    def postback(self, told: Told) -> Json:
+        return postback(told)
 
     def streams(self) -> Iterable[StreamRoute]:
         yield StreamRoute("/smart-stream", self.smart_stream)

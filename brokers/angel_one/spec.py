@@ -10,6 +10,7 @@ from brokers.base import (
     FormField,
     LoginMethod,
     OrderRules,
+    PostbackSpec,
     RateClasses,
     RateLimit,
     Renewal,
@@ -160,6 +161,14 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it for your app on the SmartAPI page.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Angel One app, with CDSL’s TPIN.",
+    ),
+    postback=PostbackSpec(
+        is_signed=False,
+        instruction=(
+            "In the developer console of SmartAPI, enter it as the postback URL of your app. It must begin with "
+            "https:// and name no port. Angel One posts there what happens to orders that are placed through this "
+            "app alone."
+        ),
     ),
     master=MasterSpec(
         base_url="https://margincalculator.angelone.in",

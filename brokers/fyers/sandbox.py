@@ -20,6 +20,7 @@ from typing import Any
 from msgspec import structs
 
 from brokers import web_token
+from brokers.fyers.sandbox_postback import postback
 from brokers.fyers.sandbox_stream import MarketSocket, OrderSocket, topic_names
 from brokers.secret import Secret
 from brokers.simulation.book import ZERO, Holding, Position
@@ -27,6 +28,7 @@ from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, sam
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
+from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST, Session, next_at, random_text
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
@@ -224,6 +226,9 @@ class FyersSandbox(Sandbox):
         raise Refusal(error(*TOKEN_DEAD_AT_DATA)) if call.path.startswith("/data") else self.refusal(Problem.TOKEN_DEAD)
 
     # --- streams ---------------------------------------------------------------------------------
+
+    def postback(self, told: Told) -> Json:
+        return postback(told)
 
     def streams(self) -> Iterable[StreamRoute]:
         yield StreamRoute("/hsm/v1-5/prod", self.market_socket)

@@ -8,6 +8,7 @@ from brokers.base import (
     Capabilities,
     FormField,
     OrderRules,
+    PostbackSpec,
     RateClasses,
     RateLimit,
     SessionPolicy,
@@ -118,6 +119,13 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it for your app in the Fyers API dashboard.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Fyers app, with CDSL’s TPIN.",
+    ),
+    postback=PostbackSpec(
+        is_signed=False,
+        instruction=(
+            "On the API dashboard of Fyers, add it as a webhook of your app, for all four events. The webhook "
+            "secret asked for there may be anything: how Fyers signs with it is not published, so it is not used."
+        ),
     ),
     master=MasterSpec(
         base_url="https://public.fyers.in",

@@ -4,6 +4,7 @@ GET  /                              every broker: url, faults, calls counted, li
 PUT  /brokers/<slug>/faults/<kind>  switch a fault on; the body holds a `Fault`'s fields, or nothing
 DEL  /brokers/<slug>/faults[/<kind>]
 POST /brokers/<slug>/revoke         end every session at the broker
+POST /brokers/<slug>/postback       post news of a filled order: {"address", "order_id"?, "account_id"?, "secret"?}
 GET  /brokers/<slug>/book           the account in neutral words, with last and previous prices as strings
 PUT  /brokers/<slug>/book           replace it
 PUT  /brokers/<slug>/serve          answer a call verbatim: {"call": "GET /path", "body", "status"?, "content_type"?}
@@ -27,6 +28,7 @@ from aiohttp import web
 
 from brokers.simulation.book import book_from_json
 from brokers.simulation.faults import Fault, FaultKind
+from brokers.simulation.postbacks import Told, post
 from brokers.simulation.wire import JSON, Reply
 
 if TYPE_CHECKING:
@@ -47,6 +49,15 @@ class Served(msgspec.Struct, forbid_unknown_fields=True):
     body: str
     status: int = 200
     content_type: str = JSON
+
+
+class Posted(msgspec.Struct, forbid_unknown_fields=True):
+    """News of an order to post to an address. Of the book's account, signed with the app's secret, unless told else."""
+
+    address: str
+    order_id: str = "220303000308932"
+    account_id: str = ""
+    secret: str = ""
 
 
 class PriceChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,6 +84,7 @@ def control_application(simulation: Simulation) -> web.Application:
             web.delete("/brokers/{slug}/faults", api.clear_faults),
             web.delete("/brokers/{slug}/faults/{kind}", api.clear_faults),
             web.post("/brokers/{slug}/revoke", api.revoke),
+            web.post("/brokers/{slug}/postback", api.postback),
             web.get("/brokers/{slug}/book", api.book),
             web.put("/brokers/{slug}/book", api.set_book),
             web.put("/brokers/{slug}/serve", api.serve),
@@ -118,6 +130,23 @@ class ControlApi:
         revoked = self._site(request).sandbox.sessions.revoke_all()
         self.simulation.save()
         return answer({"revoked": revoked})
+
+    async def postback(self, request: web.Request) -> web.Response:
+        sandbox = self._site(request).sandbox
+        posted = msgspec.json.decode(await request.read(), type=Posted)
+        told = Told(
+            order_id=posted.order_id,
+            account_id=posted.account_id or sandbox.book.account.user_id,
+            secret=posted.secret or sandbox.app.api_secret,
+            at=sandbox.now(),
+        )
+        body = sandbox.postback(told)
+        if body is None:
+            raise BadRequest(f"{sandbox.name} posts nothing")
+        try:
+            return answer({"status": await post(posted.address, msgspec.json.encode(body))})
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
 
     async def book(self, request: web.Request) -> web.Response:
         return answer(self.simulation.priced_book(self._site(request).sandbox.slug))
@@ -218,6 +247,13 @@ class Control:
     def revoke(self, slug: str) -> int:
         """End every session at the broker; returns how many there were."""
         return int(self._send("POST", f"/brokers/{slug}/revoke")["revoked"])
+
+    def postback(self, slug: str, address: str, **told: str) -> int:
+        """Have the broker post news of an order to an address; `told` are the other fields of `Posted`.
+
+        Returns the status it was answered with.
+        """
+        return int(self._send("POST", f"/brokers/{slug}/postback", {"address": address, **told})["status"])
 
     def book(self, slug: str) -> dict[str, Any]:
         return self._send("GET", f"/brokers/{slug}/book")

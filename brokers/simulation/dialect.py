@@ -49,9 +49,10 @@ from brokers.simulation.instruments import Instruments, Listing
 from brokers.simulation.login import LoginField, login_page
 from brokers.simulation.market import Market, Price
 from brokers.simulation.masters import DEMO, Size, all_listings
+from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import Session, Sessions, random_text
 from brokers.simulation.streams import StreamRoute
-from brokers.simulation.wire import HTML, Call, Refusal, Reply
+from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply
 
 Handler = Callable[[Call], Reply]
 Clock = Callable[[], datetime]
@@ -142,6 +143,10 @@ class Sandbox(ABC):
     def streams(self) -> Iterable[StreamRoute]:
         """List its WebSockets; see streams.py."""
         return ()
+
+    def postback(self, told: Told) -> Json | None:
+        """Return the body that this broker posts when an order has changed; None: it posts nothing."""
+        return None
 
     @abstractmethod
     def token(self, call: Call) -> str:

@@ -5,6 +5,7 @@ from brokers.upstox import instruments
 from brokers.upstox.auth import UpstoxAuth
 from brokers.upstox.client import UpstoxClient
 from brokers.upstox.mapping import failure
+from brokers.upstox.postback import read_postback
 from brokers.upstox.spec import SPEC
 from brokers.upstox.stream import UpstoxOrderStream, UpstoxStream
 
@@ -17,4 +18,5 @@ BROKER = Broker(
     order_stream=UpstoxOrderStream,
     master_rows=instruments.master_rows,
     instrument=instruments.instrument,
+    read_postback=read_postback,
 )

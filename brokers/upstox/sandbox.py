@@ -21,10 +21,12 @@ from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, sam
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
+from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST, next_at, random_text
 from brokers.simulation.streams import StreamRoute, StreamSession
 from brokers.simulation.web_token import signed_token
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect, single_precision
+from brokers.upstox.sandbox_postback import postback
 from brokers.upstox.sandbox_stream import MarketDataFeed, PortfolioStream
 
 TOKEN_DEATH = time(3, 30)  # IST, the first one after the login
@@ -182,6 +184,9 @@ class UpstoxSandbox(Sandbox):
         return token if scheme == "Bearer" else ""
 
     # --- streams ---------------------------------------------------------------------------------
+
+    def postback(self, told: Told) -> Json:
+        return postback(told)
 
     def streams(self) -> Iterable[StreamRoute]:
         market_data, portfolio = FEEDS

@@ -8,6 +8,7 @@ from brokers.base import (
     Capabilities,
     DailyWindow,
     OrderRules,
+    PostbackSpec,
     RateClasses,
     RateLimit,
     SessionPolicy,
@@ -117,6 +118,13 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it on your app’s page at Upstox: one change a week, and it ends every session.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Upstox app.",
+    ),
+    postback=PostbackSpec(
+        is_signed=False,
+        instruction=(
+            "In the Upstox developer console, enter it as the webhook URL of your app. Updates of orders are sent "
+            "there by default."
+        ),
     ),
     master=MasterSpec(
         base_url="https://assets.upstox.com",

@@ -5,6 +5,7 @@ from brokers.zerodha import instruments
 from brokers.zerodha.auth import ZerodhaAuth
 from brokers.zerodha.client import ZerodhaClient
 from brokers.zerodha.mapping import failure
+from brokers.zerodha.postback import read_postback
 from brokers.zerodha.spec import SPEC
 from brokers.zerodha.stream import ZerodhaStream
 
@@ -16,4 +17,5 @@ BROKER = Broker(
     master_rows=instruments.master_rows,
     instrument=instruments.instrument,
     price_stream=ZerodhaStream,
+    read_postback=read_postback,
 )

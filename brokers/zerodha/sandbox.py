@@ -20,9 +20,11 @@ from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, sam
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
+from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST, Session, random_text, tomorrow_at
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect, trimmed
+from brokers.zerodha.sandbox_postback import postback
 from brokers.zerodha.sandbox_stream import KiteTicker
 
 TOKEN_DEATH = time(6, 0)  # IST, on the calendar day after the login
@@ -153,6 +155,9 @@ class ZerodhaSandbox(Sandbox):
         if not known_app or not self.sessions.close(call.asked("access_token")):
             raise self.refusal(Problem.TOKEN_DEAD)
         return success(True)
+
+    def postback(self, told: Told) -> Json:
+        return postback(told)
 
     def streams(self) -> Iterable[StreamRoute]:
         yield StreamRoute("/", self.ticker)

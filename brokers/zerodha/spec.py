@@ -7,6 +7,7 @@ from brokers.base import (
     CallbackSpec,
     Capabilities,
     OrderRules,
+    PostbackSpec,
     RateClasses,
     RateLimit,
     SessionPolicy,
@@ -54,6 +55,13 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it in the Kite developer console: two addresses per app, one change a week.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in Kite, with CDSL’s TPIN.",
+    ),
+    postback=PostbackSpec(
+        is_signed=True,
+        instruction=(
+            "In the Kite developer console, enter it as the postback URL of your app. Kite posts there what "
+            "happens to orders that are placed through this app alone."
+        ),
     ),
     # The documentation does not say that the dump is public.
     master=MasterSpec(files=(MasterFile(path="/instruments"),), needs_session=True),
