@@ -18,6 +18,7 @@ ROUTES = {
     "/api/v1/brokers/connect/complete": {"post"},
     "/api/v1/brokers/connections": {"get"},
     "/api/v1/brokers/connections/{id}": {"get", "patch", "delete"},
+    "/api/v1/brokers/connections/{id}/postback": {"get", "post", "delete"},
     "/api/v1/brokers/connections/{id}/refresh": {"post"},
     "/api/v1/brokers/logins": {"get"},
     "/api/v1/brokers/logins/reminder": {"get", "put"},

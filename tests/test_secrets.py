@@ -25,7 +25,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from brokers import registry, services
+from brokers import registry, services, tasks
 from brokers.models import BrokerConnection
 from brokers.simulation.server import SimulatedBrokers
 from health import services as health
@@ -146,6 +146,7 @@ def walk(slug: str, page: Recorder, user: User, brokers: SimulatedBrokers, texts
     secrets |= attempt(slug, page, brokers, "repair", method=ways(slug)[0], by_browser=True)
     secrets |= token_of(user, "repair")
     read_everything(page, user, connection, texts)
+    secrets |= posted_to(slug, page, connection, brokers)
     dump_everything(texts, "while connected")
     page.shown("delete", f"{api}/connections/{connection.pk}")
     page.shown("delete", f"{api}/apps/{slug}")
@@ -215,6 +216,24 @@ def token_of(user: User, name: str) -> dict[str, str]:
     assert session is not None
     tokens = {"access": session.access_token, "refresh": session.refresh_token, "feed": session.feed_token}
     return {f"{name}: {kind}": token.reveal() for kind, token in tokens.items() if token}
+
+
+def posted_to(slug: str, page: Recorder, connection: BrokerConnection, brokers: SimulatedBrokers) -> dict[str, str]:
+    """Give the connection an address for postbacks, and call there in every way; returns what of it is secret."""
+    if registry.load(slug).spec.postback is None:
+        return {}
+    secrets = {}
+    for name in ("replaced", "used"):
+        made = page.post(f"/api/v1/brokers/connections/{connection.pk}/postback").json()
+        secrets[f"postback address, {name}"] = made["address"].rpartition("/")[2]
+    page.shown("get", f"/api/v1/brokers/connections/{connection.pk}/postback")
+    words = {"what": "a postback said of Alice, long enough to be found"}
+    for secret in secrets.values():
+        page.post(f"/brokers/postback/{secret}", data=words, content_type="application/json")
+        page.get(f"/brokers/postback/{secret}")
+        page.get(f"/brokers/postback/{secret}/further")
+    tasks.read_postbacks_at(connection.pk, timezone.now())
+    return secrets | words
 
 
 def read_everything(page: Recorder, user: User, connection: BrokerConnection, texts: Texts) -> None:

@@ -13,9 +13,10 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.management.commands.demo_users import support_group
 from accounts.models import User
-from brokers import vault
+from brokers import postbacks, vault
 from brokers.errors import BrokerUnavailable
 from brokers.models import BrokerConnection
+from brokers.postback_models import BrokerPostback, Outcome, PostbackInbox, Verified
 from health.models import BrokerHealthLog
 from health.services import check
 from portfolio import services as portfolio
@@ -41,6 +42,14 @@ def book(alice: User, alices: dict[str, BrokerConnection]) -> dict[str, BrokerCo
         check(connection.pk, now=timezone.now())
     portfolio.consolidated(alice, now=timezone.now())
     begin(alice, "zerodha")
+    postbacks.make_address(alices["zerodha"], now=timezone.now())
+    BrokerPostback.objects.create(
+        broker_connection=alices["zerodha"],
+        received_at=timezone.now(),
+        verified=Verified.NO,
+        broker_order_id="220303000308932",
+        outcome=Outcome.BAD_SIGNATURE,
+    )
     vault.prove_keys()
     return alices
 
@@ -122,3 +131,14 @@ def test_support_sees_what_a_connection_is_cleared_for(desk: Client, book: dict[
     listed = desk.get(page_of(BrokerConnection)).content.decode()
     assert '<td class="field-data">YES</td>' in listed
     assert '<td class="field-orders">UNKNOWN: registered_ip_unknown, egress_ip_unknown</td>' in listed
+
+
+def test_support_sees_what_became_of_postbacks_and_never_an_address(desk: Client, book: object) -> None:
+    listed = desk.get(page_of(BrokerPostback), {"outcome__exact": "BAD_SIGNATURE"}).content.decode()
+    assert "220303000308932" in listed
+    assert "nothing was asked" in listed
+    inbox = PostbackInbox.objects.get()
+    assert inbox.address_hash is not None
+    pages = [desk.get(page_of(PostbackInbox)), desk.get(page_of(PostbackInbox, "change", inbox.pk))]
+    assert all(page.status_code == 200 for page in pages)
+    assert not any(inbox.address_hash in page.content.decode() for page in pages)
