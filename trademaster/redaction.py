@@ -9,7 +9,7 @@ SECRET = re.compile(r"(brokers/postback/)[^\s'\"<>]+")
 
 
 class SecretAddresses(logging.Filter):
-    """For a logger that writes paths. It lets every record pass, without what follows the known beginning of one.
+    """For loggers that write paths. It lets every record pass, without what follows the known beginning of one.
 
     Of a request to such an address neither the request itself, which would show it, stays on the record, nor an error,
     which may quote it; its traceback stays, as text.
@@ -17,13 +17,12 @@ class SecretAddresses(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if not SECRET.search(f"{message} {getattr(getattr(record, 'request', None), 'path', '')}"):
-            return True
-        record.msg, record.args = without_secrets(message), ()
-        if record.exc_info:
-            record.exc_text = without_secrets(logging.Formatter().formatException(record.exc_info))
-            record.exc_info = None
-        record.__dict__.pop("request", None)
+        path = getattr(getattr(record, "request", None), "path", "")
+        traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        if SECRET.search(f"{message} {path} {traceback}"):
+            record.msg, record.args = without_secrets(message), ()
+            record.exc_text, record.exc_info = without_secrets(traceback), None
+            record.__dict__.pop("request", None)
         return True
 
 

@@ -414,7 +414,8 @@ LOGGING = {
         "requests": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
-        # It writes the path of whatever was refused or failed, and some paths are secrets.
+        # They write the path of whatever was refused or failed, and some paths are secrets.
         "django.request": {"filters": ["secret_addresses"]},
+        "django.template": {"filters": ["secret_addresses"]},
     },
 }

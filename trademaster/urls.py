@@ -25,7 +25,7 @@ urlpatterns = [
     path("logout", LogoutView.as_view(), name="logout"),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),
-    path("brokers/postback/<str:secret>", receive_postback, name="broker-postback"),
+    path("brokers/postback/<path:secret>", receive_postback, name="broker-postback"),
     path("api/v1/", include(api)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path(

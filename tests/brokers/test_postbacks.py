@@ -613,12 +613,14 @@ def test_old_ones_are_pruned(zerodha: BrokerConnection) -> None:
     assert BrokerPostback.objects.get().received_at > NOW - postbacks.KEPT
 
 
+@pytest.mark.parametrize("further", ["", "/further", "/%0Afurther"])
 @pytest.mark.parametrize(("method", "known"), [("post", False), ("get", True), ("get", False)])
 def test_an_address_is_not_logged(
-    method: str, known: bool, zerodha: BrokerConnection, client: Client, caplog: pytest.LogCaptureFixture
+    method: str, known: bool, further: str, zerodha: BrokerConnection, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Django writes the path of whatever is refused, and hangs the request on the record."""
-    path = path_of(zerodha) + ("" if known else "guess/again?and=again")
+    caplog.set_level(logging.DEBUG, logger="django")
+    path = path_of(zerodha) + ("" if known else f"guess{further}?and=again")
     getattr(client, method)(path)
     [record] = [record for record in caplog.records if record.name == "django.request"]
     assert record.getMessage().endswith(": /brokers/postback/…")
