@@ -39,6 +39,15 @@ function fill(slots, broker, own) {
   say(slots.save, configured ? "Replace" : "Store");
   slots.remove.hidden = !configured;
 
+  const posting = broker.postback ? own.filter(({ status }) => status !== "DISCONNECTED") : [];
+  slots.news.hidden = posting.length === 0;
+  say(slots.instruction, broker.postback ? `${name} can post to an address of TradeMaster when an order changes. ${broker.postback.instruction}` : "");
+  keyed(slots.addresses, posting, ({ id }) => id, "address-template", (parts, connection, node) => {
+    say(parts.whose, connection.account_id);
+    if (!node.dataset.listening) listenForAddress(slots, parts, connection);
+    node.dataset.listening = "yes";
+  });
+
   say(slots.how, how(broker));
   const first = { label: `${own.length ? "Log in again at" : "Connect"} ${name}`, ready: configured || (!redirect && keyless.length > 0) };
   const byForm = redirect ? methods : [];
@@ -67,6 +76,30 @@ function how({ name, login_by_redirect, login_methods, session_ends_at }) {
     : `${name} has no login page to send you to: you get ${ours}.`;
   const besides = login_by_redirect && login_methods.length ? ` By “${labels(login_methods)}” you get ${ours}.` : "";
   return `${there}${besides} A login not finished in ten minutes lapses. The session ${lasts}.`;
+}
+
+function listenForAddress(slots, parts, { id, account_id }) {
+  const path = `brokers/connections/${id}/postback`;
+  const show = ({ exists, address = null }) => {
+    say(parts.make, exists ? "Make a new address" : "Make an address");
+    parts.void.hidden = !exists;
+    say(parts.address, address ?? "");
+    parts.made.hidden = address === null;
+  };
+  parts.make.addEventListener("click", () => attempt(slots, async () => {
+    show(await call("POST", path));
+    announce(`The address for news of orders of ${account_id} is made.`);
+  }));
+  parts.void.addEventListener("click", () => attempt(slots, async () => {
+    await call("DELETE", path);
+    show({ exists: false });
+    announce(`The address for news of orders of ${account_id} is void.`);
+  }));
+  parts.copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(parts.address.textContent);
+    announce("The address is copied.");
+  });
+  attempt(slots, async () => show(await call("GET", path)));
 }
 
 async function attempt(slots, work) {
