@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
+from brokers import postbacks
 from brokers.domain import ConnectionStatus
 from brokers.models import BrokerConnection
 from brokers.shared import redis
@@ -22,6 +24,7 @@ from market.masters import load_master
 from portfolio import services, watching
 from portfolio.live_host import WANTED
 from portfolio.loading import in_a_thread
+from tests.contract.recorded import payload
 from tests.portfolio.living import Ear, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -209,6 +212,40 @@ async def test_a_stream_alone_is_not_believed_about_its_session(
         await ear.until(lambda ear: live(ear) == {"upstox"})
         assert await status(connection) == ConnectionStatus.CONNECTED
         assert control.counters("zerodha")["GET /user/profile"] == 1
+
+
+async def test_a_postback_of_an_order_in_the_brokers_book_has_the_account_read_anew(
+    alice: User, book: dict[str, BrokerConnection], control: Control
+) -> None:
+    """Long before its turn."""
+    connection = book["zerodha"]
+    await in_a_thread(control.serve, "zerodha", "GET /orders", payload("zerodha", "orders.json"))
+    bought = await in_a_thread(control.book, "zerodha")
+    [infy] = [row for row in bought["holdings"] if row["isin"] == INFY]
+    infy["settled"] += 7
+
+    def posted(order_id: str) -> None:
+        address = postbacks.make_address(connection, now=timezone.now()).reveal()
+        inbox = postbacks.inbox_at(address.rpartition("/")[2])
+        assert inbox is not None
+        secret = inbox.broker_connection.user.broker_apps.get(broker_type="zerodha").api_secret_encrypted.reveal()
+        checksum = sha256(f"{order_id}2026-11-26 10:30:00{secret}".encode()).hexdigest()
+        row = {"user_id": connection.account_id, "order_id": order_id, "order_timestamp": "2026-11-26 10:30:00"}
+        body = msgspec.json.encode({**row, "status": "COMPLETE", "checksum": checksum})
+        now = timezone.now()
+        reading = postbacks.receive(inbox, body, {}, now=now)
+        assert reading is not None
+        assert postbacks.read_orders(connection.pk, now=reading[1]) is None
+
+    ear = Ear(alice)
+    await ear.listen()
+    async with running():
+        await ear.until(lambda ear: ear.portfolio is not None and ear.row(INFY)["price_state"] == "STREAMED")
+        before = Decimal(ear.row(INFY)["total_quantity"])
+        await in_a_thread(control.set_book, "zerodha", bought)
+        await in_a_thread(posted, "100000000000000")
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["total_quantity"]) == before + 7, 6)
+        assert ear.gaps == 0
 
 
 async def status(connection: BrokerConnection) -> str:
