@@ -26,9 +26,9 @@ from brokers.models import BrokerConnection
 from brokers.reach import app_credentials, transport_to
 from brokers.simulation.instruments import load_instruments
 from brokers.streaming import Frame, PriceStream
-from market.feed import opened
 from market.pricing import PriceBook
 from market.publishing import COALESCED_SECONDS, PricePublisher, PriceReader
+from market.sockets import opened
 from market.streaming import News, StreamProcess, StreamUrls, Wanted
 from trademaster.local.house import House
 from trademaster.settings import redis_database

@@ -4,6 +4,10 @@ A dialect, `brokers/<slug>/stream.py`, turns frames into events and wishes into 
 broker, owns the connection. A stream object belongs to one connection and is thrown away with it: what it remembers
 (topic ids, half a frame) is worth nothing on the next one.
 
+Over MQTT, where the address is `mqtt://` or `mqtts://`, a frame that is sent is a text: `+` and topics to subscribe to,
+or `-` and topics to leave, a line each; it becomes one packet. A frame that comes in is bytes: the topic, a zero byte,
+which no topic holds, and the payload; or a text, `!` and the topics of a subscription that were refused.
+
 No frame, however malformed, may raise, hang, or make it remember without bound: what cannot be read is an `Unreadable`.
 """
 
@@ -25,6 +29,7 @@ from brokers.transport import Transport
 
 Frame = str | bytes
 T = TypeVar("T")
+ASK, LEAVE, REFUSED = "+", "-", "!"  # the signs of MQTT's texts
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = 32_503_680_000_000  # milliseconds, the year 3000: what is beyond is no time
 MOST = float(1 << 63)
@@ -35,11 +40,16 @@ _json = msgspec.json.Decoder(float_hook=Decimal)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """Where and how to connect. The address may hold a token, so it is a secret; so are the headers."""
+    """Where and how to connect. The address may hold a token, so it is a secret; so are the headers.
+
+    `headers` and `subprotocols` are a WebSocket's, `username` and `password` those of MQTT.
+    """
 
     url: Secret
     headers: Mapping[str, Secret] = field(default_factory=dict)
     subprotocols: tuple[str, ...] = ()
+    username: Secret | None = None
+    password: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,10 @@ class BrokerStream(ABC):
 
     @staticmethod
     def refused(status: int, headers: Mapping[str, str]) -> SessionOver | None:
-        """What an HTTP refusal of the handshake means; None: it may be tried again."""
+        """What a refusal of the handshake means; None: it may be tried again.
+
+        `status` is HTTP's, or over MQTT the return code, 1 to 5, which comes without headers; 0 where it is unknown.
+        """
         return SessionOver("The broker does not accept this session.") if status in (401, 403) else None
 
 
@@ -175,6 +188,16 @@ def batches(wanted: Iterable[T], size: int) -> list[list[T]]:
     """In lists of at most `size`, in the order given."""
     listed = list(wanted)
     return [listed[start : start + size] for start in range(0, len(listed), size)]
+
+
+def topics_frame(sign: str, topics: Iterable[str]) -> str:
+    """A text of MQTT's, see above."""
+    return sign + "\n".join(topics)
+
+
+def topics_of(frame: str) -> tuple[str, list[str]]:
+    """The sign and the topics of such a text."""
+    return frame[:1], frame[1:].split("\n")
 
 
 def decoded(frame: Frame) -> Any:

@@ -16,12 +16,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.typing import Subprotocol
 
 from brokers.domain import Streamed, Tick
 from brokers.errors import BrokerError, CircuitOpen, NotSupported, RateLimited, SessionEnded
@@ -31,7 +29,6 @@ from brokers.streaming import (
     BrokerStream,
     Event,
     Frame,
-    Opening,
     OrderUpdate,
     PriceStream,
     Refused,
@@ -40,19 +37,12 @@ from brokers.streaming import (
     Wish,
 )
 from brokers.transport import Transport, is_loopback
+from market.mqtt import MqttClosed, MqttRefused
 from market.pricing import InstrumentKey
+from market.sockets import OpenSocket, Socket, opened
 
 logger = logging.getLogger(__name__)
 
-# The library logs addresses and headers, which hold tokens, where it may log at all levels.
-_wire_log = logging.getLogger("market.feed.wire")
-_wire_log.setLevel(logging.WARNING)
-
-LARGEST_FRAME = 1 << 20
-FRAMES_QUEUED = 16
-OPEN_SECONDS = 10.0
-CLOSE_SECONDS = 2.0
-PING_SECONDS = 20.0
 MOST_NEWS = 500
 SURE = 14.0  # a silence is a fault that comes by chance once in a million times: e⁻¹⁴
 SECONDS_REMEMBERED = 30
@@ -119,18 +109,6 @@ class Pace:
         """After so many failed attempts, at least 1; `chance` is in 0…1, `asked` what the broker asked for."""
         doubled = min(self.longest, self.first * 2.0 ** min(attempts - 1, 30))
         return max(doubled * (0.5 + chance / 2), self.least, asked)
-
-
-class Socket(Protocol):
-    """What is used of a WebSocket. Raises ConnectionClosed."""
-
-    async def send(self, message: Frame) -> None: ...
-    async def recv(self) -> Frame: ...
-    async def ping(self) -> object: ...
-    async def close(self) -> None: ...
-
-
-OpenSocket = Callable[[Opening, BrokerStream], Awaitable[Socket]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +268,8 @@ class Feed:
             return self._failed(error)
         except InvalidStatus as error:
             return _turned_away(stream, error.response.status_code, error.response.headers)
+        except MqttRefused as error:
+            return _turned_away(stream, error.code, {}, protocol="MQTT")
         except (OSError, TimeoutError, WebSocketException, ValueError) as error:
             return _End(FeedState.DOWN, f"It could not be connected to ({type(error).__name__}).")
         try:
@@ -297,6 +277,8 @@ class Feed:
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd is not None else "no reason"
             end = _End(FeedState.DOWN, f"The connection was closed ({code}).")
+        except MqttClosed as closed:
+            end = _End(FeedState.DOWN, f"The connection was closed ({closed}).")
         else:
             self._become(end.state, end.reason)  # before the farewell, which a mute broker may let us wait for
         finally:
@@ -316,7 +298,7 @@ class Feed:
         return _End(FeedState.DOWN, error.message)
 
     async def _talk(self, stream: BrokerStream, socket: Socket) -> _End:
-        """Until one of the parts comes to an end. Raises ConnectionClosed."""
+        """Until one of the parts comes to an end. Raises ConnectionClosed or MqttClosed."""
         await _say(socket, stream.hello())
         self._watch.opened(self._clock())
         self._report = replace(self._report, opened=self._report.opened + 1)
@@ -506,41 +488,16 @@ class _Watch:
         return f"No price for {patience:.0f} seconds."
 
 
-def _turned_away(stream: BrokerStream, status: int, headers: Any) -> _End:
+def _turned_away(stream: BrokerStream, status: int, headers: Any, *, protocol: str = "HTTP") -> _End:
     """What a refused handshake comes to."""
     over = stream.refused(status, headers)
     if over is not None:
         return _End(FeedState.OVER, over.reason)
     wait = headers.get("Retry-After", "")
-    return _End(FeedState.DOWN, f"The broker answered with HTTP {status}.", float(wait) if wait.isdecimal() else 0.0)
+    pause = float(wait) if wait.isdecimal() else 0.0
+    return _End(FeedState.DOWN, f"The broker answered with {protocol} {status}.", pause)
 
 
 async def _say(socket: Socket, frames: Iterable[Frame]) -> None:
     for frame in frames:
         await socket.send(frame)
-
-
-class _Straight(connect):
-    """Follows no redirects: what is sent at the handshake is for one host."""
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        return exc
-
-
-async def opened(opening: Opening, stream: BrokerStream) -> Socket:
-    """Open a WebSocket. Where the broker may be silent for long, pings find out whether it is still there."""
-    ping = PING_SECONDS if stream.silence_seconds is None else None
-    return await _Straight(
-        opening.url.reveal(),
-        additional_headers={name: value.reveal() for name, value in opening.headers.items()},
-        subprotocols=[Subprotocol(name) for name in opening.subprotocols] or None,
-        user_agent_header=None,
-        proxy=None,
-        logger=_wire_log,
-        open_timeout=OPEN_SECONDS,
-        close_timeout=CLOSE_SECONDS,
-        ping_interval=ping,
-        ping_timeout=ping,
-        max_size=LARGEST_FRAME,
-        max_queue=FRAMES_QUEUED,
-    )

@@ -22,10 +22,11 @@ from brokers import registry
 from brokers.domain import AppCredentials, Exchange, Session, Streamed, Tick
 from brokers.reach import transport_to
 from brokers.streaming import BookChanged, BrokerStream, SessionOver
-from market.feed import CLOSE_SECONDS, Feed, FeedReport, FeedState, Mailbox, News, Pace
+from market.feed import Feed, FeedReport, FeedState, Mailbox, News, Pace
 from market.leases import Leases
 from market.pricing import InstrumentKey, PriceBook, Rules
 from market.publishing import PricePublisher, PriceReader
+from market.sockets import CLOSE_SECONDS
 
 logger = logging.getLogger(__name__)
 

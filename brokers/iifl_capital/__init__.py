@@ -6,6 +6,7 @@ from brokers.iifl_capital.auth import IiflCapitalAuth
 from brokers.iifl_capital.client import IiflCapitalClient
 from brokers.iifl_capital.mapping import failure
 from brokers.iifl_capital.spec import SPEC
+from brokers.iifl_capital.stream import IiflCapitalStream
 
 BROKER = Broker(
     spec=SPEC,
@@ -14,4 +15,5 @@ BROKER = Broker(
     failure=failure,
     master_rows=instruments.master_rows,
     instrument=instruments.instrument,
+    price_stream=IiflCapitalStream,
 )

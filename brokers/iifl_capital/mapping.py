@@ -20,6 +20,7 @@ from brokers.domain import (
     Funds,
     Holding,
     Listing,
+    OrderStatus,
     Position,
     Profile,
     Quote,
@@ -231,7 +232,6 @@ def orders(row: Row) -> list[BrokerOrder]:
 
     Published prices look like paise (UNCONFIRMED); they are taken as they stand, in rupees.
     """
-    quantity, filled = whole(row, "quantity"), whole(row, "filledQuantity")
     return [
         BrokerOrder(
             broker_order_id=text(row, "brokerOrderId"),
@@ -243,17 +243,23 @@ def orders(row: Row) -> list[BrokerOrder]:
             order_type=translated(ORDER_TYPES, required(row, "orderType"), "orderType"),
             product=translated(PRODUCTS, required(row, "product"), "product"),
             validity=translated(VALIDITIES, required(row, "validity"), "validity"),
-            quantity=quantity,
-            filled_quantity=filled,
+            quantity=whole(row, "quantity"),
+            filled_quantity=whole(row, "filledQuantity"),
             price=positive(row, "price"),
             trigger_price=positive(row, "slTriggerPrice"),
             average_price=positive(row, "averageTradedPrice"),
-            status=order_status(STATUSES, _words(text(row, "orderStatus")), filled, quantity),
+            status=status(row),
             status_message=_told(row, "rejectionReason"),
             tag=_told(row, "orderTag"),
             placed_at=_time(row, "exchangeTimestamp") or _time(row, "brokerUpdateTime"),
         )
     ]
+
+
+def status(row: Row) -> OrderStatus:
+    """The state of an order, in the order book and in the stream alike."""
+    filled, quantity = whole(row, "filledQuantity"), whole(row, "quantity")
+    return order_status(STATUSES, _words(text(row, "orderStatus")), filled, quantity)
 
 
 def _words(status: str) -> str:

@@ -97,6 +97,7 @@ SPEC = BrokerSpec(
     slug="iifl_capital",
     name="IIFL Capital",
     endpoints=Endpoints(base_url="https://api.iiflcapital.com", login_url="https://markets.iiflcapital.com"),
+    stream_url="mqtts://bridge.iiflcapital.com:8883",
     callback=CALLBACK,
     # One trading day. UNCONFIRMED: midnight is what others observed; the token's own `exp` is preferred.
     session=SessionPolicy(ends_at=time(0, 0)),
