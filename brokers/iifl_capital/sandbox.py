@@ -16,11 +16,13 @@ from datetime import datetime, time
 from decimal import Decimal
 from functools import cached_property
 
+from brokers.iifl_capital.sandbox_stream import Bridge, topic_of
 from brokers.simulation.book import Holding, Position
 from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
+from brokers.simulation.mqtt import Login, NotAdmitted, OpenSession, ReturnCode
 from brokers.simulation.sessions import IST, next_at, random_text
 from brokers.simulation.web_token import signed_token
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect
@@ -70,6 +72,9 @@ class IiflCapitalSandbox(Sandbox):
         yield Route("GET", "/v1/trades", self.no_trades)
         yield Route("POST", "/v1/marketdata/marketquotes", self.quotes)
         yield Route("GET", "/v1/contractfiles/{file}", self.contract_file, Access.PUBLIC)
+
+    def mqtt(self) -> OpenSession:
+        return self.bridge
 
     @classmethod
     def new_app(cls, redirect_uri: str) -> App:
@@ -132,6 +137,18 @@ class IiflCapitalSandbox(Sandbox):
     def logout(self, call: Call) -> Reply:
         self.sessions.close(self.token(call))
         return success({"status": "Success", "message": "Success"})
+
+    def bridge(self, login: Login) -> Bridge:
+        """UNCONFIRMED which code a dead token has: here, that of a wrong login."""
+        user, token = self.book.account.user_id, login.password.removeprefix("OPENID~~").removesuffix("~")
+        is_live = self.sessions.live(token, now=self.now()) is not None
+        if not is_live or not same(login.username, user) or login.password != f"OPENID~~{token}~":
+            raise NotAdmitted(ReturnCode.LOGIN)
+        return Bridge(self.market, self._by_topic, user, self.now)
+
+    @cached_property
+    def _by_topic(self) -> dict[str, Listing]:
+        return {topic_of(word, number): listing for (word, number), listing in self._by_number.items()}
 
     # --- account ---------------------------------------------------------------------------------
 

@@ -55,8 +55,8 @@ OTHERS = {
 }
 MOST_TOPICS, OWN_TOPICS = 6000, 2
 
-# From 0: last price, last quantity, volume, high, low, open, close, average, two bytes unused, best bid and best ask (each
-# quantity and price), quantity to buy and to sell, divisor, the last trade's time in s. The last two bytes are unused.
+# From 0: last price, last quantity, volume, high, low, open, close, average, two bytes unused, best bid and best ask
+# (quantity and price each), quantity to buy and to sell, divisor, the last trade's time in s. The last two are unused.
 HEAD = struct.Struct("<iIIiiiiiHIiIiIIii")
 STEP = struct.Struct(
     "<IiHH"

@@ -49,6 +49,7 @@ from brokers.simulation.instruments import Instruments, Listing
 from brokers.simulation.login import LoginField, login_page
 from brokers.simulation.market import Market, Price
 from brokers.simulation.masters import DEMO, Size, all_listings
+from brokers.simulation.mqtt import OpenSession
 from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import Session, Sessions, random_text
 from brokers.simulation.streams import StreamRoute
@@ -143,6 +144,10 @@ class Sandbox(ABC):
     def streams(self) -> Iterable[StreamRoute]:
         """List its WebSockets; see streams.py."""
         return ()
+
+    def mqtt(self) -> OpenSession | None:
+        """Return what opens a session of its MQTT, on a port of its own; None: it has none. See mqtt.py."""
+        return None
 
     def postback(self, told: Told) -> Json | None:
         """Return the body that this broker posts when an order has changed; None: it posts nothing."""

@@ -50,6 +50,11 @@ def port_of(slug: str, base_port: int) -> int:
     return base_port + 1 + order_of(slug)
 
 
+def mqtt_port_of(slug: str, base_port: int) -> int:
+    """Where its MQTT is spoken, if it speaks any: after the ports of all brokers, in the same order."""
+    return port_of(slug, base_port) + len(PACKAGES)
+
+
 def available_slugs() -> list[str]:
     """List the brokers that can be simulated, in port order; each one that cannot is named in a line of the log."""
     found = []
@@ -122,8 +127,8 @@ class Simulation:
         for slug in slugs:
             known = self._remembered.brokers.get(slug)
             sandbox = self._sandbox(load_sandbox(slug), known, clock)
-            port = port_of(slug, base_port) if base_port else 0
-            self.sites[slug] = Site(sandbox, port=port, changed=self.save)
+            port, mqtt_port = (port_of(slug, base_port), mqtt_port_of(slug, base_port)) if base_port else (0, 0)
+            self.sites[slug] = Site(sandbox, port=port, mqtt_port=mqtt_port, changed=self.save)
         self._control: web.AppRunner | None = None
 
     def _load(self) -> State:
@@ -166,7 +171,7 @@ class Simulation:
             "base_url": site.url,
             "login_url": site.url + sandbox.login_path,
             "master_url": site.url,
-            "stream_url": site.url.replace("http", "ws", 1) if sandbox.stream_routes else None,
+            "stream_url": site.stream_url,
             "api_key": sandbox.app.api_key,
             "api_secret": sandbox.app.api_secret,
             **sandbox.app.extra,

@@ -13,7 +13,8 @@ from aiohttp import web
 from brokers.simulation.book import Book
 from brokers.simulation.dialect import Access, Problem, Route, Sandbox
 from brokers.simulation.faults import Fault, FaultKind, Faults, half, with_field, without_field
-from brokers.simulation.streams import OpenStream
+from brokers.simulation.mqtt import Login, MqttListener, MqttStream, NotAdmitted, ReturnCode
+from brokers.simulation.streams import OpenStream, StreamSession
 from brokers.simulation.wire import HTML, Call, Refusal, Reply
 
 HOST = "127.0.0.1"
@@ -30,21 +31,31 @@ class Cut(Exception):
 class Site:
     """The listener of one broker. `changed` is called after every request that may have changed its state."""
 
-    def __init__(self, sandbox: Sandbox, *, port: int, changed: Callable[[], None]) -> None:
+    def __init__(self, sandbox: Sandbox, *, port: int, changed: Callable[[], None], mqtt_port: int = 0) -> None:
         self.sandbox = sandbox
         self.port = port
         self.faults = Faults()
         self.calls: Counter[str] = Counter()
         self.served: dict[str, Reply] = {}
         self._changed = changed
-        self.open_streams: set[OpenStream] = set()
+        self.open_streams: set[OpenStream | MqttStream] = set()
         self._transports: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         self._runner: web.ServerRunner | None = None
         self._listener: web.TCPSite | None = None
+        self._mqtt: MqttListener | None = None
+        if sandbox.mqtt() is not None:
+            self._mqtt = MqttListener(self._admit, self.open_streams, port=mqtt_port, is_silent=self._is_silent)
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def stream_url(self) -> str | None:
+        """Where its streams are, but for a path; None: it has none."""
+        if self._mqtt is not None:
+            return f"mqtt://{HOST}:{self._mqtt.port}"
+        return self.url.replace("http", "ws", 1) if self.sandbox.stream_routes else None
 
     async def open(self) -> None:
         """Listen; port 0 takes a free one and keeps it. Raises OSError when the port is in use."""
@@ -54,6 +65,8 @@ class Site:
         self._listener = web.TCPSite(self._runner, HOST, self.port)
         await self._listener.start()
         self.port = self._runner.addresses[0][1]
+        if self._mqtt is not None:
+            await self._mqtt.open(HOST)
 
     async def shut(self) -> None:
         """Stop listening and reset the connections that are open."""
@@ -63,9 +76,13 @@ class Site:
         for transport in list(self._transports):
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
+        if self._mqtt is not None:
+            await self._mqtt.shut()
         await asyncio.sleep(0)  # an aborted connection closes on the loop's next turn: nobody hears of it before
 
     async def close(self) -> None:
+        if self._mqtt is not None:
+            await self._mqtt.shut()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -90,6 +107,17 @@ class Site:
         for stream in self.open_streams:
             stream.say(stream.session.news())
 
+    def _is_silent(self) -> bool:
+        return FaultKind.STREAM_SILENT in self.faults.active
+
+    def _admit(self, login: Login) -> StreamSession:
+        """Open a session over MQTT. Raises NotAdmitted."""
+        self.calls["STREAM mqtt"] += 1
+        open_session = self.sandbox.mqtt()
+        if open_session is None or FaultKind.STREAM_DOWN in self.faults.active:
+            raise NotAdmitted(ReturnCode.AWAY)
+        return open_session(login)
+
     async def _stream(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         """Answer an upgrade to WebSocket: refused in the broker's words, or served until the client leaves."""
         route = self.sandbox.stream_routes.get(call.path)
@@ -106,7 +134,7 @@ class Site:
         stream = OpenStream(socket, session)
         self.open_streams.add(stream)
         try:
-            await stream.serve(is_silent=lambda: FaultKind.STREAM_SILENT in self.faults.active)
+            await stream.serve(is_silent=self._is_silent)
         finally:
             self.open_streams.discard(stream)
         return socket

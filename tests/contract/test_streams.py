@@ -5,6 +5,7 @@ A new broker needs nothing here: it is in the lists as soon as its package names
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,8 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as open_socket
 
 from accounts.models import User
 from brokers import reach, registry
@@ -36,6 +35,8 @@ from brokers.streaming import (
     Unreadable,
     Wish,
 )
+from market.mqtt import MqttClosed, MqttRefused
+from market.sockets import Socket, opened
 from tests.people import connect
 
 PRICES = [slug for slug in registry.slugs() if registry.load(slug).price_stream]
@@ -45,6 +46,7 @@ KINDS = [
 ]
 SHARE, OTHER_SHARE = "NSE:INFY", "NSE:SBIN"
 TRADED = (SHARE, "BSE:SBIN", "NFO:NIFTY26DEC27000CE")
+CLOSED, TURNED_AWAY = (ConnectionClosed, MqttClosed), (InvalidStatus, MqttRefused)
 EVENTS = (Tick, OrderUpdate, BookChanged, Alive, SessionOver, Refused, Unreadable)
 
 
@@ -66,7 +68,7 @@ def share(number: int) -> Streamed:
 
 
 class Wire:
-    """A stream, and a socket of its own where it opens one."""
+    """A stream, and a socket of its own where it opens one: as the runner does, a step at a time."""
 
     def __init__(self, slug: str, kind: type[BrokerStream], alice: User, brokers: SimulatedBrokers) -> None:
         connection = connect(alice, slug, brokers)
@@ -75,31 +77,36 @@ class Wire:
         self._http = reach.transport_to(registry.load(slug), account="test")
         self._address = str(brokers.brokers[slug]["stream_url"])
         self.told: list[object] = []
-        self.socket: ClientConnection
+        self._loop: asyncio.Runner
+        self._socket: Socket
 
     @contextmanager
-    def opened(self) -> Iterator[ClientConnection]:
+    def opened(self) -> Iterator[None]:
         opening = self.stream.opening(self._http, self._address)
-        headers = {name: value.reveal() for name, value in opening.headers.items()}
-        with open_socket(
-            opening.url.reveal(), additional_headers=headers, subprotocols=list(opening.subprotocols) or None
-        ) as self.socket:
-            self.say(self.stream.hello())
-            yield self.socket
+        with asyncio.Runner() as self._loop:
+            self._socket = self._loop.run(opened(opening, self.stream))
+            try:
+                self.say(self.stream.hello())
+                yield
+            finally:
+                self._loop.run(self._socket.close())
 
     def say(self, wishes: Sequence[Wish]) -> None:
         """Send frames, make calls; what these tell comes before what the socket tells."""
         for wish in wishes:
             if isinstance(wish, (str, bytes)):
-                self.socket.send(wish)
+                self._loop.run(self._socket.send(wish))
             else:
                 self.told += wish(self._http)
+
+    def hear(self, timeout: float) -> str | bytes:
+        return self._loop.run(asyncio.wait_for(self._socket.recv(), timeout))
 
     def events(self, timeout: float = 5) -> Iterator[object]:
         while True:
             while self.told:
                 yield self.told.pop(0)
-            yield from self.stream.received(self.socket.recv(timeout=timeout))
+            yield from self.stream.received(self.hear(timeout))
             self.say(self.stream.answers())
 
     def price_of(self, wanted: Streamed, last: Decimal | None = None, *, timeout: float = 5) -> Tick:
@@ -121,6 +128,8 @@ class Wire:
             return error
         except InvalidStatus as refused:
             return self.stream.refused(refused.response.status_code, refused.response.headers)
+        except MqttRefused as refused:
+            return self.stream.refused(refused.code, {})
 
 
 class PriceWire(Wire):
@@ -193,7 +202,7 @@ class TestPrices:
         assert wire.refusal() is not None
 
     def test_silence_and_outage_can_be_had(self, wire: PriceWire, slug: str, brokers: SimulatedBrokers) -> None:
-        with wire.opened() as socket:
+        with wire.opened():
             wire.say(wire.stream.subscribe([streamed(SHARE)]))
             wire.price_of(streamed(SHARE))
             brokers.control.set_fault(slug, "stream_silent")
@@ -201,9 +210,9 @@ class TestPrices:
             with pytest.raises(TimeoutError):
                 wire.price_of(streamed(SHARE), price, timeout=0.3)
             brokers.control.set_fault(slug, "stream_down")
-            with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=2)
-        with pytest.raises(InvalidStatus), wire.opened():
+            with pytest.raises(CLOSED):
+                wire.hear(timeout=2)
+        with pytest.raises(TURNED_AWAY), wire.opened():
             pytest.fail("it opened")
 
     def test_wishes_keep_to_the_batch(self, wire: PriceWire) -> None:

@@ -66,13 +66,13 @@ class TestPorts:
     def test_defaults(self):
         assert Ports.of_this_machine({"DEMO_PORT": ""}) == Ports(web=8000, sandbox=9100)
 
-    @pytest.mark.parametrize("port", [9100, 9107])
+    @pytest.mark.parametrize("port", [9100, 9114])
     def test_the_web_server_stays_off_the_brokers_ports(self, port):
         with pytest.raises(
-            ServiceFailed, match=rf"^DEMO_PORT={port} is among the simulated brokers' ports, 9100 to 9107"
+            ServiceFailed, match=rf"^DEMO_PORT={port} is among the simulated brokers' ports, 9100 to 9114"
         ):
             Ports.of_this_machine({"DEMO_PORT": str(port)})
-        assert Ports.of_this_machine({"DEMO_PORT": "9108"}).web == 9108
+        assert Ports.of_this_machine({"DEMO_PORT": "9115"}).web == 9115
 
     def test_a_taken_port_is_named_with_the_variable_that_moves_it(self):
         with socket.socket() as other:

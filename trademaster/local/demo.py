@@ -22,7 +22,7 @@ from trademaster.local.supervisor import OURS, Console, Program, Supervisor, sup
 BY_HAND = frozenset({"iifl_capital"})
 
 ROOT = Path(__file__).resolve().parents[2]
-SANDBOX_PORTS = 1 + len(PACKAGES)  # the control API, then one for each broker
+SANDBOX_PORTS = 1 + 2 * len(PACKAGES)  # the control API, one for each broker, and one for its MQTT if it has any
 WATCH_INTERVAL = 1.0
 MANAGE = (sys.executable, "manage.py")
 # WhiteNoise takes static files from the apps here, and need not complain that nobody collected them.
