@@ -29,7 +29,8 @@ ANSWER_SECONDS = 10.0  # for the answer to a connect, a subscription, and its en
 CLOSE_SECONDS = 2.0
 MOST_WAITING = 10_000
 # The codes with which MQTT 3.1.1 refuses a connection, by those of MQTT 5 that the library makes of them.
-RETURN_CODES = {132: 1, 133: 2, 136: 3, 134: 4, 135: 5}
+# 1, another version, is no answer for it: the connection is closed then.
+RETURN_CODES = {133: 2, 136: 3, 134: 4, 135: 5}
 UNKNOWN_CODE = 0
 
 _leaving: set[asyncio.Task[None]] = set()
@@ -117,7 +118,7 @@ async def opened(opening: Opening) -> MqttSocket:
         clean_session=True,
         keepalive=KEEP_ALIVE_SECONDS,
         timeout=ANSWER_SECONDS,
-        tls_context=await asyncio.to_thread(ssl.create_default_context) if is_secure else None,
+        tls_context=await asyncio.to_thread(_trusting_known_authorities) if is_secure else None,
         logger=_wire_log,
     )
     entering = asyncio.create_task(client.__aenter__())
@@ -131,6 +132,23 @@ async def opened(opening: Opening) -> MqttSocket:
         entering.add_done_callback(partial(_leave_later, client))
         raise
     return MqttSocket(client)
+
+
+class _ClosedWhenRefused(ssl.SSLSocket):
+    """The library leaves a socket open whose handshake failed."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _trusting_known_authorities() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.sslsocket_class = _ClosedWhenRefused
+    return context
 
 
 def _leave_later(client: Client, entering: asyncio.Task[Client]) -> None:

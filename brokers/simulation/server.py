@@ -215,6 +215,8 @@ class Simulation:
         self.base_port = self._control.addresses[0][1]
         for slug, site in self.sites.items():
             await self._listen(slug, site.port, site.open)
+            if site.mqtt is not None:
+                await self._listen(f"{slug}, MQTT", site.mqtt.port, site.open_mqtt)
         self.save()
         self._file.publish(self.describe())
 

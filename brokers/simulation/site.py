@@ -42,9 +42,9 @@ class Site:
         self._transports: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         self._runner: web.ServerRunner | None = None
         self._listener: web.TCPSite | None = None
-        self._mqtt: MqttListener | None = None
+        self.mqtt: MqttListener | None = None
         if sandbox.mqtt() is not None:
-            self._mqtt = MqttListener(self._admit, self.open_streams, port=mqtt_port, is_silent=self._is_silent)
+            self.mqtt = MqttListener(self._admit, self.open_streams, port=mqtt_port, is_silent=self._is_silent)
 
     @property
     def url(self) -> str:
@@ -53,8 +53,8 @@ class Site:
     @property
     def stream_url(self) -> str | None:
         """Where its streams are, but for a path; None: it has none."""
-        if self._mqtt is not None:
-            return f"mqtt://{HOST}:{self._mqtt.port}"
+        if self.mqtt is not None:
+            return f"mqtt://{HOST}:{self.mqtt.port}"
         return self.url.replace("http", "ws", 1) if self.sandbox.stream_routes else None
 
     async def open(self) -> None:
@@ -65,8 +65,11 @@ class Site:
         self._listener = web.TCPSite(self._runner, HOST, self.port)
         await self._listener.start()
         self.port = self._runner.addresses[0][1]
-        if self._mqtt is not None:
-            await self._mqtt.open(HOST)
+
+    async def open_mqtt(self) -> None:
+        """The same for its MQTT, if it speaks any."""
+        if self.mqtt is not None:
+            await self.mqtt.open(HOST)
 
     async def shut(self) -> None:
         """Stop listening and reset the connections that are open."""
@@ -76,13 +79,13 @@ class Site:
         for transport in list(self._transports):
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
-        if self._mqtt is not None:
-            await self._mqtt.shut()
+        if self.mqtt is not None:
+            await self.mqtt.shut()
         await asyncio.sleep(0)  # an aborted connection closes on the loop's next turn: nobody hears of it before
 
     async def close(self) -> None:
-        if self._mqtt is not None:
-            await self._mqtt.shut()
+        if self.mqtt is not None:
+            await self.mqtt.shut()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -101,6 +104,7 @@ class Site:
             self.faults.active.pop(each, None)
         if FaultKind.DOWN in gone and self._listener is None:
             await self.open()
+            await self.open_mqtt()
 
     def tell_prices(self) -> None:
         """Tell every open socket what changed in the market."""

@@ -44,6 +44,7 @@ from brokers.streaming import (
 from brokers.transport import Transport
 from brokers.zerodha.spec import SPEC
 from market.feed import MOST_NEWS, Feed, FeedReport, FeedState, Mailbox, Pace
+from market.mqtt import MqttClosed, MqttRefused
 from tests.contract.test_streams import KINDS, OTHER_SHARE, PRICES, SHARE, moved, streamed
 from tests.people import connect
 
@@ -406,6 +407,20 @@ class TestEnds:
         assert rig.states == [OVER]
         assert rig.wires == []
 
+    async def test_what_refuses_over_mqtt_has_a_code(self) -> None:
+        rig = Rig(attempts=[MqttRefused(3), MqttClosed("not connected")])
+        async with rig.running():
+            await rig.until(DOWN)
+            assert rig.feed.report.reason == "The broker answered with MQTT 3."
+            await rig.clock.forward(1)
+            await rig.until(DOWN, times=2)
+            assert rig.feed.report.reason == "It could not be connected to (MqttClosed)."
+            await rig.clock.forward(2)
+            await rig.until(LIVE)
+            await rig.hear(MqttClosed("no reason"))
+            await rig.until(DOWN, times=3)
+            assert rig.feed.report.reason == "The connection was closed (no reason)."
+
     async def test_nor_one_that_cannot_even_ask(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(WordStream, "fails", SessionEnded("It has ended."))
         rig = Rig()
@@ -413,8 +428,9 @@ class TestEnds:
             await rig.until(OVER)
         assert rig.feed.report.reason == "It has ended."
 
-    async def test_a_live_host_is_not_connected_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(WordStream, "url", "wss://feed.example.com/")
+    @pytest.mark.parametrize("url", ["wss://feed.example.com/", "mqtts://feed.example.com:8883"])
+    async def test_a_live_host_is_not_connected_to(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        monkeypatch.setattr(WordStream, "url", url)
         rig = Rig()
         async with rig.running():
             await rig.until(DOWN)
@@ -437,7 +453,8 @@ class TestEnds:
             assert rig.clock.slept[-1] == 1
 
     @pytest.mark.parametrize(
-        ("asked", "pause"), [(turned_away(503, **{"Retry-After": "42"}), 42), (turned_away(503), 0.5)]
+        ("asked", "pause"),
+        [(turned_away(503, **{"Retry-After": "42"}), 42), (turned_away(503), 0.5), (MqttRefused(3), 0.5)],
     )
     async def test_a_broker_may_ask_for_a_pause(self, asked: Exception, pause: float) -> None:
         rig = Rig(attempts=[asked])
