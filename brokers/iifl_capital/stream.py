@@ -56,13 +56,10 @@ OTHERS = {
 MOST_TOPICS, OWN_TOPICS = 6000, 2
 
 # From 0: last price, last quantity, volume, high, low, open, close, average, two bytes unused, best bid and best ask
-# (quantity and price each), quantity to buy and to sell, divisor, the last trade's time in s. The last two are unused.
-HEAD = struct.Struct("<iIIiiiiiHIiIiIIii")
-STEP = struct.Struct(
-    "<IiHH"
-)  # from 66 five to buy, from 126 five to sell: quantity, price, orders, a side not relied on
-BIDS, ASKS, STEPS = 66, 126, 5
-PACKET = 188
+# (quantity and price each), quantity to buy and to sell, divisor, the last trade's time in s. From 66 five steps to
+# buy, from 126 five to sell: quantity, price, orders, and a side, which the place tells already. Two bytes are left.
+PACKET = struct.Struct("<iIIiiiiiHIiIiIIii" + 10 * "IiHH" + "2x")
+BIDS, ASKS = slice(17, 37), slice(37, 57)
 
 EXCHANGE_OF = {word.lower(): exchange for word, exchange in EXCHANGES.items()}
 BAD_LOGIN, NOT_AUTHORISED = 4, 5
@@ -150,11 +147,11 @@ def tick(exchange: Exchange, exchange_token: str, packet: bytes) -> Event:
     the published client, so that no tick is put in order by one; what no divisor means: others take it for 100, here
     such prices cannot be read.
     """
-    if len(packet) < PACKET:
+    if len(packet) < PACKET.size:
         return Unreadable("a packet")
-    head = HEAD.unpack_from(packet)
-    last, last_quantity, volume, *prices = head[:8]
-    to_buy, to_sell, divided_by, traded = head[13:]
+    numbers = PACKET.unpack_from(packet)
+    last, last_quantity, volume, *prices = numbers[:8]
+    to_buy, to_sell, divided_by, traded = numbers[13:17]
     if last <= 0:
         return Alive()  # not traded yet
     if divided_by <= 0:
@@ -177,16 +174,17 @@ def tick(exchange: Exchange, exchange_token: str, packet: bytes) -> Event:
         Decimal(to_buy),
         Decimal(to_sell),
         None,
-        _levels(packet, BIDS, divisor),
-        _levels(packet, ASKS, divisor),
+        _levels(numbers[BIDS], divisor),
+        _levels(numbers[ASKS], divisor),
     )
 
 
-def _levels(packet: bytes, start: int, divisor: Decimal) -> tuple[Level, ...]:
+def _levels(steps: Sequence[int], divisor: Decimal) -> tuple[Level, ...]:
     """Empty steps are left out."""
-    steps = (STEP.unpack_from(packet, start + STEP.size * number) for number in range(STEPS))
     return tuple(
-        Level(Decimal(price) / divisor, Decimal(quantity), orders) for quantity, price, orders, _ in steps if price > 0
+        Level(Decimal(price) / divisor, Decimal(quantity), orders)
+        for quantity, price, orders in zip(steps[::4], steps[1::4], steps[2::4], strict=True)
+        if price > 0
     )
 
 
