@@ -127,10 +127,13 @@ async def opened(opening: Opening) -> MqttSocket:
     except MqttCodeError as refused:
         raise MqttRefused(_return_code(refused.rc)) from None
     except MqttError:
+        _cut(client)
         raise MqttClosed("not connected") from None
     except asyncio.CancelledError:
         entering.add_done_callback(partial(_leave_later, client))
         raise
+    if not client._client.is_connected():  # the library forgets an end that comes right behind the welcome
+        raise MqttClosed("closed at once")
     return MqttSocket(client)
 
 
@@ -163,6 +166,12 @@ async def _leave(client: Client) -> None:
     with suppress(MqttError, TimeoutError):
         async with asyncio.timeout(CLOSE_SECONDS):
             await client.__aexit__(None, None, None)
+    _cut(client)
+
+
+def _cut(client: Client) -> None:
+    """End what the library leaves open: a connection that was not answered, or brought what it could not read."""
+    client._client.disconnect()
 
 
 def _return_code(code: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -88,6 +88,13 @@ async def welcome(client: Client) -> Login:
     return simulated.connect(body)
 
 
+async def until_it_leaves(client: Client, left: asyncio.Event) -> None:
+    with suppress(EOFError):
+        while (await client.packet())[0] is not Kind.DISCONNECT:
+            pass
+    left.set()
+
+
 async def patient(client: Client) -> None:
     """Answer every wish, refusing topics that begin with `no`, until the client leaves."""
     await welcome(client)
@@ -159,14 +166,36 @@ class TestOpening:
 
     async def test_nobody_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mqtt, "ANSWER_SECONDS", 0.05)
+        left = asyncio.Event()
 
         async def mute(client: Client) -> None:
             await client.packet()
-            await client.packet()
+            await until_it_leaves(client, left)
 
         async with broker(mute) as port:
             with pytest.raises(MqttClosed):
                 await connected(port)
+            await eventually(left.is_set)
+
+    @pytest.mark.parametrize("told", range(4))
+    async def test_an_end_right_behind_the_welcome(self, told: int) -> None:
+        """However many turns of the loop lie between them."""
+
+        async def script(client: Client) -> None:
+            await client.packet()
+            client.say(simulated.connack(), *[simulated.published(b"a", b"x")] * told)
+
+        async def to_its_end(port: int) -> None:
+            socket = await connected(port)
+            try:
+                while True:
+                    await socket.recv()
+            finally:
+                await socket.close()
+
+        async with broker(script) as port, asyncio.timeout(5):
+            with pytest.raises(MqttClosed):
+                await to_its_end(port)
 
     async def test_who_gives_up_while_it_connects_leaves_nothing_behind(self) -> None:
         asked, let_in, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -210,10 +239,12 @@ class TestFrames:
     async def test_the_end_is_told_as_often_as_it_is_asked(self) -> None:
         async def leaving(client: Client) -> None:
             await welcome(client)
-            client.say(simulated.published(b"a", b"last"))
+            number, _ = simulated.wish(*await client.packet())
+            client.say(simulated.suback(number, [0]), simulated.published(b"a", b"last"))
 
         async with broker(leaving) as port:
             socket = await connected(port)
+            await socket.send("+a")
             assert await socket.recv() == b"a\0last"
             for _ in range(2):
                 with pytest.raises(MqttClosed):
@@ -221,6 +252,24 @@ class TestFrames:
             with pytest.raises(MqttClosed):
                 await socket.send("+a")
             await socket.close()
+
+    @pytest.mark.parametrize("topic", [b"\xff", b"a/#"])
+    async def test_a_topic_that_cannot_be_ends_it(self, topic: bytes) -> None:
+        left = asyncio.Event()
+
+        async def script(client: Client) -> None:
+            await welcome(client)
+            number, _ = simulated.wish(*await client.packet())
+            client.say(simulated.suback(number, [0]), simulated.published(topic, b"x"))
+            await until_it_leaves(client, left)
+
+        async with broker(script) as port:
+            socket = await connected(port)
+            await socket.send("+a")
+            with pytest.raises(MqttClosed):
+                await socket.recv()
+            await socket.close()
+            await eventually(left.is_set)
 
     async def test_a_wish_without_an_answer_ends_it(self) -> None:
         async def mute(client: Client) -> None:
