@@ -156,7 +156,9 @@ def _trusting_known_authorities() -> ssl.SSLContext:
 
 def _leave_later(client: Client, entering: asyncio.Task[Client]) -> None:
     """Close what nobody waits for any more: the library connects in a thread, which cannot be stopped."""
-    if not entering.cancelled() and entering.exception() is None:
+    if entering.cancelled() or entering.exception() is not None:
+        _cut(client)
+    else:
         leaving = asyncio.get_running_loop().create_task(_leave(client))
         _leaving.add(leaving)
         leaving.add_done_callback(_leaving.discard)

@@ -228,6 +228,13 @@ class TestConnections:
         sent = {"connect": logged_in(capital), "publish": published(b"a", b"b"), "malformed": b"\x82\x01\x00"}[second]
         assert said_to(port, logged_in(capital), sent) == connack()
 
+    def test_down_is_its_port_too(self, capital: SimulatedBrokers, port: int) -> None:
+        capital.control.set_fault(SLUG, "down")
+        with pytest.raises(ConnectionRefusedError):
+            said_to(port)
+        capital.control.clear_faults(SLUG)
+        assert said_to(port, logged_in(capital), packet(Kind.DISCONNECT)) == connack()
+
 
 def live(capital: SimulatedBrokers) -> tuple[str, str]:
     """The client's number and a live token."""

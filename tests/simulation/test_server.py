@@ -24,6 +24,7 @@ from brokers.simulation.server import (
     SimulatedBrokers,
     SimulationError,
     available_slugs,
+    mqtt_port_of,
     port_of,
 )
 from tests.simulation.conftest import upstox_client, upstox_exchange, upstox_login_url, zerodha_client
@@ -39,6 +40,12 @@ def test_a_port_is_the_place_in_the_registry_after_the_base_port() -> None:
         "iifl": 9106,
         "iifl_capital": 9107,
     }.items()
+
+
+def test_ports_of_mqtt_come_after_all_others() -> None:
+    ports = [port_of(slug, DEFAULT_BASE_PORT) for slug in available_slugs()]
+    assert mqtt_port_of("iifl_capital", DEFAULT_BASE_PORT) == 9114
+    assert min(mqtt_port_of(slug, DEFAULT_BASE_PORT) for slug in available_slugs()) == max(ports) + 1
 
 
 @pytest.fixture
