@@ -10,6 +10,7 @@
     ├── RequestRefused       the broker understood and said no                                  show the reason
     │   └── OrderRejected    only on the broker's own word                                      show the reason
     ├── NotSupported         known from the spec, raised before any I/O                         offer another broker
+    ├── SecretUnreadable     our own vault: what is stored for this account cannot be used      a login, or keys anew
     └── UnexpectedResponse   a shape or state we do not know; names fields, never quotes bodies  we fix the mapping
 
 Each answers three questions: may I retry (`retryable`), who must act (`user_action`), and what does this make of the
@@ -125,6 +126,15 @@ class NotSupported(BrokerError):
     default_message = "The broker does not offer this"
     default_status = None
     default_action = "Use another broker for this."
+
+
+class SecretUnreadable(BrokerError):
+    """Stored keys or tokens that no key reads, or that were moved there from elsewhere. Nothing was sent."""
+
+    default_code = "secret_unreadable"
+    misplaced_code: ClassVar[str] = "secret_misplaced"
+    default_message = "What is stored for this account cannot be read"
+    default_action = "Log in to the broker again."
 
 
 class UnexpectedResponse(BrokerError):

@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 
 from brokers import postback_models, registry  # noqa: F401 - Django finds a room's rows by this module
 from brokers.domain import AppCredentials, ConnectionStatus, Session
-from brokers.errors import BrokerError, BrokerUnavailable, CircuitOpen
-from brokers.vault import StrictEncryptedTextField, unpacked
+from brokers.errors import BrokerError, BrokerUnavailable, CircuitOpen, SecretUnreadable
+from brokers.vault import DecryptionFailed, Misplaced, StrictEncryptedTextField, is_empty, placed, unpacked
 
 STATUS_CHOICES = [(status.value, status.value.replace("_", " ").capitalize()) for status in ConnectionStatus]
 # What we ask of a broker on our own account: everything but what the trader ended, or must mend first.
@@ -58,6 +58,16 @@ def broker_choices() -> list[tuple[str, str]]:
     return [(broker.spec.slug, broker.spec.name) for broker in registry.brokers()]
 
 
+def _unreadable(failure: DecryptionFailed, what: str, mend: str) -> SecretUnreadable:
+    """What became of one row's secrets, in words for its trader and for support: the row keeps the message alone."""
+    if isinstance(failure, Misplaced):
+        found = (
+            f"The stored {what} were written for another account, so the database was changed by hand; they are unused."
+        )
+        return SecretUnreadable(f"{found} {mend}", code=SecretUnreadable.misplaced_code, user_action=mend)
+    return SecretUnreadable(f"No key of this installation reads the stored {what}. {mend}", user_action=mend)
+
+
 class BrokerApp(models.Model):
     """The trader's own API app at a broker."""
 
@@ -65,10 +75,10 @@ class BrokerApp(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="broker_apps", db_index=False
     )
     broker_type = models.CharField(max_length=20, choices=broker_choices)
-    api_key_encrypted = StrictEncryptedTextField()
-    api_secret_encrypted = StrictEncryptedTextField()
+    api_key_encrypted = StrictEncryptedTextField(belongs_to=("user", "broker_type"))
+    api_secret_encrypted = StrictEncryptedTextField(belongs_to=("user", "broker_type"))
     # JSON of what only one broker asks for, such as a second pair of keys for market data.
-    extra_encrypted = StrictEncryptedTextField(null=True)
+    extra_encrypted = StrictEncryptedTextField(null=True, belongs_to=("user", "broker_type"))
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -81,11 +91,16 @@ class BrokerApp(models.Model):
 
     @property
     def credentials(self) -> AppCredentials:
-        return AppCredentials(
-            api_key=self.api_key_encrypted,
-            api_secret=self.api_secret_encrypted,
-            extra=unpacked(self.extra_encrypted),
-        )
+        """Raises SecretUnreadable."""
+        try:
+            return AppCredentials(
+                api_key=self.api_key_encrypted,
+                api_secret=self.api_secret_encrypted,
+                extra=unpacked(self.extra_encrypted),
+            )
+        except DecryptionFailed as failure:
+            mend = f"Enter the API key and secret of your app at {self.get_broker_type_display()} again."
+            raise _unreadable(failure, "API keys", mend) from None
 
 
 class Actor(models.TextChoices):
@@ -104,7 +119,7 @@ def _being_renewed(now: datetime) -> models.Q:
 
 class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
     def without_secrets(self) -> Self:
-        """For who only looks: nothing is decrypted, so that one unreadable secret does not hide the other rows."""
+        """For who only looks: ciphertext is not even read."""
         return self.defer("access_token_encrypted", "refresh_token_encrypted", "feed_token_encrypted")
 
     def active(self) -> Self:
@@ -129,6 +144,10 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
         return self.filter(~_being_renewed(now), status__in=ACTIVE_STATUSES, renewal_due_at__lte=now)
 
 
+# Given to another user or broker, a session is lost: whoever can write to the database cannot take one over.
+SESSION_OF = ("id", "user", "broker_type")
+
+
 class BrokerConnection(models.Model):
     """One account at one broker, and the session that opens it.
 
@@ -145,9 +164,9 @@ class BrokerConnection(models.Model):
     broker_type = models.CharField(max_length=20, choices=broker_choices)
     account_id = models.CharField(max_length=100)
     display_name = models.CharField(max_length=100, blank=True)
-    access_token_encrypted = StrictEncryptedTextField(null=True)
-    refresh_token_encrypted = StrictEncryptedTextField(null=True)
-    feed_token_encrypted = StrictEncryptedTextField(null=True)
+    access_token_encrypted = StrictEncryptedTextField(null=True, belongs_to=SESSION_OF)
+    refresh_token_encrypted = StrictEncryptedTextField(null=True, belongs_to=SESSION_OF)
+    feed_token_encrypted = StrictEncryptedTextField(null=True, belongs_to=SESSION_OF)
     token_expires_at = models.DateTimeField(null=True, blank=True)
     session_number = models.PositiveIntegerField(default=0)
     session_began_at = models.DateTimeField(null=True, blank=True)
@@ -218,17 +237,31 @@ class BrokerConnection(models.Model):
 
     @property
     def session(self) -> Session | None:
-        """The stored session; None once it has been wiped."""
-        if self.access_token_encrypted is None:
-            return None
-        return Session(
-            access_token=self.access_token_encrypted,
-            refresh_token=self.refresh_token_encrypted,
-            feed_token=self.feed_token_encrypted,
-            facts=self.connection_config,
-            expires_at=self.token_expires_at,
-            account_id=self.account_id,
-        )
+        """The stored session; None once it has been wiped. Raises SecretUnreadable."""
+        try:
+            if self.access_token_encrypted is None:
+                return None
+            return Session(
+                access_token=self.access_token_encrypted,
+                refresh_token=self.refresh_token_encrypted,
+                feed_token=self.feed_token_encrypted,
+                facts=self.connection_config,
+                expires_at=self.token_expires_at,
+                account_id=self.account_id,
+            )
+        except DecryptionFailed as failure:
+            raise _unreadable(failure, "tokens", "Log in to the broker again.") from None
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether what is stored for it cannot be used, which its trader mends."""
+        codes = (SecretUnreadable.default_code, SecretUnreadable.misplaced_code)
+        return self.status == ConnectionStatus.ERROR and self.error_code in codes
+
+    @property
+    def has_session(self) -> bool:
+        """Whether there is one, readable or not."""
+        return not is_empty(self, "access_token_encrypted")
 
     def record_success(self, now: datetime) -> bool:
         """A call succeeded: healthy again. Returns whether that changed the status.
@@ -291,7 +324,8 @@ class BrokerConnection(models.Model):
         number = self.session_number + 1
         facts = {
             **HEALTHY,
-            **_tokens_of(session),
+            "access_token_encrypted": session.access_token,
+            "token_expires_at": session.expires_at,
             "refresh_token_encrypted": session.refresh_token,
             "feed_token_encrypted": session.feed_token,
             "connection_config": dict(session.facts),
@@ -343,11 +377,13 @@ class BrokerConnection(models.Model):
         One UPDATE writes all its tokens, before anybody is told of them; a broker that sends no new refresh or feed
         token leaves the old one good.
         """
-        facts: dict[str, Any] = {**HEALTHY, **_tokens_of(session)}
-        if session.refresh_token is not None:
-            facts["refresh_token_encrypted"] = session.refresh_token
-        if session.feed_token is not None:
-            facts["feed_token_encrypted"] = session.feed_token
+        facts: dict[str, Any] = {**HEALTHY, "token_expires_at": session.expires_at}
+        tokens = {
+            "access_token_encrypted": session.access_token,
+            "refresh_token_encrypted": session.refresh_token,
+            "feed_token_encrypted": session.feed_token,
+        }
+        facts |= {name: placed(self, name, token) for name, token in tokens.items() if token is not None}
         facts |= {
             "session_number": F("session_number") + 1,
             "session_began_at": now,
@@ -453,10 +489,6 @@ class BrokerConnection(models.Model):
                 at=now,
             )
         return True
-
-
-def _tokens_of(session: Session) -> dict[str, Any]:
-    return {"access_token_encrypted": session.access_token, "token_expires_at": session.expires_at}
 
 
 class ConnectionChange(models.Model):

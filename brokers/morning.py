@@ -26,6 +26,7 @@ from brokers.models import BROKER_IS_AWAY, TROUBLED_STATUSES, BrokerConnection, 
 from brokers.reach import ConnectRefused, platform_has_app
 from brokers.secret import Secret
 from brokers.shared import if_redis_is_there, redis
+from brokers.vault import DecryptionFailed
 from brokers.wire import IST
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,8 @@ def _need(
     ends: datetime | None,
     trading_ends: datetime | None,
 ) -> Need:
+    if connection.is_unreadable:
+        return Need.NOW
     if over:
         about_to = connection.status != ConnectionStatus.TOKEN_EXPIRED and spec.session.renewal is Renewal.STORED_KEYS
         return Need.NO if connection.renewal_due_at or about_to else Need.NOW
@@ -164,6 +167,8 @@ def _end(connection: BrokerConnection, spec: BrokerSpec, now: datetime) -> datet
 
 def _why(connection: BrokerConnection, need: Need, *, over: bool) -> Why:
     told = Why(connection.error_code, connection.error_message)
+    if connection.is_unreadable:
+        return told
     if need is Need.NOW:
         is_plain = connection.status != ConnectionStatus.TOKEN_EXPIRED or told.code in ("", SessionEnded.default_code)
         return Why(SessionEnded.default_code, "Its session has ended.") if is_plain else told
@@ -359,7 +364,10 @@ def _by_email(reminder: LoginReminder, waiting: Queue, now: datetime) -> None:
 
 
 def _by_webhook(reminder: LoginReminder, waiting: Queue, now: datetime) -> None:
-    secret = reminder.webhook_secret_encrypted
+    try:
+        secret = reminder.webhook_secret_encrypted
+    except DecryptionFailed:
+        raise Undelivered("its secret cannot be read: make a new one") from None
     if secret is None:
         raise Undelivered("its secret is gone: make a new one")
     try:

@@ -7,7 +7,7 @@ two runs: what is under the newest key already is left alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from django.db.models.functions import Cast
 
 from brokers import vault
 from brokers.models import KeyProof
-from brokers.vault import StrictEncryptedTextField
+from brokers.vault import Place, StrictEncryptedTextField
 
 # How often the tables are gone through at most. The second time finds everything done, unless somebody else still
 # writes under an older key.
@@ -31,16 +31,23 @@ class Column(NamedTuple):
     model: type[Model]
     name: str
 
+    @property
+    def field(self) -> StrictEncryptedTextField:
+        found = self.model._meta.get_field(self.name)
+        assert isinstance(found, StrictEncryptedTextField)  # noqa: S101 - so it was found
+        return found
 
-class Place(NamedTuple):
-    """Where an unreadable secret stands; never what stands there."""
+
+class Unreadable(NamedTuple):
+    """Where a secret stands that cannot be read, and why; never what stands there."""
 
     table: str
     pk: Any
     column: str
+    why: str
 
     def __str__(self) -> str:
-        return f"{self.table}, row {self.pk}, {self.column}"
+        return f"{self.why}: {self.table}, row {self.pk}, {self.column}"
 
 
 @dataclass
@@ -51,7 +58,7 @@ class Tally:
     old: int = 0
     rewritten: int = 0
     under: Counter[str] = field(default_factory=Counter)
-    unreadable: list[Place] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 class Step(NamedTuple):
@@ -60,6 +67,13 @@ class Step(NamedTuple):
     table: str
     walk: int
     tally: Tally
+
+
+# What is to become of a ciphertext in its place: the fingerprint of the key it stands under, and the new ciphertext, or
+# None where it may stay. Raises DecryptionFailed.
+Treatment = Callable[[str, Place], tuple[str, str | None]]
+# The last table's last batch, and how the last walk ended.
+Walks = Generator[Step, None, Tally]
 
 
 def encrypted_columns(registry: Apps = apps) -> list[Column]:
@@ -75,7 +89,7 @@ def encrypted_columns(registry: Apps = apps) -> list[Column]:
 
 def survey(*, batch: int) -> Iterator[Step]:
     """Look at every secret and change none."""
-    yield from _walk(batch, 1, rewrite=False)
+    yield from _walk(encrypted_columns(), batch, 1, _under_the_newest, rewrite=False)
 
 
 def rotate(*, batch: int) -> Iterator[Step]:
@@ -86,25 +100,60 @@ def rotate(*, batch: int) -> Iterator[Step]:
     go, and only if every secret could be read. A last Step with rows still `old` means that somebody writes under an
     older key.
     """
-    for walk in range(1, PASSES + 1):
-        tally = Tally()
-        for step in _walk(batch, walk, rewrite=True):
-            tally = step.tally
-            yield step
-        if not tally.old:
-            break
+    tally = yield from _walks(encrypted_columns(), batch, _under_the_newest)
     if not tally.old and not tally.unreadable:
         KeyProof.objects.exclude(key_id=vault.newest_key()).delete()
 
 
-def _walk(batch: int, walk: int, *, rewrite: bool) -> Iterator[Step]:
+def bind(registry: Apps, *, batch: int) -> Walks:
+    """Bind every secret of an older version to its row: for the migration. As safe to kill and to begin again.
+
+    Only that reads the older form: were it read at any time, an old ciphertext could be planted in any row.
+    """
+    return _walks(encrypted_columns(registry), batch, _bound)
+
+
+def unbind(registry: Apps, *, batch: int) -> Walks:
+    """The way back to an older version."""
+    return _walks(encrypted_columns(registry), batch, _unbound)
+
+
+def _under_the_newest(ciphertext: str, place: Place) -> tuple[str, str | None]:
+    key_id, secret = vault.opened(ciphertext, place.context)
+    return key_id, None if key_id == vault.newest_key() else vault.encrypt(secret, place.context)
+
+
+def _bound(ciphertext: str, place: Place) -> tuple[str, str | None]:
+    is_done = ciphertext.startswith(vault.BOUND)
+    return vault.newest_key(), None if is_done else vault.bound(ciphertext, place.context)
+
+
+def _unbound(ciphertext: str, place: Place) -> tuple[str, str | None]:
+    is_bound = ciphertext.startswith(vault.BOUND)
+    return vault.newest_key(), vault.unbound(ciphertext, place.context) if is_bound else None
+
+
+def _walks(columns: Sequence[Column], batch: int, treatment: Treatment) -> Walks:
+    """Walk until a whole walk finds nothing to do."""
     tally = Tally()
-    for model, columns in groupby(encrypted_columns(), key=lambda column: column.model):
-        names = [column.name for column in columns]
+    for walk in range(1, PASSES + 1):
+        tally = Tally()
+        for step in _walk(columns, batch, walk, treatment, rewrite=True):
+            tally = step.tally
+            yield step
+        if not tally.old:
+            break
+    return tally
+
+
+def _walk(columns: Sequence[Column], batch: int, walk: int, treatment: Treatment, *, rewrite: bool) -> Iterator[Step]:
+    tally = Tally()
+    for model, group in groupby(columns, key=lambda column: column.model):
+        of_model = list(group)
         after: Any = None
-        while rows := _page(model, names, after, batch):
-            after = rows[-1][0]
-            old = {pk: stale for pk, *texts in rows if (stale := _stale(model, pk, names, texts, tally))}
+        while rows := _page(model, of_model, after, batch):
+            after = rows[-1]["pk"]
+            old = {row["pk"]: stale for row in rows if (stale := _stale(of_model, row, treatment, tally))}
             tally.seen += len(rows)
             tally.old += len(old)
             if rewrite and old:
@@ -112,31 +161,38 @@ def _walk(batch: int, walk: int, *, rewrite: bool) -> Iterator[Step]:
             yield Step(model._meta.db_table, walk, tally)
 
 
-def _page(model: type[Model], names: list[str], after: Any, batch: int) -> list[tuple[Any, ...]]:
-    """The next rows by primary key: the key, and the ciphertext of each column."""
+def _page(model: type[Model], columns: Sequence[Column], after: Any, batch: int) -> list[dict[str, Any]]:
+    """The next rows by primary key: the key, what they are known by, and the ciphertext of each column as `raw_…`."""
     rows = _rows(model).order_by("pk")
     if after is not None:
         rows = rows.filter(pk__gt=after)
-    return list(rows.values_list("pk", *(_raw(name) for name in names))[:batch])
+    owners = {name for column in columns for name in column.field.owner_names}
+    return list(rows.values("pk", *owners, **{f"raw_{column.name}": _raw(column.name) for column in columns})[:batch])
 
 
 def _stale(
-    model: type[Model], pk: Any, names: list[str], texts: list[str | None], tally: Tally
+    columns: Sequence[Column], row: dict[str, Any], treatment: Treatment, tally: Tally
 ) -> dict[str, tuple[str, str]]:
-    """Of one row the columns under an older key: their ciphertext, and a new one. Counts what it sees."""
+    """Of one row the columns to be rewritten: their ciphertext, and a new one. Counts what it sees."""
     stale = {}
-    for name, ciphertext in zip(names, texts, strict=True):
-        if ciphertext is None:
+    for column in columns:
+        ciphertext = row[f"raw_{column.name}"]
+        place = column.field.place(row[name] for name in column.field.owner_names)
+        if ciphertext is None or place is None:
             continue
         try:
-            key_id, secret = vault.opened(ciphertext)
-        except vault.DecryptionFailed:
-            tally.unreadable.append(Place(model._meta.db_table, pk, name))
+            key_id, renewed = treatment(ciphertext, place)
+        except vault.DecryptionFailed as failure:
+            tally.unreadable.append(Unreadable(place.table, row["pk"], column.name, WHY.get(type(failure), NO_KEY)))
             continue
         tally.under[key_id] += 1
-        if key_id != vault.newest_key():
-            stale[name] = (ciphertext, vault.encrypt(secret))
+        if renewed is not None:
+            stale[column.name] = (ciphertext, renewed)
     return stale
+
+
+NO_KEY = "No key reads"
+WHY = {vault.Misplaced: "Written for another row or column", vault.NotBound: "Bound to no row"}
 
 
 def _rewrite(model: type[Model], rows: dict[Any, dict[str, tuple[str, str]]]) -> int:

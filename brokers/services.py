@@ -20,7 +20,7 @@ from brokers.base import Broker, Renewal
 from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile, Session
 from brokers.drift import Shape
-from brokers.errors import BrokerError, SessionEnded
+from brokers.errors import BrokerError, SecretUnreadable, SessionEnded
 from brokers.models import Actor, BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
 from brokers.reach import ConnectRefused, app_credentials, own_callback, platform_has_app, transport_to
 from brokers.secret import Secret
@@ -128,9 +128,13 @@ def note_profile(connection: BrokerConnection, profile: Profile) -> bool:
 def disconnect(connection: BrokerConnection, *, now: datetime) -> None:
     """End the session at the broker where it can be ended, wipe the tokens, keep the history.
 
-    The trader's wish does not depend on the broker: if it does not answer, the tokens are wiped all the same.
+    The trader's wish does not depend on the broker: if it does not answer, the tokens are wiped all the same. So are
+    tokens that nobody can read.
     """
-    session = connection.session
+    try:
+        session = connection.session
+    except SecretUnreadable:
+        session = None
     if session is not None and connection.status != ConnectionStatus.TOKEN_EXPIRED:
         revoke(connection, session)
     change_status(

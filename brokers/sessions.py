@@ -10,10 +10,17 @@ from brokers import registry
 from brokers.base import Renewal, SessionPolicy
 from brokers.changes import connections_changed
 from brokers.domain import ConnectionStatus, Session
-from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, OutcomeUnknown, SessionEnded
+from brokers.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    NotSupported,
+    OutcomeUnknown,
+    SecretUnreadable,
+    SessionEnded,
+)
 from brokers.models import Actor, BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
-from brokers.services import announce, change_status, revoke
+from brokers.services import announce, change_status, learn, revoke
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +49,14 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
 
     Raises TokenRefreshFailed; where the broker itself refused, the connection is TOKEN_EXPIRED from then on. Raises
     RenewalUnderWay; BrokerUnavailable, where it will be tried again; OutcomeUnknown, where it is found out first
-    whether the old session still lives.
+    whether the old session still lives; SecretUnreadable, where a key may yet be put back.
     """
-    session, policy = connection.session, registry.load(connection.broker_type).spec.session
+    try:
+        session = connection.session
+    except SecretUnreadable as error:
+        _unreadable(connection, error, now)
+        raise
+    policy = registry.load(connection.broker_type).spec.session
     if session is None:
         raise TokenRefreshFailed("This connection has no session to renew.")
     if policy.renewal is Renewal.NONE:
@@ -55,6 +67,9 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
         if connection.is_renewal_in_doubt and policy.renewal is Renewal.REFRESH_TOKEN:
             _survived(connection, session)
         renewed = _renewed(connection, session, now)
+    except SecretUnreadable as error:
+        _unreadable(connection, error, now)
+        raise
     except BrokerUnavailable as error:
         _try_again(connection, error, now, in_doubt=connection.is_renewal_in_doubt)
         raise
@@ -104,6 +119,16 @@ def _try_again(connection: BrokerConnection, error: BrokerError, now: datetime, 
         raise _given_up(connection, error.message, now) from None
     pause = min(timedelta(minutes=2**attempts), LONGEST_PAUSE)
     connection.postpone_renewal(now + pause, now=now, in_doubt=in_doubt)
+
+
+def _unreadable(connection: BrokerConnection, error: SecretUnreadable, now: datetime) -> None:
+    """Nothing can be sent. A session that stands may be renewed once the key is back; after its end a person helps."""
+    if connection.status == ConnectionStatus.TOKEN_EXPIRED:
+        _given_up(connection, error.message, now)
+        return
+    learn(connection, error, now)
+    if connection.renewal_due_at is not None:
+        connection.postpone_renewal(now + LONGEST_PAUSE, now=now, in_doubt=connection.is_renewal_in_doubt)
 
 
 def _given_up(connection: BrokerConnection, message: str, now: datetime) -> TokenRefreshFailed:

@@ -96,7 +96,7 @@ class ConnectView(viewsets.ViewSet):
         )
         spec = registry.load(broker_type).spec
         if spec.callback is not None and spec.callback.may_drop_state:
-            request.session[_begun(broker_type)] = vault.encrypt(Secret(start.state))
+            request.session[_begun(broker_type)] = vault.encrypt(Secret(start.state), _context(request, broker_type))
         return Response(LoginStartAnswer(start).data)
 
     @extend_schema(summary="Complete a broker login", request=CompleteRequest, responses=ConnectionSerializer)
@@ -250,13 +250,18 @@ def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, str]
     if found or not begun or not callback.may_drop_state:
         return found
     try:
-        return vault.decrypt(begun).reveal()
+        return vault.decrypt(begun, _context(request, broker_type)).reveal()
     except vault.DecryptionFailed:  # the key was taken away during this login: it is unknown, and begun again
         return ""
 
 
 def _begun(broker_type: str) -> str:
     return f"login begun: {broker_type}"
+
+
+def _context(request: Request | HttpRequest, broker_type: str) -> str:
+    """Whose login it is: what stands in one session is worth nothing in another's."""
+    return f"{_begun(broker_type)} by {request.user.pk}"
 
 
 def _complete(request: HttpRequest, broker_type: str, state: str, fields: dict[str, str]) -> HttpResponse:

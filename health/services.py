@@ -24,7 +24,6 @@ from brokers.domain import ConnectionStatus, Segment
 from brokers.errors import BrokerError, CircuitOpen, NotSupported
 from brokers.models import READABLE_STATUSES, BrokerConnection
 from brokers.transport import Deadline
-from brokers.vault import DecryptionFailed
 from health import asking, pace, verdict
 from health.asking import Measured
 from health.circuits import Circuits
@@ -177,14 +176,8 @@ def check(connection_id: UUID, *, now: datetime) -> BrokerHealthLog | None:
 
 
 def _connections(keys: Iterable[UUID]) -> dict[UUID, BrokerConnection]:
-    rows, wanted = BrokerConnection.objects.select_related("user").prefetch_related("user__broker_apps"), list(keys)
-    try:
-        return rows.in_bulk(wanted)
-    except DecryptionFailed:
-        if len(wanted) > 1:  # one row's trouble must not keep the rest of its chunk from being checked
-            return {key: row for one in wanted for key, row in _connections([one]).items()}
-        logger.error("Connection %s cannot be checked: no key reads its secrets", *wanted)
-        return {}
+    rows = BrokerConnection.objects.select_related("user").prefetch_related("user__broker_apps")
+    return rows.in_bulk(list(keys))
 
 
 def _found(rows: Sequence[CheckSchedule], now: datetime) -> Found:
@@ -225,7 +218,7 @@ def _when_we_may(refusal: BrokerError | None, now: datetime) -> datetime:
 def _may_be_asked(row: CheckSchedule, now: datetime) -> bool:
     """Whether its connection can be read. If it has ended, or is about to, the row is parked until the next login."""
     connection = row.broker_connection
-    if connection.session is None or connection.status not in READABLE_STATUSES or connection.is_over(now):
+    if not connection.has_session or connection.status not in READABLE_STATUSES or connection.is_over(now):
         row.due_at = None
         return False
     if connection.retry_after is not None and connection.retry_after > now:

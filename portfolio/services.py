@@ -19,7 +19,7 @@ from brokers import push, reach, registry
 from brokers import services as broker_services
 from brokers.base import BrokerClient
 from brokers.domain import BrokerPortfolio, ConnectionStatus
-from brokers.errors import BrokerError
+from brokers.errors import BrokerError, SecretUnreadable
 from brokers.models import BrokerConnection
 from brokers.serializers import ConnectionSerializer
 from brokers.shared import if_redis_is_there, redis
@@ -175,9 +175,11 @@ def _ask(
     ready = {key: client for key, client in clients.items() if isinstance(client, BrokerClient)}
     _release_database()
     answers = fetch_all(ready, deadline, now=now)
-    asked = [(row, answers[row.pk].error) for row in connections if row.pk in answers]
-    broker_services.learn_all(asked, now)
     refused = {key: Answer(None, client) for key, client in clients.items() if isinstance(client, BrokerError)}
+    # What our own vault refuses is learnt as what a broker says: no check need come by to tell of it.
+    unreadable = {key: answer for key, answer in refused.items() if isinstance(answer.error, SecretUnreadable)}
+    told = answers | unreadable
+    broker_services.learn_all([(row, told[row.pk].error) for row in connections if row.pk in told], now)
     return answers | refused
 
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from brokers import reach, registry
 from brokers.base import Broker
 from brokers.domain import BrokerPortfolio, ConnectionStatus, Exchange, InstrumentKind, Streamed
+from brokers.errors import SecretUnreadable
 from brokers.models import BrokerConnection
 from brokers.shared import if_redis_is_there, redis
 from brokers.streaming import PriceStream
@@ -216,13 +217,12 @@ class Wishes:
 
 
 def _wanted(row: BrokerConnection, broker: Broker, instruments: frozenset[Streamed]) -> Wanted | None:
-    """None where the keys of the trader's app are gone: nothing can be opened without them."""
-    session = row.session
-    if session is None:
-        return None
+    """None where the session or the keys of the trader's app are gone: nothing can be opened without them."""
     try:
-        app = reach.app_credentials(row.user, row.broker_type)
-    except reach.ConnectRefused:
+        session, app = row.session, reach.app_credentials(row.user, row.broker_type)
+    except (reach.ConnectRefused, SecretUnreadable):
+        return None
+    if session is None:
         return None
     override = settings.BROKERS[broker.spec.slug].get("stream_url") or None
     return Wanted(

@@ -26,6 +26,7 @@ from brokers.errors import (
     OutcomeUnknown,
     RateLimited,
     RequestRefused,
+    SecretUnreadable,
     SessionEnded,
     UnexpectedResponse,
 )
@@ -42,6 +43,7 @@ BROKER_STATUSES: tuple[tuple[type[BrokerError], int], ...] = (
     (OutcomeUnknown, status.HTTP_502_BAD_GATEWAY),
     (UnexpectedResponse, status.HTTP_502_BAD_GATEWAY),
     (SessionEnded, status.HTTP_409_CONFLICT),
+    (SecretUnreadable, status.HTTP_409_CONFLICT),
     (NotSupported, status.HTTP_422_UNPROCESSABLE_ENTITY),
     (RequestRefused, status.HTTP_422_UNPROCESSABLE_ENTITY),
 )

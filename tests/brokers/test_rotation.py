@@ -15,26 +15,27 @@ from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from django.apps import apps
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection as database
 from django.db import models, transaction
 from django.test import Client
-from django.test.utils import isolate_apps
+from django.test.utils import isolate_apps, override_settings
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import User
-from brokers import logins, reach, rotation, services, sessions, vault
+from brokers import logins, morning, reach, rotation, services, sessions, vault
 from brokers.models import BrokerApp, BrokerConnection, KeyProof, LoginReminder
 from brokers.secret import Secret
 from brokers.simulation.server import SimulatedBrokers
 from brokers.vault import StrictEncryptedTextField
 from health.models import CheckSchedule, Incident
 from tests.conftest import signed_in
-from tests.people import connect
+from tests.people import connect, own_app
 
 ROOT = Path(__file__).parents[2]
 NEW = Fernet.generate_key().decode()
@@ -72,18 +73,35 @@ def connections(user: User, number: int) -> list[BrokerConnection]:
 
 def tokens() -> dict[str, tuple[str, str | None]]:
     """What can be read, by account: raises DecryptionFailed if anything cannot."""
-    rows = BrokerConnection.objects.values_list("account_id", "access_token_encrypted", "refresh_token_encrypted")
-    return {account: (access.reveal(), refresh and refresh.reveal()) for account, access, refresh in rows.iterator()}
+    revealed = {}
+    for row in BrokerConnection.objects.iterator():
+        access, refresh = row.access_token_encrypted, row.refresh_token_encrypted
+        assert access is not None
+        revealed[row.account_id] = access.reveal(), refresh and refresh.reveal()
+    return revealed
 
 
 def under_the_newest() -> int:
     """Rows whose every secret stands under the newest key."""
+    newest = Fernet(settings.FIELD_ENCRYPTION_KEY[0])
+
+    def is_under_it(text: str) -> bool:
+        try:
+            return bool(newest.decrypt(text.removeprefix(vault.BOUND)))
+        except InvalidToken:
+            return False
+
     with database.cursor() as cursor:
         cursor.execute("SELECT access_token_encrypted, refresh_token_encrypted FROM broker_connections")
-        return sum(
-            all(vault.opened(text)[0] == vault.newest_key() for text in row if text is not None)
-            for row in cursor.fetchall()
-        )
+        return sum(all(is_under_it(text) for text in row if text is not None) for row in cursor.fetchall())
+
+
+def under(key: str, row: models.Model, text: str, column: str = "access_token_encrypted") -> str:
+    """A ciphertext as a process writes it whose newest key is `key`."""
+    secret = vault.placed(row, column, Secret(text))
+    assert secret is not None
+    with override_settings(FIELD_ENCRYPTION_KEY=[key]):
+        return vault.encrypt(secret, secret.place.context)
 
 
 def write_raw(connection: BrokerConnection, text: str) -> None:
@@ -161,7 +179,8 @@ class TestProcesses:
                 while not over.is_set():
                     number = next(logged_in)
                     row = rows[number * 7 % len(rows)]
-                    BrokerConnection.objects.filter(pk=row.pk).update(access_token_encrypted=Secret(f"login {number}"))
+                    row.access_token_encrypted = Secret(f"login {number}")
+                    row.save(update_fields=["access_token_encrypted"])
                     expected[row.account_id] = f"login {number}"
             finally:
                 database.close()
@@ -181,13 +200,14 @@ class TestProcesses:
     def test_a_token_being_written_is_waited_for_and_kept(self, alice: User, both: list[str], old: str) -> None:
         held, other = connections(alice, 2)
         for row in (held, other):
-            write_raw(row, Fernet(old).encrypt(b"yesterday's").decode())
+            write_raw(row, under(old, row, "yesterday's"))
         writing = Event()
 
         def log_in() -> None:
             try:
                 with transaction.atomic():
-                    BrokerConnection.objects.filter(pk=held.pk).update(access_token_encrypted=Secret("today's"))
+                    held.access_token_encrypted = Secret("today's")
+                    held.save(update_fields=["access_token_encrypted"])
                     writing.set()
                     wait_until_somebody_waits()
             finally:
@@ -268,7 +288,8 @@ class TestProofs:
     def test_the_proof_of_an_older_installation_gets_its_name(self, old: str, settings: Settings) -> None:
         fingerprint = vault.newest_key()
         KeyProof.objects.all().delete()
-        KeyProof.objects.create(pk=1, key_id="", ciphertext=vault.encrypt(Secret(vault.PROOF)))
+        proof = Fernet(old).encrypt(vault.PROOF.encode()).decode()
+        KeyProof.objects.create(pk=1, key_id="", ciphertext=proof)
         settings.FIELD_ENCRYPTION_KEY = [NEW]
         with pytest.raises(vault.DecryptionFailed, match="Put back the key"):
             vault.prove_keys()
@@ -380,11 +401,29 @@ class TestCommand:
         output = StringIO()
         with pytest.raises(CommandError, match="1 secrets cannot be read"):
             call_command("rotate_keys", stdout=output, stderr=output)
-        assert output.getvalue().count(f"broker_connections, row {spoilt.pk}, access_token_encrypted") == 1
+        line = f"No key reads: broker_connections, row {spoilt.pk}, access_token_encrypted"
+        assert output.getvalue().count(line) == 1
         assert foreign not in output.getvalue()
         assert KeyProof.objects.count() == 2
-        write_raw(spoilt, vault.encrypt(Secret("mended")))
+        write_raw(spoilt, under(both[0], spoilt, "mended"))
         assert under_the_newest() == len(rows)  # its other column was moved as well
+
+    def test_what_was_moved_or_is_bound_to_nothing_is_named_and_not_made_good(
+        self, alice: User, both: list[str], old: str
+    ) -> None:
+        """A rotation must not bind what somebody planted."""
+        giver, taker, unbound = connections(alice, 3)
+        planted = {taker: under(old, giver, "moved"), unbound: Fernet(old).encrypt(b"from a backup").decode()}
+        for row, text in planted.items():
+            write_raw(row, text)
+        output = StringIO()
+        with pytest.raises(CommandError, match="2 secrets cannot be read"):
+            call_command("rotate_keys", stdout=output, stderr=output)
+        assert f"Written for another row or column: broker_connections, row {taker.pk}" in output.getvalue()
+        assert f"Bound to no row: broker_connections, row {unbound.pk}" in output.getvalue()
+        with database.cursor() as cursor:
+            cursor.execute("SELECT access_token_encrypted FROM broker_connections")
+            assert set(planted.values()) <= {text for (text,) in cursor.fetchall()}
 
     def test_with_one_key_there_is_nothing_to_rotate_to(self, alice: User, old: str) -> None:
         connections(alice, 3)
@@ -420,10 +459,10 @@ class TestCommand:
         def interrupted() -> Iterator[rotation.Step]:
             for step in rotation.rotate(batch=500):
                 if step.table == "broker_connections":
-                    write_raw(row, Fernet(old).encrypt(b"stale").decode())
+                    write_raw(row, under(old, row, "stale"))
                 yield step
 
-        write_raw(row, Fernet(old).encrypt(b"stale").decode())
+        write_raw(row, under(old, row, "stale"))
         *_, last = interrupted()
         assert (last.walk, last.tally.old) == (rotation.PASSES, 1)
         assert KeyProof.objects.count() == 2
@@ -442,6 +481,65 @@ def test_no_key_is_ever_shown(prove: Callable[[], object], both: list[str], sett
     assert not any(key in str(caught.value) for key in [*both, *settings.FIELD_ENCRYPTION_KEY])
 
 
+class TestBindingAnOlderInstallation:
+    """The migration: what stands in the form of an older version is bound to its row."""
+
+    pytestmark = pytest.mark.django_db(transaction=True)
+
+    @pytest.fixture
+    def older(self, alice: User, old: str) -> list[BrokerConnection]:
+        """Rows as the version before wrote them."""
+        rows = connections(alice, 25)
+        BrokerApp.objects.create(
+            user=alice, broker_type="zerodha", api_key_encrypted=Secret("key"), api_secret_encrypted=Secret("secret")
+        )
+        for _ in rotation.unbind(apps, batch=500):
+            assert not BrokerConnection.objects.none()
+        with database.cursor() as cursor:
+            cursor.execute("SELECT access_token_encrypted FROM broker_connections")
+            assert all(Fernet(old).decrypt(text).startswith(b"access ") for (text,) in cursor.fetchall())
+        return rows
+
+    def test_it_is_read_by_nobody_before_and_by_its_row_afterwards(self, older: list[BrokerConnection]) -> None:
+        with pytest.raises(vault.NotBound, match="manage.py migrate"):
+            tokens()
+        *_, last = rotation.bind(apps, batch=10)
+        assert (last.walk, last.tally.old, last.tally.unreadable) == (2, 0, [])
+        assert tokens()["3"] == ("access 3", "refresh 3")
+        assert BrokerApp.objects.get().credentials.api_secret == Secret("secret")
+
+    def test_killed_half_way_it_is_begun_again(self, older: list[BrokerConnection]) -> None:
+        steps = rotation.bind(apps, batch=10)
+        while next(steps).tally.rewritten < 11:
+            continue
+        steps.close()
+        with pytest.raises(vault.NotBound):
+            tokens()
+        first, *_ = [step for step in rotation.bind(apps, batch=500) if step.table == "broker_connections"]
+        assert first.tally.rewritten < len(older)
+        assert len(tokens()) == len(older)
+
+    def test_migrate_does_it_and_undoes_it(self, older: list[BrokerConnection]) -> None:
+        call_command("migrate", "brokers", "0004", verbosity=0)
+        try:
+            lost, *_ = older
+            write_raw(lost, "junk")
+        finally:
+            call_command("migrate", "brokers", verbosity=0)
+        assert BrokerConnection.objects.get(pk=older[1].pk).access_token_encrypted == Secret("access 1")
+        with pytest.raises(vault.DecryptionFailed):
+            tokens()
+
+    def test_an_older_version_makes_nothing_of_what_is_bound(self, alice: User, old: str) -> None:
+        """It would send the place with the token to the broker."""
+        [row] = connections(alice, 1)
+        with database.cursor() as cursor:
+            cursor.execute("SELECT access_token_encrypted FROM broker_connections")
+            [(text,)] = cursor.fetchall()
+        with pytest.raises(InvalidToken):
+            Fernet(old).decrypt(text)
+
+
 class TestASecretThatNoKeyReads:
     """It concerns one row: the others' sessions end at their hour, and its own trader logs in over it."""
 
@@ -449,6 +547,84 @@ class TestASecretThatNoKeyReads:
     def unreadable(self, alices: dict[str, BrokerConnection]) -> BrokerConnection:
         write_raw(alices["upstox"], Fernet(Fernet.generate_key()).encrypt(b"lost").decode())
         return alices["upstox"]
+
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_the_traders_other_accounts_go_on(
+        self,
+        moved: bool,
+        unreadable: BrokerConnection,
+        alices: dict[str, BrokerConnection],
+        alice: User,
+        as_alice: Client,
+    ) -> None:
+        if moved:
+            with database.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE broker_connections SET access_token_encrypted = (SELECT access_token_encrypted "
+                    "FROM broker_connections WHERE id = %s) WHERE id = %s",
+                    [alices["zerodha"].pk, unreadable.pk],
+                )
+        book = as_alice.get("/api/v1/brokers/portfolio/consolidated")
+        assert book.status_code == 200
+        states = {source["broker_type"]: source for source in book.json()["sources"]}
+        assert states["zerodha"]["state"] == "LIVE"
+        assert states["upstox"]["state"] != "LIVE"
+        row = BrokerConnection.objects.get(pk=unreadable.pk)
+        code, words = ("secret_misplaced", "changed by hand") if moved else ("secret_unreadable", "No key")
+        assert (row.status, row.error_code) == ("ERROR", code)
+        assert words in row.error_message
+        assert "Log in to the broker again." in row.error_message
+        assert BrokerConnection.objects.get(pk=alices["zerodha"].pk).status == "CONNECTED"
+        entries = as_alice.get("/api/v1/brokers/logins").json()["connections"]
+        assert {entry["broker_type"]: entry["needs_login"] for entry in entries}["upstox"] == "NOW"
+
+    def test_it_can_be_disconnected(self, unreadable: BrokerConnection, as_alice: Client) -> None:
+        assert as_alice.delete(f"/api/v1/brokers/connections/{unreadable.pk}").status_code == 204
+        row = BrokerConnection.objects.get(pk=unreadable.pk)
+        assert (row.status, row.session) == ("DISCONNECTED", None)
+
+    def test_asked_to_renew_it_says_what_is_wrong(self, unreadable: BrokerConnection, as_alice: Client) -> None:
+        answer = as_alice.post(f"/api/v1/brokers/connections/{unreadable.pk}/refresh")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "secret_unreadable")
+
+    def test_a_renewal_that_is_due_waits_for_the_key_and_then_goes_on(
+        self, alice: User, brokers: SimulatedBrokers, settings: Settings
+    ) -> None:
+        now = timezone.now()
+        row = connect(alice, "angel_one", brokers)
+        BrokerConnection.objects.filter(pk=row.pk).update(renewal_due_at=now)
+        [key], settings.FIELD_ENCRYPTION_KEY = settings.FIELD_ENCRYPTION_KEY, [NEW]
+        sessions.renew(row.pk, now=now)
+        row = BrokerConnection.objects.without_secrets().get(pk=row.pk)
+        assert (row.status, row.error_code, row.renewal_attempts) == ("ERROR", "secret_unreadable", 0)
+        assert sessions.due_renewals(now) == []
+        settings.FIELD_ENCRYPTION_KEY = [key]
+        later = now + sessions.LONGEST_PAUSE
+        assert sessions.due_renewals(later) == [row.pk]
+        sessions.renew(row.pk, now=later)
+        assert BrokerConnection.objects.get(pk=row.pk).status == "CONNECTED"
+
+    def test_an_apps_keys_alone_are_asked_for_again(
+        self, alices: dict[str, BrokerConnection], alice: User, as_alice: Client, brokers: SimulatedBrokers
+    ) -> None:
+        with database.cursor() as cursor:
+            cursor.execute("UPDATE broker_apps SET api_key_encrypted = 'junk' WHERE broker_type = 'upstox'")
+        assert as_alice.get("/api/v1/brokers/portfolio/consolidated").status_code == 200
+        row = BrokerConnection.objects.get(pk=alices["upstox"].pk)
+        assert (row.status, row.error_code) == ("ERROR", "secret_unreadable")
+        assert "Enter the API key and secret of your app at Upstox again." in row.error_message
+        BrokerApp.objects.filter(broker_type="zerodha").delete()
+        own_app(alice, "upstox", brokers)
+        assert connect(alice, "upstox", brokers).pk == row.pk
+
+    def test_a_reminders_secret_alone_is_asked_for_again(self, alice: User, brokers: SimulatedBrokers) -> None:
+        morning.set_reminder(user=alice, by_email=False, webhook_url="http://127.0.0.1:9/hook")
+        with database.cursor() as cursor:
+            cursor.execute("UPDATE login_reminders SET webhook_secret_encrypted = 'junk'")
+        reminder, secret = morning.set_reminder(user=alice, by_email=True, webhook_url="http://127.0.0.1:9/hook")
+        assert (reminder.by_email, secret) == (True, None)
+        with pytest.raises(morning.Undelivered, match="make a new one"):
+            morning._by_webhook(reminder, morning.queue(alice, timezone.now()), timezone.now())
 
     def test_sessions_end_all_the_same(
         self, unreadable: BrokerConnection, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks

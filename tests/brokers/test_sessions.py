@@ -16,6 +16,7 @@ from brokers.base import Renewal, SessionPolicy
 from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerError, BrokerUnavailable, OutcomeUnknown, SessionEnded
 from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.secret import Secret
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from brokers.wire import IST
@@ -103,7 +104,8 @@ class TestRenewal:
         self, slug: str, alice: User, brokers: SimulatedBrokers
     ) -> None:
         connection = due(alice, slug, brokers)
-        BrokerConnection.objects.filter(pk=connection.pk).update(refresh_token_encrypted="not one of yours")
+        connection.refresh_token_encrypted = Secret("not one of yours")
+        connection.save(update_fields=["refresh_token_encrypted"])
         app = alice.broker_apps.get(broker_type=slug)
         app.api_secret_encrypted = "not the secret"
         app.save()

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from cryptography.fernet import Fernet
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -419,15 +418,21 @@ def test_a_task_that_comes_twice_finds_nothing_to_do(alices: dict[str, BrokerCon
     assert BrokerHealthLog.objects.count() == 8
 
 
-def test_a_secret_that_no_key_reads_keeps_only_its_own_connection_from_being_checked(
-    alices: dict[str, BrokerConnection], alice: User, brokers: SimulatedBrokers, settings: Settings
+def test_a_secret_that_no_key_reads_fails_only_its_own_connection(
+    alices: dict[str, BrokerConnection], brokers: SimulatedBrokers
 ) -> None:
     other = connect(trader("bob"), "upstox", brokers)
-    [key], settings.FIELD_ENCRYPTION_KEY = settings.FIELD_ENCRYPTION_KEY, [Fernet.generate_key().decode()]
-    BrokerConnection.objects.filter(pk=alices["upstox"].pk).update(access_token_encrypted="under a lost key")
-    settings.FIELD_ENCRYPTION_KEY = [key]
-    assert checked(timezone.now()) == 2 * len(CheckType)
-    assert set(BrokerHealthLog.objects.values_list("broker_connection", flat=True)) == {other.pk, alices["zerodha"].pk}
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE broker_connections SET access_token_encrypted = 'junk' WHERE id = %s", [alices["upstox"].pk]
+        )
+    checked(timezone.now())
+    rows = BrokerConnection.objects.without_secrets()
+    assert {row.pk: row.error_code for row in rows} == {
+        other.pk: "",
+        alices["zerodha"].pk: "",
+        alices["upstox"].pk: "secret_unreadable",
+    }
 
 
 def test_a_login_during_a_check_is_not_overwritten(

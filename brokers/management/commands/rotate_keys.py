@@ -34,7 +34,7 @@ class Command(BaseCommand):
             tally, rewritten = self._follow(rotation.rotate(batch=batch))
             self._say(f"{tally.seen:,} rows, of which {rewritten:,} were re-encrypted.")
         if tally.unreadable:
-            raise CommandError(f"{len(tally.unreadable)} secrets cannot be read with any key: named above.")
+            raise CommandError(f"{len(tally.unreadable)} secrets cannot be read where they stand: named above.")
         if check:
             return
         if not older:
@@ -57,7 +57,7 @@ class Command(BaseCommand):
             for place in tally.unreadable:
                 if place not in named:
                     named.add(place)
-                    self.stderr.write(f"No key reads: {place}")
+                    self.stderr.write(str(place))
             self._say(
                 f"{table}: {tally.seen:,} rows seen, {tally.rewritten:,} re-encrypted, "
                 f"{tally.seen - tally.rewritten:,} skipped, {time.monotonic() - began:.1f} s"
