@@ -209,7 +209,7 @@ class StrictEncryptedTextField(EncryptedBase):
         known = [owner.to_python(value) for owner, value in zip(self._owners(), values, strict=True)]
         if any(value is None for value in known):
             return None
-        return Place(self.model._meta.db_table, self.column, tuple(map(str, known)))
+        return Place(self.model._meta.db_table, str(self.column), tuple(map(str, known)))
 
     def place_in(self, row: Model) -> Place | None:
         return self.place(getattr(row, name) for name in self.owner_names)

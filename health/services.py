@@ -5,7 +5,6 @@ A tick puts new connections on the schedule, claims what is due and hands it out
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -28,8 +27,6 @@ from health import asking, pace, verdict
 from health.asking import Measured
 from health.circuits import Circuits
 from health.models import BrokerHealthLog, CheckSchedule, CheckType
-
-logger = logging.getLogger(__name__)
 
 # A whole chunk: less than the lease, after which others would take its checks up.
 CHUNK_SECONDS = 15.0
