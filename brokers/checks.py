@@ -48,6 +48,52 @@ def orders_leave_from_one_address(app_configs: Any, **kwargs: Any) -> list[Check
     ]
 
 
+@register(Tags.security)
+def secret_key_is_strong(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Sessions and password resets are signed with it: whoever guesses it signs in as anybody."""
+    keys = [str(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+    return [
+        Warning(
+            f"SECRET_KEY {problem}.",
+            hint='Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+            id="brokers.W002",
+        )
+        for problem in map(_weakness, keys)
+        if problem is not None
+    ]
+
+
+SHORTEST_KEY, FEWEST_CHARACTERS = 50, 16
+
+
+def _weakness(key: str) -> str | None:
+    if key.startswith("django-insecure-"):
+        return "is one that Django made for development"
+    if len(key) < SHORTEST_KEY:
+        return f"has {len(key)} characters; it needs {SHORTEST_KEY}"
+    if len(set(key)) < FEWEST_CHARACTERS:
+        return f"repeats itself: it has only {len(set(key))} different characters"
+    return None
+
+
+# Of 32 random bytes practically never so few are different: of 200,000 keys none had less than 23.
+FEWEST_BYTES = 20
+
+
+@register(Tags.security)
+def encryption_keys_are_random(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A key of the right length can still be a word, or zeros, in base64."""
+    return [
+        Warning(
+            f"The key {key_id} in FIELD_ENCRYPTION_KEYS is not a random one.",
+            hint="Make one as docs/operations.md, Keys, says, put it first, and run `manage.py rotate_keys`.",
+            id="brokers.W003",
+        )
+        for key_id, variety in vault.varieties().items()
+        if variety < FEWEST_BYTES
+    ]
+
+
 @register(Tags.database)
 def keys_fit_the_database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     if not databases:

@@ -6,7 +6,7 @@ import logging
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from urllib.parse import urlencode
@@ -23,6 +23,7 @@ from brokers.domain import Profile, Session
 from brokers.errors import RequestRefused, SessionEnded
 from brokers.models import BrokerConnection, OAuthState
 from brokers.reach import ConnectRefused, app_credentials, before_login, own_callback, transport_to
+from brokers.secret import Hidden, curtained
 from brokers.services import announce, capabilities_of
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginStart:
     broker_type: str
-    authorization_url: str
-    state: str
+    authorization_url: str = field(repr=False)
+    state: str = field(repr=False)
     expires_at: datetime
 
 
@@ -90,7 +91,7 @@ def initiate(
     ):
         raise ConnectRefused("unknown_connection", "You have no such connection at this broker.")
     app = app_credentials(user, broker_type)
-    state = secrets.token_urlsafe(32)
+    state = Hidden(secrets.token_urlsafe(32))
     expires_at = now + settings.STATE_LIFETIME
     OAuthState.objects.create(
         state=_hash(state),
@@ -104,7 +105,7 @@ def initiate(
         address = own_form(broker_type, state)
     else:
         http = transport_to(broker, account=before_login(user))
-        address = broker.auth(http, app).authorization_url(state=state, redirect_uri=redirect_uri)
+        address = curtained(broker.auth(http, app).authorization_url)(state=state, redirect_uri=redirect_uri)
     logger.info("Login to %s begun by user %s", broker_type, user.pk)
     return LoginStart(broker_type=broker_type, authorization_url=address, state=state, expires_at=expires_at)
 
@@ -192,7 +193,7 @@ def _spend(user: User, state: str, now: datetime, broker_type: str | None, redir
 
 def _exchanged(auth: BrokerAuth, callback: Mapping[str, str], redirect_uri: str, now: datetime) -> Session:
     try:
-        return auth.exchange(callback=callback, redirect_uri=redirect_uri, now=now)
+        return curtained(auth.exchange)(callback=callback, redirect_uri=redirect_uri, now=now)
     except SessionEnded as error:
         # No session has begun yet, so none has ended: brokers use these words for a code that is stale or made up,
         # and Kite for a wrong API secret too.

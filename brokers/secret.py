@@ -1,8 +1,16 @@
-"""A string that cannot be printed by accident."""
+"""Strings that cannot be printed by accident, and errors that do not carry them along."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from hmac import compare_digest
+from traceback import extract_tb
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Failure = TypeVar("Failure", bound=Exception)
 
 
 class Secret:
@@ -38,3 +46,42 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a Secret is not pickled: pass the id of the row that holds it")
+
+
+class Hidden(str):
+    """A secret that must be a `str` for those who take it: a setting, or what a browser brought. `repr` hides it.
+
+    So lists, mappings, tracebacks and dumps of settings hide it too. `str` and formatting show it, and what is made of
+    it is an ordinary string: nearer to a broker, and wherever it is kept, it is a `Secret`.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Hidden(…)" if self else "''"
+
+
+def curtained(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """`call`, and what it raises comes out `bare`."""
+
+    @wraps(call)
+    def behind_it(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            raise bare(error) from None
+
+    return behind_it
+
+
+def bare(error: Failure) -> Failure:
+    """The error without the frames it came through, and without what it was raised from.
+
+    Their variables hold secrets in plain, and an error report that shows variables would show those. The places are
+    told in a note of the error instead.
+    """
+    _, *places = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in extract_tb(error.__traceback__)]
+    if places:
+        error.add_note("\n".join(["It was raised, most recent call last, at:", *places]))
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

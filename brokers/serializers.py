@@ -15,7 +15,7 @@ from brokers.base import APP_FIELDS
 from brokers.lights import plain_clearance
 from brokers.models import BrokerApp, BrokerConnection, LoginReminder
 from brokers.morning import Need
-from brokers.secret import Secret
+from brokers.secret import Hidden, Secret
 
 
 class Instant(serializers.DateTimeField):
@@ -73,7 +73,8 @@ class CompleteRequest(serializers.Serializer[Any]):
             if "broker_type" not in attrs:
                 raise serializers.ValidationError({"broker_type": ["Needed beside `code`."]})
             attrs["callback"] = logins.callback_from(attrs["code"], attrs["broker_type"])
-        return attrs
+        callback = {name: Hidden(value) for name, value in attrs["callback"].items()}
+        return {**attrs, "callback": callback, "state": Hidden(attrs["state"])}
 
 
 class ReasonAnswer(serializers.Serializer[Any]):

@@ -23,7 +23,7 @@ from brokers.drift import Shape
 from brokers.errors import BrokerError, SecretUnreadable, SessionEnded
 from brokers.models import Actor, BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
 from brokers.reach import ConnectRefused, app_credentials, own_callback, platform_has_app, transport_to
-from brokers.secret import Secret
+from brokers.secret import Secret, curtained
 from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ def revoke(connection: BrokerConnection, session: Session) -> None:
     broker = registry.load(connection.broker_type)
     try:
         app = app_credentials(connection.user, connection.broker_type)
-        broker.auth(transport_to(broker, account=str(connection.pk)), app).revoke(session)
+        curtained(broker.auth(transport_to(broker, account=str(connection.pk)), app).revoke)(session)
     except (BrokerError, ConnectRefused) as error:
         logger.info("Connection %s was not revoked at the broker: %s", connection.pk, error.code)
 

@@ -20,6 +20,7 @@ from brokers.errors import (
 )
 from brokers.models import Actor, BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
+from brokers.secret import curtained
 from brokers.services import announce, change_status, learn, revoke
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
 def _renewed(connection: BrokerConnection, session: Session, now: datetime) -> Session:
     broker = registry.load(connection.broker_type)
     http = transport_to(broker, account=str(connection.pk))
-    return broker.auth(http, app_credentials(connection.user, connection.broker_type)).refresh(session, now=now)
+    auth = broker.auth(http, app_credentials(connection.user, connection.broker_type))
+    return curtained(auth.refresh)(session, now=now)
 
 
 def _survived(connection: BrokerConnection, session: Session) -> None:

@@ -36,7 +36,7 @@ from brokers.errors import (
     UnexpectedResponse,
     Verdict,
 )
-from brokers.secret import Secret
+from brokers.secret import Secret, curtained
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,17 @@ class Passage(Protocol):
 
     def leave(self, error: BrokerError | None, seconds: float) -> None:
         """Say once how it ended, and how long that took."""
+
+
+def _cut_queries(record: logging.LogRecord) -> bool:
+    """Kite's token travels in a query, and this library logs whole addresses at lower levels."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
+    return True
+
+
+for _name in ("connection", "connectionpool", "poolmanager", "response", "util.retry"):
+    logging.getLogger(f"urllib3.{_name}").addFilter(_cut_queries)
 
 
 class Gate(Protocol):
@@ -173,6 +184,7 @@ class Transport:
         copied._deadline = deadline
         return copied
 
+    @curtained
     def call(
         self,
         method: str,
@@ -221,6 +233,7 @@ class Transport:
             elapsed = round((time.monotonic() - started) * 1000)
             logger.info("%s %s %s: %s in %d ms", self.slug, method, path, outcome, elapsed)
 
+    @curtained
     def download(
         self,
         method: str,

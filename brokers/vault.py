@@ -334,6 +334,11 @@ def key_ids() -> list[str]:
     return list(_keys())
 
 
+def varieties() -> dict[str, int]:
+    """How many different bytes each key has, by its fingerprint."""
+    return {_fingerprint(key): len(set(urlsafe_b64decode(key))) for key in settings.FIELD_ENCRYPTION_KEY}
+
+
 def newest_key() -> str:
     """The fingerprint of the key that encrypts."""
     return key_ids()[0]
@@ -386,5 +391,10 @@ def _keys() -> dict[str, Fernet]:
 
 @lru_cache(maxsize=4)
 def _key_ring(keys: tuple[str, ...]) -> dict[str, Fernet]:
-    """Keys by fingerprint: 16 hexadecimal digits of the SHA-256 of the key's bytes, which can be spelt in two ways."""
-    return {sha256(urlsafe_b64decode(key)).hexdigest()[:16]: Fernet(key) for key in keys}
+    """Keys by fingerprint."""
+    return {_fingerprint(key): Fernet(key) for key in keys}
+
+
+def _fingerprint(key: str) -> str:
+    """16 hexadecimal digits of the SHA-256 of the key's bytes, which can be spelt in two ways."""
+    return sha256(urlsafe_b64decode(key)).hexdigest()[:16]

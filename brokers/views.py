@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -20,6 +20,7 @@ from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts.models import User
@@ -28,7 +29,7 @@ from accounts.throttles import PerUser
 from brokers import logins, morning, postbacks, reach, registry, services, sessions, tasks, vault
 from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
-from brokers.secret import Secret
+from brokers.secret import Hidden, Secret
 from brokers.serializers import (
     AmendRequest,
     AppAnswer,
@@ -47,6 +48,23 @@ from brokers.serializers import (
 )
 
 
+def _validated(body: Serializer[Any]) -> dict[str, Any]:
+    """What a body says that bears secrets. A serializer shows all its data in an error report: none is left about."""
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
+
+
+def _taken(request: HttpRequest) -> dict[str, Hidden]:
+    """The parameters of the address, taken off the request: it writes its whole address into every error report.
+
+    Some brokers repeat a parameter: the first is meant.
+    """
+    parameters = {name: Hidden(values[0]) for name, values in request.GET.lists() if values}
+    request.GET = QueryDict()
+    request.META["QUERY_STRING"] = ""
+    return parameters
+
+
 class ConnectThrottle(PerUser):
     scope = "connect"
 
@@ -63,9 +81,8 @@ class AppView(APIView):
 
     @extend_schema(summary="Store an API key and secret", request=AppRequest, responses=AppAnswer)
     def put(self, request: Request, broker_type: str) -> Response:
-        body = AppRequest(data=request.data, broker_type=broker_type.lower())
-        body.is_valid(raise_exception=True)
-        app = services.store_app(user=trader(request), broker_type=broker_type.lower(), fields=body.validated_data)
+        fields = _validated(AppRequest(data=request.data, broker_type=broker_type.lower()))
+        app = services.store_app(user=trader(request), broker_type=broker_type.lower(), fields=fields)
         return Response(AppAnswer(app).data)
 
     @extend_schema(summary="Forget an API key and secret", responses={204: None})
@@ -102,9 +119,8 @@ class ConnectView(viewsets.ViewSet):
     @extend_schema(summary="Complete a broker login", request=CompleteRequest, responses=ConnectionSerializer)
     @action(detail=False, methods=["post"])
     def complete(self, request: Request) -> Response:
-        body = CompleteRequest(data=request.data)
-        body.is_valid(raise_exception=True)
-        fields = {name: value for name, value in body.validated_data.items() if name != "code"}
+        fields = _validated(CompleteRequest(data=request.data))
+        fields.pop("code", None)
         connection = logins.complete(user=trader(request), now=timezone.now(), **fields)
         return Response(ConnectionSerializer(connection).data)
 
@@ -217,8 +233,8 @@ def receive_postback(request: HttpRequest, secret: str) -> HttpResponse:
 @login_required
 def oauth_callback(request: HttpRequest, broker_type: str) -> HttpResponse:
     """Where a broker returns the trader's browser to: complete the login, then show the page it was begun on."""
-    # Some brokers repeat a parameter: the first is meant.
-    parameters = {name: values[0] for name, values in request.GET.lists() if values and name != "method"}
+    parameters = _taken(request)
+    parameters.pop("method", None)
     return _complete(request, broker_type, _state_of(request, broker_type, parameters), parameters)
 
 
@@ -232,15 +248,15 @@ def login_form(request: HttpRequest, broker_type: str) -> HttpResponse:
         spec = registry.load(broker_type).spec
     except registry.UnsupportedBroker:
         raise Http404 from None
+    state = _taken(request).get("state", Hidden(""))
     if request.method == "POST":
-        fields = request.POST.dict()
-        fields.pop("csrfmiddlewaretoken", None)
-        return _complete(request, broker_type, request.GET.get("state", ""), fields)
-    back_to = logins.destination(cast(User, request.user), request.GET.get("state", "")).page
+        fields = {name: Hidden(value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
+        return _complete(request, broker_type, state, fields)
+    back_to = logins.destination(cast(User, request.user), state).page
     return render(request, "broker_login.html", {"spec": spec, "back_to": back_to})
 
 
-def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, str]) -> str:
+def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, Hidden]) -> str:
     """The state that came back; for a broker known to lose it, the one this browser's session began the login with."""
     begun = request.session.pop(_begun(broker_type), "")
     callback = registry.load(broker_type).spec.callback if broker_type in registry.slugs() else None
@@ -250,7 +266,7 @@ def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, str]
     if found or not begun or not callback.may_drop_state:
         return found
     try:
-        return vault.decrypt(begun, _context(request, broker_type)).reveal()
+        return Hidden(vault.decrypt(begun, _context(request, broker_type)).reveal())
     except vault.DecryptionFailed:  # the key was taken away during this login: it is unknown, and begun again
         return ""
 
@@ -264,7 +280,7 @@ def _context(request: Request | HttpRequest, broker_type: str) -> str:
     return f"{_begun(broker_type)} by {request.user.pk}"
 
 
-def _complete(request: HttpRequest, broker_type: str, state: str, fields: dict[str, str]) -> HttpResponse:
+def _complete(request: HttpRequest, broker_type: str, state: str, fields: dict[str, Hidden]) -> HttpResponse:
     user = cast(User, request.user)
     back_to = logins.destination(user, state)
     refused = partial(_refused, request, REFUSED_TO[back_to.page], broker_type)

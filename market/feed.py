@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from brokers.domain import Streamed, Tick
 from brokers.errors import BrokerError, CircuitOpen, NotSupported, RateLimited, SessionEnded
+from brokers.secret import bare
 from brokers.streaming import (
     Alive,
     BookChanged,
@@ -499,5 +500,9 @@ def _turned_away(stream: BrokerStream, status: int, headers: Any, *, protocol: s
 
 
 async def _say(socket: Socket, frames: Iterable[Frame]) -> None:
-    for frame in frames:
-        await socket.send(frame)
+    try:
+        for frame in frames:
+            await socket.send(frame)
+    except Exception as error:  # any: what was to be sent may hold a token, which must not lie about in the traceback
+        frame, frames = b"", ()
+        raise bare(error) from None

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from brokers.secret import bare
 from brokers.streaming import BrokerStream, Frame, Opening
 from market import mqtt
 
-# The library logs addresses and headers, which hold tokens, where it may log at all levels.
+# The library logs addresses and headers, which hold tokens, at lower levels: here it may not, whatever levels are set.
 _wire_log = logging.getLogger("market.sockets.wire")
-_wire_log.setLevel(logging.WARNING)
+_wire_log.addFilter(lambda record: record.levelno >= logging.WARNING)
 
 LARGEST_FRAME = 1 << 20
 FRAMES_QUEUED = 16
@@ -49,8 +50,15 @@ async def opened(opening: Opening, stream: BrokerStream) -> Socket:
 
     Where the broker may be silent for long, pings find out whether it is still there.
     """
-    if urlsplit(opening.url.reveal()).scheme in mqtt.PORTS:
-        return await mqtt.opened(opening)
+    try:
+        if urlsplit(opening.url.reveal()).scheme in mqtt.PORTS:
+            return await mqtt.opened(opening)
+        return await _web_socket(opening, stream)
+    except Exception as error:  # any: the frames of the libraries know the address and its headers in plain
+        raise bare(error) from None
+
+
+async def _web_socket(opening: Opening, stream: BrokerStream) -> Socket:
     ping = PING_SECONDS if stream.silence_seconds is None else None
     return await _Straight(
         opening.url.reveal(),

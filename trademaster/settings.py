@@ -7,6 +7,8 @@ machine, and every page says SIMULATED.
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -17,6 +19,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
 
 from brokers import registry
+from brokers.secret import Hidden
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -29,15 +32,50 @@ def env_text(name: str, default: str | None = None) -> str:
     return value
 
 
-def env_secret(name: str, default: str | None = None) -> str:
-    """A secret from NAME, or from the file that NAME_FILE points to."""
-    path = os.environ.get(f"{name}_FILE")
+# A process may wait so long for a command that tells a secret.
+COMMAND_SECONDS = 10
+
+
+def env_secret(name: str, default: str | None = None) -> Hidden:
+    """A secret from NAME, from the file that NAME_FILE points to, or from what the command NAME_COMMAND writes."""
+    path, command = os.environ.get(f"{name}_FILE"), os.environ.get(f"{name}_COMMAND")
+    if path is not None and command is not None:
+        raise ImproperlyConfigured(f"{name}_FILE and {name}_COMMAND are both set: which one counts?")
+    if command is not None:
+        return _told_by(f"{name}_COMMAND", command)
     if path is None:
-        return env_text(name, default)
+        return Hidden(env_text(name, default))
     try:
-        return Path(path).read_text().strip()
+        return Hidden(Path(path).read_text().strip())
     except OSError as error:
         raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error.strerror}.") from None
+
+
+def _told_by(name: str, command: str) -> Hidden:
+    """What a command writes, run without a shell. Neither that nor its complaints are shown: it may be in both."""
+    try:
+        answer = subprocess.run(
+            shlex.split(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS,
+            check=True,
+        )
+        told = Hidden(answer.stdout.decode().strip())
+    except subprocess.TimeoutExpired:
+        reason = f"did not end within {COMMAND_SECONDS} seconds"
+    except subprocess.CalledProcessError as error:
+        reason = f"ended with code {error.returncode}"
+    except OSError as error:
+        reason = f"cannot be run: {error.strerror}"
+    except (ValueError, IndexError):  # quotes that do not match, no words at all, or an answer that is no text
+        reason = "is not a command, or writes no text"
+    else:
+        if told:
+            return told
+        reason = "writes nothing"
+    raise ImproperlyConfigured(f"{name} {reason}. Run it by hand as the same user: see docs/operations.md.")
 
 
 def env_bool(name: str, default: bool = False) -> bool:
@@ -68,9 +106,9 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
-def env_keys(name: str) -> list[str]:
+def env_keys(name: str) -> list[Hidden]:
     """Fernet keys, the newest first, separated by commas."""
-    keys = [key.strip() for key in env_secret(name).split(",") if key.strip()]
+    keys = [Hidden(key.strip()) for key in env_secret(name).split(",") if key.strip()]
     try:
         MultiFernet([Fernet(key) for key in keys])
     except ValueError:
@@ -92,9 +130,9 @@ def mail_server(url: str) -> SplitResult:
     return parts
 
 
-def redis_database(url: str, number: int) -> str:
+def redis_database(url: str, number: int) -> Hidden:
     """The same Redis, another numbered database: cache, queue and channels must not evict one another."""
-    return urlsplit(url)._replace(path=f"/{number}").geturl()
+    return Hidden(urlsplit(url)._replace(path=f"/{number}").geturl())
 
 
 # --- the installation -------------------------------------------------------------------------------------------------
@@ -166,6 +204,7 @@ DATABASE_POOL = int(env_number("DATABASE_POOL", 12))
 DATABASES = {"default": dj_database_url.parse(env_secret("DATABASE_URL"), conn_max_age=0)}
 # A connection that died with a restarted server is noticed before it is used.
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"]["PASSWORD"] = Hidden(DATABASES["default"]["PASSWORD"])
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 0, "max_size": DATABASE_POOL, "timeout": 10}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -274,7 +313,7 @@ EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_URL else 'console'}
 if EMAIL_URL:
     _mail = mail_server(EMAIL_URL)
     EMAIL_HOST, EMAIL_PORT = _mail.hostname, _mail.port
-    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), Hidden(unquote(_mail.password or ""))
     EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
 
 # --- people -----------------------------------------------------------------------------------------------------------
@@ -401,6 +440,8 @@ WHITENOISE_USE_FINDERS = SIMULATED_BROKERS or DEBUG
 STATIC_ROOT = None if WHITENOISE_USE_FINDERS else BASE_DIR / "staticfiles"
 WHITENOISE_AUTOREFRESH = DEBUG
 
+# What an error report or a debug page may show.
+DEFAULT_EXCEPTION_REPORTER_FILTER = "trademaster.reporting.NothingOfValue"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

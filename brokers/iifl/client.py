@@ -28,7 +28,7 @@ from brokers.errors import BrokerUnavailable, NotSupported, RequestRefused, Sess
 from brokers.iifl import instruments, mapping
 from brokers.iifl.auth import market_session
 from brokers.iifl.spec import EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
-from brokers.secret import Secret
+from brokers.secret import Secret, curtained
 from brokers.transport import Transport
 from brokers.wire import each
 
@@ -122,7 +122,7 @@ class IiflClient(BrokerClient):
         ends the others: so one of them logs in and the others use what it got."""
         with self._feed_lock:
             if self._feed_token is None or self._feed_token == dead:
-                opened = market_session(self.http, self.app)
+                opened = curtained(market_session)(self.http, self.app)
                 self._feed_token = opened and opened[0]
             if self._feed_token is None:
                 raise NotSupported(

@@ -42,8 +42,8 @@ def application_environment(
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "SIMULATED_BROKERS": "1",
     }
-    # The settings read NAME_FILE before NAME.
-    unwanted = {f"{name}_FILE" for name in ours}
+    # The settings read NAME_FILE and NAME_COMMAND before NAME.
+    unwanted = {f"{name}_{source}" for name in ours for source in ("FILE", "COMMAND")}
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("BROKER_") and name not in unwanted
     }
