@@ -22,7 +22,7 @@ class Secret:
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
-        self._value = value
+        self._value = str(value)  # plain, whatever kind of text it was
 
     def reveal(self) -> str:
         return self._value

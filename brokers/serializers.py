@@ -175,6 +175,9 @@ class AppRequest(serializers.Serializer[Any]):
                 max_length=1000, write_only=True, required=field.required, allow_blank=not field.required
             )
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {name: Hidden(value) for name, value in attrs.items()}
+
 
 class AppAnswer(serializers.ModelSerializer[BrokerApp]):
     configured = serializers.SerializerMethodField()

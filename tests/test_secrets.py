@@ -1,71 +1,83 @@
 """Walk a connection's whole life with every log at DEBUG, then look for the brokers' secrets wherever text is kept.
 
-The logs, every API answer and page, every admin page, the queue of tasks, every row of every table, every key in Redis.
+The logs, the reports of errors and the debug page, every API answer and page, every admin page, the queue of tasks,
+every row of every table, every key in Redis. On the way every step goes wrong: at the broker, on the wire, and in our
+own code.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
+import importlib
 import json
 import logging
+import sys
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from io import StringIO
+from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import pytest
 import redis
+import requests
+import urllib3
+from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.contrib import admin
-from django.contrib.sessions.models import Session
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import connection as database
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from brokers import registry, services, tasks
+from brokers import reach, registry, services, tasks, transport, vault
 from brokers.models import BrokerConnection
 from brokers.simulation.server import SimulatedBrokers
 from health import services as health
 from health import tasks as health_tasks
+from market import feed
 from portfolio import services as portfolio
 from portfolio import tasks as portfolio_tasks
 from portfolio import watching
 from tests.conftest import signed_in
 from tests.people import form
+from tests.sweeping import (
+    SHORTEST_SECRET,
+    Texts,
+    dump_everything,
+    everything_logged,
+    look_at_the_admin,
+    note_tokens,
+)
 
-FAULTS = ("server_error", "malformed_body", "rate_limit", "html_gateway", "drop_connection", "down", "expired_token")
-# What is shorter turns up by chance, e.g. six digits within an instant.
-SHORTEST_SECRET = 8
+FAULTS: dict[str, dict[str, object]] = {
+    "server_error": {},
+    "malformed_body": {},
+    "rate_limit": {},
+    "html_gateway": {},
+    "drop_connection": {},
+    "down": {},
+    "expired_token": {},
+    "latency": {"milliseconds": 400},  # longer than is waited here
+}
+PATIENCE = 0.2
 WRONG = "wrong {} of Alice, long enough to be found"
-LOUD_LOGGERS = ("brokers", "portfolio", "health", "django", "celery", "kombu", "asyncio", "channels_redis")
-
-
-class Texts(dict[str, str]):
-    """Where a secret must not be: a name for the place, and all the text found there."""
-
-    def add(self, place: str, text: object) -> None:
-        self[place] = self.get(place, "") + "\n" + (text if isinstance(text, str) else repr(text))
-
-    def places_of(self, secret: str) -> list[str]:
-        written = {secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode().rstrip("=")}
-        return [place for place, text in self.items() if any(form in text for form in written)]
 
 
 class Recorder(Client):
-    """A browser that keeps what it is shown; `secret_fields` of an answer are not kept."""
+    """A browser that keeps what it is shown."""
 
     def __init__(self, texts: Texts, user: User) -> None:
-        super().__init__()
+        super().__init__(raise_request_exception=False)
         self.texts = texts
+        self.statuses: list[int] = []
         self.force_login(user)
 
     def filled_in(self, path: str, fields: dict[str, str]) -> Any:
         """Submit a form of ours."""
         answer = self.post(path, data=fields)
-        self.texts.add(f"form {urlsplit(path).path}", answer.content.decode() + repr(dict(answer.headers)))
+        self.kept(f"form {urlsplit(path).path}", answer, answer.content.decode())
         return answer
 
     def shown(self, method: str, path: str, body: object = None) -> Any:
@@ -77,38 +89,48 @@ class Recorder(Client):
             # The address at the broker holds the key and the state: that is what it is for.
             text = json.dumps({name: value for name, value in answer.json().items()
                                if name not in ("authorization_url", "state")})  # fmt: skip
-        self.texts.add(f"{method.upper()} {urlsplit(path).path}", text + repr(dict(answer.headers)))
+        self.kept(f"{method.upper()} {urlsplit(path).path}", answer, text)
         return answer
+
+    def kept(self, place: str, answer: Any, text: str) -> None:
+        self.statuses.append(answer.status_code)
+        self.texts.add(place, text)
+        self.texts.add(place, dict(answer.headers))
 
 
 @pytest.mark.parametrize("slug", registry.slugs())
 def test_no_secret_is_written_anywhere(
-    slug: str, alice: User, root: User, brokers: SimulatedBrokers, caplog: pytest.LogCaptureFixture
+    slug: str,
+    alice: User,
+    root: User,
+    brokers: SimulatedBrokers,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     texts = Texts()
-    with everything_logged(caplog):
-        secrets = walk(slug, Recorder(texts, alice), alice, brokers, texts)
-        look_at_the_admin(signed_in(root), texts)
-    texts.add(
-        "logs", "\n".join(f"{record.getMessage()} {record.__dict__!r} {record.exc_text}" for record in caplog.records)
-    )
-    texts.add("logs", caplog.text)
-    assert f"{slug} " in texts["logs"]  # the brokers were spoken to, and it was logged
-    assert len(secrets) >= 6
-    found = {name: places for name, secret in secrets.items() if (places := texts.places_of(secret))}
+    page = Recorder(texts, alice)
+    sent = note_tokens(monkeypatch)
+    with everything_logged(texts) as reporter:
+        secrets = walk(slug, page, alice, root, brokers)
+    secrets |= {name: token for token, name in sent.items()}
+    found = {
+        name: places + texts.variables_with(secret)
+        for name, secret in secrets.items()
+        if (places := texts.places_of(secret))
+    }
     assert found == {}
+    searched = {"secrets": len(set(secrets.values())), "places": len(texts.by_place), "characters": texts.characters}
+    sys.stdout.write(f"\n{slug}: {searched | {'reports': reporter.reports}}\n")  # shown by -s
+    assert searched["secrets"] >= 25
+    assert searched["places"] >= 60
+    assert searched["characters"] >= 1_000_000
+    assert reporter.reports >= 2 * len(traps(slug))
+    assert {"brokers.transport", "django.request", "django.db.backends", "urllib3.connectionpool"} <= reporter.loggers
+    assert {200, 204, 302, 500} <= set(page.statuses)
 
 
-def everything_logged(caplog: pytest.LogCaptureFixture) -> Any:
-    """As with LOG_LEVEL=DEBUG: what writes whole URLs is held back by its own level in the settings."""
-    for name in LOUD_LOGGERS:
-        caplog.set_level(logging.DEBUG, logger=name)
-    return caplog.at_level(logging.DEBUG)
-
-
-def walk(slug: str, page: Recorder, user: User, brokers: SimulatedBrokers, texts: Texts) -> dict[str, str]:
+def walk(slug: str, page: Recorder, user: User, root: User, brokers: SimulatedBrokers) -> dict[str, str]:
     """Connect by every login, read, fail, repair, disconnect; returns every secret that took part, by name."""
-    known = brokers.brokers[slug]
+    known, texts = brokers.brokers[slug], page.texts
     api = "/api/v1/brokers"
     account = brokers.control.book(slug)["account"].values()
     fields = {field.name: known.get(field.name, "") for field in registry.load(slug).spec.app_fields}
@@ -137,21 +159,137 @@ def walk(slug: str, page: Recorder, user: User, brokers: SimulatedBrokers, texts
             secrets |= token_of(user, name)
 
     connection = BrokerConnection.objects.get(user=user)
-    read_everything(page, user, connection, texts)
-    for fault in FAULTS:
-        brokers.control.set_fault(slug, fault)
-        services.learn(connection, None, timezone.now())
-        read_everything(page, user, connection, texts)
-        brokers.control.clear_faults(slug)
+    read_everything(page, user, connection)
+    for fault, parameters in FAULTS.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(transport, "TOTAL_SECONDS", PATIENCE)
+            if fault in ("server_error", "malformed_body", "drop_connection", "latency"):  # no page of theirs is hit
+                secrets |= attempt(
+                    slug, page, brokers, fault, method=ways(slug)[0], by_browser=True, fault=(fault, parameters)
+                )
+            brokers.control.set_fault(slug, fault, **parameters)
+            services.learn(connection, None, timezone.now())
+            read_everything(page, user, connection)
+            brokers.control.clear_faults(slug)
     secrets |= attempt(slug, page, brokers, "repair", method=ways(slug)[0], by_browser=True)
     secrets |= token_of(user, "repair")
-    read_everything(page, user, connection, texts)
+    for trap in traps(slug):
+        secrets |= trapped(slug, page, user, brokers, trap)
+    secrets |= attempt(slug, page, brokers, "again", method=ways(slug)[0], by_browser=True)
+    secrets |= token_of(user, "again")
+    read_everything(page, user, connection)
+    streams(slug, user, brokers, texts)
+    with database.cursor() as cursor:  # what nobody can read is told of, and not shown
+        cursor.execute("UPDATE broker_connections SET refresh_token_encrypted = access_token_encrypted")
+    read_everything(page, user, connection)
+    secrets |= attempt(slug, page, brokers, "mended", method=ways(slug)[0], by_browser=True)
+    secrets |= token_of(user, "mended")
     secrets |= posted_to(slug, page, connection, brokers)
-    dump_everything(texts, "while connected")
+    look_at_everything(texts, root)
     page.shown("delete", f"{api}/connections/{connection.pk}")
     page.shown("delete", f"{api}/apps/{slug}")
-    dump_everything(texts, "afterwards")
+    look_at_everything(texts, root)
     return {name: value for name, value in secrets.items() if value}
+
+
+def look_at_everything(texts: Texts, root: User) -> None:
+    dump_everything(texts)
+    assert any("health.check_chunk" in text for text in texts.by_place["redis 0"])  # the queue was looked into
+    assert not any("celery-task-meta" in text for text in texts.by_place["redis 0"])
+    assert look_at_the_admin(signed_in(root), texts) > 20
+    fixtures, chosen = StringIO(), StringIO()
+    call_command("dumpdata", stdout=fixtures)
+    texts.add("dumpdata", fixtures.getvalue())
+    call_command("diffsettings", all=True, stdout=chosen)
+    texts.add("diffsettings", chosen.getvalue())
+
+
+class Broken(Exception):
+    """What nobody foresaw."""
+
+
+def traps(slug: str) -> list[tuple[Any, str]]:
+    """Where our code, or a library's, breaks while it holds secrets: an object, and the name of its function."""
+    mapping = importlib.import_module(f"brokers.{slug}.mapping")
+    places = [(mapping, name) for name in ("session", "profile", "data", "market_token") if hasattr(mapping, name)]
+    return [
+        *places,
+        (requests.adapters.HTTPAdapter, "send"),
+        (urllib3.connectionpool.HTTPConnectionPool, "_make_request"),
+        (transport.Transport, "_error"),
+        (BrokerConnection, "begin_session"),
+        (vault, "encrypt"),
+    ]
+
+
+@contextmanager
+def breaking(owner: Any, name: str) -> Iterator[list[str]]:
+    """`name` of `owner` raises, whatever it is given; the list grows with each time."""
+    fallen: list[str] = []
+
+    def trap(*args: object, **kwargs: object) -> NoReturn:
+        fallen.append(name)
+        raise Broken(f"{name} of {getattr(owner, '__name__', owner)} broke")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, trap)
+        yield fallen
+
+
+def trapped(slug: str, page: Recorder, user: User, brokers: SimulatedBrokers, trap: tuple[Any, str]) -> dict[str, str]:
+    """Log in, read, renew and disconnect while it breaks; what was disconnected all the same is connected again."""
+    secrets: dict[str, str] = {}
+    connection = BrokerConnection.objects.get(user=user)
+    path = f"/api/v1/brokers/connections/{connection.pk}"
+    if trap[1] == "_error":
+        brokers.control.set_fault(slug, "server_error")
+    known = brokers.brokers[slug]
+    fields = {field.name: known.get(field.name, "") for field in registry.load(slug).spec.app_fields}
+    for by_browser in (True, False):
+        started = attempt(slug, page, brokers, f"{trap[1]} {by_browser}", method=ways(slug)[0], by_browser=by_browser,
+                          trap=trap)  # fmt: skip
+        secrets |= started
+    with breaking(*trap) as fallen:
+        page.shown("put", f"/api/v1/brokers/apps/{slug}", fields)
+        page.shown("post", f"{path}/refresh")
+        page.shown("get", "/api/v1/brokers/portfolio/consolidated")
+        page.shown("delete", path)
+    brokers.control.clear_faults(slug)
+    secrets |= {f"{trap[1]} {len(fallen)}": ""}
+    secrets |= attempt(slug, page, brokers, f"after {trap[1]}", method=ways(slug)[0], by_browser=True)
+    return secrets | token_of(user, f"after {trap[1]}")
+
+
+def streams(slug: str, user: User, brokers: SimulatedBrokers, texts: Texts) -> None:
+    """Open its streams, where it has some; then again while the library breaks."""
+    broker = registry.load(slug)
+    session = BrokerConnection.objects.get(user=user).session
+    assert session is not None
+    for kind in filter(None, (broker.price_stream, broker.order_stream)):
+        stream = kind(reach.app_credentials(user, slug), session)
+        opening = stream.opening(reach.transport_to(broker, account="test"), str(brokers.brokers[slug]["stream_url"]))
+        texts.add("streams", opening)
+        async_to_sync(opened_and_closed)(opening, stream)
+        with breaking(feed._Straight, "open_tcp_connection"):
+            async_to_sync(opened_and_closed)(opening, stream)
+        brokers.control.set_fault(slug, "stream_down")
+        async_to_sync(opened_and_closed)(opening, stream)
+        brokers.control.clear_faults(slug)
+
+
+async def opened_and_closed(opening: Any, stream: Any) -> None:
+    logger = logging.getLogger("tests.streams")
+    try:
+        socket = await feed.opened(opening, stream)
+    except Exception:
+        logger.exception("It could not be opened")
+        return
+    await feed._say(socket, stream.hello())
+    await socket.close()
+    try:
+        await feed._say(socket, stream.hello() or ["token"])
+    except Exception:
+        logger.exception("It was closed")
 
 
 def forms(slug: str) -> list[str]:
@@ -183,12 +321,19 @@ def attempt(
     *,
     method: str | None,
     by_browser: bool,
+    fault: tuple[str, dict[str, object]] | None = None,
+    trap: tuple[Any, str] | None = None,
     **typed: str,
 ) -> dict[str, str]:
-    """One login, completed twice (the second is refused); returns its state, and what came back or was typed."""
+    """One login, completed twice (the second is refused); returns its state, and what came back or was typed.
+
+    Only its completion meets the `fault` or the `trap`.
+    """
     api = "/api/v1/brokers/connect"
+    cache.clear()  # more logins than a minute allows
     wanted = {"broker_type": slug} | ({"method": method} if method else {})
     start = page.shown("post", f"{api}/initiate", wanted).json()
+    assert "state" in start, start
     if method:
         fields = {**form(slug, brokers, method), **typed}
         path = f"/brokers/login/{slug}?{urlsplit(start['authorization_url']).query}"
@@ -196,14 +341,19 @@ def attempt(
         callback = brokers.login(slug, start["authorization_url"])
         fields = {key: value for key, value in callback.items() if value != start["state"]}
         path = urlsplit(callback.location)._replace(scheme="", netloc="").geturl()
-    for _ in range(2):
-        if not by_browser:
-            page.shown("post", f"{api}/complete", {"state": start["state"], "callback": fields})
-        elif method:
-            page.shown("get", path)
-            page.filled_in(path, fields)
-        else:
-            page.shown("get", path)
+    if fault:
+        brokers.control.set_fault(slug, fault[0], **fault[1])
+    with breaking(*trap) if trap else nullcontext():
+        for _ in range(2):
+            if not by_browser:
+                page.shown("post", f"{api}/complete", {"state": start["state"], "callback": fields})
+            elif method:
+                page.shown("get", path)
+                page.filled_in(path, fields)
+            else:
+                page.shown("get", path)
+    if fault:
+        brokers.control.clear_faults(slug)
     page.shown("get", "/connect")  # where a message waits, it is shown
     account = brokers.control.book(slug)["account"].values()
     told = {key: value for key, value in fields.items() if len(value) >= SHORTEST_SECRET and value not in account}
@@ -236,7 +386,7 @@ def posted_to(slug: str, page: Recorder, connection: BrokerConnection, brokers: 
     return secrets | words
 
 
-def read_everything(page: Recorder, user: User, connection: BrokerConnection, texts: Texts) -> None:
+def read_everything(page: Recorder, user: User, connection: BrokerConnection) -> None:
     """Every answer and page a trader can ask for, a health check, and the tasks of one tick."""
     cache.clear()
     one = f"/api/v1/brokers/connections/{connection.pk}"
@@ -253,69 +403,12 @@ def read_everything(page: Recorder, user: User, connection: BrokerConnection, te
     now = timezone.now()
     health.check(connection.pk, now=now)
     portfolio.refresh_quietly(user, now=now)
-    texts.add("socket snapshot", portfolio.snapshot_json(user, now=now))
+    page.texts.add("socket snapshot", portfolio.snapshot_json(user, now=now))
     watching.watch(user.pk)
     BrokerConnection.objects.update(next_health_check_at=now)
     health_tasks.check_due()
     portfolio_tasks.refresh_watched()
-    texts.add("repr of the row", connection.__dict__)
-
-
-def look_at_the_admin(client: Client, texts: Texts) -> None:
-    """Every page of every registered model, as somebody who may see everything."""
-    for model in admin.site._registry:
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        texts.add(f"{name} list", client.get(reverse(f"{name}_changelist")).content.decode())
-        for row in model._default_manager.all()[:2]:
-            for action in ("change", "history", "delete"):
-                answer = client.get(reverse(f"{name}_{action}", args=[row.pk]))
-                texts.add(f"{name} {action}", answer.content.decode())
-
-
-def dump_everything(texts: Texts, when: str) -> None:
-    for table, row in rows():
-        texts.add(f"table {table} {when}", row)
-    for session in Session.objects.all():
-        texts.add(f"session {when}", session.get_decoded())
-    for number in range(3):  # the queue, the cache, the channels
-        for key, value in keys_of_redis(number):
-            texts.add(f"redis {number} {when}", f"{key} {value}")
-    assert "celery-task-meta" not in texts.get(f"redis 0 {when}", "")
-    assert "health.check_chunk" in texts[f"redis 0 {when}"]  # the queue was looked into
-
-
-def rows() -> Iterator[tuple[str, str]]:
-    """Every row of every table, as PostgreSQL writes it."""
-    with database.cursor() as cursor:
-        for table in database.introspection.table_names(cursor):
-            cursor.execute(f"SELECT t::text FROM {database.ops.quote_name(table)} t")  # noqa: S608 - our own tables
-            for (text,) in cursor.fetchall():
-                yield table, text
-
-
-def keys_of_redis(number: int) -> Iterator[tuple[str, str]]:
-    """Every key and value, and what base64 hides in messages."""
-    url = urlsplit(settings.REDIS_URL)._replace(path=f"/{number}").geturl()
-    with redis.Redis.from_url(url) as client:
-        readers = {
-            b"string": lambda key: [client.get(key)],
-            b"list": lambda key: client.lrange(key, 0, -1),
-            b"zset": lambda key: client.zrange(key, 0, -1),
-            b"set": client.smembers,
-            b"hash": lambda key: [*client.hkeys(key), *client.hvals(key)],
-        }
-        for key in client.scan_iter():
-            for value in readers[client.type(key)](key):
-                yield key.decode(), f"{value.decode('utf-8', 'replace')} {unwrapped(value)}"
-
-
-def unwrapped(message: bytes) -> str:
-    """The body of a queued task; nothing for other values."""
-    try:
-        body: str = json.loads(message)["body"]
-        return base64.b64decode(body).decode()
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        return ""
+    page.texts.add("repr of the row", connection.__dict__)
 
 
 def test_what_would_log_whole_addresses_is_held_back() -> None:
@@ -324,9 +417,7 @@ def test_what_would_log_whole_addresses_is_held_back() -> None:
         assert logging.getLogger(name).getEffectiveLevel() >= logging.WARNING
 
 
-def test_a_secret_that_the_broker_repeats_is_cut_out(
-    alice: User, brokers: SimulatedBrokers, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_secret_that_the_broker_repeats_is_cut_out(alice: User, brokers: SimulatedBrokers) -> None:
     known = brokers.brokers["zerodha"]
     texts = Texts()
     page = Recorder(texts, alice)
@@ -339,17 +430,87 @@ def test_a_secret_that_the_broker_repeats_is_cut_out(
     brokers.control.serve("zerodha", "POST /session/token", reply, status=400)
     parameters = {name: value for name, value in callback.items() if name != "state"}
     body = {"state": start["state"], "callback": parameters}
-    with everything_logged(caplog):
+    with everything_logged(texts):
         answer = page.shown("post", "/api/v1/brokers/connect/complete", body)
     assert answer.json()["error"]["details"]["broker_reason"] == "bad … of … with …"
-    texts.add("logs", caplog.text)
     assert [texts.places_of(secret) for secret in (code, known["api_key"], known["api_secret"])] == [[], [], []]
 
 
-def test_the_search_finds_what_is_there() -> None:
+PLANTED = "s3cr3t/value+of"
+
+
+def log_plainly(texts: Texts) -> None:
+    logging.getLogger("urllib3.planted").debug("token=%s", PLANTED)
+
+
+def log_an_error(texts: Texts) -> None:
+    token = f"Bearer {PLANTED}"
+    try:
+        raise Broken
+    except Broken:
+        logging.getLogger("brokers.planted").exception("It is not in the words, but in a variable: %d", len(token))
+
+
+def log_what_an_error_was_raised_from(texts: Texts) -> None:
+    def inner(token: str) -> NoReturn:
+        raise Broken
+
+    try:
+        try:
+            inner(PLANTED)
+        except Broken:
+            raise ValueError("something else") from None
+    except ValueError:
+        logging.getLogger("brokers.planted").exception("It lies one error deeper")
+
+
+def queue_a_task(texts: Texts) -> None:
+    body = base64.b64encode(json.dumps([[PLANTED], {}, {}]).encode()).decode()
+    with redis.Redis.from_url(settings.CELERY_BROKER_URL) as client:
+        client.lpush("planted", json.dumps({"body": body}))
+        dump_everything(texts)
+        client.delete("planted")
+
+
+def cache_it_in_the_last_database(texts: Texts) -> None:
+    url = urlsplit(settings.REDIS_URL)._replace(path="/15").geturl()
+    with redis.Redis.from_url(url) as client:
+        client.hset("planted", "key", quote(PLANTED, safe=""))
+        dump_everything(texts)
+        client.delete("planted")
+
+
+def write_it_into_a_row(texts: Texts) -> None:
+    User.objects.create_user("planted", last_name=base64.urlsafe_b64encode(f"x{PLANTED}y".encode()).decode())
+    dump_everything(texts)
+
+
+def show_it_to_support(texts: Texts) -> None:
+    User.objects.create_user("planted", last_name=PLANTED)
+    look_at_the_admin(signed_in(User.objects.create_superuser("planter")), texts)
+
+
+@pytest.mark.parametrize(
+    ("plant", "place"),
+    [
+        (log_plainly, "logs"),
+        (log_an_error, "error reports"),
+        (log_what_an_error_was_raised_from, "error reports"),
+        (queue_a_task, "redis 0"),
+        (cache_it_in_the_last_database, "redis 15"),
+        (write_it_into_a_row, "table users"),
+        (show_it_to_support, "admin accounts.User"),
+        (lambda texts: texts.add("here", f"hex {PLANTED.encode().hex()}"), "here"),
+        *(
+            (lambda texts, n=n: texts.add("here", base64.b64encode(b"x" * n + PLANTED.encode() + b"y")), "here")
+            for n in range(4)
+        ),
+    ],
+)
+def test_the_search_finds_what_is_planted(plant: Any, place: str, db: None) -> None:
     """A search that never finds anything would prove nothing."""
     texts = Texts()
-    texts.add("plain", "token=s3cr3t/value")
-    texts.add("quoted", "token=s3cr3t%2Fvalue")
-    texts.add("encoded", base64.b64encode(b"s3cr3t/value").decode())
-    assert texts.places_of("s3cr3t/value") == ["plain", "quoted", "encoded"]
+    with everything_logged(texts):
+        plant(texts)
+    assert place in texts.places_of(PLANTED)
+    assert texts.places_of("never written anywhere") == []
