@@ -80,8 +80,8 @@ def bare(error: Failure) -> Failure:
     Their variables hold secrets in plain, and an error report that shows variables would show those. The places are
     told in a note of the error instead.
     """
-    _, *places = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in extract_tb(error.__traceback__)]
-    if places:
+    places = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in extract_tb(error.__traceback__)]
+    if places := places[1:]:  # the first is where it was caught, and stays to be seen
         error.add_note("\n".join(["It was raised, most recent call last, at:", *places]))
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

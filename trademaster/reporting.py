@@ -19,7 +19,7 @@ class NothingOfValue(SafeExceptionReporterFilter):
 
     # Beside Django's own: addresses of servers bear their passwords.
     hidden_settings = re.compile(
-        r"API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|HTTP_COOKIE|URL|LOCATION|ADDRESS|COOKIE|QUERY_STRING",
+        r"API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|HTTP_COOKIE|URL$|LOCATION|ADDRESS|QUERY_STRING",
         re.IGNORECASE,
     )
 

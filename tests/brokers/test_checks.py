@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+
 import pytest
 from cryptography.fernet import Fernet
 from django.core.checks import Error, Warning, run_checks
@@ -14,6 +16,37 @@ from brokers import vault
 from brokers.simulation.server import SimulatedBrokers
 from trademaster import celery
 from trademaster.settings import env_keys
+
+
+def warned(check: str) -> list[str]:
+    return [message.msg for message in run_checks() if isinstance(message, Warning) and message.id == check]
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("django-insecure-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2, "made for development"),
+        ("0123456789abcdefghijklmnopqrstuvwxyz", "has 36 characters; it needs 50"),
+        ("abcdefghijklmno" * 4, "only 15 different characters"),
+    ],
+)
+def test_a_weak_secret_key(key: str, problem: str, settings: Settings) -> None:
+    assert warned("brokers.W002") == []
+    settings.SECRET_KEY_FALLBACKS = [key]
+    [words] = warned("brokers.W002")
+    assert problem in words
+    assert key not in words
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = key, []
+    assert len(warned("brokers.W002")) == 1
+
+
+def test_an_encryption_key_that_is_a_word(settings: Settings) -> None:
+    assert warned("brokers.W003") == []
+    word = urlsafe_b64encode(b"correct-horse-battery-staple".ljust(32, b"!")).decode()
+    settings.FIELD_ENCRYPTION_KEY = [*settings.FIELD_ENCRYPTION_KEY, word]
+    [words] = warned("brokers.W003")
+    assert vault.key_ids()[1] in words
+    assert word not in words
 
 
 def errors(*, databases: list[str] | None = None) -> dict[str, Error]:
