@@ -9,10 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 import pytest
 
+from accounts.models import User
 from brokers.domain import AppCredentials, Session
-from brokers.secret import Secret
+from brokers.models import BrokerConnection
+from brokers.secret import Hidden, Secret
+from brokers.vault import Place, PlacedSecret
 
 WORD = "correct-horse-battery"
 
@@ -32,17 +36,28 @@ WORD = "correct-horse-battery"
         repr(AppCredentials(api_key=Secret(WORD), api_secret=Secret(WORD), extra={"pin": Secret(WORD)})),
         str(dir(Secret(WORD))),
         json.dumps({"token": Secret(WORD)}, default=str),
+        msgspec.json.encode({"token": Secret(WORD)}, enc_hook=str).decode(),
+        repr(Secret(Hidden(WORD))),
+        repr(PlacedSecret(Secret(WORD), Place("table", "column", ("1",)))),
     ],
 )
 def test_it_is_not_printed(printed: str) -> None:
     assert WORD not in printed
 
 
-@pytest.mark.parametrize("take", [pickle.dumps, copy.deepcopy, vars, json.dumps])
-def test_it_is_not_taken_along(take: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy, vars, json.dumps, msgspec.json.encode])
+@pytest.mark.parametrize("secret", [Secret(WORD), PlacedSecret(Secret(WORD), Place("table", "column", ("1",)))])
+def test_it_is_not_taken_along(take: Callable[[Any], Any], secret: Secret) -> None:
     with pytest.raises(TypeError) as caught:
-        take(Secret(WORD))
+        take(secret)
     assert WORD not in str(caught.value)
+
+
+def test_a_row_that_holds_one_is_not_pickled(alice: User) -> None:
+    row = BrokerConnection(user=alice, broker_type="zerodha", account_id="A1", access_token_encrypted=WORD)
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(row)
+    assert WORD not in repr(vars(row))
 
 
 def test_a_session_does_not_become_a_dict() -> None:
