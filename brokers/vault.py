@@ -5,7 +5,7 @@ what users type, and corrupts rows in `bulk_update`. The subclass here does none
 `FIELD_ENCRYPTION_KEY` in settings: the first encrypts, all can read. A key is named by its fingerprint, never shown.
 
 What is encrypted carries, under the same signature, the place that it was written for: a ciphertext that was copied to
-another row or column cannot be read there. docs/adr/0011-ciphertext-bound-to-its-row.md.
+another row or column cannot be read there. docs/adr/0012-ciphertext-bound-to-its-row.md.
 """
 
 from __future__ import annotations

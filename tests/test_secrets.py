@@ -36,7 +36,7 @@ from brokers.models import BrokerConnection
 from brokers.simulation.server import SimulatedBrokers
 from health import services as health
 from health import tasks as health_tasks
-from market import feed
+from market import feed, sockets
 from portfolio import services as portfolio
 from portfolio import tasks as portfolio_tasks
 from portfolio import watching
@@ -270,7 +270,7 @@ def streams(slug: str, user: User, brokers: SimulatedBrokers, texts: Texts) -> N
         opening = stream.opening(reach.transport_to(broker, account="test"), str(brokers.brokers[slug]["stream_url"]))
         texts.add("streams", opening)
         async_to_sync(opened_and_closed)(opening, stream)
-        with breaking(feed._Straight, "open_tcp_connection"):
+        with breaking(sockets._Straight, "open_tcp_connection"):
             async_to_sync(opened_and_closed)(opening, stream)
         brokers.control.set_fault(slug, "stream_down")
         async_to_sync(opened_and_closed)(opening, stream)
@@ -280,7 +280,7 @@ def streams(slug: str, user: User, brokers: SimulatedBrokers, texts: Texts) -> N
 async def opened_and_closed(opening: Any, stream: Any) -> None:
     logger = logging.getLogger("tests.streams")
     try:
-        socket = await feed.opened(opening, stream)
+        socket = await sockets.opened(opening, stream)
     except Exception:
         logger.exception("It could not be opened")
         return

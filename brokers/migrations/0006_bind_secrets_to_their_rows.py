@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('brokers', '0004_connections_that_stay_alive'),
+        ('brokers', '0005_postbacks'),
     ]
 
     operations = [
