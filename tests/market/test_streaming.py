@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from accounts.models import User
 from brokers import reach
 from brokers.domain import Exchange, Streamed, Tick
+from brokers.secret import Secret
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import BookChanged, SessionOver
@@ -235,7 +236,7 @@ class TestSessions:
     async def test_a_new_session_opens_anew(self, house: House) -> None:
         connection = house.of(FIRST)
         alive = house.wanted[connection]
-        dead = replace(alive.session, access_token=type(alive.session.access_token)("dead"))
+        dead = replace(alive.session, access_token=Secret("dead"))
         house.wanted[connection] = replace(alive, session=dead)
         async with house.running() as process:
             await eventually(lambda: SessionOver in [type(news) for _, news in house.news])
