@@ -12,12 +12,14 @@ DEL  /brokers/<slug>/serve
 POST /counters/reset
 GET  /market                        {"frozen", "prices"}
 PUT  /market                        {"frozen"?, "prices"?: [{"isin", "exchange", "last_price", "close_price"?}]}
-                                    (`symbol` in place of `isin` for derivatives)
+                                    (`symbol` in place of `isin` for derivatives); answers with `told_at`, when
+                                    the streams were told, by the machine's monotonic clock in seconds
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -187,9 +189,10 @@ class ControlApi:
             market.set_price(key, last=price.last_price, close=price.close_price)
         if change.frozen is not None:
             market.frozen = change.frozen
+        told_at = time.monotonic()
         self.simulation.tell_prices()
         self.simulation.save()
-        return answer({"frozen": market.frozen, "set": keys})
+        return answer({"frozen": market.frozen, "set": keys, "told_at": told_at})
 
     def _listing_key(self, change: PriceChange) -> str:
         instruments = self.simulation.market.instruments
@@ -296,12 +299,15 @@ class Control:
         isin: str = "",
         symbol: str = "",
         close_price: Decimal | str | None = None,
-    ) -> None:
-        """Set one price; name the instrument by ISIN, or by symbol (derivatives)."""
+    ) -> float:
+        """Set one price; name the instrument by ISIN, or by symbol (derivatives).
+
+        Returns when the streams were told, by the machine's monotonic clock in seconds.
+        """
         change = {"exchange": exchange, "isin": isin, "symbol": symbol, "last_price": str(last_price)}
         if close_price is not None:
             change["close_price"] = str(close_price)
-        self._send("PUT", "/market", {"prices": [change]})
+        return float(self._send("PUT", "/market", {"prices": [change]})["told_at"])
 
     def _send(self, method: str, path: str, document: Mapping[str, object] | None = None) -> dict[str, Any]:
         reply = requests.request(method, self.url + path, json=document, timeout=CLIENT_TIMEOUT)
