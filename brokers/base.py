@@ -295,9 +295,13 @@ Line = TypeVar("Line", Holding, Position)
 
 
 class BrokerClient(ABC):
-    """Reads one account. Every method is one call, raises a BrokerError, and returns domain objects."""
+    """Reads one account. Every method is one call, raises a BrokerError, and returns domain objects.
+
+    Of one segment `quotes` asks for `quotes_at_once` listings in one call.
+    """
 
     spec: ClassVar[BrokerSpec]
+    quotes_at_once: ClassVar[int] = 50
 
     def __init__(self, http: Transport, app: AppCredentials, session: Session) -> None:
         self.http = http

@@ -37,11 +37,12 @@ return {wait, probe}
 
 
 class BrokerGate:
-    """The gate of one account at one broker."""
+    """The gate of one account at one broker. `in_background`: nobody waits for these calls, and they for nothing."""
 
-    def __init__(self, spec: BrokerSpec, account: str) -> None:
+    def __init__(self, spec: BrokerSpec, account: str, *, in_background: bool = False) -> None:
         self.spec = spec
         self.account = account
+        self.in_background = in_background
 
     def enter(self, call: Call, deadline: Deadline) -> Passage:
         """Raises CircuitOpen; BudgetSpent where the budget comes back too late for the deadline."""
@@ -62,16 +63,19 @@ class BrokerPassage:
         self.path = path
         self.kind: Kind = breaker.kind_of(rate_class)
         self.plan = governor.plan(gate.spec, gate.account, rate_class, path)
+        self.patience = deadline
+        if gate.in_background:
+            self.plan, self.patience = governor.in_background(self.plan), Deadline(0)
         self.probe = 0
         self.given = 0.0
 
     def open(self) -> None:
-        governor.wait_for(self._attempt, self.deadline)
+        governor.wait_for(self._attempt, self.patience)
         self.given = self.deadline.remaining()
 
     def again(self) -> bool:
         try:
-            governor.acquire(self.gate.spec, self.gate.account, self.rate_class, self.path, self.deadline)
+            governor.wait_for(lambda: governor.take(self.plan), self.patience)
         except BudgetSpent:
             return False
         return True
@@ -111,6 +115,6 @@ class BrokerPassage:
         return int(found[0]) / 1000
 
 
-def gate_for(spec: BrokerSpec, account: str) -> Gate:
+def gate_for(spec: BrokerSpec, account: str, *, in_background: bool = False) -> Gate:
     """The gate of an account: a connection's id, or for a login whatever names user and broker. Never a token."""
-    return BrokerGate(spec, account) if settings.GOVERNOR_ENABLED else UNGUARDED
+    return BrokerGate(spec, account, in_background=in_background) if settings.GOVERNOR_ENABLED else UNGUARDED

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
@@ -37,6 +37,9 @@ DEFAULT_PAUSE_SECONDS = 1.0
 LEAST_CALL_SECONDS = 0.2
 # Those who wait for the same moment do not all ask in the same millisecond.
 JITTER_SECONDS = 0.005
+# Of every window, calls in the background take no more than one in so many, and none once one in so many is taken.
+BACKGROUND_PART = 5
+BACKGROUND_LEAVES = 2
 # Classes whose calls place, change or cancel: together they keep to the house's own cap as well.
 ORDER_CLASSES = ("orders", "order_changes", "gtt", "smart_orders")
 
@@ -161,6 +164,24 @@ def plan(spec: BrokerSpec, account: str, rate_class: str, path: str) -> Plan:
         logs=tuple(_key(spec.slug, account, name) for name in logs),
         windows=tuple((logs.index(name), limit) for name, limit in zip(names, limits, strict=True)),
     )
+
+
+def in_background(wanted: Plan) -> Plan:
+    """The same call where nobody waits for it: at most a fifth of every window, and only while half of it is free.
+
+    So whatever the house asks by itself, a trader's own calls find room.
+    """
+    shares = tuple(f"{log}:background" for log in wanted.logs)
+    halves = [(log, replace(limit, calls=max(1, limit.calls // BACKGROUND_LEAVES))) for log, limit in wanted.windows]
+    parts = [(len(wanted.logs) + log, _background_part(limit)) for log, limit in wanted.windows]
+    return Plan(wanted.pauses, (*wanted.logs, *shares), (*wanted.windows, *halves, *parts))
+
+
+def _background_part(limit: RateLimit) -> RateLimit:
+    """Where a fifth is less than one call, it is one call in a window that is longer in proportion."""
+    if limit.calls >= BACKGROUND_PART:
+        return replace(limit, calls=limit.calls // BACKGROUND_PART)
+    return replace(limit, calls=1, seconds=math.ceil(limit.seconds * BACKGROUND_PART / limit.calls))
 
 
 _clocks: list[Callable[[], datetime]] = []

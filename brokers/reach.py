@@ -38,15 +38,17 @@ def endpoints_of(broker: Broker) -> Endpoints:
     )
 
 
-def transport_to(broker: Broker, deadline: Deadline | None = None, *, account: str) -> Transport:
+def transport_to(
+    broker: Broker, deadline: Deadline | None = None, *, account: str, in_background: bool = False
+) -> Transport:
     """The way to a broker, with budget and circuit before it. `account` is whose budget it is: a connection's id, or
-    `before_login`; never a token.
+    `before_login`; never a token. `in_background`: only what the budget can spare, and at once or not at all.
     """
     return broker.transport(
         endpoints=endpoints_of(broker),
         loopback_only=settings.SIMULATED_BROKERS,
         deadline=deadline,
-        gate=gate_for(broker.spec, account),
+        gate=gate_for(broker.spec, account, in_background=in_background),
     )
 
 

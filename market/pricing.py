@@ -29,7 +29,8 @@ ZERO = Decimal(0)
 class Price(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """INR. `as_of` is the exchange's time where it was told, else when it was received; `source` is the broker's slug.
 
-    `close_price` is the previous day's, None where no feed told it. `stale`: no feed stands for it any more.
+    `close_price` is the previous day's, None where no feed told it. `stale`: no feed stands for it any more. `asked`:
+    no stream told it, it was asked for.
     """
 
     exchange: Exchange
@@ -39,6 +40,7 @@ class Price(msgspec.Struct, frozen=True, array_like=True, gc=False):
     as_of: datetime
     source: str
     stale: bool = False
+    asked: bool = False
 
     @property
     def key(self) -> InstrumentKey:
@@ -304,7 +306,9 @@ class PriceBook:
         if close is None:  # it is the exchange's, whoever tells it
             closes = (each.tick.close_price for each in row.told.values() if each.tick.close_price is not None)
             close = next(closes, before.close_price if before is not None else None)
-        price = Price(*key, told.tick.last_price, close, told.as_of, self._feeds[feed].source)
+        known = self._feeds[feed]
+        asked = known.live_until is not None
+        price = Price(*key, told.tick.last_price, close, told.as_of, known.source, asked=asked)
         if before is not None and price.as_of - before.as_of < self.rules.refresh and _same(price, before):
             return None
         row.price = price
@@ -348,9 +352,10 @@ def _agree(one: Decimal, other: Decimal) -> bool:
 
 def _same(one: Price, other: Price) -> bool:
     """Whether two prices of an instrument differ in their time alone."""
-    return (one.last_price, one.close_price, one.source, one.stale) == (
+    return (one.last_price, one.close_price, one.source, one.stale, one.asked) == (
         other.last_price,
         other.close_price,
         other.source,
         other.stale,
+        other.asked,
     )

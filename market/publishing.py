@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,37 +29,44 @@ ALIVE = "prices:alive"
 KEPT_SECONDS = 5 * 86_400  # over the longest run of closed days
 ALIVE_SECONDS = 6
 TAKEN_OVER_MILLISECONDS = 3000
-COALESCED_SECONDS = 0.1
+# Of one process's time batches take no more than a fifth; at rest the next one goes out at once.
+LEAST_REST_SECONDS = 0.02
+MOST_REST_SECONDS = 0.1
+REST_FOR_WORK = 4.0
 HEARTBEAT_SECONDS = 1.0
 AT_ONCE = 1000
+STREAMED, STALE, ASKED = range(3)
 RECONNECT_SECONDS = 0.5
 
 # KEYS: sequence, alive, our own sign of life, then one per price. ARGV: writer, seconds of the sign that anybody lives,
 # seconds that prices are kept, milliseconds after which a price may be taken over, and for which a writer is taken to
-# live, channel, prefix of writers' signs of life; then per price:
-# 1 if stale, its time in milliseconds, the price, the whole as JSON. Keeps and publishes what counts in one step, and
-# answers which prices did not: another writer tells of them.
+# live, channel, prefix of writers' signs of life; then per price: its rank (0 streamed, 1 stale, 2 asked for), its time
+# in milliseconds, the price, the whole as JSON. Keeps and publishes what counts in one step, and answers which prices
+# did not: another writer tells of them. What is streamed takes the place of what was asked for at once; the other way
+# round only where the stream is long behind.
 PUBLISH = """
 local writer, told, refused = ARGV[1], {}, {}
 redis.call('SET', KEYS[2], writer, 'EX', ARGV[2])
 redis.call('SET', KEYS[3], 1, 'PX', ARGV[4])
 for i = 4, #KEYS do
   local at = 7 + (i - 4) * 4
-  local stale, as_of, price, whole = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local rank, as_of, price, whole = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local known, counts = redis.call('GET', KEYS[i]), true
   if known then
-    local other, was_stale, was, before = string.match(known, '^(%S+) (%d) (%d+) (%S+)\\n')
+    local other, was_rank, was, before = string.match(known, '^(%S+) (%d) (%d+) (%S+)\\n')
     if other and other ~= writer then
       local newer, enough = tonumber(as_of) - tonumber(was), tonumber(ARGV[4])
       if redis.call('EXISTS', ARGV[6] .. other) == 1 then
-        counts = stale == '0' and (was_stale == '1' or (price ~= before and newer >= enough))
+        if rank == '2' and was_rank == '0' then enough = enough * 5 end
+        local is_better = was_rank == '1' or (rank == '0' and was_rank == '2')
+        counts = rank ~= '1' and (is_better or (price ~= before and newer >= enough))
       else
-        counts = stale == '1' or newer > -enough
+        counts = rank == '1' or newer > -enough
       end
     end
   end
   if counts then
-    local header = writer .. ' ' .. stale .. ' ' .. as_of .. ' ' .. price .. '\\n'
+    local header = writer .. ' ' .. rank .. ' ' .. as_of .. ' ' .. price .. '\\n'
     redis.call('SET', KEYS[i], header .. whole, 'EX', ARGV[3])
     told[#told + 1] = whole
   else
@@ -94,9 +102,10 @@ _batch = msgspec.json.Decoder(Batch)
 
 
 class PricePublisher:
-    """One process's prices, coalesced: between two batches the latest of each instrument wins.
+    """One process's prices: told at once after a rest, and then coalesced: the latest of each instrument wins.
 
-    While Redis is away nothing is lost but the steps between. `writer` must be unique and have no blanks.
+    After a batch it rests four times as long as that took, within bounds: a lone tick waits for nothing, a flood costs
+    few batches. While Redis is away nothing is lost but the steps between. `writer` must be unique and have no blanks.
     """
 
     def __init__(
@@ -104,19 +113,23 @@ class PricePublisher:
         redis: Redis,
         writer: str,
         *,
-        every: float = COALESCED_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.writer = writer
         self._script = redis.register_script(PUBLISH)
-        self._every = every
         self._sleep = sleep
+        self._clock = clock
         self._waiting: dict[InstrumentKey, Price] = {}
         # What another writer tells of: offered again now and then, in case that one stops.
         self._refused: dict[InstrumentKey, Price] = {}
+        self._woken = asyncio.Event()
+        self._is_beat = False
+        self._is_away = False
 
     def put(self, price: Price) -> None:
         self._waiting[price.key] = price
+        self._woken.set()
 
     def keep(self, wanted: Collection[InstrumentKey]) -> None:
         """Offer no more of what is not wanted."""
@@ -125,24 +138,37 @@ class PricePublisher:
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        quiet, is_away = 0.0, False
+        beat = asyncio.create_task(self._beat())
+        try:
+            while True:
+                await self._woken.wait()
+                self._woken.clear()
+                if self._is_away and not self._is_beat:
+                    continue  # it is tried again with the next sign of life
+                self._is_beat = False
+                began = self._clock()
+                await self._try()
+                await self._sleep(rest_after(self._clock() - began))
+        finally:
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
+
+    async def _beat(self) -> None:
         while True:
-            await self._sleep(self._every)
-            quiet += self._every
-            is_due = quiet >= HEARTBEAT_SECONDS
-            if is_due:
-                quiet = 0.0
-                self._waiting = self._refused | self._waiting
-            elif is_away or not self._waiting:
-                continue
-            try:
-                await self.flush()
-            except RedisError as error:
-                if not is_away:
-                    logger.warning("Redis is away (%s): prices wait to be published", type(error).__name__)
-                is_away = True
-            else:
-                is_away = False
+            await self._sleep(HEARTBEAT_SECONDS)
+            self._waiting = self._refused | self._waiting
+            self._is_beat = True
+            self._woken.set()
+
+    async def _try(self) -> None:
+        try:
+            await self.flush()
+        except RedisError as error:
+            if not self._is_away:
+                logger.warning("Redis is away (%s): prices wait to be published", type(error).__name__)
+            self._is_away = True
+        else:
+            self._is_away = False
 
     async def flush(self) -> None:
         """Publish what waits, or else a sign of life. Raises RedisError; what was not published then waits on."""
@@ -172,9 +198,15 @@ class PricePublisher:
         for price in prices:
             milliseconds = int(price.as_of.timestamp() * 1000)
             plain = format(price.last_price.normalize(), "f")
-            arguments += [int(price.stale), milliseconds, plain, _encode(price)]
+            rank = STALE if price.stale else ASKED if price.asked else STREAMED
+            arguments += [rank, milliseconds, plain, _encode(price)]
         answer: list[int] = await self._script(keys=keys, args=arguments)
         return answer
+
+
+def rest_after(work: float) -> float:
+    """Seconds until the next batch may follow one that took so long."""
+    return min(max(LEAST_REST_SECONDS, REST_FOR_WORK * work), MOST_REST_SECONDS)
 
 
 class PriceReader:

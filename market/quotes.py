@@ -20,7 +20,7 @@ MOST_QUOTES = 500
 class Quote:
     """`instrument` is as it was asked for. None: nobody told a price, or there is no such instrument.
 
-    `stale`: no stream stands for the price now.
+    `stale`: no stream stands for the price now, and nobody is asked. `asked`: no stream told it, `source` was asked.
     """
 
     instrument: str
@@ -31,6 +31,7 @@ class Quote:
     source: str | None = None
     as_of: datetime | None = None
     stale: bool = True
+    asked: bool = False
 
 
 def quotes(asked: Sequence[str]) -> list[Quote]:
@@ -54,6 +55,7 @@ def quotes(asked: Sequence[str]) -> list[Quote]:
                 source=price.source,
                 as_of=price.as_of,
                 stale=price.stale or not found.is_fed,
+                asked=price.asked,
             )
         answers.append(quote)
     return answers

@@ -118,7 +118,8 @@ class QuoteAnswer(serializers.Serializer[Any]):
         allow_null=True, help_text="The broker whose stream told it."
     )
     as_of = Instant(allow_null=True)
-    stale = serializers.BooleanField(help_text="No stream stands for this price now.")
+    stale = serializers.BooleanField(help_text="No stream stands for this price now, and nobody is asked for it.")
+    asked = serializers.BooleanField(help_text="No stream told it: the source was asked for it.")
 
 
 class QuotesAnswer(serializers.Serializer[Any]):

@@ -1,7 +1,7 @@
 """The process that holds streams: its share of the connections, one price of each instrument, published.
 
 It knows no rows. `wanted` tells which connections there are and what they want; order news go to `on_news`; `poll` asks
-for quotes of what nobody streams.
+for quotes of what nobody streams, of whichever connection held here may be asked.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from brokers.reach import transport_to
 from brokers.streaming import BookChanged, BrokerStream, SessionOver
 from market.feed import Feed, FeedReport, FeedState, Mailbox, News, Pace
 from market.leases import Leases
+from market.polling import Poll, Polled, batch
 from market.pricing import InstrumentKey, PriceBook, Rules
 from market.publishing import PricePublisher, PriceReader
 from market.sockets import CLOSE_SECONDS
@@ -31,7 +32,9 @@ from market.sockets import CLOSE_SECONDS
 logger = logging.getLogger(__name__)
 
 LEASES = "streams"
-ROUNDS_POLLED = 3  # a quote that was asked for stands until so many rounds have gone by
+ROUNDS_POLLED = 2  # a quote that was asked for stands until so many rounds have gone by
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+FED = timedelta(seconds=15)  # a streamed price of another process' that is no older needs not be asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,10 @@ class StreamUrls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A connection that shall be streamed, and of what. `broker` is a slug, `least_pause`: see `Pace.least`."""
+    """A connection that shall be streamed, and of what. `broker` is a slug, `least_pause`: see `Pace.least`.
+
+    `polled` is what it may be asked for, as no stream of its user's tells it now.
+    """
 
     broker: str
     app: AppCredentials
@@ -52,6 +58,7 @@ class Wanted:
     base_urls: StreamUrls = field(default_factory=StreamUrls)
     instruments: frozenset[Streamed] = frozenset()
     least_pause: float = 0.0
+    polled: frozenset[Polled] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +68,14 @@ class Tempo:
     round: float = 1.0  # leases are renewed, feeds started and stopped
     look: float = 1.0  # what is wanted is asked
     lease: float = 6.0
-    poll: float = 3.0
+    poll: float = 5.0  # what nobody streams is asked for so often at most
+    between_polls: float = 1.0
     pace: Pace = field(default_factory=Pace)
     rules: Rules = field(default_factory=Rules)
 
 
 Provide = Callable[[], Awaitable[Mapping[UUID, Wanted]]]
 Hear = Callable[[UUID, News], Awaitable[None]]
-Poll = Callable[[Sequence[Streamed]], Awaitable[Sequence[tuple[str, Tick]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +101,7 @@ class StreamProcess:
     """Runs until `stop()`. `owner` must be unique for each process that ever runs, and have no blanks.
 
     `is_open`: whether an exchange's market is open at a time. `on_news` is called for one connection at a time, in
-    order; while it is slow the latest of each order waits. `poll` answers pairs of a broker's slug and a tick. `redis`
-    should give up on an answer well within a lease.
+    order; while it is slow the latest of each order waits. `redis` should give up on an answer well within a lease.
     """
 
     def __init__(
@@ -122,7 +128,9 @@ class StreamProcess:
         self._clock = clock
         self._wanted: Mapping[UUID, Wanted] | None = None
         self._held: dict[UUID, _Held] = {}
-        self._instruments: dict[InstrumentKey, Streamed] = {}
+        self._instruments: set[InstrumentKey] = set()
+        self._asked_at: dict[InstrumentKey, datetime] = {}
+        self._polls: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -143,12 +151,12 @@ class StreamProcess:
             asyncio.create_task(self._publisher.run()),
         ]
         if self._poll is not None:
-            loops.append(asyncio.create_task(self._every(self.tempo.poll, partial(self._ask, self._poll))))
+            loops.append(asyncio.create_task(self._every(self.tempo.between_polls, partial(self._ask, self._poll))))
         try:
             await self._stopping.wait()
         finally:
             self._stopping.set()
-            await cancelled(loops, patience=0.5)
+            await cancelled([*loops, *self._polls], patience=0.5)
             connections = list(self._held)
             await self._stop(connections)
             try:
@@ -196,16 +204,18 @@ class StreamProcess:
             known = self._held.get(connection)
             if known is None:
                 self._start(connection, each)
-            elif known.wanted.instruments != each.instruments:
+            elif (known.wanted.instruments, known.wanted.polled) != (each.instruments, each.polled):
                 self._wish(connection, known, each)
         await self._remember(new)
 
     def _take_note(self, ours: Iterable[Wanted]) -> list[InstrumentKey]:
         """Which instruments matter here; all others are forgotten. Returns those that are new."""
-        every: frozenset[Streamed] = frozenset().union(*(wanted.instruments for wanted in ours))
-        before, self._instruments = self._instruments, {_key(each): each for each in every}
-        self.book.keep(self._instruments.keys())
-        self._publisher.keep(self._instruments.keys())
+        before, self._instruments = self._instruments, set()
+        for wanted in ours:
+            self._instruments.update(map(_key, wanted.instruments), (each.key for each in wanted.polled))
+        self.book.keep(self._instruments)
+        self._publisher.keep(self._instruments)
+        self._asked_at = {key: at for key, at in self._asked_at.items() if key in self._instruments}
         return [key for key in self._instruments if key not in before]
 
     async def _remember(self, new: Collection[InstrumentKey]) -> None:
@@ -301,21 +311,62 @@ class StreamProcess:
 
     # --- without a stream ---------------------------------------------------------------------------------------------
     async def _ask(self, poll: Poll) -> None:
+        """Have what is due asked for, in as few calls as may be: those who tell the most at once come first."""
+        due = await self._due()
+        by_room = sorted(self._held.items(), key=lambda each: -_room(each[1].wanted))
+        for connection, held in by_room if due else ():
+            now = self._clock()
+            mine = [each for each in held.wanted.polled if each.key in due and poll.may_ask(connection, each, now)]
+            if mine:
+                mine.sort(key=lambda each: (due[each.key], each.key))
+                chosen = batch(mine, _room(held.wanted))
+                for each in chosen:
+                    del due[each.key]
+                    self._asked_at[each.key] = now
+                task = asyncio.create_task(self._ask_one(poll, connection, held.wanted, chosen))
+                self._polls.add(task)
+                task.add_done_callback(self._polls.discard)
+
+    async def _due(self) -> dict[InstrumentKey, datetime]:
+        """What no stream tells, here or elsewhere, and was not asked for just now; and when it last was.
+
+        Raises RedisError.
+        """
         now = self._clock()
-        unfed = [
-            each
-            for key, each in self._instruments.items()
-            if not self.book.has_feed(key, besides_polling=True) and self._is_open(each.exchange, now)
-        ]
-        if not unfed:
+        every = {each.key for held in self._held.values() for each in held.wanted.polled}
+        due = {
+            key: self._asked_at.get(key, EARLIEST)
+            for key in every
+            if now - self._asked_at.get(key, EARLIEST) >= timedelta(seconds=self.tempo.poll)
+            and self._is_open(key[0], now)
+            and not self.book.has_feed(key, besides_polling=True)
+        }
+        if due:
+            told = await self._reader.latest(due)
+            for key, price in told.prices.items():
+                recent = timedelta(seconds=self.tempo.poll / 2) if price.asked else FED
+                if not price.stale and price != self.book.price(key) and now - price.as_of < recent:
+                    del due[key]  # another process has it
+        return due
+
+    async def _ask_one(self, poll: Poll, connection: UUID, wanted: Wanted, polled: Sequence[Polled]) -> None:
+        ticks = await poll.ask(connection, wanted, polled)
+        if ticks is None:
+            for each in polled:
+                self._asked_at.pop(each.key, None)
             return
-        answers = await poll(unfed)
         now = self._clock()
         until = now + timedelta(seconds=ROUNDS_POLLED * self.tempo.poll)
-        for slug, tick in answers:
-            price = self.book.polled(slug, tick, now, until)
-            if price is not None:
-                self._publisher.put(price)
+        for tick in ticks:
+            if _key(tick) in self._instruments:
+                price = self.book.polled(wanted.broker, tick, now, until)
+                if price is not None:
+                    self._publisher.put(price)
+
+
+def _room(wanted: Wanted) -> int:
+    """How many quotes one call to this broker brings."""
+    return registry.load(wanted.broker).client_class.quotes_at_once
 
 
 def _orders_are(news: Mailbox, report: FeedReport) -> None:
@@ -326,8 +377,8 @@ def _orders_are(news: Mailbox, report: FeedReport) -> None:
         news.put(SessionOver(report.reason))
 
 
-def _key(wanted: Streamed) -> InstrumentKey:
-    return wanted.exchange, wanted.exchange_token
+def _key(each: Streamed | Tick) -> InstrumentKey:
+    return each.exchange, each.exchange_token
 
 
 async def cancelled(tasks: Collection[asyncio.Task[None]], patience: float) -> None:

@@ -110,6 +110,7 @@ def document() -> Schema:
                         ),
                     },
                     stale={"type": "boolean"},
+                    asked={"type": "boolean"},
                     as_of=INSTANT_OR_NULL,
                 ),
                 "Price": _object(
@@ -119,6 +120,7 @@ def document() -> Schema:
                     as_of=INSTANT,
                     source=TEXT,
                     stale={"type": "boolean"},
+                    asked={"type": "boolean"},
                 ),
                 "Complaint": _object(code=TEXT, message=TEXT, remedy=TEXT),
             },

@@ -32,6 +32,7 @@ class PriceState(StrEnum):
     """Whose word a share's price is, in the order in which they are believed."""
 
     STREAMED = "STREAMED"  # an exchange's feed told it, through whichever broker's stream
+    ASKED = "ASKED"  # nothing streams it: a broker was asked for it, again and again
     HELD = "HELD"  # a broker that holds the share told it just now
     BORROWED = "BORROWED"  # another connected broker quoted it just now
     STALE = "STALE"  # from before: the last good answer of a broker that holds it
@@ -68,6 +69,7 @@ class LivePrice:
     """The latest a stream told of one instrument. Price and close (where it told one) are of `exchange`.
 
     `source` is the broker whose stream it was. `stale`: that stream has fallen silent, and its price is not used.
+    `asked`: no stream told it, that broker was asked for it.
     """
 
     exchange: Exchange
@@ -76,6 +78,7 @@ class LivePrice:
     source: str
     as_of: datetime
     stale: bool = False
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

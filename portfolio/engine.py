@@ -16,7 +16,7 @@ from market.pricing import Price
 from portfolio import live_messages
 from portfolio.day_series import DaySeries
 from portfolio.deltas import Difference
-from portfolio.domain import BorrowedPrice, InstrumentKey, LivePrice, Source
+from portfolio.domain import BorrowedPrice, InstrumentKey, LivePrice, PriceState, Source
 from portfolio.live import LiveBook, LiveBooks
 from portfolio.live_messages import Place
 
@@ -131,9 +131,12 @@ class Engine:
             changed |= self._books.apply(key, None)
         return changed
 
-    def is_streamed(self, user_id: int) -> bool:
-        """Whether anything in this book stands at a streamed price."""
-        return any(self._books.cell(key).price is not None for key in self._book(user_id).rows)
+    def priced_by(self, user_id: int) -> PriceState | None:
+        """STREAMED where a stream tells anything of this book, else ASKED where quotes do, else None."""
+        prices = [price for key in self._book(user_id).rows if (price := self._books.cell(key).price) is not None]
+        if not prices:
+            return None
+        return PriceState.ASKED if all(price.asked for price in prices) else PriceState.STREAMED
 
     def priced_at(self, user_id: int) -> datetime | None:
         return self._priced_at.get(user_id)
@@ -159,4 +162,5 @@ def _live(price: Price) -> LivePrice:
         source=price.source,
         as_of=price.as_of,
         stale=price.stale,
+        asked=price.asked,
     )

@@ -12,6 +12,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
@@ -32,11 +33,12 @@ from market.pricing import Price
 from market.publishing import PriceReader
 from market.streaming import cancelled
 from portfolio import live_messages, loading, watching
-from portfolio.domain import InstrumentKey, SourceState
+from portfolio.domain import InstrumentKey, PriceState, SourceState
 from portfolio.engine import Engine, Loaded, Message
 from portfolio.kept_series import KeptSeries
 from portfolio.live_messages import Place
 from portfolio.loading import in_a_thread
+from portfolio.turns import Turns
 from portfolio.wanted import Listings
 
 logger = logging.getLogger(__name__)
@@ -92,7 +94,6 @@ class _Watched:
     reconcile_at: float
     series: KeptSeries
     place: Place | None = None
-    tell_at: float = 0.0
     settle_at: float = float("inf")
     asked_at: float = -1e9
     is_asking: bool = False
@@ -101,7 +102,7 @@ class _Watched:
     is_snapshot_due: bool = False
     generation: bytes | str | None = UNSEEN
     accounts: list[tuple[UUID, str]] = field(default_factory=list)
-    price_state: tuple[list[dict[str, str]], bool] | None = None
+    price_state: tuple[list[dict[str, str]], bool, bool] | None = None  # feeds, stale, asked
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -130,7 +131,7 @@ class LiveHost:
         self._engine = Engine()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="live-books")
         self._watched: dict[int, _Watched] = {}
-        self._changed: set[int] = set()
+        self._turns = Turns(_given(self.tempo.interval, settings.LIVE_INTERVAL_MS / 1000))
         self._has_changed = asyncio.Event()
         self._asking = asyncio.Semaphore(self.tempo.asked_at_once)
         self._heard_at = 0.0
@@ -215,6 +216,7 @@ class LiveHost:
         left = [self._watched.pop(user_id) for user_id in users]
         for watched in left:
             watched.place = None
+            self._turns.forget(watched.user_id)
             async with watched.lock:
                 if watched.is_held:
                     watched.is_held = False
@@ -273,7 +275,7 @@ class LiveHost:
 
     async def _pause(self, watched: _Watched) -> float:
         """Until the brokers are asked again: sooner where no stream tells the prices."""
-        if not watched.is_held or await self._is_streamed(watched):
+        if not watched.is_held or await self._priced_by(watched) is PriceState.STREAMED:
             return self._refresh
         return min(self._refresh, _given(self.tempo.refresh_unstreamed, settings.PORTFOLIO_REFRESH_SECONDS))
 
@@ -336,39 +338,32 @@ class LiveHost:
 
     # --- telling ------------------------------------------------------------------------------------------------------
     def _note_changes(self, users: Iterable[int]) -> None:
-        self._changed.update(users)
-        if self._changed:
+        self._turns.note(users, self._now())
+        if self._turns.next_at() is not None:
             self._has_changed.set()
 
     async def _tell_changes(self) -> None:
         """At once after a rest, and then at most one delta in each interval."""
-        interval = _given(self.tempo.interval, settings.LIVE_INTERVAL_MS / 1000)
         while True:
-            await self._has_changed.wait()
-            now = self._now()
-            changed = {user_id: self._watched.get(user_id) for user_id in self._changed}
-            due = []
-            for user_id, watched in changed.items():
-                if watched is None or watched.place is None:
-                    self._changed.discard(user_id)
-                elif watched.tell_at <= now:
-                    self._changed.discard(user_id)
-                    watched.tell_at = now + interval
-                    due.append(watched)
-            for watched in due:
-                await self._tell(watched)
-            if not self._changed:
-                self._has_changed.clear()
-            elif not due:
-                await asyncio.sleep(interval / 20)
+            self._has_changed.clear()
+            while (user_id := self._turns.take(self._now())) is not None:
+                watched = self._watched.get(user_id)
+                if watched is None or not await self._tell(watched):
+                    self._turns.forgo(user_id)
+            next_at = self._turns.next_at()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(next_at):  # the loop's time is the turns'; None: until something changes
+                    await self._has_changed.wait()
 
-    async def _tell(self, watched: _Watched) -> None:
+    async def _tell(self, watched: _Watched) -> bool:
+        """Whether there was anything to tell."""
         async with watched.lock:
             if watched.place is None or not watched.is_held:
-                return
+                return False
             message = await self._in_engine(self._engine.delta, watched.user_id, watched.place, self._clock())
             if message is not None:
                 await self._send(watched, live_messages.DELTA, message)
+            return message is not None
 
     async def _announce(self, watched: _Watched) -> None:
         """Begin a book: its first message is a snapshot."""
@@ -450,26 +445,29 @@ class LiveHost:
         value = watched.series.total if watched.is_answered or not is_stale else None
         await watched.series.note(now, self._hours.trading_day(now), value)
 
-    async def _is_streamed(self, watched: _Watched) -> bool:
+    async def _priced_by(self, watched: _Watched) -> PriceState | None:
         async with watched.lock:
-            return watched.is_held and await self._in_engine(self._engine.is_streamed, watched.user_id)
+            return await self._in_engine(self._engine.priced_by, watched.user_id) if watched.is_held else None
 
     async def _tell_prices(self, watched: _Watched, states: dict[UUID, Told]) -> None:
         """Say how the feeds behind this book are, where that is something new."""
         told = live_messages.feeds((slug, states[key]) for key, slug in watched.accounts if key in states)
+        priced_by = await self._priced_by(watched)
+        is_asked = priced_by is PriceState.ASKED
         is_stale = (
-            bool(watched.accounts)
+            priced_by is None
+            and bool(watched.accounts)
             and self._now() - watched.since > self.tempo.settling
             and self._hours.is_open(Exchange.NSE, self._clock())
-            and not await self._is_streamed(watched)
         )
-        if (told, is_stale) == watched.price_state:
+        before, now = watched.price_state, (told, is_stale, is_asked)
+        if now == before:
             return
-        if is_stale and watched.price_state is not None and not watched.price_state[1]:
+        if (is_stale or is_asked) and before is not None and not (before[1] or before[2]):
             self._hurry(watched)
-        watched.price_state = told, is_stale
+        watched.price_state = now
         as_of = await self._in_engine(self._engine.priced_at, watched.user_id)
-        text = live_messages.price_state(told, stale=is_stale, as_of=as_of)
+        text = live_messages.price_state(told, stale=is_stale, asked=is_asked, as_of=as_of)
         await push.send_json(watched.user_id, live_messages.PRICE_STATE, text)
 
     async def _reconcile(self, watched: _Watched) -> None:

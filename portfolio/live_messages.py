@@ -40,9 +40,14 @@ def feeds(brokers: Iterable[tuple[str, Told]]) -> list[dict[str, str]]:
     return [{"broker_type": slug, "state": told.state, "since": instant(told.since)} for slug, told in brokers]
 
 
-def price_state(brokers: list[dict[str, str]], *, stale: bool, as_of: datetime | None) -> str:
-    """`stale`: markets are open, and nothing that this book holds is streamed. `as_of`: of its latest price."""
-    return _text({"brokers": brokers, "stale": stale, "as_of": None if as_of is None else instant(as_of)})
+def price_state(brokers: list[dict[str, str]], *, stale: bool, asked: bool, as_of: datetime | None) -> str:
+    """`stale`: markets are open, and nothing that this book holds is streamed, or asked for with success.
+
+    `asked`: nothing is streamed, and prices come by asking. `as_of`: of its latest price.
+    """
+    return _text(
+        {"brokers": brokers, "stale": stale, "asked": asked, "as_of": None if as_of is None else instant(as_of)}
+    )
 
 
 def _series(series: DaySeries | None, now: datetime) -> dict[str, Any] | None:

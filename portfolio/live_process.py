@@ -23,8 +23,9 @@ from market import streaming
 from market.feed import News
 from market.feed_states import FeedStates
 from market.hours import Hours
+from market.polling import Polling
 from market.streaming import StreamProcess, Wanted
-from portfolio import live_host, watching
+from portfolio import fetching, live_host, watching
 from portfolio.live_host import LiveHost
 from portfolio.loading import in_a_thread
 from portfolio.wanted import Wishes
@@ -66,6 +67,7 @@ class LiveProcess:
             wanted=self._wanted,
             on_news=self.news,
             is_open=self._hours.is_open,
+            poll=Polling(fetching.pool, self.news),
             tempo=stream_tempo,
         )
         self.host = LiveHost(
@@ -105,9 +107,7 @@ class LiveProcess:
         if isinstance(news, SessionOver):
             now = datetime.now(UTC)
             is_over = await in_a_thread(_confirm, connection, now)
-            logger.warning(
-                "The stream of connection %s says its session is over, the broker %s", connection, _word(is_over)
-            )
+            logger.warning("Connection %s is told that its session is over, the broker %s", connection, _word(is_over))
             if not is_over:
                 self._wishes.resting[connection] = now + DISBELIEVED
         owner = self._wishes.owners.get(connection)

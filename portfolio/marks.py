@@ -30,7 +30,8 @@ class Mark:
 
     @classmethod
     def streamed(cls, told: LivePrice, close: Decimal | None) -> Mark:
-        return cls(told.price, close, told.source, told.as_of, PriceState.STREAMED, told)
+        state = PriceState.ASKED if told.asked else PriceState.STREAMED
+        return cls(told.price, close, told.source, told.as_of, state, told)
 
     def value(self, quantity: Decimal) -> Decimal | None:
         return None if self.price is None else quantity * self.price
@@ -135,7 +136,7 @@ def _price_rank(lot: Lot) -> tuple[bool, bool, float, int, str]:
 
 # --- what streams -----------------------------------------------------------------------------------------------------
 def believed(prices: Iterable[LivePrice]) -> LivePrice | None:
-    """Of one share's listings the one that prices it: NSE before BSE; a stale price is none at all."""
+    """Of one share's listings the one that prices it: a streamed one, NSE before BSE; a stale price is none at all."""
     return min((price for price in prices if not price.stale), key=_listing_rank, default=None)
 
 
@@ -149,5 +150,5 @@ def live_prices(latest: Mapping[InstrumentKey, LivePrice], listings: Mapping[Ins
     return LivePrices(shares, {instrument: price for instrument, price in latest.items() if not price.stale})
 
 
-def _listing_rank(price: LivePrice) -> tuple[bool, str]:
-    return (price.exchange is not Exchange.NSE, price.exchange)
+def _listing_rank(price: LivePrice) -> tuple[bool, bool, str]:
+    return (price.asked, price.exchange is not Exchange.NSE, price.exchange)

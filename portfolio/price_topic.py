@@ -28,7 +28,7 @@ SILENT_SECONDS = 8.0  # a little longer than a dead publisher takes to be forgot
 
 
 class ToldPrice(Protocol):
-    """INR; `source` is the broker whose feed told it."""
+    """INR; `source` is the broker whose feed told it, or which was `asked` for it."""
 
     @property
     def exchange(self) -> Exchange: ...
@@ -44,6 +44,8 @@ class ToldPrice(Protocol):
     def source(self) -> str: ...
     @property
     def stale(self) -> bool: ...
+    @property
+    def asked(self) -> bool: ...
 
 
 class Batch(Protocol):
@@ -188,5 +190,6 @@ def _written(each: ToldPrice, *, is_fed: bool = True) -> str:
         "as_of": instant(each.as_of),
         "source": each.source,
         "stale": each.stale or not is_fed,
+        "asked": each.asked,
     }
     return msgspec.json.encode(told).decode()

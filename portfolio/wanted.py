@@ -1,4 +1,7 @@
-"""What is to be streamed: for every user with an open page their connections, and the instruments of their books."""
+"""What is to be streamed: for every user with an open page their connections, and the instruments of their books.
+
+And what is to be asked for instead, as nothing streams it: shares by one listing, contracts by their own.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,24 @@ import msgspec
 from django.conf import settings
 
 from brokers import reach, registry
-from brokers.base import Broker
-from brokers.domain import BrokerPortfolio, ConnectionStatus, Exchange, InstrumentKind, Streamed
+from brokers.domain import (
+    AppCredentials,
+    BrokerPortfolio,
+    ConnectionStatus,
+    Exchange,
+    InstrumentKind,
+    Listing,
+    Session,
+    Streamed,
+)
 from brokers.errors import SecretUnreadable
-from brokers.models import BrokerConnection
+from brokers.models import BrokerApp, BrokerConnection
 from brokers.shared import if_redis_is_there, redis
 from brokers.streaming import PriceStream
+from market.feed import FeedState
 from market.feed_states import Told, told_now
-from market.models import Instrument
+from market.models import Instrument, InstrumentListing
+from market.polling import Polled
 from market.streaming import StreamUrls, Wanted
 from portfolio.domain import InstrumentKey
 from portfolio.models import BrokerSnapshot
@@ -30,6 +43,8 @@ from portfolio.models import BrokerSnapshot
 CONNECTIONS_PER_INSTRUMENT = 2
 LISTINGS_KEPT = timedelta(minutes=10)
 SHARES_AT = (Exchange.NSE, Exchange.BSE)
+# A feed that opens, or comes back at once, needs no quotes in between.
+UNFED_FOR = timedelta(seconds=2)
 
 _payload = msgspec.json.Decoder(BrokerPortfolio)
 
@@ -124,6 +139,71 @@ class Listings:
             self._known_until[isin] = now + (LISTINGS_KEPT if found[isin] else LISTINGS_KEPT / 20)
 
 
+class Names:
+    """What each broker calls an instrument, by its master, remembered for a while. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._of: dict[InstrumentKey, dict[str, Listing]] = {}
+        self._known_until: dict[InstrumentKey, datetime] = {}
+
+    def of(self, keys: Collection[InstrumentKey], now: datetime) -> Mapping[InstrumentKey, Mapping[str, Listing]]:
+        """By instrument, and then by broker; asks the database for those that are not known."""
+        unknown = {key for key in keys if key not in self._known_until or self._known_until[key] <= now}
+        if unknown:
+            self._learn(unknown, now)
+        return {key: self._of[key] for key in keys}
+
+    def _learn(self, keys: Collection[InstrumentKey], now: datetime) -> None:
+        found: dict[InstrumentKey, dict[str, Listing]] = {key: {} for key in keys}
+        rows = InstrumentListing.objects.filter(
+            instrument__exchange_token__in=[token for _, token in keys], instrument__ended_on=None, withdrawn_on=None
+        ).select_related("instrument")
+        for row in rows:
+            exchange, token = Exchange(row.instrument.exchange), str(row.instrument.exchange_token)
+            if (exchange, token) in found:
+                listing = Listing(
+                    exchange=exchange,
+                    tradingsymbol=row.tradingsymbol,
+                    broker_token=row.broker_token,
+                    isin=row.instrument.isin,
+                )
+                found[exchange, token][row.broker_type] = listing
+        for key, listings in found.items():
+            self._of[key] = listings
+            self._known_until[key] = now + (LISTINGS_KEPT if listings else LISTINGS_KEPT / 20)
+
+
+class Keys:
+    """The secrets of connections, decrypted once for each session and app. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._of: dict[UUID, tuple[object, tuple[AppCredentials, Session] | None]] = {}
+
+    def of(self, rows: Collection[BrokerConnection]) -> Mapping[UUID, tuple[AppCredentials, Session]]:
+        """By connection; without those whose session is wiped, or the keys of whose app are gone. Reads rows."""
+        users = {row.user_id for row in rows}
+        stored = BrokerApp.objects.filter(user__in=users).values_list("user_id", "broker_type", "updated_at")
+        apps = {(user_id, slug): at for user_id, slug, at in stored}
+        marks = {row.pk: (row.session_number, row.version, apps.get((row.user_id, row.broker_type))) for row in rows}
+        known = {key: self._of[key] for key, mark in marks.items() if key in self._of and self._of[key][0] == mark}
+        new = marks.keys() - known.keys()
+        if new:
+            whole = BrokerConnection.objects.filter(pk__in=new).select_related("user")
+            for row in whole.prefetch_related("user__broker_apps"):
+                known[row.pk] = marks[row.pk], _keys_of(row)
+        self._of = known
+        return {key: keys for key, (_, keys) in known.items() if keys is not None}
+
+
+def _keys_of(row: BrokerConnection) -> tuple[AppCredentials, Session] | None:
+    """None where the session or the keys of the trader's app are gone: nothing can be opened without them."""
+    try:
+        session, app = row.session, reach.app_credentials(row.user, row.broker_type)
+    except (reach.ConnectRefused, SecretUnreadable):
+        return None
+    return None if session is None else (app, session)
+
+
 Spread = tuple[frozenset[Candidate], frozenset[Streamed], Mapping[UUID, frozenset[Streamed]]]
 
 
@@ -137,17 +217,15 @@ class Wishes:
     listings: Listings = field(default_factory=Listings)
     owners: dict[UUID, int] = field(default_factory=dict)
     resting: dict[UUID, datetime] = field(default_factory=dict)
+    _names: Names = field(default_factory=Names)
+    _keys: Keys = field(default_factory=Keys)
     _held: dict[UUID, tuple[datetime, Held]] = field(default_factory=dict)
     _spreads: dict[int, Spread] = field(default_factory=dict)
+    _unfed_since: dict[int, dict[Streamed, datetime]] = field(default_factory=dict)
 
     def wanted(self, users: Collection[int], now: datetime) -> dict[UUID, Wanted]:
-        """Every connection of these users that can stream, and of what. Reads rows."""
-        rows = list(
-            BrokerConnection.objects.active()
-            .filter(user_id__in=users)
-            .select_related("user")
-            .prefetch_related("user__broker_apps")
-        )
+        """Every connection of these users that can stream, or be asked instead, and of what. Reads rows."""
+        rows = list(BrokerConnection.objects.without_secrets().active().filter(user_id__in=users))
         self.owners = {row.pk: row.user_id for row in rows}
         self._read(rows)
         states: Mapping[UUID, Told] = {}
@@ -156,32 +234,62 @@ class Wishes:
         by_user: dict[int, list[BrokerConnection]] = defaultdict(list)
         for row in rows:
             by_user[row.user_id].append(row)
+        keys = self._keys.of(rows)
         found: dict[UUID, Wanted] = {}
         for own in by_user.values():
-            found |= self._of_user(own, states, now)
+            found |= self._of_user(own, keys, states, now)
         self._spreads = {user_id: known for user_id, known in self._spreads.items() if user_id in by_user}
+        self._unfed_since = {user_id: known for user_id, known in self._unfed_since.items() if user_id in by_user}
         return found
 
     def _of_user(
-        self, rows: Sequence[BrokerConnection], states: Mapping[UUID, Told], now: datetime
+        self,
+        rows: Sequence[BrokerConnection],
+        keys: Mapping[UUID, tuple[AppCredentials, Session]],
+        states: Mapping[UUID, Told],
+        now: datetime,
     ) -> dict[UUID, Wanted]:
-        streaming = {row.pk: broker for row in rows if (broker := self._streams(row, now)) is not None}
+        user_id = rows[0].user_id
+        ready = {row.pk: row for row in rows if row.pk in keys and self._is_ready(row, now)}
         candidates = [
-            Candidate(key, broker.price_stream, key not in states or states[key].is_well)
-            for key, broker in streaming.items()
-            if broker.price_stream is not None
+            Candidate(key, kind, key not in states or states[key].is_well)
+            for key, row in ready.items()
+            if (kind := registry.load(row.broker_type).price_stream) is not None
         ]
         held = [self._held[row.pk][1] for row in rows if row.pk in self._held]
         shares = frozenset[str]().union(*(each.shares for each in held))
         listings = self.listings.of(sorted(shares), now)
         listed = {(each.exchange, each.exchange_token) for each in listings}
-        others = frozenset[InstrumentKey]().union(*(each.instruments for each in held)) - listed
-        instruments = frozenset([*listings, *(Streamed(*key) for key in others)])
-        asked = self._spread(rows[0].user_id, frozenset(candidates), instruments)
+        rest = frozenset[InstrumentKey]().union(*(each.instruments for each in held))
+        others = frozenset(Streamed(*key) for key in rest - listed)
+        asked = self._spread(user_id, frozenset(candidates), frozenset(listings) | others)
+        fed = frozenset[Streamed]().union(
+            *(mine for key, mine in asked.items() if key in states and states[key].state is FeedState.LIVE)
+        )
+        by_key = {(each.exchange, each.exchange_token): each for each in (*listings, *others)}
+        unfed = unfed_of(listings, [by_key[key] for key in rest], fed)
+        polled = self._polled(user_id, unfed, {row.broker_type for row in ready.values()}, now)
         return {
-            row.pk: wanted
-            for row in rows
-            if row.pk in streaming and (wanted := _wanted(row, streaming[row.pk], asked[row.pk])) is not None
+            key: _wanted(row, *keys[key], asked.get(key, frozenset()), polled[row.broker_type])
+            for key, row in ready.items()
+            if key in asked or polled[row.broker_type]
+        }
+
+    def _polled(
+        self, user_id: int, unfed: frozenset[Streamed], slugs: Collection[str], now: datetime
+    ) -> Mapping[str, frozenset[Polled]]:
+        """What each broker may be asked for: what has been without a stream for a while, and it has a name for."""
+        before = self._unfed_since.get(user_id, {})
+        since = self._unfed_since[user_id] = {each: before.get(each, now) for each in unfed}
+        waiting = [each for each, at in since.items() if now - at >= UNFED_FOR]
+        names = self._names.of([(each.exchange, each.exchange_token) for each in waiting], now)
+        return {
+            slug: frozenset(
+                Polled(each, named[slug])
+                for each in waiting
+                if slug in (named := names[each.exchange, each.exchange_token])
+            )
+            for slug in slugs
         }
 
     def _spread(
@@ -194,16 +302,15 @@ class Wishes:
             self._spreads[user_id] = known
         return known[2]
 
-    def _streams(self, row: BrokerConnection, now: datetime) -> Broker | None:
-        """The broker of a connection that can be streamed now."""
+    def _is_ready(self, row: BrokerConnection, now: datetime) -> bool:
+        """Whether a connection can be streamed, or asked, now."""
         if row.status != ConnectionStatus.CONNECTED or row.is_over(now):
-            return None
+            return False
         if row.pk in self.resting:
             if self.resting[row.pk] > now:
-                return None
+                return False
             del self.resting[row.pk]
-        broker = registry.load(row.broker_type)
-        return broker if broker.price_stream is not None else None
+        return True
 
     def _read(self, rows: Sequence[BrokerConnection]) -> None:
         """What each connection holds by its last good answer; only answers that are new are read whole."""
@@ -216,20 +323,36 @@ class Wishes:
         self._held = kept
 
 
-def _wanted(row: BrokerConnection, broker: Broker, instruments: frozenset[Streamed]) -> Wanted | None:
-    """None where the session or the keys of the trader's app are gone: nothing can be opened without them."""
-    try:
-        session, app = row.session, reach.app_credentials(row.user, row.broker_type)
-    except (reach.ConnectRefused, SecretUnreadable):
-        return None
-    if session is None:
-        return None
-    override = settings.BROKERS[broker.spec.slug].get("stream_url") or None
+def unfed_of(
+    listings: Iterable[Streamed], others: Iterable[Streamed], fed: Collection[Streamed]
+) -> frozenset[Streamed]:
+    """What is to be asked for: each share that no listing's feed tells, by one listing, and each contract. Pure."""
+    of_share: dict[str | None, list[Streamed]] = defaultdict(list)
+    for each in listings:
+        of_share[each.isin].append(each)
+    shares = [
+        min(every, key=lambda each: (SHARES_AT.index(each.exchange), each.exchange_token))
+        for every in of_share.values()
+        if not any(each in fed for each in every)
+    ]
+    return frozenset([*shares, *(each for each in others if each not in fed)])
+
+
+def _wanted(
+    row: BrokerConnection,
+    app: AppCredentials,
+    session: Session,
+    instruments: frozenset[Streamed],
+    polled: frozenset[Polled],
+) -> Wanted:
+    stream = registry.load(row.broker_type).price_stream
+    override = settings.BROKERS[row.broker_type].get("stream_url") or None
     return Wanted(
-        broker=broker.spec.slug,
+        broker=row.broker_type,
         app=app,
         session=session,
         base_urls=StreamUrls(prices=override, orders=override),
         instruments=instruments,
-        least_pause=broker.price_stream.least_pause if broker.price_stream is not None else 0.0,
+        polled=polled,
+        least_pause=stream.least_pause if stream is not None else 0.0,
     )

@@ -27,6 +27,7 @@ from brokers.wire import each
 
 class UpstoxClient(BrokerClient):
     spec = SPEC
+    quotes_at_once = 500
 
     def authorization(self) -> Secret:
         return Secret(f"Bearer {self.session.access_token.reveal()}")

@@ -14,6 +14,7 @@ from brokers.zerodha.spec import SPEC
 
 class ZerodhaClient(BrokerClient):
     spec = SPEC
+    quotes_at_once = 1000
 
     def authorization(self) -> Secret:
         return Secret(f"token {self.app.api_key.reveal()}:{self.session.access_token.reveal()}")

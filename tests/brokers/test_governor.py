@@ -25,7 +25,8 @@ from redis import Redis
 from brokers import governor, registry, shared
 from brokers.base import BrokerSpec, RateLimit
 from brokers.errors import BudgetSpent
-from brokers.transport import Deadline
+from brokers.gate import gate_for
+from brokers.transport import Call, Deadline
 from tests.brokers import hammer
 from tests.brokers.ageing import grow_older
 from trademaster.local.redis_server import RedisServer
@@ -334,3 +335,55 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert deadline.remaining() > 0
         time.sleep(0.05)
+
+
+# --- in the background ------------------------------------------------------------------------------------------------
+def in_background(spec: BrokerSpec, rate_class: str = "quotes") -> float:
+    return governor.take(governor.in_background(governor.plan(spec, ACCOUNT, rate_class, "")))
+
+
+class TestInBackground:
+    def test_a_fifth_of_every_window_and_no_more(self, governed: Redis) -> None:
+        spec = spec_with(limit("quotes", 10, 1), limit("quotes", 15, 60))
+        assert [in_background(spec), in_background(spec)] == [0, 0]
+        assert 0 < in_background(spec) <= 1.05
+        grow_older(governed, 1.05)
+        assert in_background(spec) == 0
+        grow_older(governed, 1.05)
+        assert 55 < in_background(spec) <= 60.05  # three of the minute's fifteen
+
+    def test_less_than_a_call_is_one_in_a_longer_window(self, governed: Redis) -> None:
+        spec = spec_with(limit("quotes", 1, 1))
+        assert in_background(spec) == 0
+        grow_older(governed, 1.05)
+        assert 3.5 < in_background(spec) <= 4
+        assert asker(spec)("quotes") == 0  # while a trader's own call finds the second free
+
+    def test_what_it_takes_counts_in_the_broker_s_own_window(self, governed: Redis) -> None:
+        spec = spec_with(limit("quotes", 5, 1))
+        assert in_background(spec) == 0
+        assert [asker(spec)("quotes") for _ in range(4)] == [0] * 4
+        assert asker(spec)("quotes") > 0
+
+    def test_none_while_the_trader_s_own_calls_have_taken_half(self, governed: Redis) -> None:
+        spec = spec_with(limit("quotes", 10, 1))
+        assert [asker(spec)("quotes") for _ in range(5)] == [0] * 5
+        assert in_background(spec) > 0
+        assert [asker(spec)("quotes") for _ in range(5)] == [0] * 5
+
+    @pytest.mark.parametrize("slug", registry.slugs())
+    def test_every_broker_s_windows_have_room_for_both(self, slug: str, governed: Redis) -> None:
+        """However often the house asks, what it got is a fifth of each window at most, or one call in a longer one."""
+        spec = registry.load(slug).spec
+        granted = sum(in_background(spec) == 0 for _ in range(50))
+        tightest = min(each.calls for each in spec.capabilities.rate_limits if each.counts("quotes"))
+        assert granted == max(1, tightest // governor.BACKGROUND_PART)
+
+    def test_it_never_waits(self, governed: Redis, settings: Settings) -> None:
+        settings.GOVERNOR_ENABLED = True
+        gate = gate_for(spec_with(limit("quotes", 1, 1)), ACCOUNT, in_background=True)
+        gate.enter(Call("GET", "/quote/ohlc"), Deadline(30))
+        started = time.monotonic()
+        with pytest.raises(BudgetSpent):
+            gate.enter(Call("GET", "/quote/ohlc"), Deadline(30))
+        assert time.monotonic() - started < 1

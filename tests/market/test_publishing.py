@@ -10,12 +10,23 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 from brokers.domain import Exchange
 from market.pricing import Price
-from market.publishing import ALIVE, Batch, PricePublisher, PriceReader, latest
+from market.publishing import (
+    ALIVE,
+    HEARTBEAT_SECONDS,
+    LEAST_REST_SECONDS,
+    MOST_REST_SECONDS,
+    Batch,
+    PricePublisher,
+    PriceReader,
+    latest,
+    rest_after,
+)
 from tests.market.redis import emptied, url
 
 START = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
@@ -114,6 +125,24 @@ class TestTwoWriters:
         await published(redis, "two", price("1500", seconds=60, source="two", stale=True))
         assert not (await known(redis)).stale
 
+    async def test_what_streams_takes_the_place_of_what_was_asked_for(self, redis: Redis) -> None:
+        await published(redis, "one", replace(price("1500", seconds=1), asked=True))
+        await published(redis, "two", price("1500", source="two"))
+        assert (await known(redis)).source == "two"
+
+    @pytest.mark.parametrize(("seconds", "source"), [(14, "one"), (15, "two")])
+    async def test_what_was_asked_for_only_where_the_stream_is_long_behind(
+        self, redis: Redis, seconds: float, source: str
+    ) -> None:
+        await published(redis, "one", price("1500"))
+        await published(redis, "two", replace(price("1510", seconds=seconds, source="two"), asked=True))
+        assert (await known(redis)).source == source
+
+    async def test_or_is_stale_after_all(self, redis: Redis) -> None:
+        await published(redis, "one", price("1500", stale=True))
+        await published(redis, "two", replace(price("1500", source="two"), asked=True))
+        assert (await known(redis)).asked
+
     async def test_the_second_offers_again_and_is_taken(self, redis: Redis) -> None:
         await published(redis, "one", price("1500"))
         second = PricePublisher(redis, "two", sleep=lambda seconds: asyncio.sleep(seconds / 50))
@@ -186,3 +215,53 @@ class TestPublished:
         await published(redis, "two", price("1500.10", source="two"))
         assert len((await listener.next()).prices) == 1
         assert (await listener.next()).prices == ()
+
+
+class Rests:
+    """Stands in for the publisher's sleep: each rest lasts until it is ended; signs of life never come."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self._ended = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        if seconds >= HEARTBEAT_SECONDS:
+            await asyncio.Event().wait()
+        self.begun += 1
+        await self._ended.wait()
+        self._ended.clear()
+
+    def end(self) -> None:
+        self._ended.set()
+
+
+class TestPace:
+    async def test_the_first_at_once_and_then_the_latest_of_each(self, redis: Redis, listener: Listener) -> None:
+        rests = Rests()
+        publisher = PricePublisher(redis, "me", sleep=rests)
+        await listener.next()
+        running = asyncio.create_task(publisher.run())
+        publisher.put(price("1500"))
+        assert [each.last_price for each in (await listener.next()).prices] == [1500]
+        for last in ("1501", "1502", "1503"):
+            publisher.put(price(last))
+        publisher.put(price("600", token="3045"))
+        await asyncio.sleep(0)
+        assert (await PriceReader(redis).latest([INFY])).sequence == 1
+        rests.end()
+        batch = await listener.next()
+        assert (batch.sequence, {each.last_price for each in batch.prices}) == (2, {1503, 600})
+        async with asyncio.timeout(5):
+            while rests.begun < 2:
+                await asyncio.sleep(0)
+        rests.end()
+        publisher.put(price("1504"))
+        assert [each.last_price for each in (await listener.next()).prices] == [1504]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    @pytest.mark.parametrize(
+        ("work", "rest"), [(0, LEAST_REST_SECONDS), (0.01, 0.04), (0.02, 0.08), (5, MOST_REST_SECONDS)]
+    )
+    def test_much_work_rests_longer_within_bounds(self, work: float, rest: float) -> None:
+        assert rest_after(work) == pytest.approx(rest)

@@ -71,6 +71,7 @@ def test_prices_by_the_exchange_s_number_or_by_id(published: None, as_alice: Cli
         "source": "zerodha",
         "as_of": "2026-11-26T05:00:00Z",
         "stale": False,
+        "asked": False,
     }
     assert by_id == by_number | {"instrument": str(row.pk)}
     assert (silent["last_price"], silent["close_price"], silent["stale"]) == ("1431.95", None, True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,12 +20,13 @@ from redis.asyncio import Redis
 
 from accounts.models import User
 from brokers import reach
-from brokers.domain import Exchange, Streamed, Tick
+from brokers.domain import Exchange, Listing, Streamed, Tick
 from brokers.secret import Secret
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import BookChanged, SessionOver
 from market.feed import FeedState, Pace
+from market.polling import Polled, Polling
 from market.pricing import Price, Rules
 from market.publishing import PriceReader
 from market.streaming import News, StreamProcess, StreamUrls, Tempo, Wanted
@@ -38,7 +40,8 @@ QUICK = Tempo(
     round=0.05,
     look=0.05,
     lease=0.6,
-    poll=0.05,
+    poll=0.2,
+    between_polls=0.05,
     pace=Pace(first=0.05, longest=0.2, watch=0.05, tick_silence=0.4, longest_silence=0.4),
     rules=Rules(behind=timedelta(seconds=0.2), settled=timedelta(seconds=0.3), grace=timedelta(seconds=0.2)),
 )
@@ -192,23 +195,6 @@ class TestPrices:
             await asyncio.sleep(2 * QUICK.rules.grace.total_seconds())
             assert (await house.shows(lambda price: True)).stale is False
 
-    async def test_what_nobody_streams_is_asked_for(self, house: House) -> None:
-        asked: list[Streamed] = []
-
-        async def poll(instruments: Sequence[Streamed]) -> list[tuple[str, Tick]]:
-            asked.extend(instruments)
-            return [("fyers", Tick(each.exchange, each.exchange_token, Decimal("77.10"))) for each in instruments]
-
-        unnamed = Streamed(Exchange.NSE, "424242")  # Upstox cannot stream a share without its ISIN
-        house.wanted = {house.of(SECOND): replace(house.wanted[house.of(SECOND)], instruments=frozenset({unnamed}))}
-        async with house.running(poll=poll):
-            async with asyncio.timeout(5):
-                while not (found := (await PriceReader(house.redis).latest([(Exchange.NSE, "424242")])).prices):
-                    await asyncio.sleep(0.01)
-        [price] = found.values()
-        assert (price.source, price.last_price, price.stale) == ("fyers", Decimal("77.10"), False)
-        assert set(asked) == {unnamed}
-
     async def test_wishes_are_followed(self, house: House) -> None:
         connection = house.of(FIRST)
         house.wanted = {connection: replace(house.wanted[connection], instruments=frozenset())}
@@ -219,6 +205,132 @@ class TestPrices:
             assert process.reports()[connection]["prices"].opened == 1
             house.wanted.clear()
             await eventually(lambda: not process.reports() and len(process.book) == 0)
+
+
+def polled(key: str, slug: str) -> Polled:
+    """What the broker's own master would say."""
+    each, listing = load_instruments()[key], streamed(key)
+    name = {"zerodha": f"{each.exchange}:{each.symbol}", "upstox": f"NSE_EQ|{each.isin}"}[slug]
+    return Polled(
+        listing,
+        Listing(exchange=Exchange(each.exchange), tradingsymbol=each.symbol, broker_token=name, isin=each.isin),
+    )
+
+
+async def never(connection: UUID, over: SessionOver) -> None:
+    raise AssertionError("no session is over")
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+class TestWithoutStreams:
+    """Both of Alice's connections may be asked for both shares. The real quotes of the simulated brokers answer."""
+
+    @pytest.fixture(autouse=True)
+    def askable(self, house: House) -> None:
+        for connection, wanted in house.wanted.items():
+            both = frozenset({polled(SHARE, wanted.broker), polled(OTHER_SHARE, wanted.broker)})
+            house.wanted[connection] = replace(wanted, polled=both)
+
+    async def test_with_all_streams_down_prices_are_asked_for_and_streams_take_over_again(
+        self, house: House, threads: ThreadPoolExecutor
+    ) -> None:
+        async with house.running(poll=Polling(lambda slug: threads, never)):
+            await house.moves_to(FIRST)
+            for slug in (FIRST, SECOND):
+                await house.fault(slug, "stream_down")
+            for _ in range(2):
+                last = await house.move()
+                price = await house.shows(lambda price, last=last: price.last_price == last)
+                assert (price.asked, price.stale) == (True, False)
+                assert price.source in (FIRST, SECOND)
+            for slug in (FIRST, SECOND):
+                await house.well(slug)
+            last = await house.move()
+            await house.shows(lambda price: not price.asked and not price.stale and price.last_price == last)
+
+    async def test_what_streams_is_not_asked_for(self, house: House, threads: ThreadPoolExecutor) -> None:
+        async with house.running(poll=Polling(lambda slug: threads, never)) as process:
+            await house.moves_to(FIRST)
+            await eventually(lambda: len(live(process)) == 2)
+            before = await asyncio.to_thread(quotes_asked, house)
+            for _ in range(10):  # a stream that is mute for long is none
+                for key in (SHARE, OTHER_SHARE):
+                    await house.move(key)
+                await asyncio.sleep(QUICK.poll / 2)
+            assert await asyncio.to_thread(quotes_asked, house) == before
+
+    async def test_one_call_brings_all_and_nobody_else_is_asked(
+        self, house: House, threads: ThreadPoolExecutor
+    ) -> None:
+        for slug in (FIRST, SECOND):
+            await house.fault(slug, "stream_down")
+        asked: list[tuple[str, int]] = []
+
+        class Counting(Polling):
+            async def ask(self, connection: UUID, wanted: Wanted, polled: Sequence[Polled]) -> list[Tick] | None:
+                asked.append((wanted.broker, len(polled)))
+                return await super().ask(connection, wanted, polled)
+
+        async with house.running(poll=Counting(lambda slug: threads, never)):
+            for key in (SHARE, OTHER_SHARE):
+                assert (await house.shows(lambda price: price.asked, key)).source == FIRST  # 1,000 quotes in one call
+        assert set(asked) == {(FIRST, 2)}
+
+    async def test_who_refuses_is_left_alone_and_another_is_asked(
+        self, house: House, threads: ThreadPoolExecutor
+    ) -> None:
+        for slug in (FIRST, SECOND):
+            await house.fault(slug, "stream_down")
+        await asyncio.to_thread(house.brokers.control.set_fault, FIRST, "server_error", path="/quote")
+        async with house.running(poll=Polling(lambda slug: threads, never)):
+            assert (await house.shows(lambda price: price.asked)).source == SECOND
+
+    async def test_where_nobody_answers_prices_go_stale(self, house: House, threads: ThreadPoolExecutor) -> None:
+        async with house.running(poll=Polling(lambda slug: threads, never)):
+            await house.moves_to(FIRST)
+            for slug in (FIRST, SECOND):
+                await house.fault(slug, "down")
+                await house.fault(slug, "stream_down")
+            for key in (SHARE, OTHER_SHARE):
+                await house.shows(lambda price: price.stale, key)
+
+    async def test_a_closed_market_is_not_asked(self, house: House, threads: ThreadPoolExecutor) -> None:
+        house.is_open = False
+        for slug in (FIRST, SECOND):
+            await house.fault(slug, "stream_down")
+        before = await asyncio.to_thread(quotes_asked, house)
+        async with house.running(poll=Polling(lambda slug: threads, never)) as process:
+            await eventually(lambda: len(process.reports()) == 2)
+            await asyncio.sleep(5 * QUICK.poll)
+        assert await asyncio.to_thread(quotes_asked, house) == before
+
+    async def test_two_processes_do_not_take_it_from_each_other(
+        self, house: House, threads: ThreadPoolExecutor
+    ) -> None:
+        """One holds the stream, the other a connection that may be asked: what streams stays streamed."""
+        streaming, askable = house.of(SECOND), house.of(FIRST)
+        house.wanted[streaming] = replace(house.wanted[streaming], polled=frozenset())
+        house.wanted[askable] = replace(house.wanted[askable], instruments=frozenset())
+        poll = Polling(lambda slug: threads, never)
+        async with house.running("one", poll=poll), house.running("two", poll=poll):
+            for _ in range(5):
+                last = await house.move()
+                price = await house.shows(lambda price, last=last: price.last_price == last and not price.asked)
+                assert price.source == SECOND
+
+
+def quotes_asked(house: House) -> int:
+    return sum(
+        count
+        for slug in (FIRST, SECOND)
+        for call, count in house.brokers.control.counters(slug).items()
+        if "quote" in call
+    )
 
 
 class TestSessions:

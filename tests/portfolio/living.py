@@ -91,4 +91,4 @@ class Ear:
     def prices(self) -> dict[str, Any]:
         """The latest word on the feeds."""
         told = [data for kind, data in self.heard if kind == "PRICE_STATE"]
-        return told[-1] if told else {"brokers": [], "stale": None, "as_of": None}
+        return told[-1] if told else {"brokers": [], "stale": None, "asked": None, "as_of": None}
