@@ -9,25 +9,33 @@ from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID, uuid5
 
+import msgspec
 import pytest
+from django.db.models import F
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import User
-from brokers import registry
+from brokers import services as services_of_brokers
+from brokers import registry, vault
 from brokers.domain import Exchange, Streamed
 from brokers.fyers.stream import FyersPriceStream
-from brokers.models import BrokerConnection
+from brokers.models import BrokerApp, BrokerConnection
+from brokers.secret import Secret
+from brokers.shared import redis
 from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import PriceStream, StreamLimits
 from brokers.zerodha.stream import ZerodhaStream
+from market.feed import FeedState
+from market.feed_states import Told
 from market.masters import load_master
 from portfolio import services
-from portfolio.wanted import Candidate, Wishes, spread
+from portfolio.wanted import UNFED_FOR, Candidate, Wishes, spread, unfed_of
 from tests.people import connect
 
 SPACE = UUID(int=0)
+INFY = "INE009A01021"
 
 
 class Narrow(ZerodhaStream):
@@ -173,3 +181,76 @@ class TestWishes:
 
     def test_nobody_watches(self, listed: Wishes) -> None:
         assert listed.wanted([], timezone.now()) == {}
+
+    def test_secrets_are_decrypted_once_for_each_session(
+        self, alice: User, alices: dict[str, BrokerConnection], listed: Wishes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = listed.wanted([alice.pk], timezone.now())
+        decrypted: list[str] = []
+        decrypt = vault.decrypt
+        monkeypatch.setattr(vault, "decrypt", lambda text: decrypted.append(text) or decrypt(text))  # type: ignore[func-returns-value]
+        assert listed.wanted([alice.pk], timezone.now()) == before
+        assert decrypted == []
+        zerodha = alices["zerodha"].pk
+        BrokerConnection.objects.filter(pk=zerodha).update(session_number=F("session_number") + 1)
+        assert listed.wanted([alice.pk], timezone.now()) == before
+        assert decrypted
+        decrypted.clear()
+        services_of_brokers.store_app(user=alice, broker_type="zerodha", fields={"api_key": "new", "api_secret": "new"})
+        assert listed.wanted([alice.pk], timezone.now())[zerodha].app.api_key == Secret("new")
+        BrokerApp.objects.filter(user=alice, broker_type="zerodha").delete()
+        assert zerodha not in listed.wanted([alice.pk], timezone.now())
+
+
+NSE_ONE, BSE_ONE = (
+    Streamed(Exchange.NSE, "1", isin="INE000001010"),
+    Streamed(Exchange.BSE, "500001", isin="INE000001010"),
+)
+BSE_TWO = Streamed(Exchange.BSE, "500002", isin="INE000002010")
+OPTION = Streamed(Exchange.NFO, "70001")
+
+
+class TestUnfed:
+    def test_a_share_by_one_listing_and_every_contract(self) -> None:
+        assert unfed_of([BSE_ONE, NSE_ONE, BSE_TWO], [OPTION], set()) == {NSE_ONE, BSE_TWO, OPTION}
+
+    def test_a_share_that_streams_at_either_exchange_is_fed(self) -> None:
+        assert unfed_of([BSE_ONE, NSE_ONE, BSE_TWO], [OPTION], {BSE_ONE, OPTION}) == {BSE_TWO}
+
+    def test_without_a_living_feed_every_broker_that_has_a_name_may_be_asked(
+        self, alice: User, alices: dict[str, BrokerConnection], listed: Wishes
+    ) -> None:
+        """Only Upstox's master is loaded here; nothing is asked for before the feeds have had their time."""
+        services.refresh(alice, now=timezone.now())
+        now = timezone.now()
+        zerodha, upstox = alices["zerodha"].pk, alices["upstox"].pk
+        assert not any(each.polled for each in listed.wanted([alice.pk], now).values())
+        wanted = listed.wanted([alice.pk], now + UNFED_FOR)
+        assert wanted[zerodha].polled == frozenset()
+        infy = {each.wanted.exchange: each.listing for each in wanted[upstox].polled if each.wanted.isin == INFY}
+        assert {exchange: each.broker_token for exchange, each in infy.items()} == {Exchange.NSE: f"NSE_EQ|{INFY}"}
+        assert any(each.wanted.exchange is Exchange.NFO for each in wanted[upstox].polled)
+
+    def test_what_a_living_feed_tells_is_not_asked_for(
+        self, alice: User, alices: dict[str, BrokerConnection], listed: Wishes
+    ) -> None:
+        services.refresh(alice, now=timezone.now())
+        now = timezone.now()
+        listed.wanted([alice.pk], now)
+        for connection in alices.values():
+            told = Told(FeedState.LIVE, now)
+            redis().set(f"feed:{connection.pk}", msgspec.json.encode(told), ex=5)
+        wanted = listed.wanted([alice.pk], now + UNFED_FOR)
+        assert not any(each.polled for each in wanted.values())
+
+    def test_an_account_without_a_stream_is_wanted_where_it_may_be_asked(
+        self, alice: User, alices: dict[str, BrokerConnection], listed: Wishes, brokers: SimulatedBrokers
+    ) -> None:
+        groww = connect(alice, "groww", brokers)
+        assert (loaded := load_master(broker_type="groww", now=timezone.now())) is not None
+        assert loaded.outcome == "LOADED"
+        services.refresh(alice, now=timezone.now())
+        now = timezone.now()
+        assert groww.pk not in listed.wanted([alice.pk], now)
+        wanted = listed.wanted([alice.pk], now + UNFED_FOR)[groww.pk]
+        assert INFY in {each.wanted.isin for each in wanted.polled}
