@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -111,10 +112,10 @@ class Host:
         delta = present(self.book.changes(self.now))
         self.send("PORTFOLIO_DELTA", {"book": "one", "number": self.number, "delta": delta})
 
-    def feeds(self, state: str, *, stale: bool) -> None:
+    def feeds(self, state: str, *, stale: bool, asked: bool = False) -> None:
         since = "2026-11-23T03:46:10Z"
         brokers = [{"broker_type": slug, "state": state, "since": since} for slug in ("zerodha", "upstox")]
-        self.send("PRICE_STATE", {"brokers": brokers, "stale": stale, "as_of": "2026-11-23T05:00:00Z"})
+        self.send("PRICE_STATE", {"brokers": brokers, "stale": stale, "asked": asked, "as_of": "2026-11-23T05:00:00Z"})
 
 
 @pytest.fixture
@@ -210,6 +211,15 @@ def test_prices_that_stand_still_are_marked_and_so_are_the_feeds(dashboard, host
     dashboard.wait_for_selector("[data-testid=feed]:has-text('feed down')")
     assert light.locator("[data-field=words]").inner_text() == "Prices stale"
     assert light.locator("[data-field=since]").text_content().startswith("since ")
+    chips = dashboard.locator("[data-total=value] [data-field=chips]")
+    assert re.search(r"\d/\d answer · prices stale", chips.inner_text())
+    assert "prices" not in dashboard.locator("[data-total=funds] [data-field=chips]").inner_text()
+
+    host.feeds("DOWN", stale=False, asked=True)
+    dashboard.wait_for_selector("[data-testid=price-light]:has-text('Prices not streaming')")
+    assert light.get_attribute("data-state") == "quiet"
+    assert light.locator("[data-field=since]").text_content().startswith("asked at ")
+    assert "prices not streaming" in chips.inner_text()
 
 
 def test_the_days_value_is_drawn_with_its_gap(dashboard, host):

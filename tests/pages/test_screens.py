@@ -324,6 +324,21 @@ def test_the_page_says_whose_price_it_is(page, house):
     assert "1 holding at the last price known: no connected broker gives one now." in notes
 
 
+def test_a_share_of_which_one_account_is_silent_is_stale_in_that_part_alone(page, house):
+    old = account([holding(INFY, 10), holding(SBIN, 10, symbol="SBIN")], age=300)
+    sources = source("zerodha", old, state=SourceState.STALE), source("upstox", account([holding(INFY, 20)]))
+    data = {"portfolio": present(merged(*sources)), "error": None, "connections": [CONNECTION]}
+    house.socket = {"type": "SNAPSHOT", "data": data, "timestamp": NOW.isoformat(), "sequence": 1}
+    page.goto(f"{HOME}/")
+    page.wait_for_selector("[data-testid=position-row]")
+
+    flags = page.locator("#holdings [data-testid=position-row]")
+    said = {row.get_attribute("data-isin"): row.locator("[data-field=flags]").inner_text() for row in flags.all()}
+    assert said == {INFY: "Zerodha part stale", SBIN: "stale"}
+    dimmed = {row.get_attribute("data-isin"): "stale" in row.get_attribute("class").split() for row in flags.all()}
+    assert dimmed == {INFY: False, SBIN: True}
+
+
 def test_a_connection_is_renamed_from_its_card(dashboard, house):
     dashboard.get_by_role("button", name="Rename Alpha A1").click()
     dashboard.get_by_label("Name on this page").fill("Family")

@@ -18,7 +18,9 @@ from portfolio.live_process import LiveProcess
 from portfolio.loading import in_a_thread
 
 PATIENCE = 15.0
-QUICK_STREAMS = streaming.Tempo(round=0.2, look=0.3, lease=2.0, pace=Pace(first=0.2, longest=1.0))
+QUICK_STREAMS = streaming.Tempo(
+    round=0.2, look=0.3, lease=2.0, poll=1.0, between_polls=0.3, pace=Pace(first=0.2, longest=1.0)
+)
 QUICK_HOST = live_host.Tempo(round=0.2, lease=2.0, between_asking=0.2, reconcile=1.0, settling=2.0)
 
 

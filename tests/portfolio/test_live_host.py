@@ -89,7 +89,7 @@ async def test_a_price_arrives_with_the_exact_total(alice: User, book: object, c
         assert ear.gaps == 0
 
 
-async def test_another_broker_takes_over_and_without_any_the_page_says_stale(
+async def test_another_broker_takes_over_and_without_any_the_page_says_so(
     alice: User, book: object, control: Control
 ) -> None:
     ear = Ear(alice)
@@ -107,7 +107,29 @@ async def test_another_broker_takes_over_and_without_any_the_page_says_stale(
         assert not ear.prices()["stale"]
         for slug in ("zerodha", "upstox"):
             await in_a_thread(control.set_fault, slug, "stream_down")
+        await ear.until(lambda ear: ear.prices()["asked"] and not ear.prices()["stale"], 10)
+        await set_price(control, before + 7)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 7, 5)
+        await ear.until(lambda ear: ear.row(INFY)["price_state"] == "ASKED", 5)
+        for slug in ("zerodha", "upstox"):
+            await in_a_thread(control.clear_faults, slug)
+        await ear.until(lambda ear: not ear.prices()["asked"] and ear.row(INFY)["price_state"] == "STREAMED", 10)
+        await set_price(control, before)
+        assert ear.gaps == 0
+
+
+async def test_without_streams_and_without_quotes_the_page_says_stale(
+    alice: User, book: object, control: Control
+) -> None:
+    ear = Ear(alice)
+    await ear.listen()
+    async with running():
+        await ear.until(lambda ear: ear.portfolio is not None and ear.row(INFY)["price_state"] == "STREAMED")
+        for slug, path in (("zerodha", "/quote"), ("upstox", "/v3/market-quote")):
+            await in_a_thread(lambda slug=slug, path=path: control.set_fault(slug, "server_error", path=path))
+            await in_a_thread(control.set_fault, slug, "stream_down")
         await ear.until(lambda ear: ear.prices()["stale"], 10)
+        assert not ear.prices()["asked"]
         await ear.until(lambda ear: ear.row(INFY)["price_state"] == "HELD", 2)
         for slug in ("zerodha", "upstox"):
             await in_a_thread(control.clear_faults, slug)

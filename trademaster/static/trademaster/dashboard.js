@@ -68,7 +68,7 @@ function render() {
   byId("main").dataset.view = shown;
   if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
   if (shown === "live") {
-    renderPortfolio(book.portfolio, lag(), isLive());
+    renderPortfolio(book.portfolio, lag(), isLive(), book.prices);
     renderSeries(byId("series"), book.series, seriesWords(book.series));
   }
   const ended = book.connections?.filter(({ status }) => status === "TOKEN_EXPIRED").length ?? 0;
@@ -81,7 +81,7 @@ function render() {
 function tick() {
   const now = new Date();
   say(byId("clock"), `${istTime(now, now)} IST`);
-  if (view() === "live") renderAges(book.portfolio, lag(), isLive());
+  if (view() === "live") renderAges(book.portfolio, lag(), isLive(), book.prices);
   if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions, book.prices);
   tellOfPrices();
   const light = byId("socket-light");
@@ -104,10 +104,11 @@ function tellOfPrices() {
   const light = byId("price-light");
   light.hidden = book.prices === null;
   if (book.prices === null) return;
-  const { stale, as_of } = book.prices;
-  light.dataset.state = stale ? "lost" : "open";
-  say(slots(light).words, stale ? "Prices stale" : "Prices stream");
-  say(slots(light).since, stale && as_of ? `since ${istTime(as_of)}` : "");
+  const { stale, asked, as_of } = book.prices;
+  light.dataset.state = stale ? "lost" : asked ? "quiet" : "open";
+  say(slots(light).words, stale ? "Prices stale" : asked ? "Prices not streaming" : "Prices stream");
+  const since = stale ? "since" : "asked at";
+  say(slots(light).since, (stale || asked) && as_of ? `${since} ${istTime(as_of)}` : "");
 }
 
 function seriesWords(series) {

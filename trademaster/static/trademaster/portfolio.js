@@ -26,9 +26,12 @@ const NO_CONTRACT = unmatched("Nothing but this broker’s own symbol says which
 const byId = (id) => document.getElementById(id);
 const staleChip = (stale) => (stale ? [STALE] : []);
 
-/** `lag` is how many seconds ago this portfolio arrived; `live`: it may still be called so. */
-export function renderPortfolio(portfolio, lag, live) {
-  renderAges(portfolio, lag, live);
+/**
+ * `lag` is how many seconds ago this portfolio arrived; `live`: it may still be called so. `prices` is how the feeds
+ * behind it are, or null.
+ */
+export function renderPortfolio(portfolio, lag, live, prices = null) {
+  renderAges(portfolio, lag, live, prices);
   renderHoldings(portfolio);
   renderTrading(portfolio);
   renderFunds(portfolio.funds);
@@ -36,12 +39,12 @@ export function renderPortfolio(portfolio, lag, live) {
 }
 
 /** What grows old by itself: called each second too. */
-export function renderAges(portfolio, lag, live) {
-  renderTotals(portfolio, lag, live);
+export function renderAges(portfolio, lag, live, prices = null) {
+  renderTotals(portfolio, lag, live, prices);
   renderNotes(portfolio, lag, live);
 }
 
-function renderTotals(portfolio, lag, live) {
+function renderTotals(portfolio, lag, live, prices) {
   const { coverage, funds } = portfolio;
   const unpriced = coverage.without_price && `${coverage.without_price} without price`;
   const unpaid = coverage.without_cost && `${coverage.without_cost} without cost`;
@@ -53,9 +56,10 @@ function renderTotals(portfolio, lag, live) {
   total("unrealised", portfolio.unrealized_pnl, signedRupees, { tone: true, ratio: portfolio.unrealized_pnl_percent });
   const used = funds.used === null ? "used: not known" : `${rupees(funds.used)} used`;
   total("funds", funds.available, rupees, { beside: used });
-  cover("value", portfolio, lag, live, [unpriced, unread]);
-  cover("day", portfolio, lag, live, [unmoved, unread]);
-  cover("unrealised", portfolio, lag, live, [unpaid, unpriced, unread]);
+  const unfed = prices?.stale ? "prices stale" : prices?.asked ? "prices not streaming" : "";
+  cover("value", portfolio, lag, live, [unpriced, unread], unfed);
+  cover("day", portfolio, lag, live, [unmoved, unread], unfed);
+  cover("unrealised", portfolio, lag, live, [unpaid, unpriced, unread], unfed);
   cover("funds", portfolio, lag, live, unfunded);
 }
 
@@ -68,8 +72,11 @@ function total(name, value, format, { tone = false, ratio, beside } = {}) {
   else put(under, ratio, signedPercent, GAIN);
 }
 
-/** How much of the book one number stands on: "2/2 live", "1/2 live · Upstox 3 min old", "1 of 2 missing". */
-function cover(name, { coverage, sources }, lag, live, gaps) {
+/**
+ * How much of the book one number stands on: "2/2 live", "1/2 live · Upstox 3 min old", "1 of 2 missing"; where no feed
+ * tells its prices "2/2 answer · prices stale".
+ */
+function cover(name, { coverage, sources }, lag, live, gaps, unfed = "") {
   const labels = [];
   const names = (state) => sources.filter((source) => source.state === state);
   const missing = names("MISSING").map(({ broker_name }) => broker_name);
@@ -78,8 +85,10 @@ function cover(name, { coverage, sources }, lag, live, gaps) {
     labels.push({ text: `${missing.length} of ${coverage.sources} missing · ${missing.join(", ")}`, tone: "bad" });
   }
   if (stale.length || !missing.length) {
-    const answered = `${coverage.sources_live}/${coverage.sources} live${live ? "" : ` ${duration(lag)} ago`}`;
-    labels.push({ text: [answered, ...stale].join(" · "), tone: stale.length || !live ? "warn" : "good" });
+    const word = unfed && live ? "answer" : "live";
+    const answered = `${coverage.sources_live}/${coverage.sources} ${word}${live ? "" : ` ${duration(lag)} ago`}`;
+    const told = [answered, ...stale, unfed].filter(Boolean);
+    labels.push({ text: told.join(" · "), tone: told.length > 1 || !live ? "warn" : "good" });
   }
   for (const text of gaps.filter(Boolean)) labels.push({ text, tone: "warn", title: "See “What the totals cover”" });
   chips(totalSlots(name).chips, labels);
@@ -106,13 +115,13 @@ function expandable({ expander, lines }) {
 function fillPosition(fields, position, node, brokers) {
   const row = node.firstElementChild;
   row.dataset.isin = position.isin ?? "";
-  row.classList.toggle("stale", position.stale);
+  row.classList.toggle("stale", position.broker_positions.every(({ stale }) => stale));
   expandable(fields);
   say(fields.symbol, position.symbol);
   say(fields.company, position.company_name ?? position.exchange);
   put(fields.quantity, position.total_quantity, number);
   chips(fields.parts, partChips(position));
-  chips(fields.flags, [...(position.isin ? [] : [NO_ISIN]), ...staleChip(position.stale)]);
+  chips(fields.flags, [...(position.isin ? [] : [NO_ISIN]), ...staleParts(position)]);
   put(fields.average, position.avg_price, average, { unknown: averageGap(position) });
   say(fields.known, position.avg_price === null ? "cost not known" : "");
   put(fields.last, position.current_price, number);
@@ -130,10 +139,20 @@ function fillPosition(fields, position, node, brokers) {
   say(fields.explained, explained(position, brokers));
 }
 
+/** Of several accounts that hold a share one may be silent: its part is from before, and the price is not. */
+function staleParts({ stale, broker_positions: lines }) {
+  const silent = lines.filter((line) => line.stale);
+  if (silent.length === lines.length) return staleChip(stale);
+  const names = [...new Set(silent.map(({ broker_name }) => broker_name))].join(", ");
+  const title = `What ${names} holds of it is from an earlier answer; the price is not`;
+  return silent.length ? [{ text: `${names} part stale`, tone: "warn", title }] : [];
+}
+
 /** Under the price: whose it is, and whether that broker holds the share and answers now. */
 function priceSource({ price_source, price_state }, brokers) {
   const name = brokerName(price_source, brokers);
   if (price_state === "STREAMED") return `live from ${name}`;
+  if (price_state === "ASKED") return `asked of ${name}`;
   if (price_state === "BORROWED") return `lent by ${name}`;
   return price_state === "STALE" ? `last known at ${name}` : name;
 }
@@ -188,6 +207,7 @@ function priceWords({ current_price, price_source, price_state, price_as_of }, b
   const name = brokerName(price_source, brokers);
   if (price_state === "STREAMED") return `Price ${number(current_price)} streamed by ${name} at ${istTime(price_as_of)}.`;
   const told = `Price ${number(current_price)} from ${name}, ${istTime(price_as_of)}`;
+  if (price_state === "ASKED") return `${told}: asked every few seconds, as nothing streams it.`;
   if (price_state === "BORROWED") return `${told}: a quote lent, as no broker that holds the share gives a price now.`;
   if (price_state === "STALE") return `${told}: its last good answer, as no connected broker gives a price now.`;
   return `${told}.`;
