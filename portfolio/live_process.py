@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -52,7 +53,7 @@ class LiveProcess:
         self,
         *,
         owner: str | None = None,
-        stream_tempo: streaming.Tempo = STREAM_TEMPO,
+        stream_tempo: streaming.Tempo | None = None,
         host_tempo: live_host.Tempo | None = None,
     ) -> None:
         self.owner = owner or new_owner()
@@ -68,7 +69,7 @@ class LiveProcess:
             on_news=self.news,
             is_open=self._hours.is_open,
             poll=Polling(fetching.pool, self.news),
-            tempo=stream_tempo,
+            tempo=stream_tempo or replace(STREAM_TEMPO, poll=settings.LIVE_POLL_SECONDS),
         )
         self.host = LiveHost(
             self._redis, owner=self.owner, hours=self._hours, listings=self._wishes.listings, tempo=host_tempo

@@ -398,6 +398,8 @@ PORTFOLIO_CACHE_SECONDS = env_number("PORTFOLIO_CACHE_SECONDS", 5)
 # What the stream process sends to a page: at most one delta in so long; and how often it asks the brokers for the book.
 LIVE_INTERVAL_MS = env_number("LIVE_INTERVAL_MS", 250)
 LIVE_REFRESH_SECONDS = env_number("LIVE_REFRESH_SECONDS", 15)
+# How often quotes are asked of what nobody streams, as far as the brokers' budgets can spare them.
+LIVE_POLL_SECONDS = env_number("LIVE_POLL_SECONDS", 5)
 HEALTH_INTERVAL_SECONDS = env_number("HEALTH_INTERVAL_SECONDS", 30)
 HEALTH_FAILING_INTERVAL_SECONDS = env_number("HEALTH_FAILING_INTERVAL_SECONDS", 5)
 # Simulated brokers know neither night nor holiday.

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import User
-from brokers import services as services_of_brokers
 from brokers import registry, vault
+from brokers import services as services_of_brokers
 from brokers.domain import Exchange, Streamed
 from brokers.fyers.stream import FyersPriceStream
 from brokers.models import BrokerApp, BrokerConnection
