@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -37,7 +36,7 @@ from portfolio.domain import InstrumentKey, PriceState, SourceState
 from portfolio.engine import Engine, Loaded, Message
 from portfolio.kept_series import KeptSeries
 from portfolio.live_messages import Place
-from portfolio.loading import in_a_thread
+from portfolio.loading import P, T, in_a_thread
 from portfolio.turns import Turns
 from portfolio.wanted import Listings
 
@@ -50,8 +49,6 @@ READ_AT_ONCE = 1000
 CATCH_UPS = 20
 STOP_SECONDS = 0.5
 UNSEEN = "unseen"
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # KEYS: signs of life. ARGV: owner. Removes our own.
 FAREWELL = """
