@@ -174,6 +174,16 @@ class TestGoing:
         book.feed_live(SECOND, SECOND, 1, after(1))
         assert told(book.tick(SECOND, tick("1501"), after(2)))[1] == SECOND
 
+    def test_what_was_asked_for_says_so_until_a_stream_tells_the_same(self) -> None:
+        book = PriceBook(RULES)
+        asked = book.polled(FIRST, tick("1500"), after(0), after(9))
+        assert asked is not None
+        assert asked.asked
+        book.feed_live(FIRST, FIRST, 0, after(1))
+        streamed = book.tick(FIRST, tick("1500", at=0), after(2))
+        assert streamed is not None
+        assert not streamed.asked
+
 
 class TestRefusals:
     def test_what_is_older_than_before_is_late(self, book: PriceBook) -> None:

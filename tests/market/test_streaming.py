@@ -19,7 +19,7 @@ from django.db import connections
 from redis.asyncio import Redis
 
 from accounts.models import User
-from brokers import reach
+from brokers import governor, reach, registry
 from brokers.domain import Exchange, Listing, Streamed, Tick
 from brokers.secret import Secret
 from brokers.simulation.instruments import load_instruments
@@ -65,14 +65,14 @@ class House:
     async def hear(self, connection: UUID, news: News) -> None:
         self.news.append((connection, news))
 
-    def process(self, owner: str, **also: object) -> StreamProcess:
+    def process(self, owner: str, *, tempo: Tempo = QUICK, **also: object) -> StreamProcess:
         return StreamProcess(
             self.redis,
             owner=owner,
             wanted=self.provide,
             on_news=self.hear,
             is_open=lambda exchange, now: self.is_open,
-            tempo=QUICK,
+            tempo=tempo,
             **also,  # type: ignore[arg-type]
         )
 
@@ -308,6 +308,35 @@ class TestWithoutStreams:
             await eventually(lambda: len(process.reports()) == 2)
             await asyncio.sleep(5 * QUICK.poll)
         assert await asyncio.to_thread(quotes_asked, house) == before
+
+    async def test_the_budget_is_left_to_the_trader(
+        self, house: House, threads: ThreadPoolExecutor, governed: object
+    ) -> None:
+        """Asked for as fast as a loop can, a fifth of each window is taken: of Kite's one a second one in five."""
+        await asyncio.to_thread(house.brokers.control.reset_counters)
+        for slug in (FIRST, SECOND):
+            await house.fault(slug, "stream_down")
+        hasty = replace(QUICK, poll=0.01, between_polls=0.01)
+        process = house.process("one", poll=Polling(lambda slug: threads, never), tempo=hasty)
+        task = asyncio.create_task(process.run())
+        try:
+            for _ in range(10):
+                last = await house.move()
+                await house.shows(lambda price: price.asked)
+                await asyncio.sleep(0.1)
+            spec = registry.load(FIRST).spec
+            budget = await asyncio.to_thread(governor.budget, FIRST, str(house.of(FIRST)), "quotes")
+            calls = await asyncio.to_thread(house.brokers.control.counters, FIRST)
+            assert calls["GET /quote/ohlc"] == 1
+            assert [each.left for each in budget.windows] == [1]
+            own = governor.plan(spec, str(house.of(FIRST)), "quotes", "/quote")
+            assert await asyncio.to_thread(governor.take, own) == 0
+            calls = await asyncio.to_thread(house.brokers.control.counters, SECOND)
+            assert 0 < calls["GET /v3/market-quote/ltp"] <= 20
+            assert (await house.shows(lambda price: price.last_price == last)).source == SECOND
+        finally:
+            process.stop()
+            await asyncio.wait_for(task, timeout=5)
 
     async def test_two_processes_do_not_take_it_from_each_other(
         self, house: House, threads: ThreadPoolExecutor

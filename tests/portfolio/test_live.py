@@ -24,7 +24,7 @@ from portfolio.domain import (
     SourceState,
 )
 from portfolio.live import LiveBook, LiveBooks
-from portfolio.marks import live_prices
+from portfolio.marks import believed, live_prices
 from portfolio.presentation import present
 from tests.portfolio.sources import INFY, NOW, SBIN, Number, account, decimal, holding, lent, of, position, source
 from tests.portfolio.strategies import PRICES, SHARES, UNKNOWABLE_PRICES, books, loans, positions
@@ -100,6 +100,20 @@ def test_a_withdrawn_or_stale_price_falls_back_to_the_broker_that_holds_the_shar
         assert of(book.portfolio(NOW), INFY).price_state is PriceState.STREAMED
         assert watched.apply(NSE_INFY, gone) == {1}
         assert book.portfolio(NOW) == before
+
+
+def test_an_asked_price_is_marked_and_gives_way_to_a_streamed_one() -> None:
+    watched, book = live(source("zerodha", account([holding(INFY, 10)])))
+    asked = replace(told("120"), asked=True)
+    assert watched.apply(NSE_INFY, asked) == {1}
+    assert of(book.portfolio(NOW), INFY).price_state is PriceState.ASKED
+    assert not book.reconcile(NOW)
+    assert watched.apply(NSE_INFY, told("120")) == {1}
+    assert of(book.portfolio(NOW), INFY).price_state is PriceState.STREAMED
+    assert not book.reconcile(NOW)
+    bse = replace(told("119"), exchange=Exchange.BSE)
+    assert believed([asked, bse]) == bse
+    assert believed([told("120"), bse]) == told("120")
 
 
 def test_a_streamed_price_stands_before_a_lent_and_a_stale_one() -> None:

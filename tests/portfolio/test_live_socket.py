@@ -369,6 +369,7 @@ def price_of(token: str, rupees: int, exchange: Exchange = Exchange.NSE) -> Any:
         as_of=datetime(2026, 11, 23, 5, tzinfo=UTC),
         source="zerodha",
         stale=False,
+        asked=False,
     )
 
 
