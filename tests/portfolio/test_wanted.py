@@ -188,7 +188,12 @@ class TestWishes:
         before = listed.wanted([alice.pk], timezone.now())
         decrypted: list[str] = []
         decrypt = vault.decrypt
-        monkeypatch.setattr(vault, "decrypt", lambda text: decrypted.append(text) or decrypt(text))  # type: ignore[func-returns-value]
+
+        def noted(text: str, context: str) -> Secret:
+            decrypted.append(text)
+            return decrypt(text, context)
+
+        monkeypatch.setattr(vault, "decrypt", noted)
         assert listed.wanted([alice.pk], timezone.now()) == before
         assert decrypted == []
         zerodha = alices["zerodha"].pk
@@ -244,9 +249,16 @@ class TestUnfed:
         assert not any(each.polled for each in wanted.values())
 
     def test_an_account_without_a_stream_is_wanted_where_it_may_be_asked(
-        self, alice: User, alices: dict[str, BrokerConnection], listed: Wishes, brokers: SimulatedBrokers
+        self,
+        alice: User,
+        alices: dict[str, BrokerConnection],
+        listed: Wishes,
+        brokers: SimulatedBrokers,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         groww = connect(alice, "groww", brokers)
+        mute, load = replace(registry.load("groww"), price_stream=None), registry.load
+        monkeypatch.setattr(registry, "load", lambda slug: mute if slug == "groww" else load(slug))
         assert (loaded := load_master(broker_type="groww", now=timezone.now())) is not None
         assert loaded.outcome == "LOADED"
         services.refresh(alice, now=timezone.now())
