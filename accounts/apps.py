@@ -7,5 +7,8 @@ class AccountsConfig(AppConfig):
     verbose_name = "People"
 
     def ready(self) -> None:
+        from accounts import hearing  # the rows it hears of are there only now
+
         admin.site.site_header = admin.site.site_title = "TradeMaster support"
         admin.site.index_title = "Accounts and connections"
+        hearing.listen()

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
+from accounts import desk
 from brokers.clearance import Light
 from brokers.lights import clearance_of
 from brokers.models import (
@@ -28,11 +29,8 @@ from brokers.models import (
 from brokers.postback_models import BrokerPostback, PostbackInbox
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows to look at. What changes them are services.
-
-    What is not shown is not read: one secret that no key reads must not hide the other rows.
-    """
+class ReadOnlyAdmin(desk.ReadOnlyAdmin):
+    """What is not shown is not read: one secret that no key reads must not hide the other rows."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         hidden = list(self.exclude or ())
@@ -40,18 +38,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):
             hidden += [f"broker_connection__{name}" for name in BrokerConnectionAdmin.exclude]
         return super().get_queryset(request).defer(*hidden)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(BrokerConnection)
 class BrokerConnectionAdmin(ReadOnlyAdmin):
+    whose = "user_id"
     list_display = (
         "display_name",
         "user",
@@ -114,6 +104,7 @@ def _in_words(light: Light) -> str:
 
 @admin.register(ConnectionChange)
 class ConnectionChangeAdmin(ReadOnlyAdmin):
+    whose = "broker_connection__user_id"
     list_display = ("at", "broker_connection", "from_status", "to_status", "actor", "user", "error_code", "reason")
     list_filter = ("to_status", "from_status", "actor", "broker_connection__broker_type")
     list_select_related = ("broker_connection", "user")
@@ -158,6 +149,7 @@ class PostbackInboxAdmin(ReadOnlyAdmin):
 
 @admin.register(BrokerApp)
 class BrokerAppAdmin(ReadOnlyAdmin):
+    whose = "user_id"
     list_display = ("user", "broker_type", "created_at", "updated_at")
     list_filter = ("broker_type",)
     list_select_related = ("user",)
@@ -167,6 +159,7 @@ class BrokerAppAdmin(ReadOnlyAdmin):
 
 @admin.register(OAuthState)
 class OAuthStateAdmin(ReadOnlyAdmin):
+    whose = "user_id"
     list_display = ("user", "broker_type", "redirect_uri", "created_at", "expires_at")
     list_filter = ("broker_type",)
     list_select_related = ("user",)
@@ -176,6 +169,7 @@ class OAuthStateAdmin(ReadOnlyAdmin):
 
 @admin.register(LoginReminder)
 class LoginReminderAdmin(ReadOnlyAdmin):
+    whose = "user_id"
     list_display = ("user", "by_email", "has_webhook", "last_sent_on", "last_error")
     list_filter = ("by_email",)
     list_select_related = ("user",)

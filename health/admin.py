@@ -8,6 +8,7 @@ OF_CONNECTION = ("broker_connection__id", "broker_connection__account_id", "brok
 
 @admin.register(BrokerHealthLog)
 class BrokerHealthLogAdmin(ReadOnlyAdmin):
+    whose = "broker_connection__user_id"
     list_display = ("checked_at", "broker_connection", "check_type", "status", "response_time_ms", "error_code")
     list_filter = ("status", "check_type", "broker_connection__broker_type")
     list_select_related = ("broker_connection",)
@@ -17,6 +18,7 @@ class BrokerHealthLogAdmin(ReadOnlyAdmin):
 
 @admin.register(Incident)
 class IncidentAdmin(ReadOnlyAdmin):
+    whose = "broker_connection__user_id"
     list_display = (
         "opened_at",
         "closed_at",
@@ -35,6 +37,7 @@ class IncidentAdmin(ReadOnlyAdmin):
 
 @admin.register(CheckSchedule)
 class CheckScheduleAdmin(ReadOnlyAdmin):
+    whose = "broker_connection__user_id"
     list_display = (
         "broker_connection",
         "check_type",
@@ -52,6 +55,7 @@ class CheckScheduleAdmin(ReadOnlyAdmin):
 
 @admin.register(HealthRollup)
 class HealthRollupAdmin(ReadOnlyAdmin):
+    whose = "broker_connection__user_id"
     list_display = ("hour", "broker_connection", "check_type", "checks", "failures", "errors")
     list_filter = ("check_type", "broker_connection__broker_type")
     list_select_related = ("broker_connection",)

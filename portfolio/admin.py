@@ -14,6 +14,7 @@ class BreakdownInline(admin.TabularInline):
 
 @admin.register(ConsolidatedPosition)
 class ConsolidatedPositionAdmin(ReadOnlyAdmin):
+    whose = "user_id"
     list_display = (
         "symbol",
         "user",
@@ -32,6 +33,7 @@ class ConsolidatedPositionAdmin(ReadOnlyAdmin):
 
 @admin.register(BrokerPositionBreakdown)
 class BrokerPositionBreakdownAdmin(ReadOnlyAdmin):
+    whose = "consolidated_position__user_id"
     list_display = ("consolidated_position", "broker_connection", "product", "quantity", "avg_price", "current_value")
     list_filter = ("broker_connection__broker_type", "product")
     list_select_related = ("consolidated_position", "broker_connection")
@@ -40,6 +42,7 @@ class BrokerPositionBreakdownAdmin(ReadOnlyAdmin):
 
 @admin.register(UnmatchedInstrument)
 class UnmatchedInstrumentAdmin(ReadOnlyAdmin):
+    whose = "broker_connection__user_id"
     list_display = ("symbol", "exchange", "broker_connection", "first_seen_at", "last_seen_at")
     list_filter = ("exchange", "broker_connection__broker_type")
     list_select_related = ("broker_connection",)
@@ -49,6 +52,7 @@ class UnmatchedInstrumentAdmin(ReadOnlyAdmin):
 
 @admin.register(BrokerSnapshot)
 class BrokerSnapshotAdmin(ReadOnlyAdmin):
+    whose = "connection__user_id"
     list_display = ("connection", "as_of", "funds_as_of")
     list_filter = ("connection__broker_type",)
     list_select_related = ("connection",)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 from django.core.cache import cache
+from django.db import connection as database
 from django.test import Client
 from pytest_django import Settings
 from redis import Redis
@@ -22,6 +23,16 @@ from brokers.simulation.login import LoginField
 from brokers.simulation.server import SimulatedBrokers
 from brokers.simulation.sessions import random_text
 from tests.people import SLUGS, connect, support, trader
+
+# What is only ever added to cannot be emptied: only so can tests with transactions of their own be cleaned up after.
+EMPTIED_BETWEEN_TESTS = ("audit_events", "audit_checkpoints")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock(), database.cursor() as cursor:
+        for table in EMPTIED_BETWEEN_TESTS:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
 
 
 class NotingControl(Control):

@@ -19,6 +19,7 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
+from accounts.confirmation import ConfirmationRefused
 from brokers.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -76,6 +77,7 @@ REMEDIES: dict[type[exceptions.APIException], tuple[str, str]] = {
     exceptions.NotAuthenticated: ("not_authenticated", "Sign in first."),
     exceptions.AuthenticationFailed: ("not_authenticated", "Sign in again."),
     exceptions.PermissionDenied: ("permission_denied", "Use an account whose role is TRADER."),
+    ConfirmationRefused: ("confirmation_refused", "Send your own password."),
     exceptions.NotFound: ("not_found", "Check the address and the id."),
     exceptions.MethodNotAllowed: ("method_not_allowed", "See the API documentation at /api/docs."),
     exceptions.NotAcceptable: ("not_acceptable", "Ask for application/json."),

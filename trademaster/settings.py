@@ -179,6 +179,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.origin.remember_request",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -297,6 +298,21 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=MASTERS_TICK_SECONDS),
         "options": {"expires": MASTERS_TICK_SECONDS, "queue": "market"},
     },
+    "sum-up-calls": {
+        "task": "brokers.sum_up_calls",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},
+    },
+    "look-after-audit": {
+        "task": "accounts.look_after_audit",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
+    "finish-deletions": {
+        "task": "trademaster.finish_deletions",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
+    },
     "refresh-watched-portfolios": {
         "task": "portfolio.refresh_watched",
         "schedule": PORTFOLIO_REFRESH_SECONDS,
@@ -318,6 +334,10 @@ if EMAIL_URL:
 
 # --- people -----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
+# How long events of the audit log are kept: five years, and the leap days in them.
+AUDIT_DAYS = env_number("AUDIT_DAYS", 1827)
+# Who asks for something that cannot be undone confirms it by this: (request) → raises what the API answers.
+CONFIRMATION = "accounts.confirmation.by_password"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -416,7 +436,11 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "trademaster.api.exception_handler",
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.PerUser"],
-    "DEFAULT_THROTTLE_RATES": {"user": env_text("API_RATE", "600/min"), "connect": env_text("CONNECT_RATE", "30/min")},
+    "DEFAULT_THROTTLE_RATES": {
+        "user": env_text("API_RATE", "600/min"),
+        "connect": env_text("CONNECT_RATE", "30/min"),
+        "confirm": "10/min",
+    },
     "COERCE_DECIMAL_TO_STRING": True,
 }
 SPECTACULAR_SETTINGS = {

@@ -15,6 +15,7 @@ api = [
     path("", include("market.urls")),
     path("", include("brokers.urls")),
     path("", include("health.urls")),
+    path("", include("accounts.urls")),
 ]
 
 urlpatterns = [
