@@ -112,7 +112,7 @@ def _after_saving(sender: type[User], instance: User, created: bool, raw: bool, 
     if created:
         facts: dict[str, Any] = {name: getattr(instance, name) for name in WATCHED}
         happened.append(Happened(event=Event.ACCOUNT_CREATED, subject=instance.pk, details=facts))
-    elif instance._password is not None:  # set, and not merely hashed anew at a login
+    elif getattr(instance, "_password", None) is not None:  # set, and not merely hashed anew at a login
         happened.append(Happened(event=Event.PASSWORD_CHANGED, subject=instance.pk))
     if changed:
         happened.append(Happened(event=Event.ROLE_CHANGED, subject=instance.pk, details=changed))

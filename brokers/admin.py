@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from accounts import desk
+from brokers.agreements import ConnectionConsent, ConnectionGrant
 from brokers.clearance import Light
 from brokers.lights import clearance_of
 from brokers.models import (
@@ -180,6 +181,26 @@ class LoginReminderAdmin(ReadOnlyAdmin):
     @admin.display(boolean=True)
     def has_webhook(self, reminder: LoginReminder) -> bool:
         return bool(reminder.webhook_url)
+
+
+@admin.register(ConnectionConsent)
+class ConnectionConsentAdmin(ReadOnlyAdmin):
+    whose = "user_id"
+    list_display = ("at", "user_id", "broker_type", "connection_id", "scope", "act", "version", "is_stated", "address")
+    list_filter = ("act", "is_stated")
+    search_fields = ("connection_id", "broker_type", "version", "address")
+
+
+@admin.register(ConnectionGrant)
+class ConnectionGrantAdmin(ReadOnlyAdmin):
+    """The viewer's own rows do not appear here; the owner's do."""
+
+    whose = "owner_id"
+    list_display = ("created_at", "owner", "viewer", "named", "expires_at", "revoked_at")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    list_select_related = ("owner", "viewer")
+    search_fields = ("owner__username", "owner__email", "viewer__username", "named")
+    date_hierarchy = "created_at"
 
 
 @admin.register(ReplyDrift)

@@ -1,14 +1,15 @@
 """What stands before every broker call: first the circuit, then the budget, in one question to Redis.
 
 A refusal touches no broker and costs no time. A call that goes through says afterwards how it ended, which is the
-second question. Threads may call it: no rows here.
+second question, and is counted in a third. Threads may call it: no rows here.
 """
 
 from __future__ import annotations
 
 from django.conf import settings
+from django.utils import timezone
 
-from brokers import breaker, governor
+from brokers import breaker, governor, token_use
 from brokers.base import BrokerSpec
 from brokers.breaker import Kind, Outcome
 from brokers.errors import BrokerError, BudgetSpent, RateLimited
@@ -81,6 +82,7 @@ class BrokerPassage:
         return True
 
     def leave(self, error: BrokerError | None, seconds: float) -> None:
+        token_use.count(self.gate.account, self.kind, at=timezone.now())
         outcome = breaker.outcome_of(error, self.kind)
         if outcome is Outcome.FAILED and self.given < FAIR_SECONDS and self.deadline.remaining() <= 0:
             outcome = Outcome.NOTHING

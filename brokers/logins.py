@@ -15,8 +15,11 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from accounts import audit
+from accounts.audit import Happened
+from accounts.events import Event
 from accounts.models import User
-from brokers import registry, sessions
+from brokers import consents, registry, sessions
 from brokers.base import Broker, BrokerAuth, LoginMethod
 from brokers.changes import connections_changed
 from brokers.domain import Profile, Session
@@ -35,6 +38,7 @@ class LoginStart:
     authorization_url: str = field(repr=False)
     state: str = field(repr=False)
     expires_at: datetime
+    consent: consents.Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +71,16 @@ def initiate(
     method: str | None = None,
     return_to: str = "dashboard",
     connection_id: UUID | None = None,
+    consent: str | None = None,
 ) -> LoginStart:
     """Begin a login: the address to send the browser to, with a fresh one-use state in it.
 
     `method` chooses a login by our own form at a broker that has a redirect too; without it the redirect is taken.
     `return_to` is one of RETURN_PAGES; `connection_id` the trader's connection that this login is to mend: one that
-    opens another account is as good, but that is said.
+    opens another account is as good, but that is said. To complete it is to agree to the consent text of now, whose
+    version `consent` must be, where it is sent.
     Raises UnsupportedBroker; ConnectRefused (`redirect_uri_not_allowed`, `broker_app_missing`, `unknown_login_method`,
-    `unknown_connection`).
+    `unknown_connection`, `consent_outdated`).
     """
     broker = registry.load(broker_type)
     if redirect_uri not in allowed_redirects(broker_type):
@@ -90,6 +96,7 @@ def initiate(
         and not BrokerConnection.objects.filter(pk=connection_id, user=user, broker_type=broker_type).exists()
     ):
         raise ConnectRefused("unknown_connection", "You have no such connection at this broker.")
+    version = consents.checked(consent)
     app = app_credentials(user, broker_type)
     state = Hidden(secrets.token_urlsafe(32))
     expires_at = now + settings.STATE_LIFETIME
@@ -99,6 +106,8 @@ def initiate(
         broker_type=broker_type,
         redirect_uri=redirect_uri,
         return_to=_written(return_to, connection_id),
+        consent=version,
+        consent_stated=consent is not None,
         expires_at=expires_at,
     )
     if by_form:
@@ -107,7 +116,13 @@ def initiate(
         http = transport_to(broker, account=before_login(user))
         address = curtained(broker.auth(http, app).authorization_url)(state=state, redirect_uri=redirect_uri)
     logger.info("Login to %s begun by user %s", broker_type, user.pk)
-    return LoginStart(broker_type=broker_type, authorization_url=address, state=state, expires_at=expires_at)
+    return LoginStart(
+        broker_type=broker_type,
+        authorization_url=address,
+        state=state,
+        expires_at=expires_at,
+        consent=consents.current(),
+    )
 
 
 def complete(
@@ -133,7 +148,7 @@ def complete(
     http = transport_to(broker, account=before_login(user))
     session = _exchanged(broker.auth(http, app), callback, login.redirect_uri, now)
     profile = _proven(broker.client(http, app, session).profile(), session)
-    connection = _store(user, broker, session, profile, now)
+    connection = _store(login, broker, session, profile, now)
     logger.info("Connected %s of user %s as connection %s", broker.spec.slug, user.pk, connection.pk)
     return connection
 
@@ -218,8 +233,9 @@ def _proven(profile: Profile, session: Session) -> Profile:
 
 
 @transaction.atomic
-def _store(user: User, broker: Broker, session: Session, profile: Profile, now: datetime) -> BrokerConnection:
+def _store(login: OAuthState, broker: Broker, session: Session, profile: Profile, now: datetime) -> BrokerConnection:
     """Create the connection, or repair it: the same account keeps its id and its name."""
+    user = login.user
     # Its older tokens are not looked at: a login mends a connection whose secrets no key can read any more.
     connection, _ = (
         BrokerConnection.objects.without_secrets()
@@ -232,6 +248,16 @@ def _store(user: User, broker: Broker, session: Session, profile: Profile, now: 
     connection.begin_session(session, renewal_due_at=due, user=user, now=now)
     connections_changed(user.pk)
     announce(connection)
+    happened = Happened(
+        event=Event.BROKER_CONNECTED,
+        subject=user.pk,
+        thing=("connection", connection.pk),
+        details={"broker": broker.spec.slug, "session": connection.session_number},
+    )
+    agreed = consents.give(
+        connection, version=login.consent or consents.current().version, stated=login.consent_stated, now=now
+    )
+    audit.record_all([happened, *agreed], actor=user, now=now)
     return connection
 
 

@@ -527,6 +527,9 @@ class OAuthState(models.Model):
     redirect_uri = models.TextField()
     # The page of ours to go back to.
     return_to = models.CharField(max_length=40, default="dashboard")
+    # The text of `brokers.consents` that completing it agrees to, and whether its version was sent.
+    consent = models.CharField(max_length=20, default="")
+    consent_stated = models.BooleanField(default=False)
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -618,3 +621,7 @@ class KeyProof(models.Model):
 
     def __str__(self) -> str:
         return f"Proof of key {self.key_id}"
+
+
+# At the end, because they point back here.
+from brokers.agreements import ConnectionConsent, ConnectionGrant  # noqa: E402, F401

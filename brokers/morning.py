@@ -15,8 +15,11 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 from django.core.mail import send_mail
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from accounts import audit
+from accounts.events import Event
 from accounts.models import Role, User
 from brokers import hours, registry, webhook
 from brokers.base import BrokerSpec, Renewal
@@ -253,7 +256,15 @@ def set_reminder(
     chosen: dict[str, Any] = {"by_email": by_email, "webhook_url": webhook_url, "last_error": ""}
     if secret or not webhook_url:
         chosen["webhook_secret_encrypted"] = secret
-    reminder, _ = LoginReminder.objects.update_or_create(user=user, defaults=chosen)
+    with transaction.atomic():
+        reminder, _ = LoginReminder.objects.update_or_create(user=user, defaults=chosen)
+        audit.record(
+            Event.REMINDER_CHANGED,
+            subject=user,
+            by_email=by_email,
+            by_webhook=bool(webhook_url),
+            new_secret=secret is not None,
+        )
     return reminder, secret
 
 

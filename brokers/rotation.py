@@ -18,6 +18,8 @@ from django.db import transaction
 from django.db.models import Model, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 
+from accounts import audit
+from accounts.events import Event
 from brokers import vault
 from brokers.models import KeyProof
 from brokers.vault import Place, StrictEncryptedTextField
@@ -72,8 +74,8 @@ class Step(NamedTuple):
 # What is to become of a ciphertext in its place: the fingerprint of the key it stands under, and the new ciphertext, or
 # None where it may stay. Raises DecryptionFailed.
 Treatment = Callable[[str, Place], tuple[str, str | None]]
-# The last table's last batch, and how the last walk ended.
-Walks = Generator[Step, None, Tally]
+# Batch by batch; then how the last walk ended, and how many rows all of them wrote.
+Walks = Generator[Step, None, tuple[Tally, int]]
 
 
 def encrypted_columns(registry: Apps = apps) -> list[Column]:
@@ -100,9 +102,12 @@ def rotate(*, batch: int) -> Iterator[Step]:
     go, and only if every secret could be read. A last Step with rows still `old` means that somebody writes under an
     older key.
     """
-    tally = yield from _walks(encrypted_columns(), batch, _under_the_newest)
-    if not tally.old and not tally.unreadable:
-        KeyProof.objects.exclude(key_id=vault.newest_key()).delete()
+    tally, rewritten = yield from _walks(encrypted_columns(), batch, _under_the_newest)
+    is_done = not tally.old and not tally.unreadable
+    with transaction.atomic():
+        if is_done:
+            KeyProof.objects.exclude(key_id=vault.newest_key()).delete()
+        audit.record(Event.KEYS_ROTATED, key=vault.newest_key(), secrets=rewritten, done=is_done)
 
 
 def bind(registry: Apps, *, batch: int) -> Walks:
@@ -135,15 +140,16 @@ def _unbound(ciphertext: str, place: Place) -> tuple[str, str | None]:
 
 def _walks(columns: Sequence[Column], batch: int, treatment: Treatment) -> Walks:
     """Walk until a whole walk finds nothing to do."""
-    tally = Tally()
+    tally, rewritten = Tally(), 0
     for walk in range(1, PASSES + 1):
         tally = Tally()
         for step in _walk(columns, batch, walk, treatment, rewrite=True):
             tally = step.tally
             yield step
+        rewritten += tally.rewritten
         if not tally.old:
             break
-    return tally
+    return tally, rewritten
 
 
 def _walk(columns: Sequence[Column], batch: int, walk: int, treatment: Treatment, *, rewrite: bool) -> Iterator[Step]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.db import models
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
-from brokers import logins, registry
+from brokers import consents, logins, registry
+from brokers.agreements import ConnectionGrant
 from brokers.base import APP_FIELDS
 from brokers.lights import plain_clearance
 from brokers.models import BrokerApp, BrokerConnection, LoginReminder
@@ -48,6 +51,24 @@ class InitiateRequest(serializers.Serializer[Any]):
     connection_id = serializers.UUIDField(
         required=False, help_text="The connection to mend; a login to another account is accepted, and said."
     )
+    consent = serializers.CharField(
+        max_length=20,
+        required=False,
+        help_text="The version of the consent text that was shown; absent, the login agrees to that of now.",
+    )
+
+
+class ConsentTextAnswer(serializers.Serializer[Any]):
+    scope = serializers.CharField()
+    version = serializers.CharField(help_text="Send it as `consent` with a login.")
+    text = serializers.CharField(help_text="What completing a login agrees to.")
+
+
+class ConsentAnswer(ConsentTextAnswer):
+    stated = serializers.BooleanField(help_text="Whether its version was sent; else it follows from the login.")
+    given_at = Instant()
+    given_from = serializers.CharField(allow_null=True, help_text="The IP address; null: not known.")
+    withdrawn_at = Instant(allow_null=True, help_text="Null while it stands.")
 
 
 class LoginStartAnswer(serializers.Serializer[Any]):
@@ -55,6 +76,7 @@ class LoginStartAnswer(serializers.Serializer[Any]):
     authorization_url = serializers.CharField(help_text="Send the trader's browser there.")
     state = serializers.CharField(help_text="One use, ten minutes; comes back in the callback.")
     expires_at = Instant()
+    consent = ConsentTextAnswer(help_text="What completing it agrees to.")
 
 
 class CompleteRequest(serializers.Serializer[Any]):
@@ -114,7 +136,7 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
 
     class Meta:
         model = BrokerConnection
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id",
             "broker_type",
             "broker_name",
@@ -146,6 +168,45 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
     @extend_schema_field(ClearanceAnswer)
     def get_clearance(self, connection: BrokerConnection) -> dict[str, Any]:
         return plain_clearance(connection, now=timezone.now())
+
+
+class ConnectionAnswer(ConnectionSerializer):
+    """A connection as the API answers it to its owner: with what they agreed to."""
+
+    _consents: Mapping[UUID, list[consents.Consent]] | None = None
+    consents = serializers.SerializerMethodField()
+
+    class Meta(ConnectionSerializer.Meta):
+        fields = (*ConnectionSerializer.Meta.fields, "consents")
+        read_only_fields = fields
+
+    @extend_schema_field(ConsentAnswer(many=True))
+    def get_consents(self, connection: BrokerConnection) -> Any:
+        """All connections of one answer are looked up at once."""
+        if self._consents is None:
+            rows = getattr(self.parent, "instance", None) or [connection]
+            self._consents = consents.of([row.pk for row in rows])
+        return ConsentAnswer(self._consents[connection.pk], many=True).data
+
+
+class GrantRequest(serializers.Serializer[Any]):
+    to = serializers.CharField(max_length=254, help_text="A username, or an e-mail address.")
+    connections = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=100)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class GrantAnswer(serializers.Serializer[Any]):
+    """Nothing here tells whether the person named exists."""
+
+    id = serializers.UUIDField()
+    to = serializers.CharField(source="named", help_text="As it was typed.")
+    connections = serializers.SerializerMethodField()
+    expires_at = Instant(allow_null=True)
+    created_at = Instant()
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_connections(self, grant: ConnectionGrant) -> list[str]:
+        return [str(connection.pk) for connection in grant.connections.all()]
 
 
 class AmendRequest(serializers.Serializer[Any]):

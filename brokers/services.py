@@ -14,8 +14,11 @@ import msgspec
 from django.db import transaction
 from django.db.models.functions import Now
 
+from accounts import audit
+from accounts.audit import Happened
+from accounts.events import Event
 from accounts.models import User
-from brokers import drift, push, reach, registry, vault
+from brokers import consents, drift, push, reach, registry, vault
 from brokers.base import Broker, Renewal
 from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile, Session
@@ -29,6 +32,7 @@ from brokers.transport import Deadline
 logger = logging.getLogger(__name__)
 
 
+@transaction.atomic
 def store_app(*, user: User, broker_type: str, fields: Mapping[str, str]) -> BrokerApp:
     """Keep the trader's own keys, encrypted; which ones, the broker's `app_fields` say. An optional one may be empty.
 
@@ -46,9 +50,11 @@ def store_app(*, user: User, broker_type: str, fields: Mapping[str, str]) -> Bro
         },
     )
     connections_changed(user.pk)
+    audit.record(Event.APP_STORED, subject=user, thing=("broker", broker_type))
     return app
 
 
+@transaction.atomic
 def forget_app(*, user: User, broker_type: str) -> None:
     """Delete the trader's own keys, if there are any; the platform's, where it has some, serve from then on.
 
@@ -57,8 +63,14 @@ def forget_app(*, user: User, broker_type: str) -> None:
     registry.load(broker_type)
     if BrokerApp.objects.filter(user=user, broker_type=broker_type).delete()[0]:
         connections_changed(user.pk)
+        audit.record(Event.APP_FORGOTTEN, subject=user, thing=("broker", broker_type))
 
 
+# What the trader says of a connection, and the event that tells that they did; never what they said.
+AMENDED = {"display_name": Event.BROKER_RENAMED, "registered_ip": Event.BROKER_ADDRESS}
+
+
+@transaction.atomic
 def amend(connection: BrokerConnection, **said: str | None) -> None:
     """Keep what the trader says of a connection: its `display_name`, its `registered_ip` (None: not told)."""
     for name, value in said.items():
@@ -66,6 +78,8 @@ def amend(connection: BrokerConnection, **said: str | None) -> None:
     connection.save(update_fields=[*said, "updated_at"])
     connections_changed(connection.user_id)
     announce(connection)
+    thing = ("connection", connection.pk)
+    audit.record_all([Happened(event=AMENDED[name], subject=connection.user_id, thing=thing) for name in said])
 
 
 def described(broker: Broker, configured: Container[str]) -> dict[str, Any]:
@@ -125,37 +139,52 @@ def note_profile(connection: BrokerConnection, profile: Profile) -> bool:
     return changed
 
 
-def disconnect(connection: BrokerConnection, *, now: datetime) -> None:
+def disconnect(connection: BrokerConnection, *, now: datetime, deadline: Deadline | None = None) -> bool:
     """End the session at the broker where it can be ended, wipe the tokens, keep the history.
 
     The trader's wish does not depend on the broker: if it does not answer, the tokens are wiped all the same. So are
-    tokens that nobody can read.
+    tokens that nobody can read. Consent is withdrawn, and who was granted a look at it has none any more. Returns
+    whether nothing is left open at the broker, as far as we know.
     """
+    ended = True
     try:
         session = connection.session
     except SecretUnreadable:
-        session = None
+        session, ended = None, False
     if session is not None and connection.status != ConnectionStatus.TOKEN_EXPIRED:
-        revoke(connection, session)
-    change_status(
-        connection,
-        ConnectionStatus.DISCONNECTED,
-        code="disconnected",
-        message="Disconnected by the trader.",
-        actor=Actor.TRADER,
-        user=connection.user,
-        now=now,
-    )
+        ended = revoke(connection, session, deadline)
+    with transaction.atomic():
+        changed = change_status(
+            connection,
+            ConnectionStatus.DISCONNECTED,
+            code="disconnected",
+            message="Disconnected by the trader.",
+            actor=Actor.TRADER,
+            user=connection.user,
+            now=now,
+        )
+        if changed:
+            connection.grants.clear()
+            happened = Happened(
+                event=Event.BROKER_DISCONNECTED,
+                subject=connection.user_id,
+                thing=("connection", connection.pk),
+                details={"broker": connection.broker_type, "ended_at_broker": ended},
+            )
+            audit.record_all([happened, *consents.withdraw(connection, now=now)], now=now)
+    return ended
 
 
-def revoke(connection: BrokerConnection, session: Session) -> None:
-    """End a session at the broker, where it can be ended and the broker answers."""
+def revoke(connection: BrokerConnection, session: Session, deadline: Deadline | None = None) -> bool:
+    """End a session at the broker, where it can be ended and the broker answers. Returns whether it did."""
     broker = registry.load(connection.broker_type)
     try:
         app = app_credentials(connection.user, connection.broker_type)
-        curtained(broker.auth(transport_to(broker, account=str(connection.pk)), app).revoke)(session)
+        curtained(broker.auth(transport_to(broker, deadline, account=str(connection.pk)), app).revoke)(session)
     except (BrokerError, ConnectRefused) as error:
         logger.info("Connection %s was not revoked at the broker: %s", connection.pk, error.code)
+        return False
+    return True
 
 
 # --- what becomes of a connection -------------------------------------------------------------------------------------

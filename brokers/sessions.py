@@ -6,6 +6,10 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import transaction
+
+from accounts import audit
+from accounts.events import Event
 from brokers import registry
 from brokers.base import Renewal, SessionPolicy
 from brokers.changes import connections_changed
@@ -83,13 +87,22 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
     except (BrokerError, ConnectRefused) as error:
         raise _given_up(connection, error.message, now) from None
     due = policy.renewal_due(renewed.expires_at, now=now, spread=_spread(connection.pk))
-    if not connection.keep_renewed(renewed, renewal_due_at=due, now=now):
+    if not _kept(connection, renewed, due, now):
         if BrokerConnection.objects.filter(pk=connection.pk, status=ConnectionStatus.DISCONNECTED).exists():
             revoke(connection, renewed)  # what its trader ended must not live on at the broker
         raise TokenRefreshFailed("Meanwhile this connection was logged in again, or disconnected.")
     connections_changed(connection.user_id)
     announce(connection)
     return connection
+
+
+@transaction.atomic
+def _kept(connection: BrokerConnection, renewed: Session, due: datetime | None, now: datetime) -> bool:
+    kept = connection.keep_renewed(renewed, renewal_due_at=due, now=now)
+    if kept:
+        thing = ("connection", connection.pk)
+        audit.record(Event.BROKER_RENEWED, subject=connection.user_id, thing=thing, now=now)
+    return kept
 
 
 def _renewed(connection: BrokerConnection, session: Session, now: datetime) -> Session:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from brokers import logins, morning, postbacks, sessions
+from brokers import logins, morning, postbacks, sessions, token_use
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,11 @@ def renew_session(connection_id: str) -> None:
 @shared_task(name="brokers.purge_states")
 def purge_states() -> None:
     logins.purge_states(timezone.now())
+
+
+@shared_task(name="brokers.sum_up_calls")
+def sum_up_calls() -> None:
+    token_use.sum_up(timezone.now())
 
 
 @shared_task(name="brokers.send_login_reminders")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -26,7 +27,19 @@ from rest_framework.views import APIView
 from accounts.models import User
 from accounts.permissions import trader
 from accounts.throttles import PerUser
-from brokers import logins, morning, postbacks, reach, registry, services, sessions, tasks, vault
+from brokers import (
+    consents,
+    grants,
+    logins,
+    morning,
+    postbacks,
+    reach,
+    registry,
+    services,
+    sessions,
+    tasks,
+    vault,
+)
 from brokers.errors import BrokerError
 from brokers.models import BrokerConnection
 from brokers.secret import Hidden, Secret
@@ -36,7 +49,10 @@ from brokers.serializers import (
     AppRequest,
     BrokerAnswer,
     CompleteRequest,
-    ConnectionSerializer,
+    ConnectionAnswer,
+    ConsentTextAnswer,
+    GrantAnswer,
+    GrantRequest,
     InitiateRequest,
     LoginStartAnswer,
     MorningAnswer,
@@ -109,6 +125,7 @@ class ConnectView(viewsets.ViewSet):
             method=body.validated_data.get("method"),
             return_to=body.validated_data["return_to"],
             connection_id=body.validated_data.get("connection_id"),
+            consent=body.validated_data.get("consent"),
             now=timezone.now(),
         )
         spec = registry.load(broker_type).spec
@@ -116,13 +133,59 @@ class ConnectView(viewsets.ViewSet):
             request.session[_begun(broker_type)] = vault.encrypt(Secret(start.state), _context(request, broker_type))
         return Response(LoginStartAnswer(start).data)
 
-    @extend_schema(summary="Complete a broker login", request=CompleteRequest, responses=ConnectionSerializer)
+    @extend_schema(summary="Complete a broker login", request=CompleteRequest, responses=ConnectionAnswer)
     @action(detail=False, methods=["post"])
     def complete(self, request: Request) -> Response:
         fields = _validated(CompleteRequest(data=request.data))
         fields.pop("code", None)
         connection = logins.complete(user=trader(request), now=timezone.now(), **fields)
-        return Response(ConnectionSerializer(connection).data)
+        return Response(ConnectionAnswer(connection).data)
+
+
+class ConsentView(APIView):
+    @extend_schema(summary="What a login agrees to", responses=ConsentTextAnswer)
+    def get(self, request: Request) -> Response:
+        return Response(ConsentTextAnswer(consents.current()).data)
+
+
+class GrantThrottle(ConnectThrottle):
+    """Nobody should try names by the thousand, though no answer tells which of them exist."""
+
+
+class GrantsView(APIView):
+    def get_throttles(self) -> Any:
+        return [GrantThrottle()] if self.request.method == "POST" else super().get_throttles()
+
+    @extend_schema(summary="Who may look at my connections", responses=GrantAnswer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response(GrantAnswer(grants.standing_of(trader(request), timezone.now()), many=True).data)
+
+    @extend_schema(
+        summary="Let another person look at some connections",
+        description="The answer is the same whether that person exists or not. They see the merged portfolio of these "
+        "connections, and can do nothing with it.",
+        request=GrantRequest,
+        responses={201: GrantAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        body = GrantRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        grant = grants.give(
+            owner=trader(request),
+            named=body.validated_data["to"],
+            connection_ids=body.validated_data["connections"],
+            expires_at=body.validated_data["expires_at"],
+            now=timezone.now(),
+        )
+        return Response(GrantAnswer(grant).data, status.HTTP_201_CREATED)
+
+
+class GrantView(APIView):
+    @extend_schema(summary="Take a grant back", responses={204: None})
+    def delete(self, request: Request, id: UUID) -> Response:
+        now = timezone.now()
+        grants.revoke(get_object_or_404(grants.standing_of(trader(request), now), pk=id), now=now)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class MorningView(APIView):
@@ -149,7 +212,7 @@ class ReminderView(APIView):
 
 
 class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[BrokerConnection]):
-    serializer_class = ConnectionSerializer
+    serializer_class = ConnectionAnswer
     queryset = BrokerConnection.objects.none()
     lookup_value_converter = "uuid"
 
@@ -159,14 +222,14 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     @extend_schema(
         summary="Rename a connection, or enter its registered IP address",
         request=AmendRequest,
-        responses=ConnectionSerializer,
+        responses=ConnectionAnswer,
     )
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         body = AmendRequest(data=request.data)
         body.is_valid(raise_exception=True)
         connection = self.get_object()
         services.amend(connection, **body.validated_data)
-        return Response(ConnectionSerializer(connection).data)
+        return Response(ConnectionAnswer(connection).data)
 
     @extend_schema(summary="Disconnect: end the session, wipe the tokens, keep the history", responses={204: None})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -176,12 +239,12 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     @extend_schema(
         summary="Renew the session without a login, where the broker offers that",
         request=None,
-        responses={200: ConnectionSerializer, 409: OpenApiResponse(description="token_refresh_failed")},
+        responses={200: ConnectionAnswer, 409: OpenApiResponse(description="token_refresh_failed")},
     )
     @action(detail=True, methods=["post"], throttle_classes=[ConnectThrottle])
     def refresh(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         connection = sessions.refresh_session(self.get_object(), now=timezone.now())
-        return Response(ConnectionSerializer(connection).data)
+        return Response(ConnectionAnswer(connection).data)
 
     @extend_schema(summary="Whether the broker has an address to post news of orders to", responses=PostbackAnswer)
     @action(detail=True, methods=["get"])
@@ -253,7 +316,7 @@ def login_form(request: HttpRequest, broker_type: str) -> HttpResponse:
         fields = {name: Hidden(value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
         return _complete(request, broker_type, state, fields)
     back_to = logins.destination(cast(User, request.user), state).page
-    return render(request, "broker_login.html", {"spec": spec, "back_to": back_to})
+    return render(request, "broker_login.html", {"spec": spec, "back_to": back_to, "consent": consents.current()})
 
 
 def _state_of(request: HttpRequest, broker_type: str, parameters: dict[str, Hidden]) -> str:

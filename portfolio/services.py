@@ -17,10 +17,11 @@ from django.db import transaction
 from accounts.models import User
 from brokers import push, reach, registry
 from brokers import services as broker_services
+from brokers.agreements import ConnectionGrant
 from brokers.base import BrokerClient
 from brokers.domain import BrokerPortfolio, ConnectionStatus
 from brokers.errors import BrokerError, SecretUnreadable
-from brokers.models import BrokerConnection
+from brokers.models import BrokerConnection, BrokerConnectionQuerySet
 from brokers.serializers import ConnectionSerializer
 from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
@@ -53,7 +54,7 @@ def consolidated(user: User, *, now: datetime) -> Rendered:
     However many ask at once, each broker is asked once. Raises NoBrokerConnections.
     """
     _release_database()
-    return sharing.shared(user.pk, lambda: _fetched(user, now))
+    return sharing.shared(sharing.own(user.pk), lambda: _fetched(user, now))
 
 
 def refresh(user: User, *, now: datetime) -> Rendered | None:
@@ -62,7 +63,7 @@ def refresh(user: User, *, now: datetime) -> Rendered | None:
     None where somebody is fetching it already: two fetches at once could push the older one last.
     Raises NoBrokerConnections.
     """
-    return sharing.renewed_once(user.pk, lambda: _fetched(user, now))
+    return sharing.renewed_once(sharing.own(user.pk), lambda: _fetched(user, now))
 
 
 def refresh_quietly(user: User, *, now: datetime) -> None:
@@ -78,7 +79,7 @@ def latest(user: User, *, now: datetime) -> Rendered:
 
     Raises NoBrokerConnections.
     """
-    found = sharing.cached(user.pk)
+    found = sharing.cached(sharing.own(user.pk))
     if found is not None:
         return found
     connections = _connections(user)
@@ -103,9 +104,25 @@ def snapshot_json(user: User, *, now: datetime) -> str:
     return f'{{"portfolio":{portfolio},{rest[1:]}'
 
 
+def consolidated_part(grant: ConnectionGrant, *, now: datetime) -> Rendered:
+    """The merged book of the connections that a grant opens, for its viewer: like `consolidated`, and apart from it.
+
+    What the owner could do about a failure is left out; nothing is pushed or kept for support. Whoever calls has seen
+    that the grant stands. Raises NoBrokerConnections.
+    """
+    _release_database()
+    return sharing.shared(sharing.granted(grant.pk, grant.owner_id), lambda: _fetched_part(grant, now))
+
+
+def _fetched_part(grant: ConnectionGrant, now: datetime) -> Rendered:
+    book, borrowed = _asked(_connections(grant.owner, grant.connections.all()), now)
+    shown = Book.of([replace(source, user_action=None) for source in book.sources])
+    return _rendered(grant.owner, shown, _without_stale(shown), now, borrowed)[0]
+
+
 # --- asking -----------------------------------------------------------------------------------------------------------
 def _fetched(user: User, now: datetime) -> Rendered:
-    book, borrowed = _asked(user, now)
+    book, borrowed = _asked(_connections(user), now)
     rendered, answer = _rendered(user, book, _without_stale(book), now, borrowed)
     _write_tables(user, lambda: answer)
     push.publish_json(user.pk, "PORTFOLIO_UPDATE", rendered.include.decode())
@@ -117,7 +134,7 @@ def fetched_sources(user: User, *, now: datetime) -> tuple[Sequence[Source], Map
 
     Raises NoBrokerConnections.
     """
-    book, borrowed = _asked(user, now)
+    book, borrowed = _asked(_connections(user), now)
     _write_tables(user, lambda: valued(user.pk, book, now=now, borrowed=borrowed))
     return book.sources, borrowed
 
@@ -139,9 +156,8 @@ def known_sources(user: User, *, now: datetime, recent: timedelta) -> Sequence[S
     ]
 
 
-def _asked(user: User, now: datetime) -> tuple[Book, dict[str, BorrowedPrice]]:
-    """The book as the brokers tell it now, and prices lent for it. Raises NoBrokerConnections."""
-    connections = _connections(user)
+def _asked(connections: Sequence[BrokerConnection], now: datetime) -> tuple[Book, dict[str, BorrowedPrice]]:
+    """The book of these as the brokers tell it now, and prices lent for it, by these brokers alone."""
     snapshots = _snapshots(connections)
     deadline = Deadline(settings.PORTFOLIO_DEADLINE_SECONDS - MERGE_SECONDS)
     clients = reach.clients_for(connections, deadline=deadline, now=now)
@@ -156,10 +172,10 @@ def _asked(user: User, now: datetime) -> tuple[Book, dict[str, BorrowedPrice]]:
     return book, borrowed
 
 
-def _connections(user: User) -> list[BrokerConnection]:
-    connections = list(
-        BrokerConnection.objects.active().filter(user=user).select_related("user").prefetch_related("user__broker_apps")
-    )
+def _connections(user: User, some: BrokerConnectionQuerySet | None = None) -> list[BrokerConnection]:
+    """All of the user's, or those of them that are among `some`."""
+    chosen = BrokerConnection.objects.all() if some is None else some
+    connections = list(chosen.active().filter(user=user).select_related("user").prefetch_related("user__broker_apps"))
     if not connections:
         raise NoBrokerConnections
     return connections

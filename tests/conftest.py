@@ -25,7 +25,7 @@ from brokers.simulation.sessions import random_text
 from tests.people import SLUGS, connect, support, trader
 
 # What is only ever added to cannot be emptied: only so can tests with transactions of their own be cleaned up after.
-EMPTIED_BETWEEN_TESTS = ("audit_events", "audit_checkpoints")
+EMPTIED_BETWEEN_TESTS = ("audit_events", "audit_checkpoints", "connection_consents")
 
 
 @pytest.fixture(scope="session")

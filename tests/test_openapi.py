@@ -12,6 +12,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
 ROUTES = {
+    "/api/v1/audit": {"get"},
     "/api/v1/brokers": {"get"},
     "/api/v1/brokers/apps/{broker_type}": {"put", "delete"},
     "/api/v1/brokers/connect/initiate": {"post"},
@@ -20,6 +21,9 @@ ROUTES = {
     "/api/v1/brokers/connections/{id}": {"get", "patch", "delete"},
     "/api/v1/brokers/connections/{id}/postback": {"get", "post", "delete"},
     "/api/v1/brokers/connections/{id}/refresh": {"post"},
+    "/api/v1/brokers/consent": {"get"},
+    "/api/v1/brokers/grants": {"get", "post"},
+    "/api/v1/brokers/grants/{id}": {"delete"},
     "/api/v1/brokers/logins": {"get"},
     "/api/v1/brokers/logins/reminder": {"get", "put"},
     "/api/v1/brokers/portfolio/consolidated": {"get"},
@@ -29,6 +33,10 @@ ROUTES = {
     "/api/v1/market/instruments": {"get"},
     "/api/v1/market/instruments/{id}": {"get"},
     "/api/v1/market/status": {"get"},
+    "/api/v1/portfolio/shared": {"get"},
+    "/api/v1/portfolio/shared/{id}": {"get"},
+    "/api/v1/account/export": {"post"},
+    "/api/v1/account/delete": {"post"},
 }
 
 

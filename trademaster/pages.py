@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
+from brokers import consents
 from trademaster import api
 
 
@@ -27,13 +28,13 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 def connect(request: HttpRequest) -> HttpResponse:
-    return _trader_page(request, "connect.html")
+    return _trader_page(request, "connect.html", consent=consents.current())
 
 
 @require_safe
 @login_required
 def logins(request: HttpRequest) -> HttpResponse:
-    return _trader_page(request, "logins.html")
+    return _trader_page(request, "logins.html", consent=consents.current())
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -43,8 +44,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return HttpResponseServerError(render_to_string("500.html", installation(None)))
 
 
-def _trader_page(request: HttpRequest, template: str) -> HttpResponse:
+def _trader_page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
     """Support has no portfolio of its own: its desk is the admin."""
     if not getattr(request.user, "is_trader", False):
         return redirect("admin:index")
-    return render(request, template)
+    return render(request, template, context)

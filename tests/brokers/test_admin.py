@@ -107,6 +107,7 @@ def test_support_sees_status_last_error_and_health_log(desk: Client, book: dict[
 def test_lists_ask_the_same_however_many_rows(
     model: type, desk: Client, book: object, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
+    desk.get(page_of(model))  # what the audit log is told of the first look in an hour is not counted
     with django_assert_max_num_queries(12):
         desk.get(page_of(model))
 

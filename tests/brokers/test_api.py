@@ -257,7 +257,7 @@ class TestLogin:
         assert set(stored.json()) == {"broker_type", "configured", "updated_at"}
 
         start = send(as_bob, "post", "/brokers/connect/initiate", {"broker_type": slug.upper()}).json()
-        assert set(start) == {"broker_type", "authorization_url", "state", "expires_at"}
+        assert set(start) == {"broker_type", "authorization_url", "state", "expires_at", "consent"}
         back = brokers.login(slug, start["authorization_url"])
         parameter = next(row for row in send(as_bob, "get", "/brokers").json() if row["broker_type"] == slug)
         code = back[parameter["code_parameter"]]
@@ -410,7 +410,9 @@ class TestConnections:
 
 
 class TestQueries:
-    """However many rows there are, a list costs the same. Two queries are the session and the user."""
+    """However many rows there are, a list costs the same. Two queries are the session and the user; connections take
+    one more for their consents.
+    """
 
     @pytest.mark.parametrize("extra", [0, 20])
     def test_the_list_of_connections(
@@ -419,7 +421,7 @@ class TestQueries:
         BrokerConnection.objects.bulk_create(
             BrokerConnection(user=alice, broker_type="zerodha", account_id=str(number)) for number in range(extra)
         )
-        with django_assert_max_num_queries(3):
+        with django_assert_max_num_queries(4):
             assert len(send(as_alice, "get", "/brokers/connections").json()) == extra
 
     def test_the_list_of_brokers(

@@ -16,7 +16,7 @@ from brokers.shared import redis
 from portfolio import sharing, watching
 from portfolio.sharing import Rendered
 
-ALICE, BOB = 101, 102
+ALICE, BOB = sharing.own(101), sharing.own(102)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_a_slow_answer_for_one_holds_nobody_else(make: Maker) -> None:
 def test_another_process_waits_too(make: Maker) -> None:
     """What another process holds is the lock in Redis; its answer is then in the cache."""
     with ThreadPoolExecutor(1) as threads:
-        with redis().lock(f"portfolio:{ALICE}:lock", timeout=5):
+        with redis().lock(f"{ALICE.key}:lock", timeout=5):
             waiting = threads.submit(sharing.shared, ALICE, make)
             sharing.renewed(ALICE, lambda: Rendered(b"theirs", b"theirs"))
         assert waiting.result(timeout=5).include == b"theirs"
@@ -90,7 +90,7 @@ def test_another_process_waits_too(make: Maker) -> None:
 
 def test_another_process_that_is_stuck_costs_no_answer(make: Maker, settings: Settings) -> None:
     settings.PORTFOLIO_DEADLINE_SECONDS = -1.9  # wait a tenth of a second for it
-    with redis().lock(f"portfolio:{ALICE}:lock", timeout=5):
+    with redis().lock(f"{ALICE.key}:lock", timeout=5):
         assert sharing.shared(ALICE, make).include == b"include 1"
 
 
@@ -105,14 +105,14 @@ def test_a_failure_is_not_kept(make: Maker) -> None:
 
 def test_a_change_of_the_connections_ends_it(make: Maker) -> None:
     sharing.shared(ALICE, make)
-    redis().incr(generation_key(ALICE))
+    redis().incr(generation_key(ALICE.owner_id))
     assert sharing.cached(ALICE) is None
     assert sharing.shared(ALICE, make).include == b"include 2"
 
 
 def test_a_change_during_the_making_is_not_covered_up(make: Maker) -> None:
     def make_while_it_changes() -> Rendered:
-        redis().incr(generation_key(ALICE))
+        redis().incr(generation_key(ALICE.owner_id))
         return make()
 
     assert sharing.shared(ALICE, make_while_it_changes).include == b"include 1"
@@ -121,7 +121,7 @@ def test_a_change_during_the_making_is_not_covered_up(make: Maker) -> None:
 
 def test_it_is_kept_for_seconds_only(make: Maker, settings: Settings) -> None:
     sharing.shared(ALICE, make)
-    left = redis().pttl(f"portfolio:{ALICE}:answer")
+    left = redis().pttl(f"{ALICE.key}:answer")
     assert 0 < left <= settings.PORTFOLIO_CACHE_SECONDS * 1000
 
 

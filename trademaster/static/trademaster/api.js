@@ -29,8 +29,10 @@ export async function call(method, path, body) {
 }
 
 /** Leave for the broker's own login page; for a form of ours where it has none, or where `method` names one.
- * `more`: the page to return to, and the connection it is for. */
+ * `more`: the page to return to, and the connection it is for. What the page says a login agrees to is told by version. */
 export async function logInAt(brokerType, method, more = {}) {
-  const { authorization_url } = await call("POST", "brokers/connect/initiate", { broker_type: brokerType, method, ...more });
+  const consent = document.querySelector("[data-consent]")?.dataset.consent;
+  const wanted = { broker_type: brokerType, method, consent, ...more };
+  const { authorization_url } = await call("POST", "brokers/connect/initiate", wanted);
   location.assign(authorization_url);
 }

@@ -1,0 +1,130 @@
+"""Consent to what is done with a connection: the text, in every version that anybody agreed to, and who did.
+
+A login agrees to the text of the day, which is shown where it is begun. Its end, by the trader or with the account,
+withdraws it. Nothing is written where a consent to the same text stands already, so that a login every morning is none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from accounts import origin
+from accounts.audit import Happened
+from accounts.events import Event
+from brokers.agreements import Act, ConnectionConsent
+from brokers.models import BrokerConnection
+from brokers.reach import ConnectRefused
+
+READ = "read"
+
+# Scope → version → text. A text that somebody agreed to is never changed: a new one gets a new version, the day it is
+# written, at the end.
+TEXTS: dict[str, dict[str, str]] = {
+    READ: {
+        "2026-11-26": (
+            "By logging in you agree that TradeMaster reads this account at the broker (profile, holdings, positions, "
+            "funds, the day’s orders and trades, and prices), keeps the last answers and a log of what it did, and "
+            "shows them to you and to whom you let see them, until you disconnect it. It places no orders."
+        ),
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    scope: str
+    version: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """One consent; `withdrawn_at` is None while it stands. `given_from` is an IP address, where one is known."""
+
+    scope: str
+    version: str
+    text: str
+    stated: bool
+    given_at: datetime
+    given_from: str | None
+    withdrawn_at: datetime | None
+
+
+def current(scope: str = READ) -> Text:
+    version, text = list(TEXTS[scope].items())[-1]
+    return Text(scope, version, text)
+
+
+def checked(version: str | None) -> str:
+    """The version that a login begun now agrees to. Raises ConnectRefused (`consent_outdated`)."""
+    newest = current().version
+    if version not in (None, newest):
+        raise ConnectRefused(
+            "consent_outdated",
+            "The text that this login agrees to is another one by now.",
+            "Read it at GET /api/v1/brokers/consent, and send its version.",
+        )
+    return newest
+
+
+def give(connection: BrokerConnection, *, version: str, stated: bool, now: datetime) -> list[Happened]:
+    """Write consent to the text down, unless it stands already. Returns what is to be recorded in the audit log."""
+    if any(one.version == version and one.withdrawn_at is None for one in of([connection.pk])[connection.pk]):
+        return []
+    return [_write(connection, Act.GIVEN, READ, version, now, stated=stated)]
+
+
+def withdraw(connection: BrokerConnection, *, now: datetime) -> list[Happened]:
+    """Write down that no consent stands any more, where one does. Returns what is to be recorded in the audit log."""
+    standing = {(one.scope, one.version) for one in of([connection.pk])[connection.pk] if one.withdrawn_at is None}
+    return [_write(connection, Act.WITHDRAWN, scope, version, now) for scope, version in sorted(standing)]
+
+
+def of(connection_ids: Collection[UUID]) -> Mapping[UUID, list[Consent]]:
+    """Every consent of these connections, oldest first; an empty list where none was ever written."""
+    found: defaultdict[UUID, list[Consent]] = defaultdict(list)
+    withdrawn: dict[tuple[UUID, str, str], datetime] = {}
+    rows = ConnectionConsent.objects.filter(connection_id__in=connection_ids).order_by("-id")
+    for row in rows:
+        key = (row.connection_id, row.scope, row.version)
+        if row.act == Act.WITHDRAWN:
+            withdrawn[key] = row.at
+            continue
+        consent = Consent(
+            scope=row.scope,
+            version=row.version,
+            text=TEXTS[row.scope][row.version],
+            stated=row.is_stated,
+            given_at=row.at,
+            given_from=row.address or None,
+            withdrawn_at=withdrawn.pop(key, None),
+        )
+        found[row.connection_id].insert(0, consent)
+    return found
+
+
+def _write(
+    connection: BrokerConnection, act: Act, scope: str, version: str, now: datetime, *, stated: bool = False
+) -> Happened:
+    ConnectionConsent.objects.create(
+        user_id=connection.user_id,
+        connection_id=connection.pk,
+        broker_type=connection.broker_type,
+        scope=scope,
+        act=act,
+        version=version,
+        is_stated=stated,
+        at=now,
+        address=origin.address() or "",
+    )
+    event = Event.CONSENT_GIVEN if act is Act.GIVEN else Event.CONSENT_WITHDRAWN
+    return Happened(
+        event=event,
+        subject=connection.user_id,
+        thing=("connection", connection.pk),
+        details={"scope": scope, "version": version},
+    )
