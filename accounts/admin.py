@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from accounts.desk import ReadOnlyAdmin, WatchedAdmin
-from accounts.models import AuditCheckpoint, AuditEntry, User
+from accounts.models import AccountDeletion, AuditCheckpoint, AuditEntry, User
 
 
 @admin.register(User)
@@ -48,3 +48,11 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 class AuditCheckpointAdmin(ReadOnlyAdmin):
     list_display = ("sequence", "hash", "made_at")
     search_fields = ("hash",)
+
+
+@admin.register(AccountDeletion)
+class AccountDeletionAdmin(ReadOnlyAdmin):
+    whose = "user_id"
+    list_display = ("user_id", "asked_at", "finished_at", "brokers")
+    list_filter = (("finished_at", admin.EmptyFieldListFilter),)
+    search_fields = ("user_id",)

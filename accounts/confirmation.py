@@ -32,7 +32,12 @@ class ConfirmThrottle(UserRateThrottle):
 
 class ConfirmRequest(serializers.Serializer[Any]):
     password = serializers.CharField(
-        max_length=1000, required=False, trim_whitespace=False, write_only=True, help_text="The user's own, once more."
+        max_length=1000,
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        write_only=True,
+        help_text="The user's own, once more.",
     )
 
 

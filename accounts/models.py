@@ -83,3 +83,23 @@ class AuditCheckpoint(models.Model):
 
     def __str__(self) -> str:
         return f"Begins after {self.sequence}"
+
+
+class AccountDeletion(models.Model):
+    """A deletion that was asked for. Without `finished_at` it is under way, and is taken up again until it is not.
+
+    `brokers` says of each broker that was disconnected whether the session was ended there too.
+    """
+
+    user_id = models.BigIntegerField(primary_key=True)
+    asked_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    brokers = models.JSONField(default=list)
+
+    class Meta:
+        db_table = "account_deletions"
+        ordering = ["-asked_at"]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"Deletion of account {self.user_id}"

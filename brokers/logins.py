@@ -139,7 +139,7 @@ def complete(
     `broker_type` and `redirect_uri`, where the caller knows them, must be those the login was begun with.
     Raises ConnectRefused (`invalid_state`, `state_expired`, `state_of_another_user`, `state_of_another_broker`,
     `redirect_uri_mismatch`, `unknown_login_method`, `login_fields_missing`, `broker_app_missing`, `account_inactive`,
-    `account_mismatch`) and any BrokerError; then nothing was stored.
+    `account_mismatch`, `account_closed`) and any BrokerError; then nothing was stored.
     """
     login = _spend(user, state, now, broker_type, redirect_uri)
     broker = registry.load(login.broker_type)
@@ -235,7 +235,9 @@ def _proven(profile: Profile, session: Session) -> Profile:
 @transaction.atomic
 def _store(login: OAuthState, broker: Broker, session: Session, profile: Profile, now: datetime) -> BrokerConnection:
     """Create the connection, or repair it: the same account keeps its id and its name."""
-    user = login.user
+    user = User.objects.select_for_update(no_key=True).filter(pk=login.user_id, is_active=True).first()
+    if user is None:  # deleted, or locked out, while it logged in
+        raise ConnectRefused("account_closed", "This account is closed.", "Ask your administrator.")
     # Its older tokens are not looked at: a login mends a connection whose secrets no key can read any more.
     connection, _ = (
         BrokerConnection.objects.without_secrets()

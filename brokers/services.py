@@ -146,13 +146,7 @@ def disconnect(connection: BrokerConnection, *, now: datetime, deadline: Deadlin
     tokens that nobody can read. Consent is withdrawn, and who was granted a look at it has none any more. Returns
     whether nothing is left open at the broker, as far as we know.
     """
-    ended = True
-    try:
-        session = connection.session
-    except SecretUnreadable:
-        session, ended = None, False
-    if session is not None and connection.status != ConnectionStatus.TOKEN_EXPIRED:
-        ended = revoke(connection, session, deadline)
+    ended = _end_at_broker(connection, deadline)
     with transaction.atomic():
         changed = change_status(
             connection,
@@ -173,6 +167,16 @@ def disconnect(connection: BrokerConnection, *, now: datetime, deadline: Deadlin
             )
             audit.record_all([happened, *consents.withdraw(connection, now=now)], now=now)
     return ended
+
+
+def _end_at_broker(connection: BrokerConnection, deadline: Deadline | None) -> bool:
+    try:
+        session = connection.session
+    except SecretUnreadable:  # it cannot be ended, and is wiped all the same
+        return False
+    if session is None or connection.status == ConnectionStatus.TOKEN_EXPIRED:
+        return True
+    return revoke(connection, session, deadline)
 
 
 def revoke(connection: BrokerConnection, session: Session, deadline: Deadline | None = None) -> bool:

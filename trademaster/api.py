@@ -54,6 +54,8 @@ REFUSAL_STATUSES = {
     "token_refresh_failed": status.HTTP_409_CONFLICT,
     "renewal_under_way": status.HTTP_409_CONFLICT,
     "connection_disconnected": status.HTTP_409_CONFLICT,
+    "account_closed": status.HTTP_409_CONFLICT,
+    "last_administrator": status.HTTP_409_CONFLICT,
     "account_inactive": status.HTTP_409_CONFLICT,
     "account_mismatch": status.HTTP_502_BAD_GATEWAY,
 }

@@ -2,20 +2,23 @@
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from brokers.views import login_form, oauth_callback, receive_postback
 from health.views import live, ready, status
 from trademaster import pages
+from trademaster.account_views import DeleteView, ExportView
 from trademaster.api import unknown_route
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("", include("portfolio.urls")),
     path("", include("market.urls")),
     path("", include("brokers.urls")),
     path("", include("health.urls")),
     path("", include("accounts.urls")),
+    path("account/export", ExportView.as_view(), name="account-export"),
+    path("account/delete", DeleteView.as_view(), name="account-delete"),
 ]
 
 urlpatterns = [

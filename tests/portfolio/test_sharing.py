@@ -134,12 +134,12 @@ def test_renewing_does_not_ask_the_cache(make: Maker) -> None:
 class TestWatching:
     def test_a_watch_lapses_unless_it_is_renewed(self) -> None:
         with time_machine.travel("2026-11-23T10:00:00Z", tick=False) as clock:
-            watching.watch(ALICE)
-            watching.watch(BOB)
+            watching.watch(ALICE.owner_id)
+            watching.watch(BOB.owner_id)
             clock.shift(watching.WATCH_SECONDS - 1)
-            watching.watch(BOB)
-            assert sorted(watching.watchers()) == [ALICE, BOB]
+            watching.watch(BOB.owner_id)
+            assert sorted(watching.watchers()) == [ALICE.owner_id, BOB.owner_id]
             clock.shift(1)
-            assert watching.watchers() == [BOB]
+            assert watching.watchers() == [BOB.owner_id]
             clock.shift(watching.WATCH_SECONDS)
             assert watching.watchers() == []

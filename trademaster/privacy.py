@@ -1,0 +1,155 @@
+"""What the house holds about a person, and what becomes of it when they go: one table.
+
+The export, the deletion, its answer and docs/operations.md are made from it, and a test looks for a model that leads
+to a person and is missing here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.db.models import Model, QuerySet
+
+from accounts.models import AccountDeletion, AuditEntry, User
+from brokers.agreements import ConnectionConsent, ConnectionGrant
+from brokers.models import BrokerApp, BrokerConnection, ConnectionChange, LoginReminder, OAuthState
+from brokers.vault import StrictEncryptedTextField
+from health.models import BrokerHealthLog, CheckSchedule, HealthRollup, Incident
+from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
+
+
+class Fate(StrEnum):
+    WIPED = "wiped"
+    KEPT = "kept"
+    EMPTIED = "emptied"  # the row stays, so that what is kept can point at it, and says nothing any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """Rows of one model. `path` leads to the person's id; `hidden` columns are not exported, encrypted ones never are.
+
+    `why`: the reason for which it is kept; `until`: for how long, None: for good. `not_exported`: the reason for that.
+    """
+
+    name: str
+    words: str
+    model: type[Model]
+    path: str
+    fate: Fate = Fate.WIPED
+    hidden: tuple[str, ...] = ()
+    why: str = ""
+    until: timedelta | None = None
+    not_exported: str = ""
+
+    def rows(self, user_id: int) -> QuerySet[Any]:
+        return self.model._base_manager.filter(**{self.path: user_id}).order_by("pk")
+
+    @property
+    def columns(self) -> list[str]:
+        return [
+            field.attname
+            for field in self.model._meta.concrete_fields
+            if field.attname not in self.hidden and not isinstance(field, StrictEncryptedTextField)
+        ]
+
+
+RECORD_KEEPING = (
+    "Record keeping: what was done with accounts at brokers must be provable for at least five years. It names you by "
+    "a number alone, which leads to nobody once the account is deleted; IP addresses are in it."
+)
+
+# Leaves first: what points at something is wiped before it.
+HOLDINGS: tuple[Holding, ...] = (
+    Holding(
+        name="last_answers", words="each broker's last answer", model=BrokerSnapshot, path="connection__user",
+    ),
+    Holding(
+        name="position_parts", words="each broker's part of a merged position", model=BrokerPositionBreakdown,
+        path="consolidated_position__user",
+    ),
+    Holding(name="positions", words="the merged portfolio", model=ConsolidatedPosition, path="user"),
+    Holding(
+        name="unmatched_instruments", words="listings that nothing identified", model=UnmatchedInstrument,
+        path="broker_connection__user",
+    ),
+    Holding(
+        name="health_checks", words="checks of connections", model=BrokerHealthLog, path="broker_connection__user",
+        not_exported="thousands of measurements a day of a broker's answers; the incidents tell what came of them",
+    ),
+    Holding(
+        name="check_schedules", words="when connections are checked", model=CheckSchedule,
+        path="broker_connection__user", not_exported="only says when a check is due next",
+    ),
+    Holding(
+        name="health_hours", words="checks of connections, by the hour", model=HealthRollup,
+        path="broker_connection__user", not_exported="counts of the checks",
+    ),
+    Holding(
+        name="incidents", words="what did not work at a connection", model=Incident, path="broker_connection__user"
+    ),
+    Holding(
+        name="connection_changes", words="logins and changes of status", model=ConnectionChange,
+        path="broker_connection__user",
+    ),
+    # Whom a grant reached is not told to its owner: see `brokers.grants`.
+    Holding(
+        name="grants_given", words="read access given to others", model=ConnectionGrant, path="owner",
+        hidden=("viewer_id",),
+    ),
+    Holding(
+        name="grants_received", words="read access received from others", model=ConnectionGrant, path="viewer",
+        hidden=("named",),
+    ),
+    Holding(
+        name="logins_under_way", words="logins at brokers under way", model=OAuthState, path="user", hidden=("state",)
+    ),
+    Holding(name="reminder", words="the reminder of logins", model=LoginReminder, path="user"),
+    Holding(name="api_apps", words="API keys and secrets", model=BrokerApp, path="user"),
+    Holding(
+        name="connections", words="connections and their sessions", model=BrokerConnection, path="user"
+    ),
+    Holding(name="staff_log", words="what you changed in the admin", model=LogEntry, path="user"),
+    Holding(
+        name="profile", words="name, e-mail address, password, rights", model=User, path="pk", fate=Fate.EMPTIED,
+        hidden=("password",),
+    ),
+    Holding(
+        name="deletion", words="that and when the deletion was asked for", model=AccountDeletion, path="pk",
+        fate=Fate.KEPT, why="So that it can be taken up again where it broke off, and is not done twice.",
+    ),
+    Holding(
+        name="consents", words="what you agreed to", model=ConnectionConsent, path="user_id", fate=Fate.KEPT,
+        why="Proof that we were allowed to read your accounts, and until when. It names you by a number alone.",
+    ),
+    Holding(
+        name="audit", words="security events", model=AuditEntry, path="subject_id", fate=Fate.KEPT,
+        why=RECORD_KEEPING, until=timedelta(days=settings.AUDIT_DAYS),
+    ),
+)  # fmt: skip
+
+# What no table of ours holds, by what it is; wiped too.
+BESIDE = {
+    "sessions": "where you are signed in",
+    "day_values": "the day's values and the last answers in the cache",
+    "staff_log_about": "what staff changed of your account in the admin",
+}
+
+
+def wiped() -> list[dict[str, str]]:
+    """What a deletion wipes or empties, in words."""
+    gone = {row.name: row.words for row in HOLDINGS if row.fate is not Fate.KEPT}
+    return [{"what": name, "words": words} for name, words in {**gone, **BESIDE}.items()]
+
+
+def kept() -> list[dict[str, Any]]:
+    """What a deletion keeps, why, and for how many days; None: for good."""
+    return [
+        {"what": row.name, "words": row.words, "why": row.why, "days": row.until.days if row.until else None}
+        for row in HOLDINGS
+        if row.fate is Fate.KEPT
+    ]
