@@ -150,8 +150,8 @@ def _refuse_odd(value: object) -> None:
     """Raises TypeError for what two readers of JSON could read differently, and for what should not be told."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if not (isinstance(name, str) and name.isascii()):
-                raise TypeError("Names in the audit log are ASCII.")
+            if not (isinstance(name, str) and name.isascii()) or name == "hash":
+                raise TypeError("Names in the audit log are ASCII, and none is `hash`: the row's own must be found.")
             _refuse_odd(inner)
     elif isinstance(value, list | tuple):
         for inner in value:

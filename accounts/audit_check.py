@@ -102,7 +102,7 @@ def _contradicted(anchors: Mapping[int, str], sequence: int, found: str) -> Brea
 
 
 def _confirms(row: AuditEntry, checkpoint: AuditCheckpoint | None) -> bool:
-    told = {"through": checkpoint.sequence, "hash": checkpoint.hash} if checkpoint else {}
+    told = {"through": checkpoint.sequence, "last_hash": checkpoint.hash} if checkpoint else {}
     return row.event == Event.AUDIT_PRUNED and told.items() <= row.details.items()
 
 
@@ -129,7 +129,7 @@ def prune(before: datetime, *, now: datetime) -> int:
             return 0
         count = old.filter(sequence__lte=last.sequence).count()
         AuditCheckpoint.objects.create(sequence=last.sequence, hash=last.hash, made_at=now)
-        audit.record(Event.AUDIT_PRUNED, now=now, through=last.sequence, hash=last.hash, events=count)
+        audit.record(Event.AUDIT_PRUNED, now=now, through=last.sequence, last_hash=last.hash, events=count)
         AuditEntry.objects.filter(sequence__lte=last.sequence).delete()
     return count
 

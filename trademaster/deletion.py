@@ -71,11 +71,11 @@ def _begin(user: User, actor: User | None, now: datetime) -> None:
         _, is_new = AccountDeletion.objects.get_or_create(user_id=user.pk, defaults={"asked_at": now})
         if not is_new:
             return
+        _sign_out_everywhere(user.pk)
+        OAuthState.objects.filter(user=user).delete()
         user.set_unusable_password()
         user.is_active = False
         user.save(update_fields=["password", "is_active"])
-        _sign_out_everywhere(user.pk)
-        OAuthState.objects.filter(user=user).delete()
         audit.record(Event.DELETION_ASKED, subject=user, actor=actor, now=now)
 
 
@@ -84,10 +84,10 @@ def _finished(user: User, now: datetime) -> AccountDeletion:
     if row.finished_at is not None:
         return row
     _disconnect_all(user, row, now)
+    for grant in (*grants.standing_of(user, now), *ConnectionGrant.objects.standing(now).filter(viewer=user)):
+        grants.revoke(grant, now=now)
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # a login under way waits, and finds the account closed
-        for grant in (*grants.standing_of(user, now), *ConnectionGrant.objects.standing(now).filter(viewer=user)):
-            grants.revoke(grant, now=now)
         _wipe(user.pk)
         row.finished_at = now
         row.save(update_fields=["finished_at"])
@@ -136,9 +136,9 @@ def _empty(user_id: int) -> None:
     for name, value in blank.items():
         setattr(user, name, value)
     user.set_unusable_password()
-    user.save()
     user.groups.clear()
     user.user_permissions.clear()
+    user.save()
 
 
 def _sign_out_everywhere(user_id: int) -> None:

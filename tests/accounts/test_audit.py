@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, transaction
-from django.test import Client
+from django.db import IntegrityError, connection, connections, transaction
+from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
@@ -46,6 +48,17 @@ def tampered(statement: str, *values: object) -> None:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(statement, values)
         cursor.execute("SET session_replication_role = origin")
+
+
+def verified_by_an_outsider(lines: str) -> str:
+    """What the few lines of ADR 11, which know nothing of this house, say the last hash is. Raises AssertionError."""
+    page = (Path(__file__).parents[2] / "docs" / "adr" / "0011-hash-chained-audit.md").read_text()
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    known: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", StringIO(lines))
+        exec(program, known)  # noqa: S102 - our own page
+    return str(known["previous"])
 
 
 def change_and_fail() -> None:
@@ -85,13 +98,21 @@ class TestTheChain:
 
     def test_an_outsider_can_verify_the_exported_lines(self, db: None) -> None:
         write(5)
-        before = GENESIS
-        for line in exported("jsonl").splitlines():
-            told = json.loads(line)["hash"]
-            assert json.loads(line)["previous"] == before
-            assert sha256(line.replace(f'"hash":"{told}",', "").encode()).hexdigest() == told
-            before = told
-        assert before == audit.head()[1]
+        assert verified_by_an_outsider(exported("jsonl")) == audit.head()[1]
+
+    def test_also_after_some_were_removed(self, db: None, settings: Settings) -> None:
+        write(3, at=NOW - timedelta(days=settings.AUDIT_DAYS + 1))
+        audit_check.prune(NOW, now=NOW)
+        write(2)
+        assert verified_by_an_outsider(exported("jsonl")) == audit.head()[1]
+
+    @pytest.mark.parametrize("change", [("setting.limit", "setting.other"), ('"number":2', '"number":3')])
+    def test_an_outsider_sees_a_change(self, change: tuple[str, str], db: None) -> None:
+        write(4)
+        lines = exported("jsonl").splitlines(keepends=True)
+        lines[2] = lines[2].replace(*change)
+        with pytest.raises(AssertionError):
+            verified_by_an_outsider("".join(lines))
 
     def test_an_event_and_its_change_stand_or_fall_together(self, db: None) -> None:
         write(1)
@@ -102,7 +123,9 @@ class TestTheChain:
         assert list(AuditEntry.objects.order_by("sequence").values_list("sequence", flat=True)) == [1, 2]
         assert broken() is None
 
-    @pytest.mark.parametrize("odd", [1.5, Secret("s3cr3t"), b"x", 2**60, {1: "x"}, {"ü": "x"}, [object()]])
+    @pytest.mark.parametrize(
+        "odd", [1.5, Secret("s3cr3t"), b"x", 2**60, {1: "x"}, {"ü": "x"}, {"hash": "x"}, [object()]]
+    )
     def test_what_must_not_be_told_or_can_be_read_in_two_ways_is_refused(self, odd: Any, db: None) -> None:
         with pytest.raises(TypeError) as refused:
             audit.record(Event.LIMIT_CHANGED, value=odd)
@@ -371,6 +394,13 @@ class TestWhatIsHeard:
         assert (came.actor, came.actor_id) == (ActorKind.USER, carol.pk)
         assert (left.actor, left.actor_id, left.address) == (ActorKind.USER, carol.pk, "192.0.2.7")
         assert "wrong-and-secret" not in exported("jsonl")
+
+    @pytest.mark.django_db(transaction=True)
+    async def test_from_where_is_known_under_asgi_too(self) -> None:
+        await AsyncClient().post("/login", {"username": "nobody", "password": "x"})
+        told = await AuditEntry.objects.aget(event=Event.LOGIN_FAILED)
+        assert (told.actor, told.address) == (ActorKind.STRANGER, "127.0.0.1")
+        await sync_to_async(connections.close_all)()  # that of the thread in which views run
 
     def test_what_a_stranger_types_is_not_kept(self, client: Client, db: None) -> None:
         client.post("/login", {"username": "my-password-by-mistake", "password": "x"})
