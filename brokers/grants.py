@@ -87,7 +87,11 @@ def _viewer(named: str) -> User | None:
 
 
 def _told(event: Event, grant: ConnectionGrant, connections: int) -> list[Happened]:
-    """For the owner; and for the viewer, whose log tells who let them in."""
-    people = [grant.owner_id] if grant.viewer_id is None else [grant.owner_id, grant.viewer_id]
+    """For the owner; and for the viewer, whose log tells who let them in. A grant to nobody takes as many events: the
+    numbers of the owner's next ones must not tell it from another.
+    """
     thing, details = ("grant", grant.pk), {"connections": connections}
-    return [Happened(event=event, subject=person, thing=thing, details=details) for person in people]
+    return [
+        Happened(event=event, subject=person, thing=thing, details=details)
+        for person in (grant.owner_id, grant.viewer_id)
+    ]
