@@ -22,6 +22,7 @@ class Event(TextChoices):
     FACTOR_REMOVED = "factor.removed", "A second factor was removed"
     FACTOR_RESET = "factor.reset", "A second factor was made anew"
     FACTOR_USED = "factor.used", "A second factor was used"
+    FACTOR_REFUSED = "factor.refused", "A second factor was wrong"
     DEVICE_TRUSTED = "device.trusted", "A device was trusted"
     DEVICE_REVOKED = "device.revoked", "A device is trusted no longer"
     API_TOKEN_ISSUED = "api_token.issued", "An API token was issued"

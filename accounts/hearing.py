@@ -1,7 +1,8 @@
 """What the audit log hears from code that is not ours, by its signals.
 
 `HEARD` is the table: which signal is which event, and how its arguments are read. A row whose app is not installed is
-passed over; one whose signal does not exist stops the start.
+passed over; one whose signal does not exist stops the start. That of a password is not in it: whoever changes one saves
+the user's row, which is heard below.
 """
 
 from __future__ import annotations
@@ -37,11 +38,18 @@ def by_credentials(event: Event, sent: Mapping[str, Any]) -> Happened:
 
 
 def by_factor(event: Event, sent: Mapping[str, Any]) -> Happened:
-    """`authenticator` is a second factor of `user`."""
+    """`authenticator` is a second factor of `user`; None where none is known."""
     factor = sent["authenticator"]
+    if factor is None:
+        return Happened(event=event, subject=sent["user"].pk)
     return Happened(
         event=event, subject=sent["user"].pk, thing=("factor", factor.pk), details={"kind": str(factor.type)}
     )
+
+
+def by_address(event: Event, sent: Mapping[str, Any]) -> Happened:
+    """`email_address` is an address of somebody's; the address itself is not kept."""
+    return Happened(event=event, subject=sent["email_address"].user_id)
 
 
 # app → signal → event and reader
@@ -53,11 +61,14 @@ HEARD: dict[str, dict[str, tuple[Event, Reader]]] = {
     },
     "allauth.account": {
         "allauth.account.signals.email_changed": (Event.EMAIL_CHANGED, by_user),
+        "allauth.account.signals.email_confirmed": (Event.EMAIL_CONFIRMED, by_address),
     },
     "allauth.mfa": {
         "allauth.mfa.signals.authenticator_added": (Event.FACTOR_ADDED, by_factor),
         "allauth.mfa.signals.authenticator_removed": (Event.FACTOR_REMOVED, by_factor),
-        "allauth.mfa.signals.authenticator_reset": (Event.FACTOR_RESET, by_user),
+        "allauth.mfa.signals.authenticator_reset": (Event.FACTOR_RESET, by_factor),
+        "allauth.mfa.signals.authenticator_used": (Event.FACTOR_USED, by_factor),
+        "allauth.mfa.signals.authentication_failed": (Event.FACTOR_REFUSED, by_factor),
     },
 }
 

@@ -304,7 +304,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 300},
     },
     "look-after-audit": {
-        "task": "accounts.look_after_audit",
+        "task": "trademaster.look_after_audit",
         "schedule": timedelta(hours=1),
         "options": {"expires": 3600},
     },

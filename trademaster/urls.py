@@ -16,7 +16,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("market.urls")),
     path("", include("brokers.urls")),
     path("", include("health.urls")),
-    path("", include("accounts.urls")),
+    path("", include("accounts.audit_urls")),
     path("account/export", ExportView.as_view(), name="account-export"),
     path("account/delete", DeleteView.as_view(), name="account-delete"),
 ]

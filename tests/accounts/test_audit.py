@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from accounts import audit, audit_check, audit_export
+from accounts import audit, audit_check, audit_export, hearing
 from accounts.audit import GENESIS, Happened
 from accounts.events import Event
 from accounts.management.commands.demo_users import support_group
@@ -448,6 +449,20 @@ class TestWhatIsHeard:
             (carol.pk, "add"),
         ]
         assert broken() is None
+
+
+def test_what_other_libraries_send_is_read_without_what_was_typed() -> None:
+    person = SimpleNamespace(pk=7)
+    factor = SimpleNamespace(pk=3, type="totp")
+    address = SimpleNamespace(user_id=7, email="alice@example.com")
+    sent = {"user": person, "authenticator": factor, "email_address": address}
+    assert hearing.by_user(Event.EMAIL_CHANGED, sent) == Happened(event=Event.EMAIL_CHANGED, subject=7)
+    assert hearing.by_user(Event.LOGOUT, {"user": None}) is None
+    assert hearing.by_address(Event.EMAIL_CONFIRMED, sent) == Happened(event=Event.EMAIL_CONFIRMED, subject=7)
+    used = Happened(event=Event.FACTOR_USED, subject=7, thing=("factor", 3), details={"kind": "totp"})
+    assert hearing.by_factor(Event.FACTOR_USED, sent) == used
+    refused = hearing.by_factor(Event.FACTOR_REFUSED, {**sent, "authenticator": None})
+    assert refused == Happened(event=Event.FACTOR_REFUSED, subject=7)
 
 
 def test_the_table_of_events_has_one_code_each() -> None:

@@ -1,5 +1,5 @@
 from django.urls import path
 
-from accounts.views import AuditView
+from accounts.audit_views import AuditView
 
 urlpatterns = [path("audit", AuditView.as_view(), name="audit")]
