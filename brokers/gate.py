@@ -1,7 +1,7 @@
 """What stands before every broker call: first the circuit, then the budget, in one question to Redis.
 
 A refusal touches no broker and costs no time. A call that goes through says afterwards how it ended, which is the
-second question, and is counted in a third. Threads may call it: no rows here.
+second question. Threads may call it: no rows here.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from brokers.transport import UNGUARDED, Call, Deadline, Gate, Passage
 # A call that had less time than this, and ran out of it, says nothing of the broker.
 FAIR_SECONDS = 1.0
 
-# KEYS: circuit, proof, pauses, logs. ARGV: now or 0, 1 if the call must be careful, milliseconds of a probe, how many
-# pauses, windows. Answers what `standing` found; where that lets the call through, {wait in milliseconds, probe
-# number}. The probe's place is taken only with the budget for it.
+# KEYS: circuit, proof, hours, hour, pauses, logs. ARGV: now or 0, 1 if the call must be careful, milliseconds of a
+# probe, how many pauses, as what the call is counted, windows. Answers what `standing` found; where that lets the call
+# through, {wait in milliseconds, probe number}. The probe's place is taken only with the budget for it.
 ENTER = (
     governor.LUA
     + breaker.STANDING
+    + token_use.LUA
     + """
 local now, n = clock(tonumber(ARGV[1])), tonumber(ARGV[4])
 local found = standing(now, KEYS[1], KEYS[2], ARGV[2] == '1')
 if found[1] == 'refused' then return found end
-local wait = take(now, keys(3, n + 2), keys(n + 3, #KEYS), numbers(5, #ARGV))
+local wait = take(now, keys(5, n + 4), keys(n + 5, #KEYS), numbers(6, #ARGV))
+if wait == 0 then count_use(KEYS[3], KEYS[4], ARGV[5]) end
 local probe = 0
 if wait == 0 and found[1] == 'probe' then probe = claim(now, KEYS[1], tonumber(ARGV[3])) end
 return {wait, probe}
@@ -82,7 +84,6 @@ class BrokerPassage:
         return True
 
     def leave(self, error: BrokerError | None, seconds: float) -> None:
-        token_use.count(self.gate.account, self.kind, at=timezone.now())
         outcome = breaker.outcome_of(error, self.kind)
         if outcome is Outcome.FAILED and self.given < FAIR_SECONDS and self.deadline.remaining() <= 0:
             outcome = Outcome.NOTHING
@@ -102,10 +103,11 @@ class BrokerPassage:
         """Enter now: 0, or the seconds to wait."""
         slug = self.gate.spec.slug
         circuit, proof, _ = breaker.keys_of(slug, self.kind)
-        keys = [circuit, proof, *self.plan.pauses, *self.plan.logs]
+        keys = [circuit, proof, *token_use.place(timezone.now()), *self.plan.pauses, *self.plan.logs]
         careful = breaker.is_careful(self.kind, writes=self.call.writes)
         probe = breaker.PROBE_SECONDS * 1000
-        arguments = [governor.now_given(), int(careful), probe, len(self.plan.pauses), *self.plan.arguments()]
+        use = token_use.field(self.gate.account, self.kind)
+        arguments = [governor.now_given(), int(careful), probe, len(self.plan.pauses), use, *self.plan.arguments()]
         try:
             found = ledger().ask(lambda redis: redis.register_script(ENTER)(keys=keys, args=arguments))
         except RedisAway:

@@ -1,7 +1,7 @@
-"""How often each session was used: calls counted in Redis as they end, and written to the audit log by the hour.
+"""How often each session was used: calls counted in Redis as they go out, and written to the audit log by the hour.
 
-Counts that are lost with Redis are lost: an event tells of at least so many calls. Nothing is counted where the
-governor is switched off, which stands at the same place.
+They are counted in the question that the gate asks before each of them. Counts that are lost with Redis are lost: an
+event tells of at least so many calls. Where the governor is switched off there is no gate, and nothing is counted.
 """
 
 from __future__ import annotations
@@ -22,28 +22,31 @@ from brokers.breaker import Kind
 from brokers.models import BrokerConnection
 from brokers.shared import RedisAway, ledger
 
-HOURS = "token-use"
+HOURS = "session-use"
 KEPT = timedelta(days=3)
 # A call that began in an hour may end in the next one.
 LATE = timedelta(minutes=5)
 HOUR = timedelta(hours=1)
 
 
-def count(account: str, kind: Kind, *, at: datetime) -> None:
-    """One call of an account, a connection's id or a login's; from any thread."""
-    hour = _key(at)
+# Counts a call that goes out; KEYS and ARGV are the caller's: see `place` and `field`.
+LUA = f"""
+local function count_use(hours, hour, field)
+  redis.call('HINCRBY', hour, field, 1)
+  redis.call('EXPIRE', hour, {int(KEPT.total_seconds())})
+  redis.call('SADD', hours, hour)
+end
+"""
 
-    def add(redis: Redis) -> None:
-        pipe = redis.pipeline(transaction=False)
-        pipe.hincrby(hour, f"{account}|{kind}", 1)
-        pipe.expire(hour, KEPT)
-        pipe.sadd(HOURS, hour)
-        pipe.execute()
 
-    try:
-        ledger().ask(add)
-    except RedisAway:  # the ledger has said so already
-        return
+def place(at: datetime) -> tuple[str, str]:
+    """Where the hours are listed, and where the calls of this one are counted."""
+    return HOURS, f"{HOURS}:{at.astimezone(UTC).replace(minute=0, second=0, microsecond=0).isoformat()}"
+
+
+def field(account: str, kind: Kind) -> str:
+    """`account` is a connection's id, or what stands for a login; never a token."""
+    return f"{account}|{kind}"
 
 
 def sum_up(now: datetime) -> int:
@@ -108,10 +111,6 @@ def _user_of_login(account: str) -> int | None:
     """See `reach.before_login`."""
     number = account.removeprefix("login-")
     return int(number) if number.isdigit() else None
-
-
-def _key(at: datetime) -> str:
-    return f"{HOURS}:{at.astimezone(UTC).replace(minute=0, second=0, microsecond=0).isoformat()}"
 
 
 def _text(hour: datetime) -> str:
