@@ -107,7 +107,8 @@ class BrokerPassage:
         careful = breaker.is_careful(self.kind, writes=self.call.writes)
         probe = breaker.PROBE_SECONDS * 1000
         use = token_use.field(self.gate.account, self.kind)
-        arguments = [governor.now_given(), int(careful), probe, len(self.plan.pauses), use, *self.plan.arguments()]
+        pauses = len(self.plan.pauses)
+        arguments: list[str | int] = [governor.now_given(), int(careful), probe, pauses, use, *self.plan.arguments()]
         try:
             found = ledger().ask(lambda redis: redis.register_script(ENTER)(keys=keys, args=arguments))
         except RedisAway:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
-from tests.pages.test_screens import HOME, House
+from tests.pages.test_screens import CONSENT, HOME, House
 
 pytestmark = pytest.mark.browser
 
@@ -120,7 +120,7 @@ def test_the_next_one_is_one_press_away(page, house):
     assert page.title().startswith("(2) ")
     page.keyboard.press("Enter")
     page.wait_for_url(f"{HOME}/elsewhere")
-    body = {"broker_type": "alpha", "return_to": "logins", "connection_id": "id-alpha"}
+    body = {"broker_type": "alpha", "consent": CONSENT.version, "return_to": "logins", "connection_id": "id-alpha"}
     assert house.sent == [("POST", "brokers/connect/initiate", body)]
 
 

@@ -16,6 +16,7 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory
 from playwright.sync_api import Browser, Page, Route
 
+from brokers import consents
 from brokers.domain import Exchange, OptionType, Product
 from portfolio.consolidate import consolidate
 from portfolio.domain import (
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.browser
 
 HOME = "http://trademaster.test"
 PAGES = {"/": "dashboard.html", "/connect": "connect.html", "/logins": "logins.html"}
+CONSENT = consents.current()
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
@@ -105,7 +107,7 @@ class House:
 
 def html(template: str) -> str:
     user = SimpleNamespace(is_authenticated=True, get_username="alice")
-    return render_to_string(template, {"user": user}, RequestFactory().get("/"))
+    return render_to_string(template, {"user": user, "consent": CONSENT}, RequestFactory().get("/"))
 
 
 @pytest.fixture
@@ -166,7 +168,9 @@ def test_each_login_of_a_broker_begins_by_its_own_button(connect, house, way, mo
     connect.locator("#both").get_by_role("button", name=way).click()
     connect.wait_for_url(f"{HOME}/elsewhere")
 
-    assert house.sent == [("POST", "brokers/connect/initiate", {"broker_type": "both", **more})]
+    assert house.sent == [
+        ("POST", "brokers/connect/initiate", {"broker_type": "both", "consent": CONSENT.version, **more})
+    ]
 
 
 # --- the dashboard ----------------------------------------------------------------------------------------------------
