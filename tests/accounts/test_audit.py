@@ -49,8 +49,8 @@ def tampered(statement: str, *values: object) -> None:
 
 
 def verified_by_an_outsider(lines: str) -> str:
-    """What the few lines of ADR 11, which know nothing of this house, say the last hash is. Raises AssertionError."""
-    page = (Path(__file__).parents[2] / "docs" / "adr" / "0011-hash-chained-audit.md").read_text()
+    """What the few lines of ADR 13, which know nothing of this house, say the last hash is. Raises AssertionError."""
+    page = (Path(__file__).parents[2] / "docs" / "adr" / "0013-hash-chained-audit.md").read_text()
     [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     known: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:

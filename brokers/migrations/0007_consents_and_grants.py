@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_hash_chained_audit'),
-        ('brokers', '0004_connections_that_stay_alive'),
+        ('brokers', '0006_bind_secrets_to_their_rows'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
