@@ -164,6 +164,11 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "csp",
     "channels",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.headless",
     "trademaster",
     "accounts",
     "brokers",
@@ -182,6 +187,7 @@ MIDDLEWARE = [
     "accounts.origin.remember_request",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 TEMPLATES = [
     {
@@ -218,6 +224,8 @@ CACHES = {
         "LOCATION": redis_database(REDIS_URL, 1),
         "OPTIONS": {"socket_timeout": REDIS_TIMEOUT_SECONDS, "socket_connect_timeout": REDIS_TIMEOUT_SECONDS},
     },
+    # What limits guessing: beside the accounts themselves, so that no outage lifts a limit that they do not share.
+    "sign_in": {"BACKEND": "trademaster.cache.SignInCache", "LOCATION": "sign_in_counts"},
 }
 CHANNEL_LAYERS = {
     "default": {
@@ -347,9 +355,16 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
+# The front door is django-allauth's: account (passwords, e-mail), mfa (second factors), usersessions (the list).
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = urlsplit(PUBLIC_URL).scheme
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_ADAPTER = "trademaster.factors.FactorAdapter"
 # In the database alone: a cache that is away must neither sign anybody out nor keep anybody signed in.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS

@@ -1,0 +1,19 @@
+"""Second factors at rest: what can make a code is encrypted under the house's keys, like every other secret."""
+
+from __future__ import annotations
+
+from allauth.mfa.adapter import DefaultMFAAdapter
+
+from brokers import vault
+from brokers.secret import Secret
+
+
+class FactorAdapter(DefaultMFAAdapter):
+    """The seam that django-allauth offers: TOTP secrets and the seeds of recovery codes pass through here."""
+
+    def encrypt(self, text: str) -> str:
+        return vault.encrypt(Secret(text))
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Raises DecryptionFailed."""
+        return vault.decrypt(encrypted_text).reveal()
