@@ -1,14 +1,31 @@
+"""People in the admin. What is about how they sign in can be looked at, and changed by services alone."""
+
 from __future__ import annotations
 
+from smtplib import SMTPException
 from typing import Any
 
-from django.contrib import admin
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django import forms
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
+from accounts import invitations, letters
 from accounts.desk import ReadOnlyAdmin, WatchedAdmin
-from accounts.models import AccountDeletion, AuditCheckpoint, AuditEntry, User
+from accounts.models import (
+    AccountDeletion,
+    AuditCheckpoint,
+    AuditEntry,
+    Invitation,
+    SignInPlace,
+    TrustedDevice,
+    User,
+)
 
 
 @admin.register(User)
@@ -56,3 +73,86 @@ class AccountDeletionAdmin(ReadOnlyAdmin):
     list_display = ("user_id", "asked_at", "finished_at", "brokers")
     list_filter = (("finished_at", admin.EmptyFieldListFilter),)
     search_fields = ("user_id",)
+
+
+class OfAPerson(ReadOnlyAdmin):
+    list_select_related = ("user",)
+    search_fields: tuple[str, ...] = ("user__username", "user__email")
+    whose = "user_id"
+
+
+class InvitationForm(forms.ModelForm):
+    class Meta:
+        model = Invitation
+        fields = ("email",)
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"]).strip().lower()
+        if User.objects.filter(email__iexact=email).exists():
+            raise forms.ValidationError("Somebody has an account with this address.")
+        return email
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnlyAdmin):
+    """Adding one sends the letter; nobody, its author included, can read the link again. Deleting one takes it back."""
+
+    list_display = ("email", "invited_by", "created_at", "expires_at", "was_mailed", "accepted_by", "accepted_at")
+    list_filter = ("was_mailed",)
+    list_select_related = ("invited_by", "accepted_by")
+    search_fields = ("email", "accepted_by__username")
+    form = InvitationForm
+    exclude = ("token_hash",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("accounts.add_invitation"))  # type: ignore[union-attr]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("accounts.delete_invitation"))  # type: ignore[union-attr]
+
+    def save_model(self, request: HttpRequest, obj: Invitation, form: Any, change: bool) -> None:
+        author = request.user if isinstance(request.user, User) else None
+        made, link = invitations.invite(email=obj.email, invited_by=author, now=timezone.now(), was_mailed=True)
+        obj.pk = made.pk
+        try:
+            letters.send_invitation(made, link)
+        except (SMTPException, OSError) as error:
+            messages.error(request, f"The letter was not sent ({type(error).__name__}). Delete this and try again.")
+
+
+@admin.register(TrustedDevice)
+class TrustedDeviceAdmin(OfAPerson):
+    list_display = ("user", "name", "address", "created_at", "last_used_at", "expires_at")
+    exclude = ("token_hash", "password_mark")
+
+
+@admin.register(SignInPlace)
+class SignInPlaceAdmin(OfAPerson):
+    list_display = ("user", "address", "user_agent", "first_seen_at", "last_seen_at")
+    search_fields = ("user__username", "user__email", "address")
+
+
+# django-allauth registers its tables with forms that show, and change, more than anybody at a desk should.
+for model in (Authenticator, UserSession, EmailAddress):
+    admin.site.unregister(model)
+
+
+@admin.register(Authenticator)
+class FactorAdmin(OfAPerson):
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_filter = ("type",)
+    exclude = ("data",)
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(OfAPerson):
+    list_display = ("user", "created_at", "ip", "user_agent")
+    search_fields = ("user__username", "user__email", "ip")
+    exclude = ("session_key", "data")
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(OfAPerson):
+    list_display = ("email", "user", "primary", "verified")
+    list_filter = ("primary", "verified")
+    search_fields = ("email", "user__username")

@@ -1,7 +1,15 @@
-"""People, what they may do, and the log of what was done."""
+"""People, what they may do, the browsers they come from, and the log of what was done."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.db import models, transaction
+from django.utils import timezone
+
+from accounts import sockets
 
 
 class Role(models.TextChoices):
@@ -21,6 +29,71 @@ class User(AbstractUser):
     def is_trader(self) -> bool:
         return self.role == Role.TRADER
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new password, and being switched off, close every open socket: those ask for the session only once."""
+        over = self.pk is not None and (self._password is not None or not self.is_active)
+        super().save(*args, **kwargs)
+        if over:
+            transaction.on_commit(partial(sockets.close_user, self.pk))
+
+
+class Invitation(models.Model):
+    """Lets one person make one account, as a trader. The token in the link stands here as its hash only."""
+
+    email = models.EmailField()
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    was_mailed = models.BooleanField(default=False, help_text="The link went to the address: who follows it owns it.")
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+", editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(editable=False)
+    accepted_at = models.DateTimeField(null=True, editable=False)
+    accepted_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+", editable=False)
+
+    class Meta:
+        db_table = "invitations"
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class TrustedDevice(models.Model):
+    """A browser in which the second factor need not be shown again at sign-in. Its cookie stands here as its hash."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="trusted_devices")
+    name = models.CharField(max_length=100)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    # A fingerprint of the password as it was: with another password nothing is trusted any more.
+    password_mark = models.CharField(max_length=128, editable=False)
+    address = models.GenericIPAddressField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        db_table = "trusted_devices"
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SignInPlace(models.Model):
+    """A browser at an address from which somebody signed in: from a new one, they are told by e-mail."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="sign_in_places")
+    address = models.GenericIPAddressField()
+    user_agent = models.CharField(max_length=200)
+    first_seen_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "sign_in_places"
+        ordering = ("-last_seen_at",)
+        constraints = [models.UniqueConstraint(fields=["user", "address", "user_agent"], name="one_row_per_place")]
+
+    def __str__(self) -> str:
+        return f"{self.user_agent} at {self.address}"
 
 class ActorKind(models.TextChoices):
     """On whose behalf something was done."""

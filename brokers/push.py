@@ -11,6 +11,7 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from accounts.sockets import group_of as group_of
 from brokers.lights import plain_clearance
 from brokers.models import BrokerConnection
 
@@ -21,10 +22,6 @@ def channels() -> BaseChannelLayer:
     layer = get_channel_layer()
     assert layer is not None  # noqa: S101 - settings name one
     return layer
-
-
-def group_of(user_id: int) -> str:
-    return f"user.{user_id}"
 
 
 def publish_json(user_id: int, kind: str, data: str, *, key: str = "") -> None:

@@ -25,7 +25,8 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts.models import User
-from accounts.permissions import trader
+from accounts.permissions import IsTrader, trader
+from accounts.step_up import FreshlyProven
 from accounts.throttles import PerUser
 from brokers import (
     consents,
@@ -94,6 +95,8 @@ class BrokerList(APIView):
 
 class AppView(APIView):
     """The trader's own API app at a broker. Key and secret go in and never come out."""
+
+    permission_classes = [IsTrader, FreshlyProven]
 
     @extend_schema(summary="Store an API key and secret", request=AppRequest, responses=AppAnswer)
     def put(self, request: Request, broker_type: str) -> Response:
@@ -215,6 +218,9 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     serializer_class = ConnectionAnswer
     queryset = BrokerConnection.objects.none()
     lookup_value_converter = "uuid"
+
+    def get_permissions(self) -> list[Any]:
+        return [IsTrader(), *([FreshlyProven()] if self.action == "destroy" else [])]
 
     def get_queryset(self) -> Any:
         return BrokerConnection.objects.without_secrets().filter(user=trader(self.request))

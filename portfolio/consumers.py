@@ -14,8 +14,8 @@ import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.utils import timezone
 
+from accounts import sockets
 from brokers.models import BrokerConnection
-from brokers.push import group_of
 from brokers.serializers import ConnectionSerializer
 from brokers.shared import if_redis_is_there
 from portfolio import asking, services, watching
@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 # Between two rounds of messages; what is the latest of its kind wins. A host tells of a book every 250 ms at most.
 FLUSH_SECONDS = 0.05
 HEARTBEAT_SECONDS = 15
+# Whoever ends a session closes its sockets; where that did not reach one, it finds out by itself at every so many beats.
+BEATS_PER_LOOK = 4
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 NULL = msgspec.Raw(b"null")
@@ -105,6 +107,7 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         self.wake = asyncio.Event()
         self.is_behind = False
         self.is_beat = False
+        self.beats = 0
         self.is_refused = False
         self.job: asyncio.Task[None] | None = None  # the one that brings the next snapshot
         self.side_jobs: set[asyncio.Task[None]] = set()
@@ -112,7 +115,8 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         if self.user is None or not getattr(self.user, "is_trader", False):
             await self.close()
             return
-        await self.channel_layer.group_add(group_of(self.user.pk), self.channel_name)
+        for group in self._groups():
+            await self.channel_layer.group_add(group, self.channel_name)
         await self.accept()
         self.beat = asyncio.create_task(self._deliver())
         self.beat.add_done_callback(self._ended)
@@ -126,7 +130,20 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         if self.instruments and (topic := stand.topic()):
             topic.leave(self._hear, self.instruments)
         if getattr(self.user, "pk", None) is not None:
-            await self.channel_layer.group_discard(group_of(self.user.pk), self.channel_name)
+            for group in self._groups():
+                await self.channel_layer.group_discard(group, self.channel_name)
+
+    def _groups(self) -> list[str]:
+        """The user's, for what is pushed; the session's, which is told when it is over."""
+        key = self._session_key()
+        return [sockets.group_of(self.user.pk), *([sockets.group_of_session(key)] if key else [])]
+
+    def _session_key(self) -> str:
+        return getattr(self.scope.get("session"), "session_key", None) or ""
+
+    async def signed_out(self, event: dict[str, Any]) -> None:
+        """The session is over: by its owner, by a new password, or by the clock."""
+        await self.close(code=sockets.SIGNED_OUT)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Channels looks after database connections first, in the thread that pages share: a push has no need of it."""
@@ -324,6 +341,11 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
                 if self.is_beat:
                     self.is_beat = False
                     timer = loop.call_later(HEARTBEAT_SECONDS, self._beat)
+                    self.beats += 1
+                    key = self._session_key()
+                    if key and self.beats % BEATS_PER_LOOK == 0 and not await _is_signed_in(key, self.user.pk):
+                        await self.close(code=sockets.SIGNED_OUT)
+                        return
                     await _watch(self.user.pk)
                     if self.outbox.is_open:
                         await self._send("HEARTBEAT", "{}")
@@ -358,6 +380,11 @@ def _known(user: Any) -> str:
 def _connections(user: Any) -> bytes:
     rows = BrokerConnection.objects.without_secrets().filter(user=user)
     return msgspec.json.encode(ConnectionSerializer(rows, many=True).data, enc_hook=str)
+
+
+@in_a_thread_of_its_own
+def _is_signed_in(session_key: str, user_id: int) -> bool:
+    return sockets.is_signed_in(session_key, user_id)
 
 
 @in_a_thread_of_its_own

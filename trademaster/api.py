@@ -20,6 +20,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
 from accounts.confirmation import ConfirmationRefused
+from accounts.step_up import StepUpRequired
 from brokers.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -80,6 +81,7 @@ REMEDIES: dict[type[exceptions.APIException], tuple[str, str]] = {
     exceptions.AuthenticationFailed: ("not_authenticated", "Sign in again."),
     exceptions.PermissionDenied: ("permission_denied", "Use an account whose role is TRADER."),
     ConfirmationRefused: ("confirmation_refused", "Send your own password."),
+    StepUpRequired: ("step_up_required", "Open the page in `details.url`, show that it is you, and ask again."),
     exceptions.NotFound: ("not_found", "Check the address and the id."),
     exceptions.MethodNotAllowed: ("method_not_allowed", "See the API documentation at /api/docs."),
     exceptions.NotAcceptable: ("not_acceptable", "Ask for application/json."),
@@ -198,7 +200,7 @@ def _api_error(error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.ValidationError):
         body = error_body(code, "Some fields are missing or wrong.", remedy, error.detail)
     else:
-        body = error_body(code, str(error.detail), remedy)
+        body = error_body(code, str(error.detail), remedy, getattr(error, "where", None))
     headers = {}
     if auth_header := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = auth_header

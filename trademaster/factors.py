@@ -11,6 +11,9 @@ from brokers.secret import Secret
 class FactorAdapter(DefaultMFAAdapter):
     """The seam that django-allauth offers: TOTP secrets and the seeds of recovery codes pass through here."""
 
+    def _get_site_name(self) -> str:
+        return "TradeMaster"
+
     def encrypt(self, text: str) -> str:
         return vault.encrypt(Secret(text))
 

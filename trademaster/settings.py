@@ -188,6 +188,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.StaffFactor",
 ]
 TEMPLATES = [
     {
@@ -360,11 +361,44 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
 # The front door is django-allauth's: account (passwords, e-mail), mfa (second factors), usersessions (the list).
+ACCOUNT_ADAPTER = "accounts.adapter.FrontDoor"
+ACCOUNT_FORMS = {"signup": "accounts.forms.InvitedSignupForm"}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = urlsplit(PUBLIC_URL).scheme
+ACCOUNT_EMAIL_VERIFICATION = "optional"  # an invitation that was sent to the address has proven it
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "TradeMaster: "
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_SESSION_REMEMBER = True  # for SESSION_COOKIE_AGE, as every session
+# Nobody is told whether an address has an account: whoever asks for a new password gets one letter, whichever it is.
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = True
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    # Per address and per account, waiting longer and longer: see "Guessing" in docs/operations.md.
+    "login_failed": "10/m/ip,5/5m/key,15/h/key,40/d/key",
+    "reset_password": "10/m/ip,3/h/key",
+    "signup": "10/m/ip",
+}
+# What allauth guards by itself needs the same proof as what we guard: accounts.step_up decides, by our adapter.
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 0
+STEP_UP_LIFETIME = timedelta(minutes=env_number("STEP_UP_MINUTES", 10))
+TRUSTED_DEVICE_LIFETIME = timedelta(days=env_number("TRUSTED_DEVICE_DAYS", 14))
+USERSESSIONS_ADAPTER = "accounts.adapter.Sessions"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_ADAPTER = "trademaster.factors.FactorAdapter"
+MFA_FORMS = {
+    "authenticate": "accounts.forms.CodeForm",
+    "authenticate_webauthn": "accounts.forms.PasskeyForm",
+    "add_webauthn": "accounts.forms.NewPasskeyForm",
+}
+MFA_TOTP_ISSUER = "TradeMaster"
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TRUST_ENABLED = False  # its cookie cannot be listed or taken back: accounts.devices has rows
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # nobody can sign up with another's address here
+# Browsers offer passkeys to https alone, and to http://localhost.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _HTTPS
 # In the database alone: a cache that is away must neither sign anybody out nor keep anybody signed in.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS

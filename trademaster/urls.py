@@ -1,7 +1,6 @@
 """Every address of the house."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -25,8 +24,7 @@ urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("connect", pages.connect, name="connect"),
     path("logins", pages.logins, name="logins"),
-    path("login", LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
-    path("logout", LogoutView.as_view(), name="logout"),
+    path("", include("accounts.urls")),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),
     path("brokers/postback/<path:secret>", receive_postback, name="broker-postback"),

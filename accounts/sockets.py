@@ -1,0 +1,58 @@
+"""Which sockets a person has open, and closing them: a socket reads its session once, when it is opened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from hashlib import sha256
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, cast
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+# How a socket is closed whose session is over: an application's own code, for "not signed in".
+SIGNED_OUT = 4401
+
+
+def group_of(user_id: int) -> str:
+    """All sockets of one user."""
+    return f"user.{user_id}"
+
+
+def group_of_session(session_key: str) -> str:
+    """All sockets of one browser session. The key itself would be a credential in Redis."""
+    return f"session.{sha256(session_key.encode()).hexdigest()[:32]}"
+
+
+def close_user(user_id: int) -> None:
+    """Close every socket of the user, in whatever process."""
+    _close([group_of(user_id)])
+
+
+def close_sessions(session_keys: Iterable[str]) -> None:
+    """Close every socket of these sessions, in whatever process."""
+    _close([group_of_session(key) for key in session_keys])
+
+
+def is_signed_in(session_key: str, user_id: int) -> bool:
+    """Whether a session that opened a socket still stands for that user, by the database."""
+    store: Any = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    return bool(get_user(cast(HttpRequest, SimpleNamespace(session=store))).pk == user_id)
+
+
+def _close(groups: list[str]) -> None:
+    layer = get_channel_layer()
+    assert layer is not None  # noqa: S101 - settings name one
+    try:
+        for group in groups:
+            async_to_sync(layer.group_send)(group, {"type": "signed.out"})
+    except RedisError as error:  # each socket finds out by itself, within a minute
+        logger.warning("Redis is away (%s): sockets are not told that their session is over", type(error).__name__)

@@ -1,0 +1,102 @@
+"""Step-up: before what cannot be taken back, whoever is signed in shows again, and freshly, that it is they.
+
+What counts is what django-allauth noted in this session: for who has a second factor the factor, for others the
+password, at most `STEP_UP_LIFETIME` ago. A trusted device spares nobody this.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from allauth.account.authentication import get_authentication_records
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from rest_framework import exceptions
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from accounts.models import User
+
+FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+View = Callable[..., HttpResponseBase]
+
+
+class StepUpRequired(exceptions.PermissionDenied):
+    default_detail = "This needs a fresh proof that it is you."
+    default_code = "step_up_required"
+
+    @property
+    def where(self) -> dict[str, str]:
+        """The page that takes the proof; add `?next=` and where to come back to."""
+        return {"url": reverse("step_up")}
+
+
+class FreshlyProven(BasePermission):
+    """API permission. Raises StepUpRequired, which says where to go; beside IsTrader, after it."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not is_fresh(request._request):
+            raise StepUpRequired
+        return True
+
+
+def required(view: View) -> View:
+    """Decorator of a page: leads to the proof first, and back."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        if not is_fresh(request):
+            return redirect(_page(request.get_full_path()))
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def is_fresh(request: HttpRequest) -> bool:
+    """Whether this session's user showed the strongest thing they have a short while ago."""
+    if not isinstance(request.user, User):
+        return False
+    method = "mfa" if has_factor(request.user) else "password"
+    since = time.time() - settings.STEP_UP_LIFETIME.total_seconds()
+    return any(record["method"] == method and record["at"] > since for record in _records(request))
+
+
+def showed_factor(request: HttpRequest) -> bool:
+    """Whether a second factor was shown in this session at all."""
+    return any(record["method"] == "mfa" for record in _records(request))
+
+
+def has_factor(user: User) -> bool:
+    """Recovery codes alone are none: they are what is left of one."""
+    return bool(Authenticator.objects.filter(user=user, type__in=FACTORS).exists())
+
+
+@login_required
+def step_up(request: HttpRequest) -> HttpResponse:
+    """/step-up?next=…: lead to the page that asks for what this user has."""
+    from allauth.account.adapter import get_adapter
+
+    methods = get_adapter(request).get_reauthentication_methods(request.user)
+    if not methods:
+        raise exceptions.PermissionDenied
+    onward = request.GET.get("next", "")
+    return redirect(f"{methods[0]['url']}?{urlencode({'next': onward})}" if onward else methods[0]["url"])
+
+
+def _page(onward: str) -> str:
+    return f"{reverse('step_up')}?{urlencode({'next': onward})}"
+
+
+def _records(request: HttpRequest) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", get_authentication_records(request, request.user))
