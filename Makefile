@@ -1,6 +1,6 @@
 # Every target sets the machine up first: `.venv` from the hash-locked requirements. See trademaster/local/bootstrap.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test sdk lint audit rehearse bench lock clean
+.PHONY: help setup demo code sandbox test sdk lint audit rehearse bench lock clean
 
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -18,6 +18,9 @@ setup:  ## Make .venv (done by every other target)
 
 demo: setup  ## Run everything with simulated brokers; Ctrl-C stops it
 	@exec .venv/bin/python -m trademaster.local.demo
+
+code: setup  ## Print a code of the demo's support user, for the second factor
+	@exec .venv/bin/python -m trademaster.local.code
 
 sandbox: setup  ## Run the simulated brokers alone
 	@exec .venv/bin/python -m trademaster.local.sandbox

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class FrontDoor(DefaultAccountAdapter):
-    # --- who may make an account ---------------------------------------------------------------------------------------
+    # --- who may make an account ------------------------------------------------------------------------------------
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return invitations.of_session(request) is not None
 
@@ -48,7 +48,7 @@ class FrontDoor(DefaultAccountAdapter):
             raise ImmediateHttpResponse(redirect("account_signup")) from None
         return made
 
-    # --- guessing -------------------------------------------------------------------------------------------------------
+    # --- guessing ---------------------------------------------------------------------------------------------------
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         """One count for each account, by whatever name it is tried, and for each name that is nobody's.
 
@@ -58,7 +58,7 @@ class FrontDoor(DefaultAccountAdapter):
         user = get_user_by_username(login) or next(iter(filter_users_by_email(login)), None)
         return f"user:{user.pk}" if user else f"login:{login}"
 
-    # --- between password and session -----------------------------------------------------------------------------------
+    # --- between password and session -------------------------------------------------------------------------------
     def get_login_stages(self) -> list[str]:
         ours = {"allauth.mfa.stages.AuthenticateStage": "accounts.adapter.FactorStage"}
         return [ours.get(stage, stage) for stage in super().get_login_stages()]
@@ -75,7 +75,7 @@ class FrontDoor(DefaultAccountAdapter):
         """What allauth guards, by its pages or its API, needs the same fresh proof as what we guard."""
         return not step_up.is_fresh(context.request)
 
-    # --- letters --------------------------------------------------------------------------------------------------------
+    # --- letters ----------------------------------------------------------------------------------------------------
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
         """What has happened has happened, whether the letter that tells of it goes out or not."""
         try:

@@ -52,7 +52,9 @@ class NewPasskeyForm(AddWebAuthnForm):
         self.fields["name"].widget.attrs["maxlength"] = 60
         self.fields["passwordless"].initial = True
         self.fields["passwordless"].label = "Sign in with this passkey alone"
-        self.fields["passwordless"].help_text = "It then asks for your fingerprint, face or PIN, in place of the password."
+        self.fields[
+            "passwordless"
+        ].help_text = "It then asks for your fingerprint, face or PIN instead of the password."
 
 
 class DeviceName(forms.Form):

@@ -1,4 +1,4 @@
-"""Our own pages of an account: an invitation's link, trusted devices, open sessions. The others are django-allauth's."""
+"""Our own pages of an account: an invitation's link, trusted devices, sessions. The others are django-allauth's."""
 
 from __future__ import annotations
 

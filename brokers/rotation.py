@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.apps.registry import Apps
+from django.contrib.postgres.fields import ArrayField
 from django.db import transaction
-from django.db.models import Model, QuerySet, TextField, Value
+from django.db.models import Expression, F, Func, JSONField, Model, QuerySet, TextField, Value
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from accounts import audit
@@ -30,6 +32,8 @@ PASSES = 5
 
 
 class Column(NamedTuple):
+    """A column that is one ciphertext."""
+
     model: type[Model]
     name: str
 
@@ -38,6 +42,59 @@ class Column(NamedTuple):
         found = self.model._meta.get_field(self.name)
         assert isinstance(found, StrictEncryptedTextField)  # noqa: S101 - so it was found
         return found
+
+    @property
+    def alias(self) -> str:
+        return f"raw_{self.name}"
+
+    @property
+    def owner_names(self) -> list[str]:
+        return self.field.owner_names
+
+    def place(self, row: Mapping[str, Any]) -> Place | None:
+        return self.field.place(row[name] for name in self.owner_names)
+
+    def text(self) -> Expression:
+        """The ciphertext, as the database holds it."""
+        return Cast(self.name, TextField())
+
+    def written(self, ciphertext: str) -> Expression:
+        """What the column becomes."""
+        return Value(ciphertext, TextField())
+
+
+class InsideJson(NamedTuple):
+    """A ciphertext under one key of a JSON column, of a table that is not ours; where the key is missing, none.
+
+    Its place names the column alone: whoever encrypts there is not told the row.
+    """
+
+    model: type[Model]
+    name: str
+    key: str
+
+    @property
+    def alias(self) -> str:
+        return f"raw_{self.name}_{self.key}"
+
+    @property
+    def owner_names(self) -> list[str]:
+        return []
+
+    def place(self, row: Mapping[str, Any]) -> Place:
+        return Place(self.model._meta.db_table, self.name, ())
+
+    def text(self) -> Expression:
+        return KeyTextTransform(self.key, self.name)
+
+    def written(self, ciphertext: str) -> Expression:
+        path = Cast(Value(f"{{{self.key}}}"), ArrayField(TextField()))
+        return Func(F(self.name), path, Value(ciphertext, JSONField()), function="jsonb_set", output_field=JSONField())
+
+
+# What can make a user's one-time codes: trademaster.factors encrypts it.
+INSIDE_JSON = (("mfa.Authenticator", "data", "secret"), ("mfa.Authenticator", "data", "seed"))
+
 
 
 class Unreadable(NamedTuple):
@@ -61,6 +118,11 @@ class Tally:
     rewritten: int = 0
     under: Counter[str] = field(default_factory=Counter)
     unreadable: list[Unreadable] = field(default_factory=list)
+
+
+AnyColumn = Column | InsideJson
+# Of one row, by column: its ciphertext, and another for it.
+Stale = dict[AnyColumn, tuple[str, str]]
 
 
 class Step(NamedTuple):
@@ -89,9 +151,14 @@ def encrypted_columns(registry: Apps = apps) -> list[Column]:
     ]
 
 
+def everywhere() -> list[AnyColumn]:
+    """All that is kept under the keys, table by table."""
+    return [*encrypted_columns(), *(InsideJson(apps.get_model(label), name, key) for label, name, key in INSIDE_JSON)]
+
+
 def survey(*, batch: int) -> Iterator[Step]:
     """Look at every secret and change none."""
-    yield from _walk(encrypted_columns(), batch, 1, _under_the_newest, rewrite=False)
+    yield from _walk(everywhere(), batch, 1, _under_the_newest, rewrite=False)
 
 
 def rotate(*, batch: int) -> Iterator[Step]:
@@ -102,7 +169,7 @@ def rotate(*, batch: int) -> Iterator[Step]:
     go, and only if every secret could be read. A last Step with rows still `old` means that somebody writes under an
     older key.
     """
-    tally, rewritten = yield from _walks(encrypted_columns(), batch, _under_the_newest)
+    tally, rewritten = yield from _walks(everywhere(), batch, _under_the_newest)
     is_done = not tally.old and not tally.unreadable
     with transaction.atomic():
         if is_done:
@@ -138,7 +205,7 @@ def _unbound(ciphertext: str, place: Place) -> tuple[str, str | None]:
     return vault.newest_key(), vault.unbound(ciphertext, place.context) if is_bound else None
 
 
-def _walks(columns: Sequence[Column], batch: int, treatment: Treatment) -> Walks:
+def _walks(columns: Sequence[AnyColumn], batch: int, treatment: Treatment) -> Walks:
     """Walk until a whole walk finds nothing to do."""
     tally, rewritten = Tally(), 0
     for walk in range(1, PASSES + 1):
@@ -152,7 +219,7 @@ def _walks(columns: Sequence[Column], batch: int, treatment: Treatment) -> Walks
     return tally, rewritten
 
 
-def _walk(columns: Sequence[Column], batch: int, walk: int, treatment: Treatment, *, rewrite: bool) -> Iterator[Step]:
+def _walk(columns: Sequence[AnyColumn], batch: int, walk: int, treatment: Treatment, *, rewrite: bool) -> Iterator[Step]:
     tally = Tally()
     for model, group in groupby(columns, key=lambda column: column.model):
         of_model = list(group)
@@ -167,23 +234,20 @@ def _walk(columns: Sequence[Column], batch: int, walk: int, treatment: Treatment
             yield Step(model._meta.db_table, walk, tally)
 
 
-def _page(model: type[Model], columns: Sequence[Column], after: Any, batch: int) -> list[dict[str, Any]]:
-    """The next rows by primary key: the key, what they are known by, and the ciphertext of each column as `raw_…`."""
+def _page(model: type[Model], columns: Sequence[AnyColumn], after: Any, batch: int) -> list[dict[str, Any]]:
+    """The next rows by primary key: the key, what they are known by, and the ciphertext of each column by its alias."""
     rows = _rows(model).order_by("pk")
     if after is not None:
         rows = rows.filter(pk__gt=after)
-    owners = {name for column in columns for name in column.field.owner_names}
-    return list(rows.values("pk", *owners, **{f"raw_{column.name}": _raw(column.name) for column in columns})[:batch])
+    owners = {name for column in columns for name in column.owner_names}
+    return list(rows.values("pk", *owners, **{column.alias: column.text() for column in columns})[:batch])
 
 
-def _stale(
-    columns: Sequence[Column], row: dict[str, Any], treatment: Treatment, tally: Tally
-) -> dict[str, tuple[str, str]]:
+def _stale(columns: Sequence[AnyColumn], row: dict[str, Any], treatment: Treatment, tally: Tally) -> Stale:
     """Of one row the columns to be rewritten: their ciphertext, and a new one. Counts what it sees."""
-    stale = {}
+    stale: Stale = {}
     for column in columns:
-        ciphertext = row[f"raw_{column.name}"]
-        place = column.field.place(row[name] for name in column.field.owner_names)
+        ciphertext, place = row[column.alias], column.place(row)
         if ciphertext is None or place is None:
             continue
         try:
@@ -193,7 +257,7 @@ def _stale(
             continue
         tally.under[key_id] += 1
         if renewed is not None:
-            stale[column.name] = (ciphertext, renewed)
+            stale[column] = (ciphertext, renewed)
     return stale
 
 
@@ -201,7 +265,7 @@ NO_KEY = "No key reads"
 WHY = {vault.Misplaced: "Written for another row or column", vault.NotBound: "Bound to no row"}
 
 
-def _rewrite(model: type[Model], rows: dict[Any, dict[str, tuple[str, str]]]) -> int:
+def _rewrite(model: type[Model], rows: dict[Any, Stale]) -> int:
     """Replace ciphertexts; return the number of rows. A row that says something newer by now is left as it is.
 
     A batch never waits for rows that others hold, lest the two wait for each other; those are waited for singly.
@@ -213,18 +277,13 @@ def _rewrite(model: type[Model], rows: dict[Any, dict[str, tuple[str, str]]]) ->
     return changed + sum(_replace(model, pk, stale) for pk, stale in rows.items() if pk not in unheld)
 
 
-def _replace(model: type[Model], pk: Any, stale: dict[str, tuple[str, str]]) -> int:
-    unchanged = _rows(model).alias(**{f"raw_{name}": _raw(name) for name in stale})
-    unchanged = unchanged.filter(pk=pk, **{f"raw_{name}": old for name, (old, _) in stale.items()})
-    changed: int = unchanged.update(**{name: Value(new, TextField()) for name, (_, new) in stale.items()})
+def _replace(model: type[Model], pk: Any, stale: Stale) -> int:
+    unchanged = _rows(model).alias(**{column.alias: column.text() for column in stale})
+    unchanged = unchanged.filter(pk=pk, **{column.alias: old for column, (old, _) in stale.items()})
+    changed: int = unchanged.update(**{column.name: column.written(new) for column, (_, new) in stale.items()})
     return changed
 
 
 def _rows(model: type[Model]) -> QuerySet[Any]:
     """All rows: a manager may hide some."""
     return QuerySet(model)
-
-
-def _raw(name: str) -> Cast:
-    """The column's text as the database holds it."""
-    return Cast(name, TextField())

@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 # Between two rounds of messages; what is the latest of its kind wins. A host tells of a book every 250 ms at most.
 FLUSH_SECONDS = 0.05
 HEARTBEAT_SECONDS = 15
-# Whoever ends a session closes its sockets; where that did not reach one, it finds out by itself at every so many beats.
+# Whoever ends a session closes its sockets; one that was not reached finds out by itself, every so many beats.
 BEATS_PER_LOOK = 4
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011

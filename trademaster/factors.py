@@ -6,6 +6,11 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 
 from brokers import vault
 from brokers.secret import Secret
+from brokers.vault import Place
+
+
+# The row is not told here: what is encrypted is bound to the column.
+CONTEXT = Place("mfa_authenticator", "data", ()).context
 
 
 class FactorAdapter(DefaultMFAAdapter):
@@ -15,8 +20,8 @@ class FactorAdapter(DefaultMFAAdapter):
         return "TradeMaster"
 
     def encrypt(self, text: str) -> str:
-        return vault.encrypt(Secret(text))
+        return vault.encrypt(Secret(text), CONTEXT)
 
     def decrypt(self, encrypted_text: str) -> str:
         """Raises DecryptionFailed."""
-        return vault.decrypt(encrypted_text).reveal()
+        return vault.decrypt(encrypted_text, CONTEXT).reveal()

@@ -70,7 +70,7 @@ class TestSigningIn:
         return User.objects.create_user("carol", password=self.PASSWORD)
 
     def sign_in(self, client: Client, password: str, **more: str) -> Any:
-        return client.post("/login", {"username": "carol", "password": password, **more})
+        return client.post("/login", {"login": "carol", "password": password, **more})
 
     def test_it_works_and_renews_the_session(self, carol: User, client: Client) -> None:
         client.get("/login")

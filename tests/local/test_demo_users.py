@@ -23,7 +23,7 @@ def test_passwords_are_told_once_and_work():
         user = authenticate(username=name, password=passwords[name])
         assert isinstance(user, User)
         assert user.role == role
-    assert demo_users() == {"trader": None, "support": None}
+    assert demo_users() == {"trader": None, "support": None, "support_totp": None}
 
 
 def test_lost_passwords_are_replaced():

@@ -33,7 +33,7 @@ class Trader:
             self.http.get(page, timeout=TIMEOUT).raise_for_status()
             answer = self.http.post(
                 page,
-                data={**login, "csrfmiddlewaretoken": self._csrf()},
+                data={**sign_in_fields(login), "csrfmiddlewaretoken": self._csrf()},
                 headers={"Referer": page},
                 timeout=TIMEOUT,
                 allow_redirects=False,
@@ -113,6 +113,11 @@ class Trader:
         except requests.RequestException as error:
             raise ConnectFailed(f"{method} {path} failed: {_reason(error)}") from error
         return result
+
+
+def sign_in_fields(login: Login) -> dict[str, str]:
+    """What the sign-in page's form is filled with."""
+    return {"login": login["username"], "password": login["password"]}
 
 
 def app_keys(broker: SimulatedBroker) -> dict[str, str]:

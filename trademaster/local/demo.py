@@ -110,8 +110,14 @@ async def make_users(
     known = run.logins()
     command = [*MANAGE, "demo_users", "--migrate", *([] if known else ["--new-passwords"])]
     made: dict[str, str | None] = json.loads(await supervisor.run(Program("database", command, environment)))
+    secret = made.pop("support_totp")
     fresh = {role: Login(username=role, password=password) for role, password in made.items() if password}
-    return {**known, **fresh}, bool(fresh)
+    logins = {**known, **fresh}
+    if secret:
+        logins["support"] = Login(**{**logins["support"], "totp": secret})
+    elif "totp" in known.get("support", {}):
+        logins["support"]["totp"] = known["support"]["totp"]
+    return logins, bool(fresh)
 
 
 async def run_demo(supervisor: Supervisor, run: RunDirectory, at: Ports, services: LocalServices) -> None:
@@ -147,6 +153,9 @@ def announce(console: Console, run: RunDirectory, web: Web, show_passwords: bool
     for role, login in (("trader", web["trader"]), ("support", web["support"])):
         password = login["password"] if show_passwords else f"as printed at first start; see {run.demo_file}"
         console.line(OURS, f"{role:<8} user {login['username']}, password {password}")
+    console.line(
+        OURS, f"support's second factor: `make code` prints a code, good once; its secret is in {run.demo_file}"
+    )
     console.line(OURS, f"READY with SIMULATED brokers: {web['url']}  (Ctrl-C stops everything)")
 
 

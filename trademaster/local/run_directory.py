@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from cryptography.fernet import Fernet
 
@@ -21,6 +21,7 @@ DEFAULT = Path(".run")
 class Login(TypedDict):
     username: str
     password: str
+    totp: NotRequired[str]  # the secret behind the second factor's codes, where there is one
 
 
 class Web(TypedDict):
@@ -110,7 +111,7 @@ class RunDirectory:
         """The demo users' logins from the last run, by role; empty when there are none."""
         try:
             web = json.loads(self.demo_file.read_text())["web"]
-            return {role: Login(username=web[role]["username"], password=web[role]["password"]) for role in ROLES}
+            return {role: _login(web[role]) for role in ROLES}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
 
@@ -124,6 +125,13 @@ class RunDirectory:
 
 
 ROLES = ("trader", "support")
+
+
+def _login(known: dict[str, str]) -> Login:
+    login = Login(username=known["username"], password=known["password"])
+    if "totp" in known:
+        login["totp"] = known["totp"]
+    return login
 
 
 def write_privately(path: Path, text: str) -> None:

@@ -4,6 +4,8 @@ import json
 import secrets
 from argparse import ArgumentParser
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
@@ -34,8 +36,20 @@ def ensure_user(username: str, role: Role, *, new_password: bool, is_staff: bool
     return user, password
 
 
+def ensure_factor(user: User, *, new: bool) -> str | None:
+    """The secret behind the user's one-time codes, if it was set by this call: it is stored nowhere in clear."""
+    known = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP)
+    if new:
+        known.delete()
+    if known.exists():
+        return None
+    secret: str = generate_totp_secret()
+    TOTP.activate(user, secret)
+    return secret
+
+
 class Command(BaseCommand):
-    help = "Create the users trader and support and print, as JSON, the passwords that were set (null: unchanged)."
+    help = "Create the users trader and support and print, as JSON, the secrets that were set (null: unchanged)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--migrate", action="store_true", help="bring the tables up to date first (saves a start)")
@@ -50,4 +64,5 @@ class Command(BaseCommand):
             _, trader = ensure_user("trader", Role.TRADER, new_password=new_passwords)
             user, support = ensure_user("support", Role.SUPPORT, new_password=new_passwords, is_staff=True)
             user.groups.add(support_group())
-        self.stdout.write(json.dumps({"trader": trader, "support": support}))
+            totp = ensure_factor(user, new=new_passwords)
+        self.stdout.write(json.dumps({"trader": trader, "support": support, "support_totp": totp}))

@@ -137,7 +137,12 @@ def _portfolio(web: Mapping[str, Any]) -> dict[str, Any]:
     session = requests.Session()
     login = f"{web['url']}/login"
     session.get(login, timeout=TIMEOUT)
-    form = {**web["trader"], "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+    trader = web["trader"]
+    form = {
+        "login": trader["username"],
+        "password": trader["password"],
+        "csrfmiddlewaretoken": session.cookies["csrftoken"],
+    }
     session.post(login, data=form, headers={"Referer": login}, timeout=TIMEOUT)
     first, patience = "", time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < patience:

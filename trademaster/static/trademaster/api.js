@@ -24,6 +24,9 @@ export async function call(method, path, body) {
   if (response.status === 204) return null;
   if (!response.headers.get("Content-Type")?.includes("json")) throw new ApiError(UNREADABLE);
   const answer = await response.json();
+  if (answer.error?.code === "step_up_required") {
+    location.assign(`${answer.error.details.url}?next=${encodeURIComponent(location.pathname)}`);
+  }
   if (!response.ok) throw new ApiError(answer.error ?? UNREADABLE);
   return answer;
 }
