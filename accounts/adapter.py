@@ -23,7 +23,18 @@ from accounts.models import User
 logger = logging.getLogger(__name__)
 
 
+# One answer, whatever was wrong.
+MISMATCH = "The name or the password is not right."
+
+
 class FrontDoor(DefaultAccountAdapter):
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "username_password_mismatch": MISMATCH,
+        "email_password_mismatch": MISMATCH,
+        "too_many_login_attempts": "Too many tries for this name or from this address. Wait some minutes.",
+    }
+
     # --- who may make an account ------------------------------------------------------------------------------------
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return invitations.of_session(request) is not None

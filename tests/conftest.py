@@ -182,8 +182,13 @@ def alices(alice: User, brokers: SimulatedBrokers) -> dict[str, BrokerConnection
 
 
 def signed_in(user: User) -> Client:
-    """As the front door would have left it a moment ago: by password, and for staff by a second factor too."""
     client = Client()
+    let_in(client, user)
+    return client
+
+
+def let_in(client: Client, user: User) -> None:
+    """As the front door leaves a session: a moment ago by password, and for staff by a second factor too."""
     client.force_login(user)
     showed = [{"method": "password", "at": time.time()}]
     if user.is_staff:
@@ -192,7 +197,6 @@ def signed_in(user: User) -> Client:
     session["account_authentication_methods"] = showed
     session["account_authentication_methods_user"] = str(user.pk)
     session.save()
-    return client
 
 
 @pytest.fixture

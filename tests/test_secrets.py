@@ -40,7 +40,7 @@ from market import feed, sockets
 from portfolio import services as portfolio
 from portfolio import tasks as portfolio_tasks
 from portfolio import watching
-from tests.conftest import signed_in
+from tests.conftest import let_in, signed_in
 from tests.people import form
 from tests.sweeping import (
     SHORTEST_SECRET,
@@ -72,7 +72,7 @@ class Recorder(Client):
         super().__init__(raise_request_exception=False)
         self.texts = texts
         self.statuses: list[int] = []
-        self.force_login(user)
+        let_in(self, user)
 
     def filled_in(self, path: str, fields: dict[str, str]) -> Any:
         """Submit a form of ours."""

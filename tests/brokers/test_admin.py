@@ -116,6 +116,7 @@ def test_traders_have_no_admin(as_alice: Client) -> None:
     answer = as_alice.get("/admin/")
     assert answer.status_code == 302
     assert answer["Location"].startswith("/admin/login/")
+    assert as_alice.get(answer["Location"]).status_code == 403
 
 
 def test_even_who_may_everything_changes_nothing_by_hand(root: User, book: dict[str, BrokerConnection]) -> None:

@@ -11,6 +11,7 @@ from accounts.models import Role, User
 from brokers import registry
 from brokers.models import BrokerApp
 from brokers.secret import Secret
+from tests.conftest import signed_in as desk
 from trademaster import pages
 
 pytestmark = pytest.mark.django_db
@@ -81,11 +82,13 @@ def test_every_page_is_fit_for_a_strict_content_policy(signed_in, address):
     assert len(page.ids) == len(set(page.ids))
 
 
-@pytest.mark.parametrize("address", ["/", "/logins", "/connect", "/login", "/no-such-page", "/admin/login/"])
+@pytest.mark.parametrize("address", ["/", "/logins", "/connect", "/login", "/no-such-page", "/admin/"])
 @pytest.mark.parametrize("simulated", [True, False])
 def test_the_banner_says_simulated_where_and_only_where_it_is(signed_in, settings, address, simulated):
     settings.SIMULATED_BROKERS = simulated
-    browser = Client() if address.rstrip("/").endswith("/login") else signed_in
+    browser = Client() if address == "/login" else signed_in
+    if address == "/admin/":
+        browser = desk(User.objects.create_user("sam", role=Role.SUPPORT, is_staff=True))
 
     assert ("<strong>SIMULATED</strong>" in browser.get(address).content.decode()) is simulated
 
@@ -101,15 +104,15 @@ def test_the_page_of_a_failure_needs_neither_session_nor_database(settings, djan
 
 
 def test_a_login_ends_at_the_page_that_was_asked_for(client, alice):
-    form = {"username": "alice", "password": PASSWORD, "next": "/connect"}
+    form = {"login": "alice", "password": PASSWORD, "next": "/connect"}
 
     assert client.post(reverse("login"), form).url == "/connect"
 
 
 def test_a_wrong_password_is_told_without_telling_which_part_is_wrong(client, alice):
-    html = client.post(reverse("login"), {"username": "alice", "password": "wrong"}).content.decode()
+    html = client.post(reverse("login"), {"login": "alice", "password": "wrong"}).content.decode()
 
-    assert "The username or password is not right." in html
+    assert "The name or the password is not right." in html
     assert 'value="alice"' in html
     assert 'value="wrong"' not in html
 
@@ -155,8 +158,9 @@ def test_a_login_by_form_asks_for_what_its_methods_name_and_keeps_no_secret_in_s
     assert html.count('<form class="fields" method="post"') == len(BY_FORM.login_methods)
 
 
-def test_the_desk_of_support_bears_its_name(client):
-    assert "TradeMaster support" in client.get("/admin/login/").content.decode()
+def test_the_desk_of_support_bears_its_name(db):
+    client = desk(User.objects.create_user("sam", role=Role.SUPPORT, is_staff=True))
+    assert "TradeMaster support" in client.get("/admin/").content.decode()
 
 
 def test_a_message_is_shown_once_as_text(signed_in):
