@@ -8,7 +8,7 @@ from allauth.mfa.base import views as factors
 from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as passkeys
-from django.urls import path
+from django.urls import path, re_path
 from django.views.decorators.http import require_POST
 from django.views.generic import RedirectView
 
@@ -37,8 +37,10 @@ urlpatterns = [
     path("account/password/set", required(account.password_set), name="account_set_password"),
     path("password/reset", account.password_reset, name="account_reset_password"),
     path("password/reset/sent", account.password_reset_done, name="account_reset_password_done"),
-    path(
-        "password/reset/<str:uidb36>-<str:key>", account.password_reset_from_key, name="account_reset_password_from_key"
+    re_path(
+        r"^password/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)$",
+        account.password_reset_from_key,
+        name="account_reset_password_from_key",
     ),
     path("password/reset/done", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
     path("account/factors", factors.index, name="mfa_index"),

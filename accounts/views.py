@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from allauth.account.adapter import get_adapter
-from allauth.usersessions.internal.flows.sessions import end_other_sessions, end_sessions
+from allauth.usersessions.internal.flows.sessions import end_sessions
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -89,7 +89,7 @@ def end_session(request: HttpRequest, pk: int) -> HttpResponse:
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     """End every session, this one last."""
     user = _user(request)
-    end_other_sessions(request, user)
+    end_sessions(request, list(UserSession.objects.filter(user=user)))
     sockets.close_user(user.pk)
     get_adapter(request).logout(request)
     return redirect("login")

@@ -34,7 +34,7 @@ def redis_away(settings: Settings) -> Iterator[None]:
     """Nobody listens where Redis should be."""
     redis.cache_clear()
     nowhere = f"redis://127.0.0.1:{free_port()}/1"
-    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": nowhere}}
+    settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], "LOCATION": nowhere}}
     yield
     redis().close()
     redis.cache_clear()
@@ -46,7 +46,7 @@ def redis_silent(settings: Settings) -> Iterator[None]:
     redis.cache_clear()
     with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
         silent = f"redis://127.0.0.1:{mute.getsockname()[1]}/1"
-        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": silent}}
+        settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], "LOCATION": silent}}
         yield
         redis().close()
         redis.cache_clear()
