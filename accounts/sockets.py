@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from hashlib import sha256
@@ -18,6 +19,8 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
+# Nobody waits longer for Redis to sign out.
+PATIENCE_SECONDS = 2
 # How a socket is closed whose session is over: an application's own code, for "not signed in".
 SIGNED_OUT = 4401
 
@@ -49,10 +52,15 @@ def is_signed_in(session_key: str, user_id: int) -> bool:
 
 
 def _close(groups: list[str]) -> None:
+    try:
+        async_to_sync(_tell)(groups)
+    except (RedisError, TimeoutError) as error:  # each socket finds out by itself, within a minute
+        logger.warning("Redis is away (%s): sockets are not told that their session is over", type(error).__name__)
+
+
+async def _tell(groups: list[str]) -> None:
     layer = get_channel_layer()
     assert layer is not None  # noqa: S101 - settings name one
-    try:
+    async with asyncio.timeout(PATIENCE_SECONDS):
         for group in groups:
-            async_to_sync(layer.group_send)(group, {"type": "signed.out"})
-    except RedisError as error:  # each socket finds out by itself, within a minute
-        logger.warning("Redis is away (%s): sockets are not told that their session is over", type(error).__name__)
+            await layer.group_send(group, {"type": "signed.out"})
