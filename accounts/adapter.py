@@ -10,6 +10,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.userkit import filter_users_by_email, get_user_by_username
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.models import Authenticator
 from allauth.mfa.stages import AuthenticateStage
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from django.db import transaction
@@ -18,7 +19,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from accounts import devices, invitations, sockets, step_up
-from accounts.models import User
+from accounts.models import Invitation, User
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,7 @@ class FrontDoor(DefaultAccountAdapter):
     def is_email_verified(self, request: HttpRequest, email: str) -> bool:
         """Whoever followed a link that was sent to an address owns it."""
         token_hash = request.session.get(invitations.SESSION_KEY, "")
-        return bool(
-            invitations.Invitation.objects.filter(token_hash=token_hash, was_mailed=True, email__iexact=email).exists()
-        )
+        return bool(Invitation.objects.filter(token_hash=token_hash, was_mailed=True, email__iexact=email).exists())
 
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
         """Spend the invitation and make the account, or neither."""
@@ -111,4 +110,4 @@ class Sessions(DefaultUserSessionsAdapter):
 
 
 def _has_totp(user: User) -> bool:
-    return bool(step_up.Authenticator.objects.filter(user=user, type=step_up.Authenticator.Type.TOTP).exists())
+    return bool(Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists())

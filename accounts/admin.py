@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smtplib import SMTPException
-from typing import Any
+from typing import Any, ClassVar
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -76,8 +76,8 @@ class AccountDeletionAdmin(ReadOnlyAdmin):
 
 
 class OfAPerson(ReadOnlyAdmin):
-    list_select_related = ("user",)
-    search_fields: tuple[str, ...] = ("user__username", "user__email")
+    list_select_related: ClassVar[Any] = ("user",)
+    search_fields: ClassVar[Any] = ("user__username", "user__email")
     whose = "user_id"
 
 
@@ -99,16 +99,16 @@ class InvitationAdmin(ReadOnlyAdmin):
 
     list_display = ("email", "invited_by", "created_at", "expires_at", "was_mailed", "accepted_by", "accepted_at")
     list_filter = ("was_mailed",)
-    list_select_related = ("invited_by", "accepted_by")
+    list_select_related: ClassVar[Any] = ("invited_by", "accepted_by")
     search_fields = ("email", "accepted_by__username")
     form = InvitationForm
     exclude = ("token_hash",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("accounts.add_invitation"))  # type: ignore[union-attr]
+        return bool(request.user.has_perm("accounts.add_invitation"))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("accounts.delete_invitation"))  # type: ignore[union-attr]
+        return bool(request.user.has_perm("accounts.delete_invitation"))
 
     def save_model(self, request: HttpRequest, obj: Invitation, form: Any, change: bool) -> None:
         author = request.user if isinstance(request.user, User) else None

@@ -14,5 +14,5 @@ class AccountsConfig(AppConfig):
         admin.site.site_header = admin.site.site_title = "TradeMaster support"
         admin.site.index_title = "Accounts and connections"
         # One door: Django's own login page knows no second factor. Before the addresses of the admin are made.
-        admin.site.login = secure_admin_login(admin.site.login)
+        admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
         hearing.listen()

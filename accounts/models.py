@@ -31,7 +31,8 @@ class User(AbstractUser):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A new password, and being switched off, close every open socket: those ask for the session only once."""
-        over = self.pk is not None and (self._password is not None or not self.is_active)
+        has_new_password = self._password is not None  # type: ignore[attr-defined]
+        over = self.pk is not None and (has_new_password or not self.is_active)
         super().save(*args, **kwargs)
         if over:
             transaction.on_commit(partial(sockets.close_user, self.pk))

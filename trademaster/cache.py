@@ -46,6 +46,8 @@ class ForgivingRedisCache(RedisCache):
 class SignInCache(DatabaseCache):
     """Counts in PostgreSQL. Only what has lapsed is ever thrown away: flooding it makes nobody's count go."""
 
+    _table: str
+
     def _cull(self, db: str, cursor: Any, now: Any, num: int) -> None:
         """Called at a write when there are more than MAX_ENTRIES rows."""
         cursor.execute(f"DELETE FROM {self._table} WHERE expires < %s", [now])  # noqa: S608 - our settings name it

@@ -12,6 +12,7 @@ import subprocess
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import dj_database_url
@@ -219,7 +220,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env_secret("REDIS_URL")
 # A Redis that hangs costs each question so long; one request may ask several.
 REDIS_TIMEOUT_SECONDS = 0.5
-CACHES = {
+CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "trademaster.cache.ForgivingRedisCache",
         "LOCATION": redis_database(REDIS_URL, 1),
@@ -300,6 +301,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "brokers.send_login_reminders",
         "schedule": REMINDER_TICK_SECONDS,
         "options": {"expires": REMINDER_TICK_SECONDS},
+    },
+    "prune-the-front-door": {
+        "task": "accounts.prune",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
     },
     # From 08:00 IST on, when the brokers have rebuilt them; asked again until each of them is there.
     "load-due-masters": {

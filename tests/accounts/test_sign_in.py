@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -29,7 +28,7 @@ def carol(db: None) -> User:
 
 
 @pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Each time that argon2 is computed, by whatever way."""
     done: list[str] = []
     encode, verify = Argon2PasswordHasher.encode, Argon2PasswordHasher.verify
@@ -44,7 +43,7 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(Argon2PasswordHasher, "encode", encoding)
     monkeypatch.setattr(Argon2PasswordHasher, "verify", verifying)
-    yield done
+    return done
 
 
 @pytest.mark.parametrize("name", ["carol", "carol@example.com", "CAROL@example.com"])

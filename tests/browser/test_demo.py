@@ -17,11 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, WebSocket, expect, sync_playwright
 
 from brokers import registry
 from brokers.simulation.control import Control
 from trademaster.local import ports
+from trademaster.local.code import code
 from trademaster.local.demo import BY_HAND, SANDBOX_PORTS
 from trademaster.local.environment import application_environment
 from trademaster.local.run_directory import VARIABLE
@@ -43,6 +44,7 @@ class Demo:
     url: str
     username: str
     password: str
+    support: dict[str, str]
     control: Control
     brokers: dict[str, dict[str, Any]]
 
@@ -135,6 +137,7 @@ def demo(chromium: Browser) -> Iterator[Demo]:
             url=web["url"],
             username=web["trader"]["username"],
             password=web["trader"]["password"],
+            support=web["support"],
             control=Control(document["control_url"]),
             brokers=document["brokers"],
         )
@@ -295,6 +298,41 @@ def test_the_reference_of_the_api_keeps_to_the_content_policy(watched: Watched, 
     )
     page.goto(f"{demo.url}/status")
     expect(page.get_by_role("heading").first).to_be_visible()
+
+
+def test_support_opens_the_admin_with_a_code(chromium: Browser, demo: Demo) -> None:
+    """As the demo's last lines say: user and password, then what `make code` prints."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{demo.url}/admin/")
+    page.get_by_label("Username").fill(demo.support["username"])
+    page.get_by_label("Password").fill(demo.support["password"])
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Code").fill(code(demo.support["totp"], at=time.time()))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{demo.url}/admin/")
+    expect(page.get_by_role("link", name="TradeMaster support")).to_be_visible()
+    context.close()
+
+
+def test_disconnecting_asks_for_a_fresh_proof_and_comes_back(watched: Watched, demo: Demo) -> None:
+    """The answer of an API that finds the proof too old: tests/accounts/test_step_up.py has the real one."""
+    page = watched.page
+    card(page, "zerodha").get_by_role("button", name="Disconnect").click()
+    page.route("**/api/v1/brokers/connections/*", refuse_once)
+    page.locator("#disconnect button[value=disconnect]").click()
+    expect(page).to_have_url(f"{demo.url}/step-up/password?next=%2F")
+    page.get_by_label("Password").fill(demo.password)
+    page.get_by_role("button", name="Confirm").click()
+    expect(page).to_have_url(f"{demo.url}/")
+    [refusal] = watched.errors  # the console names every 403
+    assert "403" in refusal
+    watched.errors.clear()
+
+
+def refuse_once(route: Route) -> None:
+    error = {"code": "step_up_required", "message": "", "remedy": "", "details": {"url": "/step-up"}}
+    route.fulfill(status=403, json={"error": error})
 
 
 def test_signing_out_ends_it(watched: Watched, demo: Demo) -> None:

@@ -21,7 +21,8 @@ def code(secret: str, *, at: float) -> str:
 
 def main() -> int:
     run = RunDirectory.of_this_machine()
-    secret = run.logins().get("support", {}).get("totp")
+    support = run.logins().get("support")
+    secret = support.get("totp") if support else None
     if not secret:
         sys.stderr.write(f"{run.demo_file} names no second factor: start the demo with `make demo` first.\n")
         return 1
