@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.forms import SignupForm
+from allauth.account.forms import LoginForm, SignupForm
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, AuthenticateWebAuthnForm
 from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from accounts import invitations
-from accounts.signals import TRUST_DEVICE
+from accounts.signals import TRUST_DEVICE, bound
+
+
+class SignInForm(LoginForm):
+    def login(self, request: HttpRequest, redirect_url: str | None = None) -> HttpResponse:
+        """The library sets a length, which would begin anew at every note in the session."""
+        answer: HttpResponse = super().login(request, redirect_url=redirect_url)
+        bound(request, now=timezone.now())
+        return answer
 
 
 class InvitedSignupForm(SignupForm):

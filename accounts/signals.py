@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, timedelta
 from smtplib import SMTPException
 from typing import Any
 
@@ -10,6 +11,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from allauth.account.signals import user_logged_in
 from allauth.mfa.signals import authenticator_added, authenticator_removed
+from django.conf import settings
 from django.contrib.auth.signals import user_logged_out
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -27,10 +29,16 @@ TRUST_DEVICE = "trust_device"
 def on_sign_in(request: HttpRequest, user: User, response: HttpResponse | None = None, **kwargs: Any) -> None:
     """Trust the browser if that was asked for beside the second factor; tell of a sign-in from somewhere new."""
     now = timezone.now()
+    bound(request, now=now)
     if request.session.pop(TRUST_DEVICE, False) and response is not None:
         devices.trust(request, response, user, now=now)
     if devices.is_new_place(request, user, now=now):
         alert(request, user)
+
+
+def bound(request: HttpRequest, *, now: datetime) -> None:
+    """Let the session end at an hour, which nothing that is noted in it later moves."""
+    request.session.set_expiry(now + timedelta(seconds=settings.SESSION_COOKIE_AGE))
 
 
 @receiver(user_logged_out)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.account.models import EmailAddress
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core import mail
@@ -70,6 +71,7 @@ def test_a_session_lasts_twelve_hours_at_most(carol: User, client: Client) -> No
     with time_machine.travel(timezone.now(), tick=False) as clock:
         sign_in(client, "carol")
         clock.shift(timedelta(hours=11, minutes=59))
+        client.post("/step-up/password", {"password": PASSWORD})  # what is noted in it later moves its end no further
         assert is_in(client)
         clock.shift(timedelta(minutes=2))
         assert not is_in(client)
@@ -247,6 +249,40 @@ def test_who_was_switched_off_does_not_come_in(carol: User, client: Client) -> N
     carol.save()
     assert sign_in(client, "carol")["Location"] == "/account/inactive"
     assert not is_in(client)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/account/email",
+        "/account/password",
+        "/account/factors",
+        "/account/factors/app",
+        "/account/factors/passkeys",
+        "/account/factors/passkeys/add",
+        "/account/sessions",
+        "/account/devices",
+        "/step-up/password",
+    ],
+)
+def test_every_page_of_an_account_looks_like_the_house(page: str, carol: User, client: Client) -> None:
+    sign_in(client, "carol")
+    html = client.get(page).content.decode()
+    assert 'class="brand"' in html
+    assert not re.search(r"<style|style=|<script(?![^>]*(src=|application/json))|\son\w+=", html)
+
+
+def test_the_address_changes_once_the_new_one_is_confirmed(carol: User, client: Client) -> None:
+    EmailAddress.objects.create(user=carol, email=carol.email, verified=True, primary=True)
+    sign_in(client, "carol")
+    client.post("/account/email", {"email": "carol@example.org", "action_add": ""})
+    carol.refresh_from_db()
+    assert carol.email == "carol@example.com"
+    [link] = [address_in(letter.body) for letter in mail.outbox if letter.to == ["carol@example.org"]]
+    assert "carol@example.org" in client.get(link).content.decode()
+    client.post(link)
+    carol.refresh_from_db()
+    assert carol.email == "carol@example.org"
 
 
 @pytest.mark.parametrize("page", ["/account/factors", "/account/sessions", "/account/devices", "/account/password"])
