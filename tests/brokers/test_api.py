@@ -20,7 +20,7 @@ from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from health.models import BrokerHealthLog
 from health.services import check
-from tests.conftest import signed_in
+from tests.conftest import let_in, signed_in
 from tests.people import SLUGS, begin, connect, log_in, own_app
 
 API = "/api/v1"
@@ -109,14 +109,14 @@ class TestWhoMayCall:
     @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] != "get"])
     def test_not_from_another_site(self, method: str, path: str, bob: User) -> None:
         client = Client(enforce_csrf_checks=True)
-        client.force_login(bob)
+        let_in(client, bob)
         error = refused(send(client, method, path, {}), 403, "csrf_failed")
         assert "X-CSRFToken" in error["remedy"]
 
     def test_the_page_of_our_own_site_may(self, bob: User) -> None:
         client = Client(enforce_csrf_checks=True)
         client.get("/login")
-        client.force_login(bob)
+        let_in(client, bob)
         client.get("/connect")
         token = client.cookies["csrftoken"].value
         body = {"api_key": "k", "api_secret": "s"}
