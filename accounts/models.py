@@ -96,6 +96,7 @@ class SignInPlace(models.Model):
     def __str__(self) -> str:
         return f"{self.user_agent} at {self.address}"
 
+
 class ActorKind(models.TextChoices):
     """On whose behalf something was done."""
 

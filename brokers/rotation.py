@@ -96,7 +96,6 @@ class InsideJson(NamedTuple):
 INSIDE_JSON = (("mfa.Authenticator", "data", "secret"), ("mfa.Authenticator", "data", "seed"))
 
 
-
 class Unreadable(NamedTuple):
     """Where a secret stands that cannot be read, and why; never what stands there."""
 
@@ -219,7 +218,9 @@ def _walks(columns: Sequence[AnyColumn], batch: int, treatment: Treatment) -> Wa
     return tally, rewritten
 
 
-def _walk(columns: Sequence[AnyColumn], batch: int, walk: int, treatment: Treatment, *, rewrite: bool) -> Iterator[Step]:
+def _walk(
+    columns: Sequence[AnyColumn], batch: int, walk: int, treatment: Treatment, *, rewrite: bool
+) -> Iterator[Step]:
     tally = Tally()
     for model, group in groupby(columns, key=lambda column: column.model):
         of_model = list(group)

@@ -11,7 +11,6 @@ from brokers import vault
 from brokers.secret import Secret
 from brokers.vault import Place
 
-
 # The row is not told here: what is encrypted is bound to the column.
 CONTEXT = Place("mfa_authenticator", "data", ()).context
 
