@@ -97,6 +97,7 @@ class InvitationForm(forms.ModelForm):
 class InvitationAdmin(ReadOnlyAdmin):
     """Adding one sends the letter; nobody, its author included, can read the link again. Deleting one takes it back."""
 
+    whose = "accepted_by_id"
     list_display = ("email", "invited_by", "created_at", "expires_at", "was_mailed", "accepted_by", "accepted_at")
     list_filter = ("was_mailed",)
     list_select_related: ClassVar[Any] = ("invited_by", "accepted_by")

@@ -13,8 +13,11 @@ from hashlib import sha256
 
 from allauth.account.adapter import get_adapter
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
+from accounts import audit
+from accounts.events import Event
 from accounts.models import SignInPlace, TrustedDevice, User
 
 AGENT_LENGTH = 200
@@ -37,6 +40,7 @@ def trust(request: HttpRequest, response: HttpResponse, user: User, *, now: date
         last_used_at=now,
         expires_at=now + settings.TRUSTED_DEVICE_LIFETIME,
     )
+    audit.record(Event.DEVICE_TRUSTED, subject=user, actor=user, thing=("device", device.pk), now=now)
     response.set_cookie(
         cookie_of(user),
         token,
@@ -63,7 +67,16 @@ def trusted_by(user: User, *, now: datetime) -> list[TrustedDevice]:
 
 
 def forget_all(user: User) -> None:
-    TrustedDevice.objects.filter(user=user).delete()
+    for device in TrustedDevice.objects.filter(user=user):
+        forget(device)
+
+
+def forget(device: TrustedDevice) -> None:
+    """It spares nobody the second factor any more."""
+    with transaction.atomic():
+        pk = device.pk
+        device.delete()
+        audit.record(Event.DEVICE_REVOKED, subject=device.user_id, thing=("device", pk))
 
 
 def is_new_place(request: HttpRequest, user: User, *, now: datetime) -> bool:

@@ -15,7 +15,6 @@ class Event(TextChoices):
     LOGOUT = "session.logout", "Signed out"
     SESSION_REVOKED = "session.revoked", "A session was ended from outside it"
     PASSWORD_CHANGED = "password.changed", "The password was changed"
-    PASSWORD_REFUSED = "password.refused", "A password asked for once more was wrong"
     EMAIL_CHANGED = "email.changed", "The e-mail address was changed"
     EMAIL_CONFIRMED = "email.confirmed", "The e-mail address was confirmed"
     FACTOR_ADDED = "factor.added", "A second factor was added"

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import Group
+from django.db.models import Q
 from django.db.models.signals import m2m_changed, post_save, pre_save
 from django.dispatch import Signal
 from django.utils.module_loading import import_string
@@ -32,9 +33,10 @@ def by_user(event: Event, sent: Mapping[str, Any]) -> Happened | None:
 
 def by_credentials(event: Event, sent: Mapping[str, Any]) -> Happened:
     """`credentials` are what was typed, and may be a password in the wrong field: only whom they name is kept."""
-    name = sent["credentials"].get(User.USERNAME_FIELD)
-    known = User.objects.filter(**{User.USERNAME_FIELD: name}).values_list("pk", flat=True).first()
-    return Happened(event=event, subject=known)
+    typed = sent["credentials"]
+    name, address = typed.get(User.USERNAME_FIELD), typed.get(User.EMAIL_FIELD)
+    whose = Q(username=name) if name else Q(email__iexact=address) if address else Q(pk=None)
+    return Happened(event=event, subject=User.objects.filter(whose).values_list("pk", flat=True).first())
 
 
 def by_factor(event: Event, sent: Mapping[str, Any]) -> Happened:

@@ -13,6 +13,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import audit
+from accounts.events import Event
 from accounts.models import Invitation, User
 
 LIFETIME = timedelta(days=7)
@@ -46,6 +48,7 @@ def invite(*, email: str, invited_by: User | None, now: datetime, was_mailed: bo
             created_at=now,
             expires_at=now + LIFETIME,
         )
+        audit.record(Event.INVITED, actor=invited_by, thing=("invitation", invitation.pk), now=now)
     return invitation, settings.PUBLIC_URL + reverse("invitation", args=[token])
 
 

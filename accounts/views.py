@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
-from accounts import devices, invitations, sockets
+from accounts import audit, devices, invitations, sockets
+from accounts.events import Event
 from accounts.forms import DeviceName
 from accounts.models import TrustedDevice, User
 
@@ -50,7 +51,7 @@ def device(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(TrustedDevice, pk=pk, user=_user(request))
     form = DeviceName(request.POST)
     if request.POST.get("action") == "forget":
-        found.delete()
+        devices.forget(found)
         messages.success(request, f"“{found.name}” is trusted no more.")
     elif form.is_valid():
         found.name = form.cleaned_data["name"]
@@ -80,7 +81,9 @@ def sessions(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def end_session(request: HttpRequest, pk: int) -> HttpResponse:
-    end_sessions(request, [get_object_or_404(UserSession, pk=pk, user=_user(request))])
+    found = get_object_or_404(UserSession, pk=pk, user=_user(request))
+    end_sessions(request, [found])
+    audit.record(Event.SESSION_REVOKED, subject=_user(request), actor=_user(request), thing=("session", pk))
     return redirect("usersessions_list")
 
 
@@ -89,8 +92,10 @@ def end_session(request: HttpRequest, pk: int) -> HttpResponse:
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     """End every session, this one last."""
     user = _user(request)
-    end_sessions(request, list(UserSession.objects.filter(user=user)))
+    found = list(UserSession.objects.filter(user=user))
+    end_sessions(request, found)
     sockets.close_user(user.pk)
+    audit.record(Event.SESSION_REVOKED, subject=user, actor=user, sessions=len(found), everywhere=True)
     get_adapter(request).logout(request)
     return redirect("login")
 

@@ -115,6 +115,7 @@ class ConnectionChangeAdmin(ReadOnlyAdmin):
 
 @admin.register(BrokerPostback)
 class BrokerPostbackAdmin(ReadOnlyAdmin):
+    whose = "broker_connection__user_id"
     list_display = ("received_at", "broker_connection", "verified", "outcome", "broker_order_id")
     list_filter = ("outcome", "verified", "broker_connection__broker_type")
     list_select_related = ("broker_connection",)
@@ -129,6 +130,7 @@ class BrokerPostbackAdmin(ReadOnlyAdmin):
 
 @admin.register(PostbackInbox)
 class PostbackInboxAdmin(ReadOnlyAdmin):
+    whose = "broker_connection__user_id"
     list_display = ("broker_connection", "has_address", "made_at", "last_received_at", "read_at", "read_due_at")
     list_filter = ("broker_connection__broker_type",)
     list_select_related = ("broker_connection",)

@@ -31,7 +31,12 @@ EMPTIED_BETWEEN_TESTS = ("audit_events", "audit_checkpoints", "connection_consen
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    with django_db_blocker.unblock(), database.cursor() as cursor:
+    with django_db_blocker.unblock():
+        let_tables_be_emptied()
+
+
+def let_tables_be_emptied() -> None:
+    with database.cursor() as cursor:
         for table in EMPTIED_BETWEEN_TESTS:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
 

@@ -115,6 +115,7 @@ class TestTheQueue:
             if parameter != "return"
         }
         assert set(takes) == {
+            "brokers.read_postbacks connection_id",
             "brokers.renew_session connection_id",
             "brokers.send_login_reminder user_id",
             "health.check_chunk schedule_ids",

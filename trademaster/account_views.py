@@ -1,4 +1,4 @@
-"""The account itself over HTTP: take it along, or end it. Both are confirmed once more."""
+"""The account itself over HTTP: take it along, or end it. Both want a fresh proof that it is really they."""
 
 from __future__ import annotations
 
@@ -18,14 +18,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.confirmation import ConfirmRequest, ConfirmThrottle, confirm
-from accounts.permissions import trader
+from accounts.permissions import IsTrader, trader
+from accounts.step_up import FreshlyProven
+from accounts.throttles import PerUser
 from trademaster import privacy
 from trademaster.deletion import delete_account
 from trademaster.export import export_account
 
 CHUNK = 64 * 1024
-REFUSED = OpenApiResponse(description="confirmation_refused")
+UNPROVEN = OpenApiResponse(description="step_up_required")
+
+
+class AccountThrottle(PerUser):
+    """An archive costs much to make."""
+
+    scope = "account"
 
 
 class WipedAnswer(serializers.Serializer[Any]):
@@ -53,15 +60,15 @@ class DeletionAnswer(serializers.Serializer[Any]):
 
 
 class ExportView(APIView):
-    throttle_classes = [ConfirmThrottle]
+    permission_classes = [IsTrader, FreshlyProven]
+    throttle_classes = [AccountThrottle]
 
     @extend_schema(
         summary="Everything about my account, as a ZIP",
-        request=ConfirmRequest,
-        responses={(200, "application/zip"): OpenApiTypes.BINARY, 403: REFUSED},
+        request=None,
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, 403: UNPROVEN},
     )
     def post(self, request: Request) -> StreamingHttpResponse:
-        confirm(request)
         user, now = trader(request), timezone.now()
         archive = export_account(user, actor=user, now=now)
         is_async = isinstance(request._request, ASGIRequest)
@@ -74,16 +81,16 @@ class ExportView(APIView):
 
 
 class DeleteView(APIView):
-    throttle_classes = [ConfirmThrottle]
+    permission_classes = [IsTrader, FreshlyProven]
+    throttle_classes = [AccountThrottle]
 
     @extend_schema(
         summary="Delete my account for good",
         description="Disconnects every broker, wipes personal data, and says what is kept, why and for how long.",
-        request=ConfirmRequest,
-        responses={200: DeletionAnswer, 403: REFUSED},
+        request=None,
+        responses={200: DeletionAnswer, 403: UNPROVEN},
     )
     def post(self, request: Request) -> Response:
-        confirm(request)
         user = trader(request)
         deletion = delete_account(user, actor=user, now=timezone.now())
         request.session.flush()

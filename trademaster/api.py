@@ -19,7 +19,6 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
-from accounts.confirmation import ConfirmationRefused
 from accounts.step_up import StepUpRequired
 from brokers.errors import (
     BrokerError,
@@ -80,7 +79,6 @@ REMEDIES: dict[type[exceptions.APIException], tuple[str, str]] = {
     exceptions.NotAuthenticated: ("not_authenticated", "Sign in first."),
     exceptions.AuthenticationFailed: ("not_authenticated", "Sign in again."),
     exceptions.PermissionDenied: ("permission_denied", "Use an account whose role is TRADER."),
-    ConfirmationRefused: ("confirmation_refused", "Send your own password."),
     StepUpRequired: ("step_up_required", "Open the page in `details.url`, show that it is you, and ask again."),
     exceptions.NotFound: ("not_found", "Check the address and the id."),
     exceptions.MethodNotAllowed: ("method_not_allowed", "See the API documentation at /api/docs."),

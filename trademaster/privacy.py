@@ -11,13 +11,24 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from allauth.account.models import EmailAddress, EmailConfirmation
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model, QuerySet
 
-from accounts.models import AccountDeletion, AuditEntry, User
+from accounts.models import (
+    AccountDeletion,
+    AuditEntry,
+    Invitation,
+    SignInPlace,
+    TrustedDevice,
+    User,
+)
 from brokers.agreements import ConnectionConsent, ConnectionGrant
 from brokers.models import BrokerApp, BrokerConnection, ConnectionChange, LoginReminder, OAuthState
+from brokers.postback_models import BrokerPostback, PostbackInbox
 from brokers.vault import StrictEncryptedTextField
 from health.models import BrokerHealthLog, CheckSchedule, HealthRollup, Incident
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
@@ -108,10 +119,43 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         name="logins_under_way", words="logins at brokers under way", model=OAuthState, path="user", hidden=("state",)
     ),
+    Holding(
+        name="postbacks", words="news of orders that brokers posted", model=BrokerPostback,
+        path="broker_connection__user",
+    ),
+    Holding(
+        name="postback_addresses", words="where brokers post news of orders", model=PostbackInbox,
+        path="broker_connection__user", hidden=("address_hash",),
+    ),
     Holding(name="reminder", words="the reminder of logins", model=LoginReminder, path="user"),
     Holding(name="api_apps", words="API keys and secrets", model=BrokerApp, path="user"),
     Holding(
         name="connections", words="connections and their sessions", model=BrokerConnection, path="user"
+    ),
+    Holding(
+        name="trusted_devices", words="browsers that you trust", model=TrustedDevice, path="user",
+        hidden=("token_hash", "password_mark"),
+    ),
+    Holding(name="sign_in_places", words="from where you signed in", model=SignInPlace, path="user"),
+    Holding(
+        name="browsers", words="browsers that are signed in", model=UserSession, path="user",
+        hidden=("session_key", "data"),
+    ),
+    Holding(
+        name="factors", words="second factors and recovery codes", model=Authenticator, path="user", hidden=("data",)
+    ),
+    Holding(
+        name="address_confirmations", words="letters that confirm an e-mail address", model=EmailConfirmation,
+        path="email_address__user", hidden=("key",),
+    ),
+    Holding(name="addresses", words="e-mail addresses", model=EmailAddress, path="user"),
+    Holding(
+        name="invitation", words="the invitation that you followed", model=Invitation, path="accepted_by",
+        hidden=("token_hash",),
+    ),
+    Holding(
+        name="invitations_sent", words="invitations that you sent", model=Invitation, path="invited_by",
+        hidden=("token_hash", "accepted_by_id"),
     ),
     Holding(name="staff_log", words="what you changed in the admin", model=LogEntry, path="user"),
     Holding(

@@ -351,8 +351,6 @@ if EMAIL_URL:
 AUTH_USER_MODEL = "accounts.User"
 # How long events of the audit log are kept: five years, and the leap days in them.
 AUDIT_DAYS = env_number("AUDIT_DAYS", 1827)
-# Who asks for something that cannot be undone confirms it by this: (request) → raises what the API answers.
-CONFIRMATION = "accounts.confirmation.by_password"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -494,7 +492,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "user": env_text("API_RATE", "600/min"),
         "connect": env_text("CONNECT_RATE", "30/min"),
-        "confirm": "10/min",
+        "account": "10/min",
     },
     "COERCE_DECIMAL_TO_STRING": True,
 }

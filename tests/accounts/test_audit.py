@@ -384,7 +384,7 @@ class TestWhatIsHeard:
 
     def test_signing_in_and_out(self, carol: User, client: Client) -> None:
         for password in ("wrong-and-secret", self.PASSWORD):
-            client.post("/login", {"username": "carol", "password": password}, REMOTE_ADDR="2001:DB8::1")
+            client.post("/login", {"login": "carol", "password": password}, REMOTE_ADDR="2001:DB8::1")
         client.post("/logout", REMOTE_ADDR="::ffff:192.0.2.7")
         failed, came, left = AuditEntry.objects.filter(subject_id=carol.pk).order_by("sequence")[1:]
         assert [failed.event, came.event, left.event] == [Event.LOGIN_FAILED, Event.LOGIN, Event.LOGOUT]
@@ -395,13 +395,13 @@ class TestWhatIsHeard:
 
     @pytest.mark.django_db(transaction=True)
     async def test_from_where_is_known_under_asgi_too(self) -> None:
-        await AsyncClient().post("/login", {"username": "nobody", "password": "x"})
+        await AsyncClient().post("/login", {"login": "nobody", "password": "x"})
         told = await AuditEntry.objects.aget(event=Event.LOGIN_FAILED)
         assert (told.actor, told.address) == (ActorKind.STRANGER, "127.0.0.1")
         await sync_to_async(connections.close_all)()  # that of the thread in which views run
 
     def test_what_a_stranger_types_is_not_kept(self, client: Client, db: None) -> None:
-        client.post("/login", {"username": "my-password-by-mistake", "password": "x"})
+        client.post("/login", {"login": "my-password-by-mistake", "password": "x"})
         assert events() == [Event.LOGIN_FAILED]
         assert "my-password-by-mistake" not in exported("jsonl")
 
