@@ -19,9 +19,11 @@ from accounts import invitations, letters
 from accounts.desk import ReadOnlyAdmin, WatchedAdmin
 from accounts.models import (
     AccountDeletion,
+    ApiSession,
     AuditCheckpoint,
     AuditEntry,
     Invitation,
+    PersonalToken,
     SignInPlace,
     TrustedDevice,
     User,
@@ -131,6 +133,20 @@ class TrustedDeviceAdmin(OfAPerson):
 class SignInPlaceAdmin(OfAPerson):
     list_display = ("user", "address", "user_agent", "first_seen_at", "last_seen_at")
     search_fields = ("user__username", "user__email", "address")
+
+
+@admin.register(ApiSession)
+class ApiSessionAdmin(OfAPerson):
+    list_display = ("user", "name", "scope", "address", "created_at", "refreshed_at", "expires_at")
+    list_filter = ("scope",)
+    exclude = ("password_mark",)
+
+
+@admin.register(PersonalToken)
+class PersonalTokenAdmin(OfAPerson):
+    list_display = ("user", "name", "ending", "scope", "created_at", "last_used_at", "expires_at")
+    list_filter = ("scope",)
+    exclude = ("token_hash", "password_mark")
 
 
 # django-allauth registers its tables with forms that show, and change, more than anybody at a desk should.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -10,6 +12,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from accounts import sockets
+from accounts.credentials import Scope
 
 
 class Role(models.TextChoices):
@@ -178,3 +181,53 @@ class AccountDeletion(models.Model):
 
     def __str__(self) -> str:
         return f"Deletion of account {self.user_id}"
+
+
+class ForClients(models.Model):
+    """What lets an API client in: until its hour, its owner's next password, or its owner's end."""
+
+    name = models.CharField(max_length=100)
+    scope = models.CharField(max_length=10, choices=Scope.choices, default=Scope.READ)
+    # A fingerprint of the password as it was: another password ends what was begun under this one.
+    password_mark = models.CharField(max_length=128, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_good(self, now: datetime) -> bool:
+        """Costs a question unless `user` was read with the row."""
+        user: User = self.user  # type: ignore[attr-defined]
+        return self.expires_at > now and user.is_active and self.password_mark == user.get_session_auth_hash()
+
+
+class ApiSession(ForClients):
+    """A client that logged in for tokens. No token stands here: those of a generation before the present are spent."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_sessions")
+    generation = models.PositiveIntegerField(default=1, editable=False)
+    address = models.GenericIPAddressField()
+    refreshed_at = models.DateTimeField(default=timezone.now, editable=False)
+    proven_at = models.DateTimeField(null=True, editable=False, help_text="When its user last showed that it is they.")
+
+    class Meta:
+        db_table = "api_sessions"
+        ordering = ("-refreshed_at",)
+
+
+class PersonalToken(ForClients):
+    """A token for a program of the user's own. It stands here as its hash."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="personal_tokens")
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    ending = models.CharField(max_length=4, editable=False, help_text="Its last digits, to know it by.")
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        db_table = "personal_tokens"
+        ordering = ("-created_at",)

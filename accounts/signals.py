@@ -17,8 +17,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts import devices, sockets
-from accounts.models import User
+from accounts import credentials, devices, sockets
+from accounts.models import ApiSession, User
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,21 @@ def on_sign_out(request: HttpRequest | None, **kwargs: Any) -> None:
 
 @receiver([authenticator_added, authenticator_removed])
 def on_other_factors(user: User, **kwargs: Any) -> None:
-    """What was trusted was trusted beside other factors."""
+    """What was trusted, and what was proven, was so beside other factors."""
     devices.forget_all(user)
+    ApiSession.objects.filter(user=user).update(proven_at=None)
+
+
+@receiver(credentials.reused)
+def on_stolen_token(user: User, **kwargs: Any) -> None:
+    """Tell the user that two had one refresh token. That nothing can be sent changes nothing."""
+    email = EmailAddress.objects.get_primary_email(user) or user.email
+    if not email:
+        return
+    try:
+        get_adapter().send_mail("account/email/token_reused", email, {"user": user, "at": timezone.localtime()})
+    except (SMTPException, OSError) as error:
+        logger.error("User %s was not told of a refresh token used twice: %s", user.pk, type(error).__name__)
 
 
 def alert(request: HttpRequest, user: User) -> None:

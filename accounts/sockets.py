@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from types import SimpleNamespace
@@ -35,6 +37,25 @@ def group_of_session(session_key: str) -> str:
     return f"session.{sha256(session_key.encode()).hexdigest()[:32]}"
 
 
+def group_of_credential(kind: str, credential_id: str) -> str:
+    """All sockets of one API session or personal token."""
+    return f"{kind}-credential.{credential_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an open socket stands on: the group that is told of its end, and the question whether it has come."""
+
+    group: str
+    stands: Callable[[], bool]
+
+
+def of_browser(scope: Any) -> Standing | None:
+    key = getattr(scope.get("session"), "session_key", None)
+    user_id = getattr(scope.get("user"), "pk", None)
+    return Standing(group_of_session(key), partial(is_signed_in, key, user_id)) if key and user_id else None
+
+
 def close_user(user_id: int) -> None:
     """Close every socket of the user, in whatever process."""
     _close([group_of(user_id)])
@@ -43,6 +64,11 @@ def close_user(user_id: int) -> None:
 def close_sessions(session_keys: Iterable[str]) -> None:
     """Close every socket of these sessions, in whatever process."""
     _close([group_of_session(key) for key in session_keys])
+
+
+def close_credentials(kind: str, ids: Iterable[str]) -> None:
+    """Close every socket that these API sessions or personal tokens opened, in whatever process."""
+    _close([group_of_credential(kind, each) for each in ids])
 
 
 def is_signed_in(session_key: str, user_id: int) -> bool:

@@ -20,10 +20,12 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from accounts.credentials import Credential, Kind
 from accounts.models import User
 
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
@@ -40,12 +42,36 @@ class StepUpRequired(exceptions.PermissionDenied):
         return {"url": reverse("step_up")}
 
 
+class ClientStepUpRequired(StepUpRequired):
+    remedy = "POST your code to `details.url`, or your password where you have no second factor, and ask again."
+
+    @property
+    def where(self) -> dict[str, str]:
+        return {"url": reverse("api-step-up")}
+
+
+class NotByToken(StepUpRequired):
+    remedy = "A personal token cannot do this. Do it in the browser, or log in."
+
+    @property
+    def where(self) -> dict[str, str]:
+        return {"url": reverse("step_up")}
+
+
+REFUSALS = {Kind.SESSION: ClientStepUpRequired, Kind.TOKEN: NotByToken}
+
+
 class FreshlyProven(BasePermission):
     """API permission. Raises StepUpRequired, which says where to go; beside IsTrader, after it."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not is_fresh(request._request):
-            raise StepUpRequired
+        shown = request.auth
+        if not isinstance(shown, Credential):
+            fresh, refusal = is_fresh(request._request), StepUpRequired
+        else:  # a browser's session that happens to come along proves nothing for a token
+            fresh, refusal = shown.is_fresh(timezone.now()), REFUSALS[shown.kind]
+        if not fresh:
+            raise refusal
         return True
 
 

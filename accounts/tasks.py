@@ -8,18 +8,20 @@ from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.models import Invitation, SignInPlace, TrustedDevice
+from accounts.models import ApiSession, Invitation, PersonalToken, SignInPlace, TrustedDevice
 
 PLACES_KEPT = timedelta(days=365)
 
 
 @shared_task(name="accounts.prune")
 def prune() -> None:
-    """Delete what has lapsed: sessions, trusted devices, invitations that nobody took, places long not seen."""
+    """Delete what has lapsed: sessions, trusted devices, API clients, invitations not taken, places long not seen."""
     now = timezone.now()
     Session.objects.filter(expire_date__lt=now).delete()
     live = Session.objects.values("session_key")
     UserSession.objects.filter(~Q(session_key__in=live)).delete()
     TrustedDevice.objects.filter(expires_at__lt=now).delete()
     Invitation.objects.filter(expires_at__lt=now, accepted_at=None).delete()
+    ApiSession.objects.filter(expires_at__lt=now).delete()
+    PersonalToken.objects.filter(expires_at__lt=now).delete()
     SignInPlace.objects.filter(last_seen_at__lt=now - PLACES_KEPT).delete()

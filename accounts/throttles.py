@@ -51,6 +51,23 @@ class PerUser(BaseThrottle):
         return max(stats.reset_time - time.time(), 0.0)
 
 
+def count(scope: str, who: str) -> float | None:
+    """Count one more of `scope` for `who`; seconds to wait where that is one too many, else None."""
+    limit, counter = limit_of(scope), shared()
+    try:
+        allowed = counter.hit(limit, scope, who)
+    except StorageError as error:
+        logger.warning("Redis is away (%s): this process counts requests alone", type(error.__cause__).__name__)
+        counter = alone
+        allowed = counter.hit(limit, scope, who)
+    if allowed:
+        return None
+    try:
+        return max(counter.get_window_stats(limit, scope, who).reset_time - time.time(), 0.0)
+    except StorageError:
+        return float(limit.get_expiry())
+
+
 def limit_of(scope: str) -> RateLimitItem:
     """`600/min` and the like, as the framework spells them: only the unit's first letter counts."""
     rates: Any = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]

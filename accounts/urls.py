@@ -12,7 +12,7 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_POST
 from django.views.generic import RedirectView
 
-from accounts import views
+from accounts import api_pages, views
 from accounts.step_up import required, step_up
 
 urlpatterns = [
@@ -59,6 +59,10 @@ urlpatterns = [
     path("account/devices", views.trusted_devices, name="trusted_devices"),
     path("account/devices/forget", views.forget_devices, name="forget_devices"),
     path("account/devices/<int:pk>", views.device, name="trusted_device"),
+    path("account/api", api_pages.overview, name="api_access"),
+    path("account/api/new", required(api_pages.new_token), name="new_personal_token"),
+    path("account/api/tokens/<int:pk>/revoke", api_pages.revoke_token, name="revoke_personal_token"),
+    path("account/api/sessions/<uuid:pk>/end", api_pages.end_session, name="end_api_session"),
     path("account/sessions", views.sessions, name="usersessions_list"),
     path("account/sessions/end", views.sign_out_everywhere, name="sign_out_everywhere"),
     path("account/sessions/<int:pk>/end", views.end_session, name="end_session"),

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
-from accounts import audit, devices, invitations, sockets
+from accounts import api_sessions, audit, devices, invitations, sockets
 from accounts.events import Event
 from accounts.forms import DeviceName
 from accounts.models import TrustedDevice, User
@@ -90,10 +90,11 @@ def end_session(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @login_required
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
-    """End every session, this one last."""
+    """End every session, of API clients too, this one last."""
     user = _user(request)
     found = list(UserSession.objects.filter(user=user))
     end_sessions(request, found)
+    api_sessions.end_all(user)
     sockets.close_user(user.pk)
     audit.record(Event.SESSION_REVOKED, subject=user, actor=user, sessions=len(found), everywhere=True)
     get_adapter(request).logout(request)

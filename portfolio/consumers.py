@@ -98,6 +98,8 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self.user: Any = self.scope.get("user")
+        scope: dict[str, Any] = dict(self.scope)
+        self.standing: sockets.Standing | None = scope.get("standing") or sockets.of_browser(scope)
         self.sequence = 0
         self.outbox = Outbox()
         self.following = Following()
@@ -117,7 +119,7 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
             return
         for group in self._groups():
             await self.channel_layer.group_add(group, self.channel_name)
-        await self.accept()
+        await self.accept(scope.get("subprotocol"))
         self.beat = asyncio.create_task(self._deliver())
         self.beat.add_done_callback(self._ended)
         self._resync()
@@ -134,12 +136,8 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
                 await self.channel_layer.group_discard(group, self.channel_name)
 
     def _groups(self) -> list[str]:
-        """The user's, for what is pushed; the session's, which is told when it is over."""
-        key = self._session_key()
-        return [sockets.group_of(self.user.pk), *([sockets.group_of_session(key)] if key else [])]
-
-    def _session_key(self) -> str:
-        return getattr(self.scope.get("session"), "session_key", None) or ""
+        """The user's, for what is pushed; that of the session or token, which is told when it is over."""
+        return [sockets.group_of(self.user.pk), *([self.standing.group] if self.standing else [])]
 
     async def signed_out(self, event: dict[str, Any]) -> None:
         """The session is over: by its owner, by a new password, or by the clock."""
@@ -342,8 +340,7 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
                     self.is_beat = False
                     timer = loop.call_later(HEARTBEAT_SECONDS, self._beat)
                     self.beats += 1
-                    key = self._session_key()
-                    if key and self.beats % BEATS_PER_LOOK == 0 and not await _is_signed_in(key, self.user.pk):
+                    if self.standing and self.beats % BEATS_PER_LOOK == 0 and not await _stands(self.standing):
                         await self.close(code=sockets.SIGNED_OUT)
                         return
                     await _watch(self.user.pk)
@@ -383,8 +380,8 @@ def _connections(user: Any) -> bytes:
 
 
 @in_a_thread_of_its_own
-def _is_signed_in(session_key: str, user_id: int) -> bool:
-    return sockets.is_signed_in(session_key, user_id)
+def _stands(standing: sockets.Standing) -> bool:
+    return standing.stands()
 
 
 @in_a_thread_of_its_own

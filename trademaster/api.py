@@ -192,7 +192,8 @@ def _broker_error(error: BrokerError) -> Response:
 
 
 def _api_error(error: exceptions.APIException) -> Response:
-    code, remedy = REMEDIES.get(type(error), (error.default_code, "See the API documentation at /api/docs."))
+    own = getattr(error, "remedy", "See the API documentation at /api/docs.")
+    code, remedy = REMEDIES.get(type(error), (error.default_code, own))
     if isinstance(error, CsrfFailed):
         remedy = "Send the value of the csrftoken cookie in the X-CSRFToken header."
     if isinstance(error, exceptions.ValidationError):

@@ -34,19 +34,29 @@ class OneThreadPerRequest(ASGIHandler):
 
 django_application = OneThreadPerRequest()
 
+from accounts.ticket_door import TicketDoor  # noqa: E402
 from brokers import vault  # noqa: E402 - rooms can be entered only once Django is set up
 from portfolio import price_topic  # noqa: E402
-from portfolio.routing import websocket_urlpatterns  # noqa: E402
+from portfolio.routing import api_websocket_urlpatterns, websocket_urlpatterns  # noqa: E402
 from trademaster.backpressure import patient  # noqa: E402
 
 vault.prove_keys_or_exit()
 price_topic.stand.open_feed = price_topic.open_streamed
 # The stubs know only the paths of HTTP.
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]
+of_browsers = OriginValidator(AuthMiddlewareStack(sockets), settings.WEBSOCKET_ORIGINS)
+of_clients = TicketDoor(URLRouter(api_websocket_urlpatterns))  # type: ignore[arg-type]
+
+
+async def two_doors(scope: Any, receive: Any, send: Any) -> None:
+    """Browsers show a cookie and where they come from; API clients a ticket, and no cookie is looked at."""
+    door = of_clients if scope["path"].startswith("/ws/api/") else of_browsers
+    await door(scope, receive, send)
+
 
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": patient(OriginValidator(AuthMiddlewareStack(sockets), settings.WEBSOCKET_ORIGINS)),
+        "websocket": patient(two_doors),
     }
 )

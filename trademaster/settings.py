@@ -6,9 +6,11 @@ machine, and every page says SIMULATED.
 
 from __future__ import annotations
 
+import hmac
 import os
 import shlex
 import subprocess
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -119,6 +121,20 @@ def env_keys(name: str) -> list[Hidden]:
     return keys
 
 
+def env_signing_keys(name: str, secret_key: str) -> list[str]:
+    """Seeds of Ed25519 keys, the newest first: 32 bytes each in URL-safe base64. Without one, of the secret key."""
+    seeds = [seed.strip() for seed in env_secret(name, "").split(",") if seed.strip()]
+    try:
+        raw = [urlsafe_b64decode(seed + "=" * (-len(seed) % 4)) for seed in seeds]
+    except ValueError:
+        raw = [b""]
+    if any(len(each) != 32 for each in raw):
+        raise ImproperlyConfigured(f"{name} must be 32 random bytes each in base64: see docs/operations.md.")
+    if not raw:
+        raw = [hmac.digest(secret_key.encode(), b"tokens of API clients", "sha256")]
+    return [urlsafe_b64encode(each).decode() for each in raw]
+
+
 def mail_server(url: str) -> SplitResult:
     """`smtp+tls://user:password@host:587` (STARTTLS), `smtps://…:465` (TLS) or `smtp://host:25` (in clear)."""
     try:
@@ -142,6 +158,7 @@ SIMULATED_BROKERS = env_bool("SIMULATED_BROKERS")
 PUBLIC_URL = env_text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 SECRET_KEY = env_secret("SECRET_KEY")
 FIELD_ENCRYPTION_KEY = env_keys("FIELD_ENCRYPTION_KEYS")
+JWT_KEYS = env_signing_keys("JWT_KEYS", SECRET_KEY)
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", urlsplit(PUBLIC_URL).hostname or "")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", PUBLIC_URL)
 _HTTPS = PUBLIC_URL.startswith("https://")
@@ -169,7 +186,6 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
-    "allauth.headless",
     "trademaster",
     "accounts",
     "brokers",
@@ -387,6 +403,8 @@ ACCOUNT_RATE_LIMITS = {
 # What allauth guards by itself needs the same proof as what we guard: accounts.step_up decides, by our adapter.
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 0
 STEP_UP_LIFETIME = timedelta(minutes=env_number("STEP_UP_MINUTES", 10))
+# A login of an API client ends so long after it began, however often it is refreshed.
+API_SESSION_LIFETIME = timedelta(days=env_number("API_SESSION_DAYS", 30))
 TRUSTED_DEVICE_LIFETIME = timedelta(days=env_number("TRUSTED_DEVICE_DAYS", 14))
 USERSESSIONS_ADAPTER = "accounts.adapter.Sessions"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
@@ -482,17 +500,19 @@ HEALTH_RAW_DAYS = env_number("HEALTH_RAW_DAYS", 30)
 
 # --- API --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["trademaster.api.SessionLogin"],
+    # A token that is shown counts before a cookie that comes along.
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.bearer.BearerLogin", "trademaster.api.SessionLogin"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.IsTrader"],
     "DEFAULT_RENDERER_CLASSES": ["trademaster.api.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["trademaster.api.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "trademaster.openapi.ScopedSchema",
     "EXCEPTION_HANDLER": "trademaster.api.exception_handler",
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.PerUser"],
     "DEFAULT_THROTTLE_RATES": {
         "user": env_text("API_RATE", "600/min"),
         "connect": env_text("CONNECT_RATE", "30/min"),
         "account": "10/min",
+        "wrong_token": env_text("WRONG_TOKEN_RATE", "20/min"),  # of one address
     },
     "COERCE_DECIMAL_TO_STRING": True,
 }

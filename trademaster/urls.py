@@ -18,6 +18,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("accounts.audit_urls")),
     path("account/export", ExportView.as_view(), name="account-export"),
     path("account/delete", DeleteView.as_view(), name="account-delete"),
+    path("", include("accounts.api_urls")),
 ]
 
 urlpatterns = [

@@ -1,0 +1,43 @@
+"""What our OpenAPI document says beyond the framework's own: tokens, and the scope that each call asks of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+
+from accounts.bearer import BearerLogin
+from accounts.credentials import Scope, needed
+from accounts.permissions import IsTrader
+
+
+class BearerLoginScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = BearerLogin
+    name = ["access_token", "personal_token"]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        access = "Of `POST /api/v1/auth/login` or `refresh`; five minutes."
+        personal = "Made in the browser, under Your account, API access; begins with `tm_`."
+        return [
+            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": access},
+            {"type": "http", "scheme": "bearer", "description": personal},
+        ]
+
+
+class ScopedSchema(AutoSchema):
+    """Says of every call which scope a token needs for it. (OpenAPI 3.0 knows scopes of OAuth alone.)"""
+
+    def get_description(self) -> str:  # type: ignore[override]
+        scope = self._scope()
+        described = super().get_description()
+        return described if scope is None else f"{described}\n\nScope of a token: `{scope}`.".strip()
+
+    def get_extensions(self) -> dict[str, Any]:
+        scope = self._scope()
+        return {} if scope is None else {"x-scope": str(scope)}
+
+    def _scope(self) -> Scope | None:
+        """None for what is open to everybody."""
+        asks = any(isinstance(each, IsTrader) for each in self.view.get_permissions())
+        return needed(self.view, self.method) if asks else None
