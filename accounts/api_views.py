@@ -137,7 +137,11 @@ class SessionsView(APIView):
     def get(self, request: Request) -> Response:
         return Response(SessionAnswer(api_sessions.of_user(trader(request), now=timezone.now()), many=True).data)
 
-    @extend_schema(summary="Sign out everywhere: API clients and browsers", responses={204: None})
+    @extend_schema(
+        operation_id="auth_sessions_end_all",
+        summary="Sign out everywhere: API clients and browsers",
+        responses={204: None},
+    )
     def delete(self, request: Request) -> Response:
         leaving.leave_everywhere(trader(request))
         return Response(status=status.HTTP_204_NO_CONTENT)

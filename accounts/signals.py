@@ -17,7 +17,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts import credentials, devices, sockets
+from accounts import credentials, devices, letters, sockets
 from accounts.models import ApiSession, User
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def on_stolen_token(user: User, **kwargs: Any) -> None:
     if not email:
         return
     try:
-        get_adapter().send_mail("account/email/token_reused", email, {"user": user, "at": timezone.localtime()})
+        letters.send_token_reused(user, email)
     except (SMTPException, OSError) as error:
         logger.error("User %s was not told of a refresh token used twice: %s", user.pk, type(error).__name__)
 

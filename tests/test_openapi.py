@@ -13,6 +13,15 @@ from drf_spectacular.validation import validate_schema
 
 ROUTES = {
     "/api/v1/audit": {"get"},
+    "/api/v1/auth/login": {"post"},
+    "/api/v1/auth/logout": {"post"},
+    "/api/v1/auth/refresh": {"post"},
+    "/api/v1/auth/sessions": {"get", "delete"},
+    "/api/v1/auth/sessions/{id}": {"delete"},
+    "/api/v1/auth/step-up": {"post"},
+    "/api/v1/auth/ticket": {"post"},
+    "/api/v1/auth/tokens": {"get", "post"},
+    "/api/v1/auth/tokens/{id}": {"delete"},
     "/api/v1/brokers": {"get"},
     "/api/v1/brokers/apps/{broker_type}": {"put", "delete"},
     "/api/v1/brokers/connect/initiate": {"post"},
@@ -69,7 +78,7 @@ def test_amounts_are_described_as_strings(description: dict[str, Any]) -> None:
 def test_keys_and_secrets_go_in_and_never_come_out(description: dict[str, Any]) -> None:
     schemas = description["components"]["schemas"]
     for name, schema in schemas.items():
-        if not name.endswith("Request"):
+        if not name.endswith("Request") and name != "PairAnswer":  # which hands out tokens of our own
             assert not {"api_key", "api_secret", "access_token"} & schema.get("properties", {}).keys(), name
 
 

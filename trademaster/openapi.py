@@ -24,18 +24,21 @@ class BearerLoginScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
             {"type": "http", "scheme": "bearer", "description": personal},
         ]
 
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        """Either of them: by itself the framework would ask for both."""
+        return [{name: []} for name in self.name]
+
 
 class ScopedSchema(AutoSchema):
     """Says of every call which scope a token needs for it. (OpenAPI 3.0 knows scopes of OAuth alone.)"""
 
-    def get_description(self) -> str:  # type: ignore[override]
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         scope = self._scope()
-        described = super().get_description()
-        return described if scope is None else f"{described}\n\nScope of a token: `{scope}`.".strip()
-
-    def get_extensions(self) -> dict[str, Any]:
-        scope = self._scope()
-        return {} if scope is None else {"x-scope": str(scope)}
+        if operation is not None and scope is not None:
+            words = f"{operation.get('description', '')}\n\nScope of a token: `{scope}`."
+            operation |= {"description": words.strip(), "x-scope": str(scope)}
+        return operation
 
     def _scope(self) -> Scope | None:
         """None for what is open to everybody."""

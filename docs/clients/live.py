@@ -1,16 +1,22 @@
-"""Follow a portfolio as it moves: python live.py ws://127.0.0.1:8000 <the sessionid cookie>
+"""Follow a portfolio as it moves: TRADEMASTER_TOKEN=tm_… python live.py http://127.0.0.1:8000
 
-Prints the total value with every message. Needs Python 3.11 and the package `websockets`.
+Prints the total value with every message. Needs Python 3.11 and the package `websockets`. The token is a personal one
+(Your account, API access; `read` is enough), and comes by the environment: everybody on a machine sees arguments.
 """
 
 import asyncio
 import json
+import os
+import random
 import sys
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
 
 ROWS = {"positions", "removed", "trading_positions", "trading_count", "derivatives", "derivative_count"}
 CENT = Decimal("0.01")
@@ -49,29 +55,52 @@ def placed(rows: list[Any], changed: list[Any], count: int) -> list[Any]:
     return [found[place] for place in range(count)]
 
 
-async def follow(address: str, session: str) -> None:
-    origin = urlsplit(address)._replace(scheme="https" if address.startswith("wss") else "http").geturl()
-    headers = {"Cookie": f"sessionid={session}", "Origin": origin}
-    # A new socket begins with a snapshot, so that nothing need be remembered over a lost one.
-    async for socket in connect(f"{address}/ws/portfolio/", additional_headers=headers):
-        portfolio: dict[str, Any] | None = None
-        book, number = None, None
-        async for text in socket:
-            message = json.loads(text)
-            kind, data = message["type"], message["data"]
-            if kind == "SNAPSHOT":
-                portfolio, book, number = data["portfolio"], data["book"], data["number"]
-            elif kind == "PORTFOLIO_UPDATE":
-                portfolio, book, number = data, None, None
-            elif kind == "PORTFOLIO_DELTA" and portfolio is not None and number is not None:
-                if (data["book"], data["number"]) != (book, number + 1):
-                    await socket.send('{"type":"snapshot"}')
-                    continue
-                portfolio, number = apply_delta(portfolio, data["delta"]), data["number"]
-            else:
+def ticket(address: str, token: str) -> str:
+    """A ticket for one socket, good for 30 seconds."""
+    where, headers = f"{address}/api/v1/auth/ticket", {"Authorization": f"Bearer {token}"}
+    request = Request(where, method="POST", headers=headers)  # noqa: S310 - the address is the user's own
+    with urlopen(request, timeout=10) as answer:  # noqa: S310
+        return str(json.load(answer)["ticket"])
+
+
+async def follow(address: str, token: str) -> None:
+    """Come back after every loss, a little later each time; a token that is refused is worth no other try."""
+    attempts = 0
+    while True:
+        try:
+            shown = await asyncio.to_thread(ticket, address, token)
+            protocols = [Subprotocol("tm.v1"), Subprotocol(f"ticket.{shown}")]
+            async with connect(f"ws{address[4:]}/ws/api/portfolio/", subprotocols=protocols) as socket:
+                attempts = 0
+                await read(socket)
+        except (OSError, WebSocketException) as error:
+            if isinstance(error, HTTPError) and error.code in (401, 403):
+                sys.exit(f"The token is refused: {error.read().decode()}")
+            print("Coming back:", error, file=sys.stderr)  # noqa: T201
+        await asyncio.sleep(min(15, 0.5 * 2**attempts) * random.uniform(0.5, 1))  # noqa: S311 - spreads returns
+        attempts += 1
+
+
+async def read(socket: ClientConnection) -> None:
+    """A socket begins with a snapshot, so that nothing need be remembered over a lost one."""
+    portfolio: dict[str, Any] | None = None
+    book, number = None, None
+    async for text in socket:
+        message = json.loads(text)
+        kind, data = message["type"], message["data"]
+        if kind == "SNAPSHOT":
+            portfolio, book, number = data["portfolio"], data["book"], data["number"]
+        elif kind == "PORTFOLIO_UPDATE":
+            portfolio, book, number = data, None, None
+        elif kind == "PORTFOLIO_DELTA" and portfolio is not None and number is not None:
+            if (data["book"], data["number"]) != (book, number + 1):
+                await socket.send('{"type":"snapshot"}')
                 continue
-            print(kind, portfolio and portfolio["total_value"], flush=True)  # noqa: T201 - a program for the terminal
+            portfolio, number = apply_delta(portfolio, data["delta"]), data["number"]
+        else:
+            continue
+        print(kind, portfolio and portfolio["total_value"], flush=True)  # noqa: T201 - a program for the terminal
 
 
 if __name__ == "__main__":
-    asyncio.run(follow(*sys.argv[1:3]))
+    asyncio.run(follow(sys.argv[1], os.environ["TRADEMASTER_TOKEN"]))

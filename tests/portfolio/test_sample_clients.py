@@ -25,7 +25,9 @@ from websockets import Origin
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from accounts.models import User
+from accounts import personal_tokens, sockets
+from accounts.models import PersonalToken, User
+from tests.accounts.api_door import personal
 from tests.portfolio.live_host import FakeHost
 from tests.portfolio.sources import account, holding, source
 from trademaster.local.redis_server import free_port
@@ -70,9 +72,10 @@ def port_of(server: subprocess.Popen[bytes]) -> str:
 
 
 @contextmanager
-def running(name: str, server: subprocess.Popen[bytes], client: Client) -> Iterator[Iterator[str]]:
-    command = [*CLIENTS[name], f"ws://127.0.0.1:{port_of(server)}", client.cookies["sessionid"].value]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+def running(name: str, server: subprocess.Popen[bytes], token: str) -> Iterator[Iterator[str]]:
+    command = [*CLIENTS[name], f"http://127.0.0.1:{port_of(server)}"]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": os.environ | {"TRADEMASTER_TOKEN": token}}
+    with subprocess.Popen(command, text=True, **quiet) as process:  # type: ignore[call-overload]
         assert process.stdout is not None
         try:
             yield iter(line.strip() for line in process.stdout)
@@ -82,11 +85,11 @@ def running(name: str, server: subprocess.Popen[bytes], client: Client) -> Itera
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_sample_client_prints_every_total_and_survives_a_gap(
-    name: str, server: subprocess.Popen[bytes], alice: User, as_alice: Client
+    name: str, server: subprocess.Popen[bytes], alice: User
 ) -> None:
     if name == "node" and NODE is None:
         pytest.skip("There is no Node on this machine.")
-    with FakeHost(alice.pk) as host, running(name, server, as_alice) as lines:
+    with FakeHost(alice.pk) as host, running(name, server, personal(alice)) as lines:
         assert next(lines) == f"SNAPSHOT {host.portfolio['total_value']}"
         host.tick(120)
         assert next(lines) == f"PORTFOLIO_DELTA {host.portfolio['total_value']}"
@@ -95,6 +98,32 @@ def test_a_sample_client_prints_every_total_and_survives_a_gap(
         assert next(lines) == f"SNAPSHOT {host.portfolio['total_value']}"
         host.tick(123)
         assert next(lines) == f"PORTFOLIO_DELTA {host.portfolio['total_value']}"
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_sample_client_comes_back_with_another_ticket(
+    name: str, server: subprocess.Popen[bytes], alice: User
+) -> None:
+    if name == "node" and NODE is None:
+        pytest.skip("There is no Node on this machine.")
+    with FakeHost(alice.pk) as host, running(name, server, personal(alice)) as lines:
+        snapshot = f"SNAPSHOT {host.portfolio['total_value']}"
+        assert next(lines) == snapshot
+        sockets.close_user(alice.pk)
+        assert next(lines) == snapshot
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_sample_client_gives_up_when_its_token_is_refused(
+    name: str, server: subprocess.Popen[bytes], alice: User
+) -> None:
+    if name == "node" and NODE is None:
+        pytest.skip("There is no Node on this machine.")
+    token = personal(alice)
+    with FakeHost(alice.pk), running(name, server, token) as lines:
+        next(lines)
+        personal_tokens.revoke(PersonalToken.objects.select_related("user").get())
+        assert list(lines) == []  # it ends by itself
 
 
 def line_to(server: subprocess.Popen[bytes], client: Client, **more: Any) -> ClientConnection:
