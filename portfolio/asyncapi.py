@@ -51,6 +51,21 @@ ROWS: dict[str, Schema] = {
     )
 }
 TOPICS = ["portfolio", "status", "orders", "prices"]
+# Two doors to the same room: where each is, and what it asks to be shown.
+COOKIE: Schema = {
+    "type": "httpApiKey",
+    "in": "cookie",
+    "name": "sessionid",
+    "description": "The browser's session; the Origin header must be ours.",
+}
+TICKET: Schema = {
+    "type": "httpApiKey",
+    "in": "header",
+    "name": "Sec-WebSocket-Protocol",
+    "description": "`tm.v1, ticket.<ticket>`, of POST /api/v1/auth/ticket: works once, for 30 seconds. The answer is "
+    "`tm.v1`. No Origin is asked for, and no cookie is looked at.",
+}
+DOORS = {"portfolio": ("/ws/portfolio/", COOKIE, ""), "clients": ("/ws/api/portfolio/", TICKET, "Client")}
 
 
 def document() -> Schema:
@@ -68,25 +83,19 @@ def document() -> Schema:
                 "host": "127.0.0.1:8000",
                 "protocol": "ws",
                 "description": "`make demo`. Elsewhere wss, and the host of PUBLIC_URL.",
-                "security": [
-                    {
-                        "type": "httpApiKey",
-                        "in": "cookie",
-                        "name": "sessionid",
-                        "description": "The browser's session; the Origin header must be ours.",
-                    }
-                ],
             }
         },
         "channels": {
-            "portfolio": {
-                "address": "/ws/portfolio/",
+            channel: {
+                "address": address,
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in (*sent, *received)},
             }
+            for channel, (address, _, _) in DOORS.items()
         },
         "operations": {
-            "tell": _operation("send", sent),
-            "hear": _operation("receive", received),
+            f"{verb}{whom}": _operation(channel, action, names, security)
+            for channel, (_, security, whom) in DOORS.items()
+            for verb, action, names in (("tell", "send", sent), ("hear", "receive", received))
         },
         "components": {
             "messages": {
@@ -174,11 +183,12 @@ def _received() -> dict[str, tuple[Schema, str]]:
     }
 
 
-def _operation(action: str, names: dict[str, Any]) -> Schema:
+def _operation(channel: str, action: str, names: dict[str, Any], security: Schema) -> Schema:
     return {
         "action": action,
-        "channel": {"$ref": "#/channels/portfolio"},
-        "messages": [{"$ref": f"#/channels/portfolio/messages/{name}"} for name in names],
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "security": [security],
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
     }
 
 

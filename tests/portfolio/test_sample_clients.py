@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from accounts import personal_tokens, sockets
-from accounts.models import PersonalToken, User
+from accounts.models import ApiSession, PersonalToken, User
 from tests.accounts.api_door import personal
+from tests.accounts.door import PASSWORD, person
 from tests.portfolio.live_host import FakeHost
 from tests.portfolio.sources import account, holding, source
 from trademaster.local.redis_server import free_port
@@ -124,6 +126,28 @@ def test_a_sample_client_gives_up_when_its_token_is_refused(
         next(lines)
         personal_tokens.revoke(PersonalToken.objects.select_related("user").get())
         assert list(lines) == []  # it ends by itself
+
+
+def test_the_walk_through_of_the_api_runs(server: subprocess.Popen[bytes], db: None, tmp_path: Path) -> None:
+    """As docs/api.md has it, word for word."""
+    person("carol")
+    login = {"login": "carol", "password": PASSWORD, "scope": "read", "name": "my script"}
+    (tmp_path / "login.json").write_text(json.dumps(login))
+    script = re.search(r"### API clients.*?```sh\n(.*?)```", Path("docs/api.md").read_text(), re.DOTALL)
+    assert script
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script[1]],
+        cwd=tmp_path,
+        env=os.environ | {"HOST": f"http://127.0.0.1:{port_of(server)}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    connections, told = ran.stdout.split("\n", 1)[0], ran.stdout
+    assert connections.startswith("[]")
+    assert "my script" in told
+    assert not ApiSession.objects.exists()
 
 
 def line_to(server: subprocess.Popen[bytes], client: Client, **more: Any) -> ClientConnection:
