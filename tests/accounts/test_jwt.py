@@ -25,6 +25,7 @@ from django.conf import settings as installed
 from django.core import mail
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -416,6 +417,12 @@ class TestRevocation:
             browser.post("/account/sessions/end")
         assert not lets_in(given["access_token"])
         assert {each.get("/").status_code for each in (browser, other)} == {302}
+
+
+def test_factors_that_are_reset_end_clients_too(carol: User) -> None:
+    given = begun(carol)
+    call_command("reset_factors", "carol")
+    assert not lets_in(given["access_token"])
 
 
 def signed_in_by_page() -> Client:

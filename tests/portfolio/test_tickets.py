@@ -207,6 +207,9 @@ class TestAsking:
     def test_a_stranger_gets_none(self, db: None) -> None:
         assert code_of(ask("post", f"{AUTH}/ticket")) == (401, "not_authenticated")
 
+    def test_while_redis_is_away_there_is_none(self, alice: User, no_tickets_can_be_read: None) -> None:
+        assert code_of(ask("post", f"{AUTH}/ticket", personal(alice))) == (503, "not_ready")
+
     def test_it_is_not_kept_as_it_is(self, alice: User) -> None:
         ticket = ticket_by(personal(alice))
         keys: Any = tickets.redis().keys("ticket:*")

@@ -9,12 +9,12 @@ from allauth.usersessions.models import UserSession
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from accounts import devices, sockets
+from accounts import api_sessions, devices, sockets
 from accounts.models import User
 
 
 class Command(BaseCommand):
-    help = "Remove every second factor of a user, forget their trusted devices and end their sessions."
+    help = "Remove a user's second factors, forget their devices, end their sessions and those of their API clients."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
@@ -28,6 +28,7 @@ class Command(BaseCommand):
             Authenticator.objects.filter(user=user).delete()
             devices.forget_all(user)
             get_adapter().end_sessions(UserSession.objects.filter(user=user))
+            api_sessions.end_all(user)
         sockets.close_user(user.pk)
         for factor in removed:
             authenticator_removed.send(sender=Authenticator, request=None, user=user, authenticator=factor)
