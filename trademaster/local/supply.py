@@ -26,9 +26,11 @@ PERMISSIVE = ("MIT", "BSD", "Apache", "ISC", "PSF", "Python Software Foundation"
 # Not of the list above, each with the reason why it is here all the same.
 ACCEPTED = {
     "certifi": "MPL 2.0: a list of certificate authorities, used unchanged",
+    "fido2": "BSD and Apache 2.0; MPL 2.0 for its copy of the Public Suffix List, used unchanged",
     "psycopg": "LGPL 3.0: the database driver that was asked for, used unchanged and replaceable",
     "psycopg-binary": "LGPL 3.0: as psycopg",
     "psycopg-pool": "LGPL 3.0: as psycopg",
+    "qrcode": "BSD: the other one that it names is the MIT licence of the code that it began as",
 }
 NAME = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 UNKNOWN = "unknown"
