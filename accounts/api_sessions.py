@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F
 
 from accounts import access_tokens, credentials, sockets
@@ -51,18 +52,19 @@ class Pair:
 
 def begin(*, user: User, scope: Scope, name: str, address: str, now: datetime) -> Pair:
     """Begin a session for a user who has just shown all that they have."""
-    session = ApiSession.objects.create(
-        user=user,
-        name=name,
-        scope=scope,
-        password_mark=user.get_session_auth_hash(),
-        address=address,
-        created_at=now,
-        refreshed_at=now,
-        proven_at=now,
-        expires_at=now + settings.API_SESSION_LIFETIME,
-    )
-    credentials.issued.send(ApiSession, user=user, credential=session)
+    with transaction.atomic():
+        session = ApiSession.objects.create(
+            user=user,
+            name=name,
+            scope=scope,
+            password_mark=user.get_session_auth_hash(),
+            address=address,
+            created_at=now,
+            refreshed_at=now,
+            proven_at=now,
+            expires_at=now + settings.API_SESSION_LIFETIME,
+        )
+        credentials.issued.send(ApiSession, user=user, credential=session)
     return _pair(session, now)
 
 
@@ -113,9 +115,10 @@ def of_user(user: User, *, now: datetime) -> list[ApiSession]:
 def end(sessions: list[ApiSession]) -> None:
     """End them: their access tokens, refresh tokens and sockets."""
     for session in sessions:
-        deleted, _ = ApiSession.objects.filter(pk=session.pk).delete()
-        if deleted:
-            credentials.revoked.send(ApiSession, user=session.user, credential=session)
+        with transaction.atomic():
+            deleted, _ = ApiSession.objects.filter(pk=session.pk).delete()
+            if deleted:
+                credentials.revoked.send(ApiSession, user=session.user, credential=session)
     sockets.close_credentials(Kind.SESSION, [str(session.pk) for session in sessions])
 
 

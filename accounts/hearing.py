@@ -54,12 +54,24 @@ def by_address(event: Event, sent: Mapping[str, Any]) -> Happened:
     return Happened(event=event, subject=sent["email_address"].user_id)
 
 
+def by_credential(event: Event, sent: Mapping[str, Any]) -> Happened:
+    """`credential` is the row of a login of an API client, or of a personal token, of `user`."""
+    row = sent["credential"]
+    thing = (str(row._meta.model_name), row.pk)
+    return Happened(event=event, subject=sent["user"].pk, thing=thing, details={"scope": str(row.scope)})
+
+
 # app → signal → event and reader
 HEARD: dict[str, dict[str, tuple[Event, Reader]]] = {
     "django.contrib.auth": {
         "django.contrib.auth.signals.user_logged_in": (Event.LOGIN, by_user),
         "django.contrib.auth.signals.user_logged_out": (Event.LOGOUT, by_user),
         "django.contrib.auth.signals.user_login_failed": (Event.LOGIN_FAILED, by_credentials),
+    },
+    "accounts": {
+        "accounts.credentials.issued": (Event.API_TOKEN_ISSUED, by_credential),
+        "accounts.credentials.revoked": (Event.API_TOKEN_REVOKED, by_credential),
+        "accounts.credentials.reused": (Event.API_TOKEN_REUSED, by_credential),
     },
     "allauth.account": {
         "allauth.account.signals.email_changed": (Event.EMAIL_CHANGED, by_user),
@@ -94,7 +106,7 @@ def _receiver(event: Event, read: Reader) -> Callable[..., None]:
     def receive(sender: Any, **sent: Any) -> None:
         happened = read(event, sent)
         if happened is not None:
-            actor = sent.get("user") if event in (Event.LOGIN, Event.LOGOUT) else None
+            actor = sent.get("user") if event in (Event.LOGIN, Event.LOGOUT, Event.API_TOKEN_ISSUED) else None
             audit.record_all([happened], actor=actor)
 
     return receive

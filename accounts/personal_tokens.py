@@ -48,7 +48,7 @@ def make(*, user: User, name: str, scope: Scope, lifetime: timedelta, now: datet
             created_at=now,
             expires_at=now + min(lifetime, LONGEST_LIFETIME),
         )
-    credentials.issued.send(PersonalToken, user=user, credential=made)
+        credentials.issued.send(PersonalToken, user=user, credential=made)
     return made, token
 
 
@@ -77,9 +77,10 @@ def of_user(user: User, *, now: datetime) -> list[PersonalToken]:
 
 def revoke(token: PersonalToken) -> None:
     token_id = token.pk
-    deleted, _ = PersonalToken.objects.filter(pk=token_id).delete()
-    if deleted:
-        credentials.revoked.send(PersonalToken, user=token.user, credential=token)
+    with transaction.atomic():
+        deleted, _ = PersonalToken.objects.filter(pk=token_id).delete()
+        if deleted:
+            credentials.revoked.send(PersonalToken, user=token.user, credential=token)
     sockets.close_credentials(Kind.TOKEN, [str(token_id)])
 
 

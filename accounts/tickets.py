@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 from django.conf import settings
@@ -45,7 +46,7 @@ def make(user: User, shown: Credential) -> str:
 
 def spend(ticket: str, *, now: datetime) -> tuple[User, Credential] | None:
     """Who stands behind a ticket; None where it is unknown, spent, too old, or what stood behind it is over."""
-    kept: bytes | None = redis().getdel(_key(ticket))
+    kept: Any = redis().getdel(_key(ticket))
     if kept is None:
         return None
     holder = msgspec.json.decode(kept, type=Holder)

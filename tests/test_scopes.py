@@ -31,6 +31,9 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("GET", "auth/tokens"): READ,
     ("POST", "auth/tokens"): TRADE,  # and no token at all: FromTheBrowser
     ("DELETE", "auth/tokens/<int:id>"): TRADE,
+    ("GET", "audit"): READ,
+    ("POST", "account/export"): TRADE,  # all at once, and a thing to confirm
+    ("POST", "account/delete"): TRADE,
     ("GET", "brokers"): READ,
     ("PUT", "brokers/apps/<str:broker_type>"): TRADE,
     ("DELETE", "brokers/apps/<str:broker_type>"): TRADE,

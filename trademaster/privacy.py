@@ -20,8 +20,10 @@ from django.db.models import Model, QuerySet
 
 from accounts.models import (
     AccountDeletion,
+    ApiSession,
     AuditEntry,
     Invitation,
+    PersonalToken,
     SignInPlace,
     TrustedDevice,
     User,
@@ -156,6 +158,14 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         name="invitations_sent", words="invitations that you sent", model=Invitation, path="invited_by",
         hidden=("token_hash", "accepted_by_id"),
+    ),
+    Holding(
+        name="api_logins", words="programs that are logged in", model=ApiSession, path="user",
+        hidden=("password_mark",),
+    ),
+    Holding(
+        name="personal_tokens", words="personal API tokens", model=PersonalToken, path="user",
+        hidden=("token_hash", "password_mark"),
     ),
     Holding(name="staff_log", words="what you changed in the admin", model=LogEntry, path="user"),
     Holding(

@@ -84,7 +84,7 @@ class TestWhoMayCall:
     def test_nobody_unknown(self, method: str, path: str, client: Client, db: None) -> None:
         answer = send(client, method, path)
         refused(answer, 401, "not_authenticated")
-        assert answer["WWW-Authenticate"] == "Session"
+        assert answer["WWW-Authenticate"] == "Bearer"
 
     @pytest.mark.parametrize(("method", "path"), ROUTES)
     def test_not_support(self, method: str, path: str, as_sam: Client) -> None:

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0003_the_front_door'),
+        ('accounts', '0005_the_front_door'),
     ]
 
     operations = [
