@@ -17,7 +17,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts import personal_tokens, tasks, throttles
 from accounts.credentials import Scope
-from accounts.models import PersonalToken, User
+from accounts.models import AuditEntry, PersonalToken, User
 from tests.accounts.api_door import AUTH, PORTFOLIO, REMINDER, ask, begun, code_of, lets_in, personal
 from tests.conftest import signed_in
 from tests.test_away import redis_away, redis_silent
@@ -299,3 +299,25 @@ def test_support_sees_that_there_are_tokens_and_no_hash(alice: User, root: User)
             assert answer.status_code == 200
             assert row.token_hash not in answer.content.decode()
             assert row.password_mark not in answer.content.decode()
+
+
+def test_the_audit_log_is_told(alice: User, as_alice: Client, clock: Any) -> None:
+    """Whose, which row, and what it might do; nothing of the token itself."""
+    token = make(as_alice).json()["token"]
+    personal_tokens.revoke(PersonalToken.objects.select_related("user").get())
+    first = begun(alice, Scope.TRADE)["refresh_token"]
+    session = str(alice.api_sessions.get().pk)
+    ask("post", f"{AUTH}/refresh", body={"refresh_token": first})
+    clock.shift(timedelta(minutes=1))
+    ask("post", f"{AUTH}/refresh", body={"refresh_token": first})
+    told = AuditEntry.objects.filter(subject_id=alice.pk, event__startswith="api_token").order_by("sequence")
+    assert [(row.event.partition(".")[2], row.object_kind, row.details["scope"]) for row in told] == [
+        ("issued", "personaltoken", "read"),
+        ("revoked", "personaltoken", "read"),
+        ("issued", "apisession", "trade"),
+        ("revoked", "apisession", "trade"),
+        ("reused", "apisession", "trade"),
+    ]
+    assert {row.object_id for row in told if row.object_kind == "apisession"} == {session}
+    assert told[2].actor_id == alice.pk
+    assert not any(piece in repr(list(told.values())) for piece in (token, *first.split(".")))
