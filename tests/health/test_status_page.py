@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -76,7 +77,7 @@ def test_it_tells_nothing_of_anybody(reader: str, busy: None, request: pytest.Fi
     for secret in ("alice", "bob", NOBODY, "My own words", "private_trouble", "blocked", "told by a circuit"):
         assert secret not in page
     assert "report-cards" not in page
-    assert "74" not in page  # how many checks there were
+    assert not re.search(r"\b74\b", page)  # how many checks there were; a token may have the digits by chance
     for row in BrokerConnection.objects.all():
         assert str(row.pk) not in page
 

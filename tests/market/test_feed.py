@@ -739,7 +739,7 @@ class TestRealBrokers:
         await real.until(STALLED)
 
     async def test_a_revoked_session_is_over(self, real: Real) -> None:
-        await real.until(LIVE)
+        await real.told(SHARE, await real.move(SHARE))  # so that no wish is still under way, which would be refused
         await asyncio.to_thread(real.brokers.control.revoke, real.slug)
         await asyncio.to_thread(real.brokers.control.set_fault, real.slug, "stream_down")
         await real.until(DOWN)
