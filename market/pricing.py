@@ -23,6 +23,7 @@ InstrumentKey = tuple[Exchange, str]
 
 FUTURE = timedelta(minutes=1)  # the clocks of exchange and machine may differ by so much
 AGREEMENT = Decimal("0.05")
+FAREWELL = timedelta(seconds=30)  # in a closed market nobody is told that a price is stale
 ZERO = Decimal(0)
 
 
@@ -201,11 +202,22 @@ class PriceBook:
         feed = self._feeds.get(row.chosen) if row is not None and row.chosen is not None else None
         return feed is not None and not (besides_polling and feed.live_until is not None)
 
-    def keep(self, wanted: Container[InstrumentKey]) -> None:
-        """Forget every instrument that is not wanted."""
+    def keep(self, wanted: Container[InstrumentKey], now: datetime) -> None:
+        """Forget every instrument that is not wanted.
+
+        A fresh price of one is first left without a feed, until `sweep` has told that it is stale: it may be unwanted
+        because nobody is left to ask, and whoever looks at it must not take it for live.
+        """
         for key in [key for key in self._rows if key not in wanted]:
-            del self._rows[key]
-            self._waiting.discard(key)
+            row = self._rows[key]
+            if row.price is not None and not row.price.stale and row.orphan_since is None:
+                row.told.clear()
+                row.doubted.clear()
+                row.chosen, row.chosen_since, row.ahead_since, row.orphan_since = None, None, None, now
+                self._waiting.add(key)
+            elif row.price is None or row.price.stale or row.orphan_since is None or now - row.orphan_since > FAREWELL:
+                del self._rows[key]
+                self._waiting.discard(key)
 
     def sweep(self, now: datetime, is_open: Callable[[Exchange], bool] = lambda exchange: True) -> list[Price]:
         """Do what time alone brings about: leave feeds that fell behind, and mark what no feed stands for.

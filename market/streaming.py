@@ -213,7 +213,7 @@ class StreamProcess:
         before, self._instruments = self._instruments, set()
         for wanted in ours:
             self._instruments.update(map(_key, wanted.instruments), (each.key for each in wanted.polled))
-        self.book.keep(self._instruments)
+        self.book.keep(self._instruments, self._clock())
         self._publisher.keep(self._instruments)
         self._asked_at = {key: at for key, at in self._asked_at.items() if key in self._instruments}
         return [key for key in self._instruments if key not in before]

@@ -239,9 +239,35 @@ class TestRefusals:
         book.tick(FIRST, tick("1500"), after(0))
         book.tick(FIRST, tick("600", key=SBIN), after(0))
         book.feed_gone(FIRST, after(1))
-        book.keep({SBIN})
+        assert {price.key for price in book.sweep(after(10))} == {INFY, SBIN}
+        book.keep({SBIN}, after(11))
         assert len(book) == 1
-        assert [price.key for price in book.sweep(after(10))] == [SBIN]
+
+    def test_what_is_not_wanted_any_more_is_told_stale_first(self, book: PriceBook) -> None:
+        """It may be so because its last broker has gone; by a feed that lives, or by quotes that were asked for."""
+        book.tick(FIRST, tick("1500"), after(0))
+        book.polled("groww", tick("600", key=SBIN), after(0), after(600))
+        book.keep(set(), after(1))
+        assert book.sweep(after(2)) == []
+        assert {(price.key, price.stale) for price in book.sweep(after(6))} == {(INFY, True), (SBIN, True)}
+        book.keep(set(), after(7))
+        assert len(book) == 0
+
+    def test_what_is_wanted_again_meanwhile_goes_on(self, book: PriceBook) -> None:
+        book.tick(FIRST, tick("1500"), after(0))
+        book.keep(set(), after(1))
+        book.keep({INFY}, after(2))
+        told = book.tick(FIRST, tick("1501"), after(3))
+        assert told is not None
+        assert not told.stale
+        assert book.sweep(after(10)) == []
+
+    def test_in_a_closed_market_it_is_forgotten_without_a_word(self, book: PriceBook) -> None:
+        book.tick(FIRST, tick("1500"), after(0))
+        book.keep(set(), after(1))
+        assert book.sweep(after(10), lambda exchange: False) == []
+        book.keep(set(), after(100))
+        assert len(book) == 0
 
 
 FEEDS = st.sampled_from([FIRST, SECOND])
