@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,8 @@ POLL_SECONDS = 0.1
 SIX = [slug for slug in registry.slugs() if slug not in BY_HAND]
 TWICE_WITHIN_MILLISECONDS = 10_000
 NOTICE_MILLISECONDS = 30_000
+ANOTHER_WITHIN_MILLISECONDS = 5_000
+SAID_WITHIN_MILLISECONDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,28 @@ def test_a_broker_fails_is_marked_and_recovers(watched: Watched, demo: Demo) -> 
         demo.control.clear_faults("zerodha")
     # Its circuit is open by now: it is asked again after half a minute at first, after a minute at most here.
     expect(card(page, "zerodha", "CONNECTED")).to_be_visible(timeout=3 * NOTICE_MILLISECONDS)
+
+
+def test_all_six_stream_and_prices_go_on_from_another_when_one_falls(watched: Watched, demo: Demo) -> None:
+    """Each over its broker's own protocol. Without any stream the page says so."""
+    page = watched.page
+    for slug in SIX:
+        expect(card(page, slug).get_by_text("streaming")).to_be_visible(timeout=NOTICE_MILLISECONDS)
+    source = page.get_by_test_id("position-row").first.locator("[data-field=source]")
+    expect(source).to_have_text(re.compile("^live from "), timeout=NOTICE_MILLISECONDS)
+    name = source.inner_text().removeprefix("live from ")
+    fallen = next(slug for slug in SIX if registry.load(slug).spec.name == name)
+    demo.control.set_fault(fallen, "stream_down")
+    try:
+        others = re.compile(f"^live from (?!{re.escape(name)})")
+        expect(source).to_have_text(others, timeout=ANOTHER_WITHIN_MILLISECONDS)
+        for slug in SIX:
+            demo.control.set_fault(slug, "stream_down")
+        light = page.get_by_test_id("price-light")
+        expect(light).to_have_text(re.compile("Prices (stale|not streaming)"), timeout=SAID_WITHIN_MILLISECONDS)
+    finally:
+        for slug in SIX:
+            demo.control.clear_faults(slug)
 
 
 def test_a_broker_without_a_page_of_its_own_is_connected_by_our_form(watched: Watched, demo: Demo) -> None:
