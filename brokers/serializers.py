@@ -252,6 +252,11 @@ class AppAnswer(serializers.ModelSerializer[BrokerApp]):
         return True
 
 
+@extend_schema_field({"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}:[0-9]{2}$"})
+class ClockField(serializers.TimeField):
+    """An hour of the day. (OpenAPI's own `time` would want an offset.)"""
+
+
 class BrokerAnswer(serializers.Serializer[Any]):
     broker_type = serializers.CharField()
     name = serializers.CharField()
@@ -263,7 +268,7 @@ class BrokerAnswer(serializers.Serializer[Any]):
     code_parameter = serializers.CharField(
         allow_null=True, help_text="The callback's parameter that carries the one-use code."
     )
-    session_ends_at = serializers.TimeField(
+    session_ends_at = ClockField(
         allow_null=True, help_text="IST; a session dies at this hour. Null: it lives a day from its login."
     )
     session_refreshable = serializers.BooleanField()
@@ -335,6 +340,7 @@ class ReminderRequest(serializers.Serializer[Any]):
 
 class ReminderAnswer(serializers.ModelSerializer[LoginReminder]):
     email = serializers.CharField(source="user.email", help_text="Where an e-mail would go; empty: nowhere.")
+    webhook_url = serializers.CharField(read_only=True, help_text="Empty: none.")
     last_error = serializers.SerializerMethodField()
 
     class Meta:

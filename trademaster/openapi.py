@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.openapi import AutoSchema
 
 from accounts.bearer import BearerLogin
 from accounts.credentials import Scope, needed
 from accounts.permissions import IsTrader
+from trademaster.schema import Schema
 
 
 class BearerLoginScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -29,7 +29,7 @@ class BearerLoginScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
         return [{name: []} for name in self.name]
 
 
-class ScopedSchema(AutoSchema):
+class ScopedSchema(Schema):
     """Says of every call which scope a token needs for it. (OpenAPI 3.0 knows scopes of OAuth alone.)"""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
