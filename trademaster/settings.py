@@ -505,6 +505,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.IsTrader"],
     "DEFAULT_RENDERER_CLASSES": ["trademaster.api.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["trademaster.api.JSONParser"],
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is not served: it would describe a thing without asking whose it is
     "DEFAULT_SCHEMA_CLASS": "trademaster.openapi.ScopedSchema",
     "EXCEPTION_HANDLER": "trademaster.api.exception_handler",
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.PerUser"],
