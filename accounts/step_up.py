@@ -17,6 +17,7 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -114,8 +115,8 @@ def step_up(request: HttpRequest) -> HttpResponse:
     from allauth.account.adapter import get_adapter
 
     methods = get_adapter(request).get_reauthentication_methods(request.user)
-    if not methods:
-        raise exceptions.PermissionDenied
+    if not methods:  # nothing to show: no password, no factor
+        raise PermissionDenied
     onward = request.GET.get("next", "")
     return redirect(f"{methods[0]['url']}?{urlencode({'next': onward})}" if onward else methods[0]["url"])
 

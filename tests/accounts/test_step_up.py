@@ -158,6 +158,14 @@ def test_strangers_are_asked_to_sign_in(client: Client, db: None) -> None:
     assert client.get("/step-up?next=/")["Location"].startswith("/login?next=")
 
 
+def test_who_has_nothing_to_show_is_refused_and_nothing_fails(bob: User, client: Client) -> None:
+    """Neither a password nor a factor: such an account was made by hand."""
+    bob.set_unusable_password()
+    bob.save()
+    client.force_login(bob)
+    assert client.get("/step-up").status_code == 403
+
+
 def test_a_proof_of_one_user_is_none_of_the_next(carol: User, rf: RequestFactory, client: Client, bob: User) -> None:
     sign_in(client, "carol")
     request = rf.get("/")
