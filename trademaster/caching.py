@@ -1,0 +1,24 @@
+"""Whose answer is whose: what depends on a cookie is kept by no cache, neither on the way nor in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.cache import has_vary_header
+
+
+class KeptByNobody:
+    """Stands outside the session's middleware, which says by `Vary` that the session was looked at.
+
+    A portfolio is then not found on the disk of a shared computer, nor by the back button after a sign-out.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        answer = self.get_response(request)
+        if has_vary_header(answer, "Cookie"):
+            answer.headers.setdefault("Cache-Control", "private, no-store")
+        return answer
