@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from smtplib import SMTPException
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.userkit import filter_users_by_email, get_user_by_username
@@ -13,6 +14,7 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.models import Authenticator
 from allauth.mfa.stages import AuthenticateStage
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
 from django.shortcuts import redirect
@@ -86,6 +88,18 @@ class FrontDoor(DefaultAccountAdapter):
         return not step_up.is_fresh(context.request)
 
     # --- letters ----------------------------------------------------------------------------------------------------
+    # Their links lead to PUBLIC_URL, not to where the request says that it was sent: of that a port, at which somebody
+    # else may listen, is checked by nobody.
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        return _at_home(super().get_reset_password_from_key_url(key))
+
+    def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: Any) -> str:
+        return _at_home(super().get_email_confirmation_url(request, emailconfirmation))
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        home = urlsplit(settings.PUBLIC_URL).netloc
+        super().send_mail(template_prefix, email, {**context, "current_site": Site(domain=home, name="TradeMaster")})
+
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
         """What has happened has happened, whether the letter that tells of it goes out or not."""
         try:
@@ -107,6 +121,18 @@ class Sessions(DefaultUserSessionsAdapter):
     def end_sessions(self, sessions: Any) -> None:
         super().end_sessions(sessions)
         sockets.close_sessions(session.session_key for session in sessions)
+
+
+class Site(NamedTuple):
+    """What the library's letters ask of a site."""
+
+    domain: str
+    name: str
+
+
+def _at_home(url: str) -> str:
+    parts = urlsplit(url)
+    return settings.PUBLIC_URL + urlunsplit(("", "", parts.path, parts.query, ""))
 
 
 def _has_totp(user: User) -> bool:
