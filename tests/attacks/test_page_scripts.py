@@ -1,0 +1,95 @@
+"""Hostile words in the real browser: whatever the API and the socket say stays text, and pollutes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page
+
+from portfolio.presentation import present
+from tests.pages.conftest import browser
+from tests.pages.test_screens import BROKERS, CONNECTION, HOME, NOW, House, book
+
+__all__ = ("browser",)
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = (
+    "<img src=x onerror=\"window.hit='img'\"><script>window.hit='script'</script>"
+    "<svg onload=\"window.hit='svg'\">'\"`${7*7}"
+)
+# Where an account, a broker or a person may say what they like.
+WORDS = {
+    "account_id", "broker_name", "display_name", "error_code", "error_message", "help", "label", "message", "name",
+    "remedy", "symbol", "tradingsymbol", "underlying", "words",
+}  # fmt: skip
+# What would reach the prototype of every object, were it merged into one carelessly.
+POLLUTION = {"__proto__": {"hit": "proto"}}
+
+
+def hostile(told: Any, key: str = "") -> Any:
+    if isinstance(told, dict):
+        return {**POLLUTION, **{name: hostile(value, name) for name, value in told.items()}}
+    if isinstance(told, list):
+        return [hostile(value, key) for value in told]
+    return HOSTILE if key in WORDS and isinstance(told, str) else told
+
+
+class HostileHouse(House):
+    def answer(self, route: Any, verb: str, path: str, body: str | None) -> None:
+        answers: dict[str, Any] = {"brokers": BROKERS, "brokers/connections": [CONNECTION]}
+        if path in answers:
+            route.fulfill(json=hostile(answers[path]))
+        else:
+            refused = {"error": {"code": HOSTILE, "message": HOSTILE, "remedy": HOSTILE, "details": {HOSTILE: HOSTILE}}}
+            route.fulfill(status=422, json=refused)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page behind which everything is hostile; nothing that it was told may have run."""
+    page, dialogs, failures = browser.new_page(viewport={"width": 1440, "height": 900}), [], []
+    page.set_default_timeout(10_000)
+    data = {"portfolio": present(book()), "error": None, "connections": [{**CONNECTION, "error_message": "away"}]}
+    snapshot = {"type": "SNAPSHOT", "data": hostile(data), "timestamp": NOW.isoformat(), "sequence": 1}
+
+    def dismissed(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismissed)
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.route("**/*", HostileHouse().serve)
+    page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(snapshot)))
+    yield page
+    assert page.evaluate("window.hit") is None
+    assert page.evaluate("({}).hit") is None
+    assert page.locator("img[src=x], svg[onload], [onerror]").count() == 0
+    assert (dialogs, failures) == ([], [])
+    page.close()
+
+
+def test_a_dashboard_shows_hostile_names_as_text(page: Page) -> None:
+    page.goto(f"{HOME}/")
+    page.wait_for_selector("[data-testid=derivative-row]")
+    assert HOSTILE in page.inner_text("body")
+
+
+def test_the_connect_page_shows_hostile_names_as_text(page: Page) -> None:
+    page.goto(f"{HOME}/connect")
+    page.wait_for_selector("[data-testid=broker-choice]")
+    assert HOSTILE in page.inner_text("body")
+    links = [link.get_attribute("href") or "" for link in page.locator("a").all()]
+    assert not [link for link in links if not re.match(r"https?://|/|#", link)]
+
+
+def test_a_refusal_is_shown_as_text(page: Page) -> None:
+    page.goto(f"{HOME}/connect")
+    page.locator("[data-testid=broker-choice]").nth(1).click()
+    with page.expect_response("**/connect/initiate"):
+        page.get_by_role("button", name="Connect", disabled=False).first.click()
+    page.wait_for_function("words => document.body.innerText.includes(words)", arg=HOSTILE)
