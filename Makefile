@@ -1,6 +1,6 @@
 # Every target sets the machine up first: `.venv` from the hash-locked requirements. See trademaster/local/bootstrap.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo code sandbox test sdk lint audit rehearse bench lock clean
+.PHONY: help setup demo code sandbox test fuzz sdk lint audit rehearse bench lock clean
 
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -27,6 +27,9 @@ sandbox: setup  ## Run the simulated brokers alone
 
 test: setup  ## Run the tests against real PostgreSQL and Redis
 	.venv/bin/python -m pytest
+
+fuzz: setup  ## Ask the whole API with a hundred made-up inputs per operation
+	FUZZ_EXAMPLES=100 .venv/bin/python -m pytest tests/test_schema_fuzz.py
 
 sdk: setup  ## Try the brokers' own SDKs on the simulated brokers
 	.venv/bin/python -m tests.sdk
