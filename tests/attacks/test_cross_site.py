@@ -13,6 +13,8 @@ from tests.conftest import let_in, signed_in
 # Routes that take no session's word for it, and why each may be called without a token.
 WITHOUT_A_TOKEN = {
     "broker-postback": "a broker calls it; the end of its address is what lets it in, and a session counts for nothing",
+    "api-login": "takes a name, a password and a code from the body; a session counts for nothing",
+    "api-refresh": "takes a refresh token from the body; a session counts for nothing",
 }
 
 

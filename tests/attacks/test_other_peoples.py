@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from allauth.usersessions.models import UserSession
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import TrustedDevice, User
+from accounts import api_sessions, personal_tokens
+from accounts.credentials import Scope
+from accounts.models import ApiSession, PersonalToken, TrustedDevice, User
 from brokers import grants
 from brokers.models import BrokerConnection, ConnectionGrant
 from brokers.simulation.server import SimulatedBrokers
@@ -35,6 +38,10 @@ class TestIdsOfAnother:
         "grant": "grant",
         "shared": "grant",
         "trusted_device": "device",
+        "api-session": "client",
+        "end_api_session": "client",
+        "api-token": "token",
+        "revoke_personal_token": "token",
         "end_session": "session",
         "mfa_edit_webauthn": "passkey",
         "mfa_remove_webauthn": "passkey",
@@ -68,6 +75,8 @@ class TestIdsOfAnother:
         session = UserSession.objects.create(
             user=alice, ip="192.0.2.7", session_key=as_alice.session.session_key, user_agent="Hers"
         )
+        client = api_sessions.begin(user=alice, scope=Scope.TRADE, name="Hers", address="192.0.2.7", now=now).session
+        token, _ = personal_tokens.make(user=alice, name="Hers", scope=Scope.TRADE, lifetime=timedelta(days=1), now=now)
         passkey = Authenticator.objects.create(user=alice, type=Authenticator.Type.WEBAUTHN, data={"name": "Hers"})
         return {
             "connection": alices["zerodha"].pk,
@@ -75,6 +84,8 @@ class TestIdsOfAnother:
             "device": device.pk,
             "session": session.pk,
             "passkey": passkey.pk,
+            "client": client.pk,
+            "token": token.pk,
         }
 
     @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
@@ -113,8 +124,10 @@ class TestFieldsOfAnother:
             ),
             "POST /api/v1/brokers/grants": ("", {"to": "bob", "connections": [str(connection)]}),
             "PUT /api/v1/brokers/logins/reminder": ("", {"by_email": False}),
-            "POST /api/v1/account/export": ("", {"password": "wrong"}),
-            "POST /api/v1/account/delete": ("", {"password": "wrong"}),
+            "POST /api/v1/auth/login": ("", {"login": "alice", "password": "wrong"}),
+            "POST /api/v1/auth/refresh": ("", {"refresh_token": "none"}),
+            "POST /api/v1/auth/step-up": ("", {"password": "wrong"}),
+            "POST /api/v1/auth/tokens": ("", {"name": "Mine", "scope": "read", "days": 1}),
         }
 
     def test_no_field_is_written_that_is_not_offered(
@@ -142,6 +155,8 @@ class TestFieldsOfAnother:
         assert {grant.owner for grant in ConnectionGrant.objects.all()} == {alice}
         assert not ConnectionGrant.objects.filter(viewer=mallory).exists()
         assert not mallory.broker_apps.exists()
+        assert [token.user for token in PersonalToken.objects.all()] == [alice]
+        assert not ApiSession.objects.exists()
 
     def facts(self) -> Any:
         return BrokerConnection.objects.order_by("pk").values(
