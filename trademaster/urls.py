@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from brokers.views import login_form, oauth_callback, receive_postback
@@ -33,7 +34,8 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path(
         "api/docs",
-        SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="swagger.html"),
+        # It could not answer OPTIONS, having no page for that.
+        require_safe(SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="swagger.html")),
         name="api-docs",
     ),
     re_path(r"^api/.*$", unknown_route),
