@@ -1,0 +1,107 @@
+"""What support and administrators may do with each table in the admin: one line per model.
+
+Support here is whoever is in the group of `demo_users.support_group`, which may look at everything of ours and change
+nothing. An administrator is a superuser. A model that is not named here fails the test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.permissions.cells import Cells, staff
+
+VIEW, ADD, CHANGE, DELETE = "view", "add", "change", "delete"
+NOTHING: frozenset[str] = frozenset()
+LOOK = frozenset({VIEW})
+ALL = frozenset({VIEW, ADD, CHANGE, DELETE})
+
+
+@dataclass(frozen=True)
+class May:
+    support: frozenset[str] = LOOK
+    admin: frozenset[str] = LOOK
+    # Actions of the list, by who is offered them; addresses beyond the usual six, by who gets what there.
+    support_actions: frozenset[str] = NOTHING
+    admin_actions: frozenset[str] = NOTHING
+    extra: dict[str, Cells] = field(default_factory=dict)
+
+
+ONLY_LOOK = May()
+# Tables of libraries: the support group has no rights there.
+NOT_SUPPORTS = May(support=NOTHING)
+
+DESK: dict[str, May] = {
+    "auth/group": May(support=NOTHING, admin=ALL, admin_actions=frozenset({"delete_selected"})),
+    "accounts/user": May(
+        admin=ALL,
+        admin_actions=frozenset({"delete_selected"}),
+        extra={"<id>/password/": staff("403", admin="200")},
+    ),
+    "accounts/invitation": May(admin=frozenset({VIEW, ADD, DELETE}), admin_actions=frozenset({"delete_selected"})),
+    "accounts/auditentry": ONLY_LOOK,
+    "accounts/auditcheckpoint": ONLY_LOOK,
+    "accounts/accountdeletion": ONLY_LOOK,
+    "accounts/trusteddevice": ONLY_LOOK,
+    "accounts/signinplace": ONLY_LOOK,
+    "mfa/authenticator": NOT_SUPPORTS,
+    "usersessions/usersession": NOT_SUPPORTS,
+    "account/emailaddress": NOT_SUPPORTS,
+    "brokers/brokerconnection": ONLY_LOOK,
+    "brokers/connectionchange": ONLY_LOOK,
+    "brokers/brokerpostback": ONLY_LOOK,
+    "brokers/postbackinbox": ONLY_LOOK,
+    "brokers/brokerapp": ONLY_LOOK,
+    "brokers/oauthstate": ONLY_LOOK,
+    "brokers/loginreminder": ONLY_LOOK,
+    "brokers/connectionconsent": ONLY_LOOK,
+    "brokers/connectiongrant": ONLY_LOOK,
+    "brokers/replydrift": ONLY_LOOK,
+    "brokers/replyshape": ONLY_LOOK,
+    "brokers/keyproof": ONLY_LOOK,
+    "market/instrument": ONLY_LOOK,
+    "market/instrumentlisting": ONLY_LOOK,
+    "market/instrumentdispute": ONLY_LOOK,
+    "market/masterload": ONLY_LOOK,
+    "market/marketday": May(admin=ALL, admin_actions=frozenset({"delete_selected"})),
+    "health/brokerhealthlog": ONLY_LOOK,
+    "health/incident": ONLY_LOOK,
+    "health/checkschedule": ONLY_LOOK,
+    "health/healthrollup": ONLY_LOOK,
+    "health/brokerrollup": ONLY_LOOK,
+    "health/healthcursor": ONLY_LOOK,
+    "portfolio/consolidatedposition": ONLY_LOOK,
+    "portfolio/brokerpositionbreakdown": ONLY_LOOK,
+    "portfolio/unmatchedinstrument": ONLY_LOOK,
+    "portfolio/brokersnapshot": ONLY_LOOK,
+}
+
+# Each request that can be made of a model's pages: the right it needs, and what whoever has it gets. `{list}` and
+# `{row}` are the addresses of the list and of the row. What is posted is empty: a form
+# comes back and says so; a deletion is confirmed.
+LIST, FORM, ROW, REMOVE, PAST = (
+    "",
+    "add/",
+    "<path:object_id>/change/",
+    "<path:object_id>/delete/",
+    "<path:object_id>/history/",
+)
+MOVED = "<path:object_id>/"
+REQUESTS: dict[tuple[str, str], tuple[str, str]] = {
+    ("GET", LIST): (VIEW, "200"),
+    ("GET", FORM): (ADD, "200"),
+    ("POST", FORM): (ADD, "200"),
+    ("GET", ROW): (VIEW, "200"),
+    ("POST", ROW): (CHANGE, "200"),
+    ("GET", REMOVE): (DELETE, "200"),
+    ("POST", REMOVE): (DELETE, "302 {list}"),
+    ("GET", PAST): (VIEW, "200"),
+    # An old spelling of the row's address, that tells nothing.
+    ("GET", MOVED): ("", "302 {row}"),
+}
+# What is a person's can be deleted by nobody here, and so they cannot: `manage.py delete_account` sees to it.
+NEVER_DELETED = frozenset({"accounts/user"})
+OTHERWISE: dict[tuple[str, str, str], str] = {
+    ("accounts/user", "POST", REMOVE): "403",
+    # Whoever may change none of them is not led back to their list.
+    ("accounts/invitation", "POST", REMOVE): "302 /admin/",
+}

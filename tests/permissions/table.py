@@ -1,0 +1,258 @@
+"""Who gets what at every address but the pages of the admin's models: one entry per route, one row per method.
+
+`{…}` in an address is an id of Alice's, by the names of `test_addresses.ids`. Bodies are the smallest that show that
+the permission let somebody through: many are wrong on purpose.
+"""
+
+from tests.accounts.door import PASSWORD
+from tests.permissions.cells import (
+    NEEDS_PROOF,
+    NOT_FOUND,
+    SIGN_IN,
+    STEP_UP,
+    Address,
+    Row,
+    api,
+    everybody,
+    form,
+    page,
+    people,
+    proven,
+    signed_in,
+    staff,
+    traders,
+)
+from tests.permissions.world import CONNECTION, GIVEN_GRANT, POSTBACK_SECRET, RECEIVED_GRANT
+
+DESK = "302 /admin/"
+HOME = "302 /"
+TRADERS_PAGE = people(SIGN_IN, "200", "200", DESK, DESK)
+# Nobody who is signed in has any business here.
+STRANGERS_PAGE = people("200", HOME, HOME, HOME, HOME)
+STRANGERS_STEP = signed_in(HOME, stranger=SIGN_IN)
+ANY_WAY = "302 /account/factors"
+SHOWN = ("200", "200")
+
+PAGES: dict[str, Address] = {
+    "": page("/", GET=TRADERS_PAGE),
+    "connect": page("/connect", GET=TRADERS_PAGE),
+    "logins": page("/logins", GET=TRADERS_PAGE),
+    "status": page("/status", GET=everybody("200")),
+    "health/live": page("/health/live", GET=everybody("200")),
+    "health/ready": page("/health/ready", GET=everybody("200")),
+    "api/schema": page("/api/schema", GET=everybody("200"), options=SHOWN),
+    "api/docs": page("/api/docs", GET=everybody("200")),
+    "^api/.*$": page("/api/nowhere", GET=everybody(NOT_FOUND), rest=NOT_FOUND, options=(NOT_FOUND, NOT_FOUND)),
+    "brokers/callback/<str:broker_type>": page(
+        "/brokers/callback/zerodha", GET=signed_in("302 /connect"), head=everybody("405")
+    ),
+    "brokers/login/<str:broker_type>": page(
+        "/brokers/login/zerodha", GET=signed_in("200"), POST=signed_in("302 /connect"), head=everybody("405")
+    ),
+    # The end of the address lets a broker in, and no session adds to it or takes from it.
+    "brokers/postback/<path:secret>": page(f"/brokers/postback/{POSTBACK_SECRET}", POST=everybody("200")),
+}
+
+FRONT_DOOR: dict[str, Address] = {
+    "login": form("/login", get=STRANGERS_PAGE, post=STRANGERS_PAGE, rest=HOME),
+    "login/factor": page("/login/factor", GET=STRANGERS_STEP, POST=STRANGERS_STEP, rest=HOME, options=(SIGN_IN, HOME)),
+    "login/passkey": form("/login/passkey", get=STRANGERS_STEP, post=STRANGERS_STEP, rest=HOME, options=("200", HOME)),
+    "logout": page("/logout", POST=everybody(SIGN_IN)),
+    "signup": page(
+        "/signup", **dict.fromkeys(("GET", "POST", "PUT"), STRANGERS_PAGE), rest=HOME, options=("200", HOME)
+    ),
+    "invitation/<str:token>": page(
+        "/invitation/guessed", GET=people("302 /signup", HOME, HOME, HOME, HOME), head=everybody("405")
+    ),
+    "password/reset": form("/password/reset", get=everybody("200"), post=everybody("200")),
+    "password/reset/sent": page("/password/reset/sent", GET=everybody("200"), options=SHOWN),
+    "password/reset/done": page("/password/reset/done", GET=everybody("200"), options=SHOWN),
+    r"^password/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)$": form(
+        "/password/reset/1-guessed", get=everybody("200"), post=everybody("200"), rest="200"
+    ),
+    "account/inactive": page("/account/inactive", GET=everybody("200"), options=SHOWN),
+    "account/email/sent": page("/account/email/sent", GET=everybody("200"), options=SHOWN),
+    "account/email/confirm/<str:key>": page(
+        "/account/email/confirm/guessed", GET=everybody("200"), POST=everybody("404"), options=SHOWN
+    ),
+    "step-up": page(
+        "/step-up",
+        GET=signed_in("302 /step-up/code", "302 /step-up/password", unproven="302 /step-up/code"),
+        rest="302 /step-up/code",
+        options=(SIGN_IN, "302 /step-up/code"),
+    ),
+    # Each of the three takes only what this person must show.
+    "step-up/password": form(
+        "/step-up/password",
+        get=signed_in("302 /step-up/code", "200", unproven="302 /step-up/code"),
+        post=signed_in("302 /step-up/code", "200", unproven="302 /step-up/code"),
+        rest="302 /step-up/code",
+    ),
+    "step-up/code": form(
+        "/step-up/code",
+        get=signed_in("200", "302 /step-up/password", unproven="200"),
+        post=signed_in("200", "302 /step-up/password", unproven="200"),
+    ),
+    "step-up/passkey": form(
+        "/step-up/passkey",
+        get=signed_in("200", "302 /step-up/password", unproven="302 /step-up/code"),
+        post=signed_in(SIGN_IN, "302 /step-up/password", unproven="302 /step-up/code"),
+    ),
+}
+
+ACCOUNT: dict[str, Address] = {
+    "account": page(
+        "/account",
+        **dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), everybody(ANY_WAY)),
+        options=(ANY_WAY, ANY_WAY),
+    ),
+    "account/email": form("/account/email", get=proven("200"), post=proven("302 /account/email")),
+    "account/password": form("/account/password", get=proven("200"), post=proven("200")),
+    "account/password/set": form(
+        "/account/password/set",
+        get=proven("302 /account/password"),
+        post=proven("302 /account/password"),
+        rest="302 /account/password",
+    ),
+    "account/factors": page("/account/factors", GET=signed_in("200"), options=(SIGN_IN, "200")),
+    "account/factors/app": form(
+        "/account/factors/app",
+        get=proven("302 /account/factors/app/remove", "200"),
+        post=proven("302 /account/factors/app/remove", "200"),
+        rest="302 /account/factors/app/remove",
+    ),
+    "account/factors/app/remove": form(
+        "/account/factors/app/remove", get=proven("200", "404"), post=proven("302 /account/factors", "404")
+    ),
+    "account/factors/recovery-codes": page(
+        "/account/factors/recovery-codes", GET=proven("200", "404"), options=(SIGN_IN, "200")
+    ),
+    "account/factors/recovery-codes/new": form(
+        "/account/factors/recovery-codes/new",
+        get=proven("200"),
+        post=proven("302 /account/factors/recovery-codes", "200"),
+    ),
+    "account/factors/passkeys": page("/account/factors/passkeys", GET=signed_in("200"), options=(SIGN_IN, "200")),
+    "account/factors/passkeys/add": form("/account/factors/passkeys/add", get=proven("200"), post=proven("200")),
+    "account/factors/passkeys/<int:pk>": form(
+        "/account/factors/passkeys/{passkey}", get=proven("200", "404"), post=proven("200", "404")
+    ),
+    "account/factors/passkeys/<int:pk>/remove": page(
+        "/account/factors/passkeys/{passkey}/remove",
+        GET=proven("200", "404"),
+        POST=proven("302 /account/factors/passkeys", "404"),
+        DELETE=proven("302 /account/factors/passkeys", "404"),
+        options=(SIGN_IN, "200"),
+    ),
+    "account/devices": page("/account/devices", GET=signed_in("200")),
+    "account/devices/forget": page("/account/devices/forget", POST=signed_in("302 /account/devices")),
+    "account/devices/<int:pk>": page("/account/devices/{device}", POST=signed_in("302 /account/devices", "404")),
+    "account/sessions": page("/account/sessions", GET=signed_in("200")),
+    "account/sessions/end": page("/account/sessions/end", POST=signed_in(SIGN_IN)),
+    "account/sessions/<int:pk>/end": page(
+        "/account/sessions/{session}/end", POST=signed_in("302 /account/sessions", "404")
+    ),
+}
+
+API: dict[str, Address] = {
+    "brokers": api("brokers", GET=traders("200")),
+    "brokers/portfolio/consolidated": api(
+        "brokers/portfolio/consolidated", GET=traders("200", "404 no_broker_connections")
+    ),
+    "brokers/apps/<str:broker_type>": api(
+        "brokers/apps/zerodha",
+        PUT=traders("400 invalid_input", stale=NEEDS_PROOF),
+        DELETE=traders("204", stale=NEEDS_PROOF),
+    ),
+    "brokers/consent": api("brokers/consent", GET=traders("200")),
+    "brokers/grants": api(
+        "brokers/grants",
+        GET=traders("200"),
+        POST=Row(traders("201", "400 unknown_connection"), {"to": "mallory", "connections": [str(CONNECTION)]}),
+    ),
+    "brokers/grants/<uuid:id>": api(f"brokers/grants/{GIVEN_GRANT}", DELETE=traders("204", NOT_FOUND)),
+    "brokers/logins": api("brokers/logins", GET=traders("200")),
+    "brokers/logins/reminder": api("brokers/logins/reminder", GET=traders("200"), PUT=traders("200")),
+    "brokers/connect/initiate": api("brokers/connect/initiate", POST=traders("400 invalid_input")),
+    "brokers/connect/complete": api("brokers/connect/complete", POST=traders("400 invalid_input")),
+    "brokers/connections": api("brokers/connections", GET=traders("200")),
+    "brokers/connections/<uuid:pk>": api(
+        f"brokers/connections/{CONNECTION}",
+        GET=traders("200", NOT_FOUND),
+        PATCH=Row(traders("200", NOT_FOUND), {"display_name": "Renamed"}),
+        DELETE=traders("204", NOT_FOUND, stale=NEEDS_PROOF),
+    ),
+    "brokers/connections/<uuid:pk>/postback": api(
+        f"brokers/connections/{CONNECTION}/postback",
+        GET=traders("200", NOT_FOUND),
+        POST=traders("200", NOT_FOUND),
+        DELETE=traders("204", NOT_FOUND),
+    ),
+    "brokers/connections/<uuid:pk>/refresh": api(
+        f"brokers/connections/{CONNECTION}/refresh", POST=traders("409 token_refresh_failed", NOT_FOUND)
+    ),
+    "portfolio/shared": api("portfolio/shared", GET=traders("200")),
+    "portfolio/shared/<uuid:id>": api(f"portfolio/shared/{RECEIVED_GRANT}", GET=traders("200", NOT_FOUND)),
+    "market/instruments": api("market/instruments", GET=Row(traders("200"), query="q=INFY")),
+    "market/instruments/<int:pk>": api("market/instruments/{instrument}", GET=traders("200")),
+    "market/quotes": api("market/quotes", GET=Row(traders("200"), query="instruments=NSE:1")),
+    "market/status": api("market/status", GET=traders("200")),
+    "health/brokers": api("health/brokers", GET=traders("200")),
+    "health/brokers/<str:broker_type>/report": api("health/brokers/zerodha/report", GET=traders("200")),
+    "health/connections/<uuid:id>/timeline": api(
+        f"health/connections/{CONNECTION}/timeline", GET=traders("200", NOT_FOUND)
+    ),
+    "audit": api("audit", GET=traders("200")),
+    "account/export": api("account/export", POST=Row(traders("200"), {"password": PASSWORD})),
+    "account/delete": api("account/delete", POST=Row(traders("200"), {"password": PASSWORD})),
+}
+
+AWAY = "302 /admin/login/"
+# Pages of the admin that belong to no model. Every method that is not refused is a page of its own there.
+ADMIN: dict[str, Address] = {
+    "admin/": page("/admin/", GET=staff("200"), rest=AWAY, options=(AWAY, AWAY)),
+    # Nobody signs in here: there is one door.
+    "admin/login/": page(
+        "/admin/login/",
+        GET=people(SIGN_IN, "403", "403", DESK, DESK, first=DESK, unshown=ANY_WAY, unproven=STEP_UP),
+        POST=people(SIGN_IN, "403", "403", "405", "405", first="405", unshown=ANY_WAY, unproven=STEP_UP),
+        rest="403",
+        options=(SIGN_IN, "403"),
+        head=people(SIGN_IN, "403", "403", "405", "405", first="405", unshown=ANY_WAY, unproven=STEP_UP),
+    ),
+    "admin/logout/": page(
+        "/admin/logout/",
+        POST=people(DESK, DESK, DESK, SIGN_IN, SIGN_IN, first=SIGN_IN),
+        rest=DESK,
+        options=(DESK, DESK),
+    ),
+    "admin/password_change/": page(
+        "/admin/password_change/",
+        GET=staff("302 /account/password"),
+        POST=staff("302 /account/password"),
+        rest=AWAY,
+        options=(AWAY, AWAY),
+    ),
+    "admin/password_change/done/": page(
+        "/admin/password_change/done/", GET=staff("200"), rest=AWAY, options=(AWAY, AWAY)
+    ),
+    # Nothing of ours is completed: without a field that is, it refuses everybody.
+    "admin/autocomplete/": page("/admin/autocomplete/", GET=staff("403"), rest=AWAY, options=(AWAY, AWAY)),
+    "admin/jsi18n/": page("/admin/jsi18n/", GET=staff("200"), rest=AWAY, options=(AWAY, AWAY)),
+    "admin/r/<path:content_type_id>/<path:object_id>/": page(
+        "/admin/r/{user_type}/{user}/", GET=staff("404"), rest=AWAY, options=(AWAY, AWAY)
+    ),
+    "admin/^(?P<app_label>*)/$": page(
+        "/admin/brokers/", GET=staff("200"), POST=staff("200"), rest=AWAY, options=(AWAY, AWAY)
+    ),
+    "admin/(?P<url>.*)$": page("/admin/nowhere/", GET=staff("404"), rest=AWAY, options=(AWAY, AWAY)),
+}
+
+SECTIONS: dict[str, dict[str, Address]] = {
+    "pages": PAGES,
+    "front door": FRONT_DOOR,
+    "account": ACCOUNT,
+    "api": {f"api/v1/{path}": address for path, address in API.items()},
+    "admin": ADMIN,
+}
+TABLE: dict[str, Address] = {path: address for section in SECTIONS.values() for path, address in section.items()}

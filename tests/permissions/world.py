@@ -1,0 +1,341 @@
+"""Alice's world: a row of hers in every table, written as rows, and the people who try to get at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import transaction
+from django.db.models import Model
+from django.test import Client
+from django.test.client import ClientHandler
+from django.utils import timezone
+from fido2.cose import ES256
+from fido2.utils import websafe_encode
+from fido2.webauthn import (
+    AttestationObject,
+    AttestedCredentialData,
+    AuthenticatorData,
+    CollectedClientData,
+)
+
+from accounts import audit
+from accounts.events import Event
+from accounts.management.commands.demo_users import support_group
+from accounts.models import AccountDeletion, AuditCheckpoint, Invitation, Role, SignInPlace, TrustedDevice, User
+from brokers import consents, vault
+from brokers.agreements import Act, ConnectionConsent, ConnectionGrant
+from brokers.domain import BrokerPortfolio, ConnectionStatus
+from brokers.models import (
+    Actor,
+    BrokerApp,
+    BrokerConnection,
+    ConnectionChange,
+    KeyProof,
+    LoginReminder,
+    OAuthState,
+    ReplyDrift,
+    ReplyShape,
+)
+from brokers.postback_models import BrokerPostback, Outcome, PostbackInbox, Verified
+from brokers.secret import Secret
+from health.models import (
+    BrokerHealthLog,
+    BrokerRollup,
+    CheckSchedule,
+    CheckType,
+    HealthCursor,
+    HealthRollup,
+    Incident,
+    IncidentKind,
+)
+from market.models import (
+    DayKind,
+    DisputedField,
+    Instrument,
+    InstrumentDispute,
+    InstrumentListing,
+    LoadOutcome,
+    MarketDay,
+    MasterLoad,
+)
+from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
+from tests.accounts.door import PASSWORD, with_app, with_recovery_codes
+from tests.people import support, trader
+
+CONNECTION = UUID("a11ce000-0000-4000-8000-000000000001")
+RECEIVED = UUID("a11ce000-0000-4000-8000-000000000002")  # Bob's connection, that Alice was granted a look at
+GIVEN_GRANT = UUID("a11ce000-0000-4000-8000-000000000003")
+RECEIVED_GRANT = UUID("a11ce000-0000-4000-8000-000000000004")
+POSTBACK_SECRET = "the-end-of-alices-address"
+STATE = "the-state-of-alices-login"
+ACCOUNT = "ALICE7731"
+# What nobody but Alice may be shown: of each some letters that turn up nowhere by chance.
+HERS = ("alice", str(CONNECTION), str(RECEIVED), str(GIVEN_GRANT), str(RECEIVED_GRANT), ACCOUNT, "Alice's")
+
+# One hash for everybody: it costs as much as it should.
+HASHED = make_password(PASSWORD)
+
+
+# Who comes, and as whom. All but the first are signed in; `stale` is the owner whose proof is too old. The last two, of
+# support, have shown no second factor in this session: one of them has none.
+PEOPLE = ("anonymous", "owner", "other", "support", "admin", "first admin", "stale", "factorless", "unproven")
+
+
+@dataclass(frozen=True)
+class World:
+    people: dict[str, User]
+    rows: dict[type[Model], Model]
+    sessions: dict[str, str]
+    # One for all: each would set all the middleware up again, which costs more than most requests.
+    handler: ClientHandler = field(default_factory=lambda: ClientHandler(enforce_csrf_checks=False))
+
+    def key(self, model: type[Model]) -> Any:
+        return self.rows[model].pk
+
+    def browser(self, person: str) -> Client:
+        """A new one, in which the person is signed in. A view that fails answers 500, as it would outside."""
+        client = Client(raise_request_exception=False)
+        client.handler = self.handler
+        if person in self.sessions:
+            client.cookies["sessionid"] = self.sessions[person]
+        return client
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Whatever is written meanwhile is taken back."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def build() -> World:
+    """Everybody, and a row in every table that the admin shows."""
+    people = _people()
+    alice = people["owner"]
+    rows = {type(row): row for row in (*_of_accounts(alice), *_of_brokers(alice, people["bob"]), *_of_market())}
+    connection = rows[BrokerConnection]
+    assert isinstance(connection, BrokerConnection)
+    rows |= {type(row): row for row in (*_of_health(connection), *_of_portfolio(alice, connection))}
+    with_app(people["unproven"])
+    return World(people, rows, _sessions(people))
+
+
+def _sessions(people: dict[str, User]) -> dict[str, str]:
+    """The cookie of each who is signed in."""
+    too_old = settings.STEP_UP_LIFETIME.total_seconds() / 60 + 1
+    keys = {name: signed_in(user) for name, user in people.items() if name not in ("bob", "factorless", "unproven")}
+    keys |= {name: signed_in(people[name], with_factor=False) for name in ("factorless", "unproven")}
+    return keys | {"stale": signed_in(people["owner"], minutes_ago=too_old)}
+
+
+def _people() -> dict[str, User]:
+    people = {"owner": trader("alice"), "bob": trader("bob"), "other": trader("mallory"), "support": support("sam")}
+    people |= {"factorless": support("fay"), "unproven": support("una")}
+    people["admin"] = User.objects.create_superuser("root", role=Role.SUPPORT)
+    people["first admin"] = User.objects.create_superuser("first")
+    User.objects.update(password=HASHED)
+    for user in people.values():
+        user.refresh_from_db()
+    for name in ("support", "factorless", "unproven"):
+        people[name].groups.add(support_group())
+    return people
+
+
+def signed_in(user: User, *, minutes_ago: float = 0, with_factor: bool = True) -> str:
+    """As the front door leaves a session: the password and, unless it was not asked for, a second factor."""
+    client = Client()
+    client.force_login(user)
+    at = time.time() - minutes_ago * 60
+    showed: list[dict[str, Any]] = [{"method": "password", "at": at}]
+    if with_factor:
+        showed.append({"method": "mfa", "type": "totp", "at": at})
+    session = client.session
+    session["account_authentication_methods"] = showed
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
+    return str(client.cookies["sessionid"].value)
+
+
+def _of_accounts(alice: User) -> list[Model]:
+    now = timezone.now()
+    later = now + timedelta(days=1)
+    with_app(alice)
+    with_recovery_codes(alice)
+    # Last, so that it is the one that the addresses of passkeys name.
+    passkey = Authenticator.objects.create(
+        user=alice, type=Authenticator.Type.WEBAUTHN, data={"name": "Alice's key", "credential": _credential()}
+    )
+    audit.record(Event.LOGIN, subject=alice, actor=alice, now=now)
+    entry = audit.AuditEntry.objects.get(subject_id=alice.pk, event=Event.LOGIN)
+    session = SessionStore()
+    session["_auth_user_id"] = str(alice.pk)
+    session.save()
+    return [
+        alice,
+        Group.objects.create(name="readers"),
+        passkey,
+        entry,
+        AuditCheckpoint.objects.create(sequence=entry.sequence, hash=entry.hash, made_at=now),
+        AccountDeletion.objects.create(user_id=987_654, asked_at=now, finished_at=now),
+        Invitation.objects.create(email="carol@example.com", token_hash=_hash("invited"), expires_at=later),
+        TrustedDevice.objects.create(
+            user=alice, name="Alice's laptop", token_hash=_hash("trusted"), address="192.0.2.1", expires_at=later
+        ),
+        SignInPlace.objects.create(user=alice, address="192.0.2.1", user_agent="Firefox"),
+        UserSession.objects.create(user=alice, session_key=session.session_key, ip="192.0.2.1", user_agent="Firefox"),
+        EmailAddress.objects.create(user=alice, email="alice@example.com", verified=True, primary=True),
+    ]
+
+
+def _connection(user: User, key: UUID, account: str) -> BrokerConnection:
+    """An account whose session has ended: it is shown, and no broker is asked about it."""
+    return BrokerConnection.objects.create(
+        id=key,
+        user=user,
+        broker_type="zerodha",
+        account_id=account,
+        display_name=f"Zerodha {account}",
+        status=ConnectionStatus.TOKEN_EXPIRED,
+    )
+
+
+def _of_brokers(alice: User, bob: User) -> list[Model]:
+    now = timezone.now()
+    connection = _connection(alice, CONNECTION, ACCOUNT)
+    received = _connection(bob, RECEIVED, "BOB7731")
+    given = ConnectionGrant.objects.create(id=GIVEN_GRANT, owner=alice, viewer=bob, named="bob", created_at=now)
+    given.connections.add(connection)
+    got = ConnectionGrant.objects.create(id=RECEIVED_GRANT, owner=bob, viewer=alice, named="alice", created_at=now)
+    got.connections.add(received)
+    vault.prove_keys()
+    return [
+        connection,
+        given,
+        BrokerApp.objects.create(
+            user=alice,
+            broker_type="zerodha",
+            api_key_encrypted=Secret("alices-key"),
+            api_secret_encrypted=Secret("alices-secret"),
+        ),
+        ConnectionChange.objects.create(
+            broker_connection=connection, to_status=connection.status, actor=Actor.TRADER, user=alice, at=now
+        ),
+        ConnectionConsent.objects.create(
+            user_id=alice.pk,
+            connection_id=connection.pk,
+            broker_type="zerodha",
+            scope=consents.READ,
+            act=Act.GIVEN,
+            version=consents.current().version,
+            at=now,
+        ),
+        OAuthState.objects.create(
+            state=_hash(STATE), user=alice, broker_type="zerodha", expires_at=now + timedelta(minutes=5)
+        ),
+        LoginReminder.objects.create(user=alice, by_email=True),
+        PostbackInbox.objects.create(broker_connection=connection, address_hash=_hash(POSTBACK_SECRET), made_at=now),
+        BrokerPostback.objects.create(
+            broker_connection=connection, received_at=now, verified=Verified.NO, outcome=Outcome.UNREADABLE
+        ),
+        ReplyShape.objects.create(broker_type="zerodha", call="GET /x", shape={}, updated_at=now),
+        ReplyDrift.objects.create(broker_type="zerodha", call="GET /x", field="y", appeared=True, noticed_at=now),
+        KeyProof.objects.get(),
+    ]
+
+
+def _of_market() -> list[Model]:
+    now, today = timezone.now(), date(2026, 1, 5)
+    share = Instrument.objects.create(
+        exchange="NSE",
+        segment="EQUITY",
+        kind="EQUITY",
+        identity="NSE|1",
+        tradingsymbol="INFY",
+        first_seen_on=today,
+        last_seen_on=today,
+        rank=1,
+        words="infy",
+    )
+    return [
+        share,
+        InstrumentListing.objects.create(
+            instrument=share, broker_type="zerodha", broker_token="1", tradingsymbol="INFY", multiplier=1
+        ),
+        InstrumentDispute.objects.create(instrument=share, field=DisputedField.values[0], said={}, opened_at=now),
+        MasterLoad.objects.create(
+            broker_type="zerodha", started_at=now, finished_at=now, outcome=LoadOutcome.values[0]
+        ),
+        MarketDay.objects.create(exchange="NSE", date=date(2031, 1, 6), kind=DayKind.values[0]),
+    ]
+
+
+def _of_health(connection: BrokerConnection) -> list[Model]:
+    now = timezone.now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    of_session = {"check_type": CheckType.SESSION}
+    counts = {"hour": hour, "checks": 1, "failures": 0}
+    return [
+        BrokerHealthLog.objects.create(broker_connection=connection, status=connection.status, checked_at=now),
+        CheckSchedule.objects.create(broker_connection=connection, broker_type="zerodha", **of_session),
+        HealthRollup.objects.create(broker_connection=connection, **of_session, **counts),
+        BrokerRollup.objects.create(broker_type="zerodha", **of_session, **counts),
+        Incident.objects.create(
+            broker_type="zerodha", broker_connection=connection, kind=IncidentKind.values[0], opened_at=now
+        ),
+        HealthCursor.objects.create(name="here"),
+    ]
+
+
+def _of_portfolio(alice: User, connection: BrokerConnection) -> list[Model]:
+    now = timezone.now()
+    position = ConsolidatedPosition.objects.create(
+        user=alice, instrument_key="INE009A01021", symbol="INFY", total_quantity=Decimal(1), last_updated=now
+    )
+    return [
+        position,
+        BrokerPositionBreakdown.objects.create(
+            consolidated_position=position, broker_connection=connection, product="CNC", quantity=Decimal(1)
+        ),
+        UnmatchedInstrument.objects.create(
+            broker_connection=connection, exchange="NSE", symbol="X", first_seen_at=now, last_seen_at=now
+        ),
+        BrokerSnapshot.objects.create(
+            connection=connection, payload=msgspec.json.encode(BrokerPortfolio(as_of=now)).decode(), as_of=now
+        ),
+    ]
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _credential() -> dict[str, Any]:
+    """What a browser sends of a new passkey, as far as it is kept."""
+    key = ES256({1: 2, 3: -7, -1: 1, -2: bytes(32), -3: bytes(32)})
+    made = AttestedCredentialData.create(bytes(16), b"alices-passkey", key)
+    flags = AuthenticatorData.FLAG.UP | AuthenticatorData.FLAG.AT
+    data = AuthenticatorData.create(bytes(32), flags, 0, made)
+    said = CollectedClientData.create("webauthn.create", b"challenge", "http://127.0.0.1:8000")
+    name = websafe_encode(b"alices-passkey")
+    response = {
+        "clientDataJSON": websafe_encode(said),
+        "attestationObject": websafe_encode(AttestationObject.create("none", data, {})),
+    }
+    return {"id": name, "rawId": name, "type": "public-key", "response": response}
