@@ -1,4 +1,4 @@
-"""The admin's own threshold: whoever enters has shown a second factor in this session."""
+"""The admin's own threshold: whoever enters has shown a second factor in this session, and freshly to change things."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from django.urls import reverse
 
 from accounts import step_up
 from accounts.models import User
+
+SAFE = ("GET", "HEAD")
 
 
 class StaffFactor:
@@ -27,8 +29,12 @@ class StaffFactor:
         if not request.path.startswith(reverse("admin:index")) or request.path == reverse("admin:logout"):
             return None
         user = request.user
-        if not isinstance(user, User) or not user.is_staff or step_up.showed_factor(request):
+        if not isinstance(user, User) or not user.is_staff:
             return None
+        if step_up.showed_factor(request):
+            if request.method in SAFE or step_up.is_fresh(request):
+                return None
+            messages.warning(request, "A change here asks for a fresh proof that it is you. Then make it again.")
         if step_up.has_factor(user):
             return redirect(f"{reverse('step_up')}?{urlencode({'next': request.get_full_path()})}")
         messages.warning(request, "The admin asks for a second factor. Set one up, then come back.")
