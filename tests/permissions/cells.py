@@ -18,8 +18,11 @@ NOT_SIGNED_IN = "401 not_authenticated"
 NOT_A_TRADER = "403 permission_denied"
 NEEDS_PROOF = "403 step_up_required"
 NOT_FOUND = "404 not_found"
+REFUSED = "405 method_not_allowed"
 
 Cells = dict[str, str]
+# Where a fresh proof is asked for: who has a factor and did not show it lately.
+UNPROVEN = {"stale": STEP_UP, "unproven": STEP_UP, "stale_admin": STEP_UP}
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class Address:
 
 
 def people(anonymous: str, owner: str, other: str, support: str, admin: str, **more: str) -> Cells:
-    """The five; `first` is the first administrator, who trades as well; `stale` has no fresh proof. Both default to
-    whom they are like. Staff who have shown no second factor differ in the admin, and one who has one (`unproven`) also
-    where a fresh proof is asked for.
+    """The five; `first` is the first administrator, who trades as well; `stale` and `stale_admin` have no fresh proof.
+    They default to whom they are like. Staff who have shown no second factor differ in the admin, and one who has one
+    (`unproven`) also where a fresh proof is asked for.
     """
     unshown = more.get("unshown", support)
     cells = {
@@ -61,6 +64,7 @@ def people(anonymous: str, owner: str, other: str, support: str, admin: str, **m
         "stale": more.get("stale", owner),
         "factorless": unshown,
         "unproven": more.get("unproven", unshown),
+        "stale admin": more.get("stale_admin", admin),
     }
     assert tuple(cells) == PEOPLE
     return cells
@@ -78,7 +82,7 @@ def signed_in(owner: str, other: str | None = None, *, stranger: str = SIGN_IN, 
 
 def proven(owner: str, other: str | None = None) -> Cells:
     """The same, after a fresh proof alone."""
-    return signed_in(owner, other, stale=STEP_UP, unproven=STEP_UP)
+    return signed_in(owner, other, **UNPROVEN)
 
 
 def traders(owner: str, other: str | None = None, **more: str) -> Cells:
@@ -87,16 +91,25 @@ def traders(owner: str, other: str | None = None, **more: str) -> Cells:
     return people(NOT_SIGNED_IN, owner, rest, NOT_A_TRADER, NOT_A_TRADER, **more)
 
 
-def staff(outcome: str, *, admin: str | None = None) -> Cells:
-    """The admin: for staff who have shown a second factor in this session; who has none is led to set one up."""
+def staff(outcome: str, *, admin: str | None = None, changes: bool = False) -> Cells:
+    """The admin: for staff who have shown a second factor in this session; who has none is led to set one up.
+
+    `changes` says that the request may change something: who showed the factor long ago is asked for it again.
+    """
     away = "302 /admin/login/"
     highest = outcome if admin is None else admin
     shown = {"unshown": "302 /account/factors", "unproven": STEP_UP}
-    return people(away, away, away, outcome, highest, first=highest, **shown)
+    stale = STEP_UP if changes else highest
+    return people(away, away, away, outcome, highest, first=highest, stale_admin=stale, **shown)
 
 
 def api(at: str, **rows: Row | Cells) -> Address:
-    return Address(f"/api/v1/{at}", _rows(rows), "405 method_not_allowed", (NOT_SIGNED_IN, "200"), is_json=True)
+    return Address(f"/api/v1/{at}", _rows(rows), REFUSED, (NOT_SIGNED_IN, REFUSED), is_json=True)
+
+
+def open_api(at: str, outcome: str, body: Mapping[str, Any]) -> Address:
+    """Of the API, for who is not in yet: whoever asks, no session is looked at."""
+    return Address(f"/api/v1/{at}", {"POST": Row(everybody(outcome), body)}, REFUSED, (REFUSED, REFUSED), is_json=True)
 
 
 def page(

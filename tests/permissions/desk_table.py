@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.permissions.cells import Cells, staff
-
 VIEW, ADD, CHANGE, DELETE = "view", "add", "change", "delete"
 NOTHING: frozenset[str] = frozenset()
 LOOK = frozenset({VIEW})
@@ -20,10 +18,10 @@ ALL = frozenset({VIEW, ADD, CHANGE, DELETE})
 class May:
     support: frozenset[str] = LOOK
     admin: frozenset[str] = LOOK
-    # Actions of the list, by who is offered them; addresses beyond the usual six, by who gets what there.
+    # Actions of the list, by who is offered them; addresses beyond the usual six, by what they get there.
     support_actions: frozenset[str] = NOTHING
     admin_actions: frozenset[str] = NOTHING
-    extra: dict[str, Cells] = field(default_factory=dict)
+    extra: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 ONLY_LOOK = May()
@@ -35,7 +33,7 @@ DESK: dict[str, May] = {
     "accounts/user": May(
         admin=ALL,
         admin_actions=frozenset({"delete_selected"}),
-        extra={"<id>/password/": staff("403", admin="200")},
+        extra={"<id>/password/": ("403", "200")},
     ),
     "accounts/invitation": May(admin=frozenset({VIEW, ADD, DELETE}), admin_actions=frozenset({"delete_selected"})),
     "accounts/auditentry": ONLY_LOOK,
@@ -43,6 +41,8 @@ DESK: dict[str, May] = {
     "accounts/accountdeletion": ONLY_LOOK,
     "accounts/trusteddevice": ONLY_LOOK,
     "accounts/signinplace": ONLY_LOOK,
+    "accounts/apisession": ONLY_LOOK,
+    "accounts/personaltoken": ONLY_LOOK,
     "mfa/authenticator": NOT_SUPPORTS,
     "usersessions/usersession": NOT_SUPPORTS,
     "account/emailaddress": NOT_SUPPORTS,

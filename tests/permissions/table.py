@@ -15,6 +15,7 @@ from tests.permissions.cells import (
     api,
     everybody,
     form,
+    open_api,
     page,
     people,
     proven,
@@ -32,6 +33,11 @@ STRANGERS_PAGE = people("200", HOME, HOME, HOME, HOME)
 STRANGERS_STEP = signed_in(HOME, stranger=SIGN_IN)
 ANY_WAY = "302 /account/factors"
 SHOWN = ("200", "200")
+SHOWS_A_CODE = {"unproven": "302 /step-up/code", "stale_admin": "302 /step-up/code"}
+NEW_TOKEN = {"name": "backup", "scope": "read", "days": 30}
+# Personal tokens open the API, and so are made by traders alone.
+FOR_TRADERS = proven("200") | {"support": ANY_WAY, "admin": ANY_WAY, "factorless": ANY_WAY}
+CLIENT_NEEDED = traders("403 api_session_needed")
 
 PAGES: dict[str, Address] = {
     "": page("/", GET=TRADERS_PAGE),
@@ -40,7 +46,7 @@ PAGES: dict[str, Address] = {
     "status": page("/status", GET=everybody("200")),
     "health/live": page("/health/live", GET=everybody("200")),
     "health/ready": page("/health/ready", GET=everybody("200")),
-    "api/schema": page("/api/schema", GET=everybody("200"), options=SHOWN),
+    "api/schema": page("/api/schema", GET=everybody("200")),
     "api/docs": page("/api/docs", GET=everybody("200")),
     "^api/.*$": page("/api/nowhere", GET=everybody(NOT_FOUND), rest=NOT_FOUND, options=(NOT_FOUND, NOT_FOUND)),
     "brokers/callback/<str:broker_type>": page(
@@ -77,26 +83,26 @@ FRONT_DOOR: dict[str, Address] = {
     ),
     "step-up": page(
         "/step-up",
-        GET=signed_in("302 /step-up/code", "302 /step-up/password", unproven="302 /step-up/code"),
+        GET=signed_in("302 /step-up/code", "302 /step-up/password", **SHOWS_A_CODE),
         rest="302 /step-up/code",
         options=(SIGN_IN, "302 /step-up/code"),
     ),
     # Each of the three takes only what this person must show.
     "step-up/password": form(
         "/step-up/password",
-        get=signed_in("302 /step-up/code", "200", unproven="302 /step-up/code"),
-        post=signed_in("302 /step-up/code", "200", unproven="302 /step-up/code"),
+        get=signed_in("302 /step-up/code", "200", **SHOWS_A_CODE),
+        post=signed_in("302 /step-up/code", "200", **SHOWS_A_CODE),
         rest="302 /step-up/code",
     ),
     "step-up/code": form(
         "/step-up/code",
-        get=signed_in("200", "302 /step-up/password", unproven="200"),
-        post=signed_in("200", "302 /step-up/password", unproven="200"),
+        get=signed_in("200", "302 /step-up/password", unproven="200", stale_admin="200"),
+        post=signed_in("200", "302 /step-up/password", unproven="200", stale_admin="200"),
     ),
     "step-up/passkey": form(
         "/step-up/passkey",
-        get=signed_in("200", "302 /step-up/password", unproven="302 /step-up/code"),
-        post=signed_in(SIGN_IN, "302 /step-up/password", unproven="302 /step-up/code"),
+        get=signed_in("200", "302 /step-up/password", **SHOWS_A_CODE),
+        post=signed_in(SIGN_IN, "302 /step-up/password", **SHOWS_A_CODE),
     ),
 }
 
@@ -147,6 +153,17 @@ ACCOUNT: dict[str, Address] = {
     "account/devices": page("/account/devices", GET=signed_in("200")),
     "account/devices/forget": page("/account/devices/forget", POST=signed_in("302 /account/devices")),
     "account/devices/<int:pk>": page("/account/devices/{device}", POST=signed_in("302 /account/devices", "404")),
+    "account/api": page("/account/api", GET=signed_in("200")),
+    "account/api/new": page(
+        "/account/api/new", GET=FOR_TRADERS, POST=Row(FOR_TRADERS, NEW_TOKEN), options=(SIGN_IN, "405")
+    ),
+    # What ends something asks for no proof: in an emergency it must be quick.
+    "account/api/tokens/<int:pk>/revoke": page(
+        "/account/api/tokens/{token}/revoke", POST=signed_in("302 /account/api", "404")
+    ),
+    "account/api/sessions/<uuid:pk>/end": page(
+        "/account/api/sessions/{client}/end", POST=signed_in("302 /account/api", "404")
+    ),
     "account/sessions": page("/account/sessions", GET=signed_in("200")),
     "account/sessions/end": page("/account/sessions/end", POST=signed_in(SIGN_IN)),
     "account/sessions/<int:pk>/end": page(
@@ -203,8 +220,19 @@ API: dict[str, Address] = {
         f"health/connections/{CONNECTION}/timeline", GET=traders("200", NOT_FOUND)
     ),
     "audit": api("audit", GET=traders("200")),
-    "account/export": api("account/export", POST=Row(traders("200"), {"password": PASSWORD})),
-    "account/delete": api("account/delete", POST=Row(traders("200"), {"password": PASSWORD})),
+    "account/export": api("account/export", POST=traders("200", stale=NEEDS_PROOF)),
+    "account/delete": api("account/delete", POST=traders("200", stale=NEEDS_PROOF)),
+    # A right password alone lets nobody in who has a second factor.
+    "auth/login": open_api("auth/login", "401 factor_required", {"login": "alice", "password": PASSWORD}),
+    "auth/refresh": open_api("auth/refresh", "401 token_refused", {"refresh_token": "guessed"}),
+    # These three are for who comes with a token, which nobody here does: see test_credentials.py.
+    "auth/logout": api("auth/logout", POST=CLIENT_NEEDED),
+    "auth/step-up": api("auth/step-up", POST=CLIENT_NEEDED),
+    "auth/ticket": api("auth/ticket", POST=traders("403 token_needed")),
+    "auth/sessions": api("auth/sessions", GET=traders("200"), DELETE=traders("204")),
+    "auth/sessions/<uuid:id>": api("auth/sessions/{client}", DELETE=traders("204", NOT_FOUND)),
+    "auth/tokens": api("auth/tokens", GET=traders("200"), POST=Row(traders("201", stale=NEEDS_PROOF), NEW_TOKEN)),
+    "auth/tokens/<int:id>": api("auth/tokens/{token}", DELETE=traders("204", NOT_FOUND)),
 }
 
 AWAY = "302 /admin/login/"
@@ -215,7 +243,9 @@ ADMIN: dict[str, Address] = {
     "admin/login/": page(
         "/admin/login/",
         GET=people(SIGN_IN, "403", "403", DESK, DESK, first=DESK, unshown=ANY_WAY, unproven=STEP_UP),
-        POST=people(SIGN_IN, "403", "403", "405", "405", first="405", unshown=ANY_WAY, unproven=STEP_UP),
+        POST=people(
+            SIGN_IN, "403", "403", "405", "405", first="405", unshown=ANY_WAY, unproven=STEP_UP, stale_admin=STEP_UP
+        ),
         rest="403",
         options=(SIGN_IN, "403"),
         head=people(SIGN_IN, "403", "403", "405", "405", first="405", unshown=ANY_WAY, unproven=STEP_UP),
@@ -229,7 +259,7 @@ ADMIN: dict[str, Address] = {
     "admin/password_change/": page(
         "/admin/password_change/",
         GET=staff("302 /account/password"),
-        POST=staff("302 /account/password"),
+        POST=staff("302 /account/password", changes=True),
         rest=AWAY,
         options=(AWAY, AWAY),
     ),
@@ -243,7 +273,7 @@ ADMIN: dict[str, Address] = {
         "/admin/r/{user_type}/{user}/", GET=staff("404"), rest=AWAY, options=(AWAY, AWAY)
     ),
     "admin/^(?P<app_label>*)/$": page(
-        "/admin/brokers/", GET=staff("200"), POST=staff("200"), rest=AWAY, options=(AWAY, AWAY)
+        "/admin/brokers/", GET=staff("200"), POST=staff("200", changes=True), rest=AWAY, options=(AWAY, AWAY)
     ),
     "admin/(?P<url>.*)$": page("/admin/nowhere/", GET=staff("404"), rest=AWAY, options=(AWAY, AWAY)),
 }

@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 
-from accounts.models import TrustedDevice, User
+from accounts.models import ApiSession, PersonalToken, TrustedDevice, User
 from market.models import Instrument
 from tests.permissions import routes
 from tests.permissions.asking import ask
@@ -115,6 +115,8 @@ def filled(address: Address, world: World) -> str:
         passkey=world.key(Authenticator),
         device=world.key(TrustedDevice),
         session=world.key(UserSession),
+        client=world.key(ApiSession),
+        token=world.key(PersonalToken),
         instrument=world.key(Instrument),
         user=world.key(User),
         user_type=ContentType.objects.get_for_model(User).pk,

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from tests.permissions import routes
 from tests.permissions.asking import ask
-from tests.permissions.cells import Cells, staff
+from tests.permissions.cells import STEP_UP, Cells, staff
 from tests.permissions.desk_table import DESK, NEVER_DELETED, OTHERWISE, REMOVE, REQUESTS
 from tests.permissions.world import PEOPLE, World, undone
 
@@ -54,9 +54,10 @@ def test_everybody_gets_what_the_table_says(app: str, world: World) -> None:
 
 def test_nor_at_the_addresses_that_only_one_of_them_has(world: World) -> None:
     for label, may in DESK.items():
-        for path, cells in may.extra.items():
+        for path, (helper, admin_gets) in may.extra.items():
             at = f"/admin/{label}/{path}".replace("<id>", key_of(world, label))
             for method in ("GET", "POST"):
+                cells = staff(helper, admin=admin_gets, changes=method == "POST")
                 assert {person: ask(world, person, method, at)[0] for person in PEOPLE} == cells, f"{method} {at}"
 
 
@@ -74,6 +75,12 @@ def test_an_action_that_is_not_offered_does_nothing(world: World) -> None:
         gone = {person for person in PEOPLE if not is_there_after_deleting(world, person, label)}
         deletes = "delete_selected" in may.admin_actions and label not in NEVER_DELETED
         assert gone == ({"admin", "first admin"} if deletes else set()), label
+
+
+def test_an_action_asks_for_a_fresh_proof(world: World) -> None:
+    for label in DESK:
+        chosen = {"action": "delete_selected", "_selected_action": key_of(world, label), "post": "yes"}
+        assert ask(world, "stale admin", "POST", f"/admin/{label}/", chosen)[0] == STEP_UP, label
 
 
 def test_what_was_tried(tell: Callable[[str], None]) -> None:
@@ -99,4 +106,5 @@ def expected(world: World, label: str, method: str, path: str, right: str, outco
     places = {"list": reverse(f"admin:{name}_changelist"), "row": f"/admin/{label}/{key_of(world, label)}/change/"}
     told = OTHERWISE.get((label, method, path), outcome).format(**places)
     support = told if not right or right in may.support else "403"
-    return staff(support, admin=told if not right or right in may.admin else "403")
+    admin_gets = told if not right or right in may.admin else "403"
+    return staff(support, admin=admin_gets, changes=method == "POST")

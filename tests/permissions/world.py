@@ -37,7 +37,17 @@ from fido2.webauthn import (
 from accounts import audit
 from accounts.events import Event
 from accounts.management.commands.demo_users import support_group
-from accounts.models import AccountDeletion, AuditCheckpoint, Invitation, Role, SignInPlace, TrustedDevice, User
+from accounts.models import (
+    AccountDeletion,
+    ApiSession,
+    AuditCheckpoint,
+    Invitation,
+    PersonalToken,
+    Role,
+    SignInPlace,
+    TrustedDevice,
+    User,
+)
 from brokers import consents, vault
 from brokers.agreements import Act, ConnectionConsent, ConnectionGrant
 from brokers.domain import BrokerPortfolio, ConnectionStatus
@@ -92,9 +102,12 @@ HERS = ("alice", str(CONNECTION), str(RECEIVED), str(GIVEN_GRANT), str(RECEIVED_
 HASHED = make_password(PASSWORD)
 
 
-# Who comes, and as whom. All but the first are signed in; `stale` is the owner whose proof is too old. The last two, of
-# support, have shown no second factor in this session: one of them has none.
-PEOPLE = ("anonymous", "owner", "other", "support", "admin", "first admin", "stale", "factorless", "unproven")
+# Who comes, and as whom. All but the first are signed in; `stale` is the owner whose proof is too old, `stale admin` an
+# administrator like that. Two of support have shown no second factor in this session: `factorless` has none.
+PEOPLE = (
+    *("anonymous", "owner", "other", "support", "admin", "first admin", "stale", "factorless", "unproven"),
+    "stale admin",
+)
 
 
 @dataclass(frozen=True)
@@ -133,22 +146,25 @@ def build() -> World:
     connection = rows[BrokerConnection]
     assert isinstance(connection, BrokerConnection)
     rows |= {type(row): row for row in (*_of_health(connection), *_of_portfolio(alice, connection))}
-    with_app(people["unproven"])
+    for name in ("unproven", "stale admin"):
+        with_app(people[name])
     return World(people, rows, _sessions(people))
 
 
 def _sessions(people: dict[str, User]) -> dict[str, str]:
     """The cookie of each who is signed in."""
     too_old = settings.STEP_UP_LIFETIME.total_seconds() / 60 + 1
-    keys = {name: signed_in(user) for name, user in people.items() if name not in ("bob", "factorless", "unproven")}
+    keys = {name: signed_in(user) for name, user in people.items() if name != "bob"}
     keys |= {name: signed_in(people[name], with_factor=False) for name in ("factorless", "unproven")}
-    return keys | {"stale": signed_in(people["owner"], minutes_ago=too_old)}
+    late = {"stale": people["owner"], "stale admin": people["stale admin"]}
+    return keys | {name: signed_in(user, minutes_ago=too_old) for name, user in late.items()}
 
 
 def _people() -> dict[str, User]:
     people = {"owner": trader("alice"), "bob": trader("bob"), "other": trader("mallory"), "support": support("sam")}
     people |= {"factorless": support("fay"), "unproven": support("una")}
     people["admin"] = User.objects.create_superuser("root", role=Role.SUPPORT)
+    people["stale admin"] = User.objects.create_superuser("stella", role=Role.SUPPORT)
     people["first admin"] = User.objects.create_superuser("first")
     User.objects.update(password=HASHED)
     for user in people.values():
@@ -175,7 +191,7 @@ def signed_in(user: User, *, minutes_ago: float = 0, with_factor: bool = True) -
 
 def _of_accounts(alice: User) -> list[Model]:
     now = timezone.now()
-    later = now + timedelta(days=1)
+    later, mark = now + timedelta(days=1), alice.get_session_auth_hash()
     with_app(alice)
     with_recovery_codes(alice)
     # Last, so that it is the one that the addresses of passkeys name.
@@ -199,6 +215,12 @@ def _of_accounts(alice: User) -> list[Model]:
             user=alice, name="Alice's laptop", token_hash=_hash("trusted"), address="192.0.2.1", expires_at=later
         ),
         SignInPlace.objects.create(user=alice, address="192.0.2.1", user_agent="Firefox"),
+        ApiSession.objects.create(
+            user=alice, name="Alice's client", password_mark=mark, address="192.0.2.1", expires_at=later
+        ),
+        PersonalToken.objects.create(
+            user=alice, name="Alice's backup", password_mark=mark, token_hash=_hash("token"), expires_at=later
+        ),
         UserSession.objects.create(user=alice, session_key=session.session_key, ip="192.0.2.1", user_agent="Firefox"),
         EmailAddress.objects.create(user=alice, email="alice@example.com", verified=True, primary=True),
     ]
