@@ -27,8 +27,11 @@ def ask(
         kind = "application/json" if as_json else "application/x-www-form-urlencoded"
         sent = {"data": json.dumps(body or {}) if as_json else urlencode(body or {}), "content_type": kind}
     with undone():
-        answer: Any = world.browser(person).generic(method, address, **sent)
-        content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        return told(world.browser(person).generic(method, address, **sent))
+
+
+def told(answer: Any) -> tuple[str, bytes]:
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
     return _outcome(answer, content), content
 
 
