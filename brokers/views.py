@@ -156,6 +156,11 @@ class GrantThrottle(ConnectThrottle):
 
 
 class GrantsView(APIView):
+    """Giving wants a fresh proof, as what shows an account to somebody else; taking back does not."""
+
+    def get_permissions(self) -> Any:
+        return [IsTrader(), *([FreshlyProven()] if self.request.method == "POST" else [])]
+
     def get_throttles(self) -> Any:
         return [GrantThrottle()] if self.request.method == "POST" else super().get_throttles()
 

@@ -42,7 +42,8 @@ def test_no_route_is_written_to_without_a_csrf_token(method: str, victim: Client
         for route in asked
     }
     assert len(answers) > 100
-    assert {name: status for name, status in answers.items() if status != 403} == {}
+    # The page of the API's reference takes no such method at all.
+    assert {name: status for name, status in answers.items() if status != 403} == {"api-docs": 405}
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nowhere", "/api/v2/brokers"])

@@ -185,7 +185,10 @@ API: dict[str, Address] = {
     "brokers/grants": api(
         "brokers/grants",
         GET=traders("200"),
-        POST=Row(traders("201", "400 unknown_connection"), {"to": "mallory", "connections": [str(CONNECTION)]}),
+        POST=Row(
+            traders("201", "400 unknown_connection", stale=NEEDS_PROOF),
+            {"to": "mallory", "connections": [str(CONNECTION)]},
+        ),
     ),
     "brokers/grants/<uuid:id>": api(f"brokers/grants/{GIVEN_GRANT}", DELETE=traders("204", NOT_FOUND)),
     "brokers/logins": api("brokers/logins", GET=traders("200")),
