@@ -103,14 +103,16 @@ class Polling:
         return self._ticks(connection, polled, quotes)
 
     def _ticks(self, connection: UUID, polled: Sequence[Polled], quotes: Sequence[Quote]) -> list[Tick]:
+        now = self._clock()
         found = {(quote.exchange, quote.broker_token): quote for quote in quotes if quote.last_price is not None}
+        self._unknown_until = {key: until for key, until in self._unknown_until.items() if until > now}
         ticks = []
         for each in polled:
             quote = found.get((each.listing.exchange, each.listing.broker_token))
             if quote is not None and quote.last_price is not None:
                 ticks.append(Tick(*each.key, quote.last_price, quote.close_price))
             else:
-                self._unknown_until[connection, each.key] = self._clock() + REFUSED_REST
+                self._unknown_until[connection, each.key] = now + REFUSED_REST
         return ticks
 
     async def _failed(self, connection: UUID, error: BrokerError) -> None:

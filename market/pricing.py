@@ -86,7 +86,7 @@ class _Feed:
     source: str
     rank: int
     live_since: datetime
-    live_until: datetime | None = None  # of quotes that are asked for: they live until the next round is overdue
+    is_polled: bool = False  # quotes that are asked for: each lives until the next one of its instrument is overdue
 
 
 @dataclass(slots=True)
@@ -125,6 +125,8 @@ class PriceBook:
         self._rows: dict[InstrumentKey, _Row] = {}
         # Rows that time alone may change: another feed is ahead, or none is left.
         self._waiting: set[InstrumentKey] = set()
+        # Until when a quote stands that was asked for, by feed and instrument: others of that broker do not renew it.
+        self._polled: dict[tuple[Hashable, InstrumentKey], datetime] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -153,12 +155,15 @@ class PriceBook:
 
     def polled(self, source: str, tick: Tick, now: datetime, until: datetime) -> Price | None:
         """A quote that was asked for; it stands until the time at which the next one is overdue."""
-        feed = ("polled", source)
-        known = self._feeds.get(feed)
-        if known is None:
-            known = self._feeds[feed] = _Feed(source, rank=1_000_000, live_since=now)
-        known.live_until = until
-        return self.tick(feed, tick, now)
+        feed, key = ("polled", source), (tick.exchange, tick.exchange_token)
+        if feed not in self._feeds:
+            self._feeds[feed] = _Feed(source, rank=1_000_000, live_since=now, is_polled=True)
+        price = self.tick(feed, tick, now)
+        row = self._rows.get(key)
+        told = row.told.get(feed) if row is not None else None
+        if told is not None and told.received == now:  # else it was not believed
+            self._polled[feed, key] = until
+        return price
 
     # --- prices -------------------------------------------------------------------------------------------------------
     def tick(self, feed: Hashable, tick: Tick, received: datetime) -> Price | None:
@@ -200,7 +205,7 @@ class PriceBook:
         """Whether a live feed stands for its price."""
         row = self._rows.get(key)
         feed = self._feeds.get(row.chosen) if row is not None and row.chosen is not None else None
-        return feed is not None and not (besides_polling and feed.live_until is not None)
+        return feed is not None and not (besides_polling and feed.is_polled)
 
     def keep(self, wanted: Container[InstrumentKey], now: datetime) -> None:
         """Forget every instrument that is not wanted.
@@ -225,9 +230,16 @@ class PriceBook:
         In a closed market the last price is no worse for having no feed. Returns the prices that changed.
         """
         changed: list[Price] = []
-        for feed, known in list(self._feeds.items()):
-            if known.live_until is not None and known.live_until < now:
-                changed += self.feed_gone(feed, now)
+        for feed, key in [lapsed for lapsed, until in self._polled.items() if until < now]:
+            del self._polled[feed, key]
+            row = self._rows.get(key)
+            if row is None:
+                continue
+            row.told.pop(feed, None)
+            if row.chosen == feed:
+                price = self._succeed(key, row, now)
+                if price is not None:
+                    changed.append(price)
         for key in list(self._waiting):
             price = self._overdue(key, self._rows[key], now, is_open)
             if price is not None:
@@ -296,7 +308,7 @@ class PriceBook:
     def _takes_over(self, key: InstrumentKey, row: _Row, feed: Hashable, known: _Feed, received: datetime) -> bool:
         """Whether the chosen feed of an instrument is left for this one, which has just told something."""
         chosen = self._feeds.get(row.chosen) if row.chosen is not None else None
-        if chosen is None or (chosen.live_until is not None and known.live_until is None):
+        if chosen is None or (chosen.is_polled and not known.is_polled):
             return True
         since = max(known.live_since, row.chosen_since or known.live_since)
         if known.rank < chosen.rank and received - since >= self.rules.settled:
@@ -319,7 +331,7 @@ class PriceBook:
             closes = (each.tick.close_price for each in row.told.values() if each.tick.close_price is not None)
             close = next(closes, before.close_price if before is not None else None)
         known = self._feeds[feed]
-        asked = known.live_until is not None
+        asked = known.is_polled
         price = Price(*key, told.tick.last_price, close, told.as_of, known.source, asked=asked)
         if before is not None and price.as_of - before.as_of < self.rules.refresh and _same(price, before):
             return None

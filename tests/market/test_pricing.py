@@ -253,6 +253,17 @@ class TestRefusals:
         book.keep(set(), after(7))
         assert len(book) == 0
 
+    def test_a_quote_is_not_renewed_by_those_of_other_instruments(self, book: PriceBook) -> None:
+        """The broker goes on answering, for one of the two alone."""
+        book.polled("groww", tick("1500"), after(0), after(10))
+        for second in range(0, 30, 5):
+            book.polled("groww", tick("600", key=SBIN), after(second), after(second + 10))
+        changed = [price for second in (11, 16) for price in book.sweep(after(second))]
+        assert [(price.key, price.stale) for price in changed] == [(INFY, True)]
+        known = book.price(SBIN)
+        assert known is not None
+        assert not known.stale
+
     def test_what_is_wanted_again_meanwhile_goes_on(self, book: PriceBook) -> None:
         book.tick(FIRST, tick("1500"), after(0))
         book.keep(set(), after(1))
