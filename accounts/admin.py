@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from smtplib import SMTPException
 from typing import Any, ClassVar
 
@@ -11,12 +12,14 @@ from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import invitations, letters
+from accounts import audit, invitations, letters
 from accounts.desk import ReadOnlyAdmin, WatchedAdmin
+from accounts.events import Event
 from accounts.models import (
     AccountDeletion,
     ApiSession,
@@ -38,6 +41,13 @@ class PersonAdmin(WatchedAdmin, UserAdmin):
     fieldsets = (*(UserAdmin.fieldsets or ()), ("Role", {"fields": ("role",)}))
     add_fieldsets = (*UserAdmin.add_fieldsets, ("Role", {"fields": ("role",)}))
     whose = "pk"
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Another address takes the place of all that are known: whoever has the old mailbox has nothing any more."""
+        super().save_model(request, obj, form, change)
+        if change and "email" in form.changed_data:
+            EmailAddress.objects.filter(user=obj).delete()
+            audit.record(Event.EMAIL_CHANGED, subject=obj)
 
 
 @admin.register(AuditEntry)
@@ -75,6 +85,13 @@ class AccountDeletionAdmin(ReadOnlyAdmin):
     list_display = ("user_id", "asked_at", "finished_at", "brokers")
     list_filter = (("finished_at", admin.EmptyFieldListFilter),)
     search_fields = ("user_id",)
+
+
+def _send(request: HttpRequest, made: Invitation, link: str) -> None:
+    try:
+        letters.send_invitation(made, link)
+    except (SMTPException, OSError) as error:
+        messages.error(request, f"The letter was not sent ({type(error).__name__}). Delete this and try again.")
 
 
 class OfAPerson(ReadOnlyAdmin):
@@ -117,10 +134,8 @@ class InvitationAdmin(ReadOnlyAdmin):
         author = request.user if isinstance(request.user, User) else None
         made, link = invitations.invite(email=obj.email, invited_by=author, now=timezone.now(), was_mailed=True)
         obj.pk = made.pk
-        try:
-            letters.send_invitation(made, link)
-        except (SMTPException, OSError) as error:
-            messages.error(request, f"The letter was not sent ({type(error).__name__}). Delete this and try again.")
+        # After the commit: a mail server that hangs must not hold the turn of everybody who writes to the audit log.
+        transaction.on_commit(partial(_send, request, made, link))
 
 
 @admin.register(TrustedDevice)

@@ -33,7 +33,11 @@ class User(AbstractUser):
         return self.role == Role.TRADER
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A new password, and being switched off, close every open socket: those ask for the session only once."""
+        """A new password, and being switched off, close every open socket: those ask for the session only once.
+
+        Addresses are kept in small letters, by which whoever signs in is looked for.
+        """
+        self.email = self.email.lower()
         has_new_password = self._password is not None  # type: ignore[attr-defined]
         over = self.pk is not None and (has_new_password or not self.is_active)
         super().save(*args, **kwargs)

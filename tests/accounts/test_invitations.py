@@ -13,6 +13,7 @@ from django.core import mail
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts import invitations
 from accounts.models import Invitation, Role, User
@@ -107,9 +108,15 @@ class TestByTheAdmin:
     def add(self, root: User, email: str) -> Any:
         return signed_in(root).post("/admin/accounts/invitation/add/", {"email": email})
 
-    def test_the_letter_goes_to_the_address_and_nobody_else_sees_the_link(self, root: User, client: Client) -> None:
-        answer = self.add(root, "dora@example.com")
-        assert answer.status_code == 302
+    def test_the_letter_goes_to_the_address_and_nobody_else_sees_the_link(
+        self, root: User, client: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+    ) -> None:
+        """After the commit: until then nobody else could write to the audit log."""
+        with django_capture_on_commit_callbacks() as afterwards:
+            assert self.add(root, "dora@example.com").status_code == 302
+        assert mail.outbox == []
+        for each in afterwards:
+            each()
         [letter] = mail.outbox
         assert letter.to == ["dora@example.com"]
         link = address_in(letter.body)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.password_validation import validate_password
+from django.core import mail
 from django.core.exceptions import ValidationError
 from django.test import Client, RequestFactory
 from rest_framework.request import Request
 
+from accounts.events import Event
 from accounts.management.commands.demo_users import OUR_APPS, support_group
-from accounts.models import Role, User
+from accounts.models import AuditEntry, Role, User
 from accounts.permissions import IsTrader
 from tests.conftest import signed_in
 
@@ -60,6 +63,26 @@ def test_support_is_shown_its_desk_and_traders_their_pages(page: str, sam: User,
 def test_strangers_are_asked_to_sign_in(page: str, client: Client, db: None) -> None:
     answer = client.get(page)
     assert (answer.status_code, answer["Location"]) == (302, f"/login?next={page}")
+
+
+def test_an_address_changed_by_the_desk_takes_the_place_of_all_that_were_known(bob: User, root: User) -> None:
+    """Whoever has the old mailbox must not get a letter for a new password."""
+    EmailAddress.objects.create(user=bob, email=bob.email, primary=True, verified=True)
+    form = {"username": "bob", "role": Role.TRADER, "is_active": "on", "email": "New@Example.com"}
+    form |= {"date_joined_0": "2026-11-26", "date_joined_1": "10:00"}
+    assert signed_in(root).post(f"/admin/accounts/user/{bob.pk}/change/", form).status_code == 302
+    assert User.objects.get(pk=bob.pk).email == "new@example.com"
+    assert not EmailAddress.objects.filter(user=bob).exists()
+    newest = AuditEntry.objects.filter(subject_id=bob.pk).first()
+    assert newest is not None
+    assert newest.event == Event.EMAIL_CHANGED
+    Client().post("/password/reset", {"email": "bob@example.com"})
+    Client().post("/password/reset", {"email": "new@example.com"})
+    [old, new] = mail.outbox
+    assert old.to == ["bob@example.com"]
+    assert "/password/reset/" not in old.body
+    assert new.to == ["new@example.com"]
+    assert "/password/reset/" in new.body
 
 
 class TestSigningIn:
