@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 BROKER_SECONDS = 5.0
 # What was under way when the account ended may still have written something: it is wiped once more.
 SWEPT_AGAIN_FOR = timedelta(hours=1)
+UNDER_WAY_FOR = timedelta(minutes=5)  # whoever asked is still being answered
 
 
 class DeletionRefused(ConnectRefused):
@@ -49,11 +50,13 @@ def delete_account(user: User, *, actor: User | None = None, now: datetime) -> A
 def finish_deletions(now: datetime) -> int:
     """Take up what broke off, and look once more at what was done lately. Returns how many were finished."""
     finished = 0
-    for row in AccountDeletion.objects.filter(finished_at__isnull=True):
-        user = User.objects.filter(pk=row.user_id).first()
-        if user is not None:
+    broken_off = AccountDeletion.objects.filter(finished_at__isnull=True, asked_at__lt=now - UNDER_WAY_FOR)
+    for user in User.objects.filter(pk__in=broken_off.values("user_id")):
+        try:
             _finished(user, now)
             finished += 1
+        except Exception:  # the outermost loop: one account that cannot be finished holds up no other
+            logger.exception("The deletion of account %s was not finished", user.pk)
     for row in AccountDeletion.objects.filter(finished_at__gte=now - SWEPT_AGAIN_FOR):
         _wipe(row.user_id)
     return finished
@@ -61,8 +64,9 @@ def finish_deletions(now: datetime) -> int:
 
 def _begin(user: User, actor: User | None, now: datetime) -> None:
     with transaction.atomic():
-        others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
-        if user.is_superuser and not others.exists():
+        # Locked, so that of the last two who go at once the second finds itself the last.
+        administrators = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
+        if user.is_superuser and not [one for one in administrators if one.pk != user.pk]:
             raise DeletionRefused(
                 "last_administrator",
                 "This is the only administrator of this installation.",
@@ -88,6 +92,8 @@ def _finished(user: User, now: datetime) -> AccountDeletion:
         grants.revoke(grant, now=now)
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # a login under way waits, and finds the account closed
+        if AccountDeletion.objects.filter(pk=user.pk, finished_at__isnull=False).exists():
+            return AccountDeletion.objects.get(pk=user.pk)  # somebody else was faster
         _wipe(user.pk)
         row.finished_at = now
         row.save(update_fields=["finished_at"])
