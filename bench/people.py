@@ -11,6 +11,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 
 from accounts.models import Role, User
+from brokers import vault
 from brokers.models import BrokerApp, BrokerConnection
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -42,6 +43,7 @@ def cookies_of(user: User) -> dict[str, str]:
 
 
 def _of(user: User, row: Row) -> Row:
+    vault.open_all(row)
     copied = copy(row)
     copied.pk = uuid.uuid4() if isinstance(row, BrokerConnection) else None
     copied.user = user

@@ -255,6 +255,13 @@ def placed(row: Model, column: str, secret: Secret | None) -> PlacedSecret | Non
     return PlacedSecret(secret, place)
 
 
+def open_all(row: Model) -> None:
+    """Open every secret of a row that is to be saved as another: a ciphertext is read in its own place alone."""
+    for field in row._meta.concrete_fields:
+        if isinstance(field, StrictEncryptedTextField):
+            getattr(row, field.attname)
+
+
 def is_empty(row: Model, column: str) -> bool:
     """Whether a column holds nothing, without opening what it holds; of a deferred one the database is asked."""
     if column in row.__dict__:

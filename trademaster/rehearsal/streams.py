@@ -14,6 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import User
+from brokers import vault
 from brokers.domain import ConnectionStatus, Exchange
 from brokers.models import BrokerConnection
 from brokers.push import channels, group_of
@@ -106,9 +107,11 @@ def traders(first: User) -> list[int]:
         user = User.objects.create_user(f"streamed-{number}")
         for key in own:
             connection = BrokerConnection.objects.get(pk=key)
+            vault.open_all(connection)
             connection.pk, connection.user = uuid4(), user
             connection.save(force_insert=True)
         for app in first.broker_apps.all():
+            vault.open_all(app)
             app.pk, app.user = None, user
             app.save(force_insert=True)
         ids.append(user.pk)
