@@ -38,7 +38,7 @@ sdk: setup  ## Try the brokers' own SDKs on the simulated brokers
 NO_SERVICES := SECRET_KEY=lint FIELD_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
 	DATABASE_URL=postgres://lint/lint REDIS_URL=redis://lint/0
 
-ROOMS := accounts brokers health market portfolio trademaster
+ROOMS := accounts brokers health market orders portfolio trademaster
 lint: setup  ## Check style, types and security rules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .

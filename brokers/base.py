@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
+from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
 from brokers.domain import (
     AppCredentials,
     BrokerOrder,
@@ -30,7 +31,7 @@ from brokers.domain import (
     Session,
 )
 from brokers.drift import Shape, shape_of
-from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnded
+from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnded, UnexpectedResponse
 from brokers.masters import MasterSpec
 from brokers.secret import Secret
 from brokers.transport import UNGUARDED, Deadline, Endpoints, ErrorTable, Failure, Gate, Transport
@@ -198,11 +199,15 @@ class OrderRules:
 
     `needs_registered_ip`: orders, and they alone, are taken only from an address that is registered at the broker;
     `register_ip` says how. `authorise_debit` says how the sale of shares is allowed to leave the demat account.
+    `throttled_before_entry`: an order that is answered with "too many" is known not to have been taken; where that is
+    not known it is UNKNOWN. `most_changes`: how often one order may be modified.
     """
 
     needs_registered_ip: bool
     register_ip: str
     authorise_debit: str
+    throttled_before_entry: bool = False
+    most_changes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +300,7 @@ Line = TypeVar("Line", Holding, Position)
 
 
 class BrokerClient(ABC):
-    """Reads one account. Every method is one call, raises a BrokerError, and returns domain objects.
+    """Reads one account, and deals in it. Every method is one call, raises a BrokerError, and returns domain objects.
 
     Of one segment `quotes` asks for `quotes_at_once` listings in one call.
     """
@@ -340,6 +345,47 @@ class BrokerClient(ABC):
     @abstractmethod
     def quotes(self, listings: Iterable[Listing]) -> tuple[Quote, ...]:
         """Quotes for those listings that the broker knows; the others are absent."""
+
+    # --- writes: each goes out once, and no answer is OutcomeUnknown ---
+    def place(self, request: OrderRequest) -> str:
+        """Send one order; returns the broker's id for it. That it was taken does not mean that it stands.
+
+        Raises OrderRejected or RequestRefused with the broker's reason, OutcomeUnknown, NotSupported before any I/O.
+        """
+        raise NotSupported(f"{self.spec.name} takes no orders from here.")
+
+    def modify(self, standing: StandingOrder, change: OrderChange) -> str:
+        """Change an order; returns its id, which may be another one from now on. Raises as `place` does."""
+        raise NotSupported(f"{self.spec.name} changes no orders from here.")
+
+    def cancel(self, standing: StandingOrder) -> None:
+        """Ask for an order's end; whether it came too late is told by the book. Raises as `place` does."""
+        raise NotSupported(f"{self.spec.name} cancels no orders from here.")
+
+    def place_gtt(self, request: GttRequest) -> str:
+        """Leave an order that waits for its price; returns the broker's id for it. Raises as `place` does."""
+        raise NotSupported(f"{self.spec.name} has no GTT.")
+
+    def cancel_gtt(self, gtt: BrokerGtt) -> None:
+        raise NotSupported(f"{self.spec.name} has no GTT.")
+
+    # --- and what is read for them ---
+    def find(self, tag: str) -> tuple[BrokerOrder, ...]:
+        """Today's orders that carry a tag of ours, as the broker's book says now.
+
+        Raises UnexpectedResponse where a row of the book cannot be read: it may be the one.
+        """
+        book = self.orders()
+        if book.problems:
+            raise UnexpectedResponse(book.problems[0].field, "cannot be read in every order")
+        return tuple(order for order in book.items if order.tag == tag)
+
+    def margin(self, request: OrderRequest) -> OrderMargin:
+        """What the broker itself says that an order needs."""
+        raise NotSupported(f"{self.spec.name} does not say what an order needs.")
+
+    def gtts(self) -> Rows[BrokerGtt]:
+        raise NotSupported(f"{self.spec.name} has no GTT.")
 
     def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing | None:
         """This broker's name for another broker's share; None where it cannot be told without its master."""
@@ -400,6 +446,14 @@ class BrokerClient(ABC):
     def post(self, path: str, json: Any, *, authorization: Secret | None = None) -> Any:
         """The same for a read that the broker wants as a POST, perhaps under another token."""
         return self._read("POST", path, authorization or self.authorization(), json=json)
+
+    def write(self, method: str, path: str, **sent: Any) -> Any:
+        """One authenticated call that changes something: sent once. `sent`: `params`, `form` or `json`."""
+        authorization = self.authorization()
+        secrets = (authorization, *self._secrets())
+        return self.http.call(
+            method, path, authorization=authorization, keys=self.keys(), secrets=secrets, writes=True, **sent
+        )
 
     def _read(self, method: str, path: str, authorization: Secret, **sent: Any) -> Any:
         secrets = (authorization, *self._secrets())

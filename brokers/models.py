@@ -186,6 +186,8 @@ class BrokerConnection(models.Model):
     connection_config = models.JSONField(default=dict, blank=True)
     # The address that the trader says is registered for orders at the broker: no broker can be asked.
     registered_ip = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
+    # Null: no order is placed at this connection. Its owner turns it on, with a fresh second factor.
+    trading_enabled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     version = models.BigIntegerField(default=0)

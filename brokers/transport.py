@@ -347,8 +347,7 @@ class Transport:
         self, status: int, headers: Mapping[str, str], failure: Failure, *, writes: bool, secrets: Sequence[Secret]
     ) -> BrokerError:
         verdict = self._verdict(status, failure.code)
-        says_nothing_we_know = status < 400 and verdict.error is UnexpectedResponse
-        if writes and (status >= 500 or says_nothing_we_know):
+        if writes and (status >= 500 or _leaves_open(verdict)):
             return OutcomeUnknown("The broker failed while it was writing.", vendor_code=failure.code)
         if verdict.error is UnexpectedResponse:
             return UnexpectedResponse(f"HTTP {status}", "is not an answer we know", vendor_code=failure.code)
@@ -433,6 +432,13 @@ def _never_left(error: requests.ConnectionError) -> bool:
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
     return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError)
+
+
+def _leaves_open(verdict: Verdict) -> bool:
+    """Whether such an answer to a write says nothing of what became of it: an outage, or words we do not know."""
+    if issubclass(verdict.error, RateLimited):
+        return False
+    return verdict.error is UnexpectedResponse or issubclass(verdict.error, BrokerUnavailable)
 
 
 def _redacted(message: str | None, secrets: Sequence[Secret]) -> str | None:

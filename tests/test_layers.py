@@ -14,7 +14,7 @@ import pytest
 from brokers import registry
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("accounts", "brokers", "health", "market", "portfolio", "trademaster")
+ROOMS = ("accounts", "brokers", "health", "market", "orders", "portfolio", "trademaster")
 PURE = (
     *("consolidate", "day_series", "deltas", "domain", "live", "live_rows", "lots", "marks", "presentation"),
     *("sums", "totals", "trades"),

@@ -33,6 +33,18 @@ from brokers.models import BrokerApp, BrokerConnection, ConnectionChange, LoginR
 from brokers.postback_models import BrokerPostback, PostbackInbox
 from brokers.vault import StrictEncryptedTextField
 from health.models import BrokerHealthLog, CheckSchedule, HealthRollup, Incident
+from orders.models import (
+    ChildOrder,
+    Fill,
+    GttOrder,
+    IdempotencyKey,
+    OrderEvent,
+    OrderGroup,
+    OrderIntent,
+    OrderSettings,
+    RoutingDecision,
+    SeenOrder,
+)
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
 
 
@@ -76,8 +88,23 @@ RECORD_KEEPING = (
     "a number alone, which leads to nobody once the account is deleted; IP addresses are in it."
 )
 
+ORDER_KEEPING = (
+    "Record keeping: orders, what they were routed by and what came of them must be provable for at least five years. "
+    "They name you by a number alone, which leads to nobody once the account is deleted."
+)
+
+
+def kept_order(name: str, words: str, model: type[Model], path: str) -> Holding:
+    return Holding(name=name, words=words, model=model, path=path, fate=Fate.KEPT, why=ORDER_KEEPING)
+
+
 # Leaves first: what points at something is wiped before it.
 HOLDINGS: tuple[Holding, ...] = (
+    Holding(
+        name="seen_orders", words="orders as brokers' books show them", model=SeenOrder,
+        path="broker_connection__user",
+    ),
+    Holding(name="order_settings", words="what you chose for routing and approval", model=OrderSettings, path="user"),
     Holding(
         name="last_answers", words="each broker's last answer", model=BrokerSnapshot, path="connection__user",
     ),
@@ -180,6 +207,14 @@ HOLDINGS: tuple[Holding, ...] = (
         name="consents", words="what you agreed to", model=ConnectionConsent, path="user_id", fate=Fate.KEPT,
         why="Proof that we were allowed to read your accounts, and until when. It names you by a number alone.",
     ),
+    kept_order("order_events", "what happened to your orders", OrderEvent, "intent__user"),
+    kept_order("fills", "fills of your orders", Fill, "child__intent__user"),
+    kept_order("orders_at_brokers", "orders sent to brokers", ChildOrder, "intent__user"),
+    kept_order("routing_decisions", "why orders went where they went", RoutingDecision, "intent__user"),
+    kept_order("order_keys", "keys that orders were sent with", IdempotencyKey, "user"),
+    kept_order("orders", "orders that you asked for", OrderIntent, "user"),
+    kept_order("order_groups", "baskets and copied orders", OrderGroup, "user"),
+    kept_order("gtt_orders", "orders that wait for a price", GttOrder, "user"),
     Holding(
         name="audit", words="security events", model=AuditEntry, path="subject_id", fate=Fate.KEPT,
         why=RECORD_KEEPING, until=timedelta(days=settings.AUDIT_DAYS),

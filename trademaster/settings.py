@@ -192,6 +192,7 @@ INSTALLED_APPS = [
     "market",
     "health",
     "portfolio",
+    "orders",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

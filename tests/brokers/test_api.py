@@ -406,7 +406,8 @@ class TestConnections:
             assert row["capabilities"]["rate_limits"]
             assert "debit_authorised" not in row["capabilities"]  # of a broker, not of an account
             assert row["order_rules"]["needs_registered_ip"] is True
-            assert row["order_rules"].keys() == {"needs_registered_ip", "register_ip", "authorise_debit"}
+            told = {"needs_registered_ip", "register_ip", "authorise_debit", "throttled_before_entry", "most_changes"}
+            assert row["order_rules"].keys() == told
 
 
 class TestQueries:

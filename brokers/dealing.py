@@ -1,0 +1,174 @@
+"""The words of dealing: what is asked of a broker, and how it stands there afterwards.
+
+Beside `domain.py`, which says what an account holds. Quantities are units, money is INR, both exact; a client turns
+units into what its broker counts (`Traded.counted`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from brokers.domain import (
+    SEGMENT_OF,
+    Contract,
+    Exchange,
+    InstrumentKind,
+    Listing,
+    OrderType,
+    Product,
+    Segment,
+    Side,
+    Validity,
+)
+from brokers.errors import NotSupported
+
+# What stands in every broker's field for it, and means nothing: 8 to 19 letters and digits. See `orders.tags`.
+SHORTEST_TAG, LONGEST_TAG = 8, 19
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traded:
+    """What is dealt in, by the names of the broker that is asked.
+
+    `multiplier`: the units in one of what this broker counts; 1 where it counts units. `lot_size` is in units.
+    """
+
+    listing: Listing
+    kind: InstrumentKind
+    exchange_token: str | None = None
+    contract: Contract | None = None
+    lot_size: Decimal = Decimal(1)
+    tick_size: Decimal | None = None
+    multiplier: Decimal = Decimal(1)
+
+    @property
+    def exchange(self) -> Exchange:
+        return self.listing.exchange
+
+    @property
+    def segment(self) -> Segment:
+        return SEGMENT_OF[self.exchange]
+
+    def counted(self, quantity: Decimal) -> int:
+        """Units as this broker counts them. Raises NotSupported where that is no whole number."""
+        count = quantity / self.multiplier
+        if count != count.to_integral_value():
+            raise NotSupported(f"{quantity} is no whole number of lots of {self.multiplier}.", code="odd_quantity")
+        return int(count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """One order for one broker, as it is sent once. Units and INR.
+
+    `price` is there for LIMIT and SL, `trigger_price` for SL and SL_M. `protection_pct` bounds a MARKET or SL_M order
+    around the last price, which none may be sent without; None: the broker's own automatic bounds, where it has some.
+    `algo_id` is the exchange's, for a registered strategy alone.
+    """
+
+    traded: Traded
+    side: Side
+    order_type: OrderType
+    product: Product
+    validity: Validity
+    quantity: Decimal
+    tag: str
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    disclosed_quantity: Decimal | None = None
+    protection_pct: Decimal | None = None
+    algo_id: str | None = None
+
+    @property
+    def count(self) -> int:
+        """The quantity as this broker counts it. Raises NotSupported."""
+        return self.traded.counted(self.quantity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderChange:
+    """How an order is to stand from now on, whole: brokers differ in what they take for unchanged.
+
+    `quantity` is the new total in units, what is filled included.
+    """
+
+    order_type: OrderType
+    validity: Validity
+    quantity: Decimal
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    disclosed_quantity: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingOrder:
+    """An order at its broker: what was asked, as changed since, and the broker's id for it."""
+
+    broker_order_id: str
+    request: OrderRequest
+    filled_quantity: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderMargin:
+    """What a broker itself says that an order needs, INR. `charges`: its own estimate of all costs, where it tells."""
+
+    required: Decimal
+    charges: Decimal | None = None
+    available: Decimal | None = None
+
+
+class GttKind(StrEnum):
+    SINGLE = "SINGLE"
+    OCO = "OCO"  # two triggers, of which one cancels the other
+
+
+class GttStatus(StrEnum):
+    SENDING = "SENDING"
+    ACTIVE = "ACTIVE"
+    TRIGGERED = "TRIGGERED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    NOT_PLACED = "NOT_PLACED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GttLeg:
+    """At `trigger_price` a limit order over `quantity` at `price` is placed by the broker."""
+
+    trigger_price: Decimal
+    price: Decimal
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GttRequest:
+    """An order that waits at the broker for a price (good till triggered). SINGLE has one leg, OCO two, lower first."""
+
+    traded: Traded
+    kind: GttKind
+    side: Side
+    product: Product
+    legs: tuple[GttLeg, ...]
+    last_price: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerGtt:
+    """A GTT as its broker's list shows it. Quantities are as the broker counts them."""
+
+    broker_gtt_id: str
+    exchange: Exchange
+    tradingsymbol: str
+    broker_token: str
+    kind: GttKind
+    side: Side
+    product: Product
+    legs: tuple[GttLeg, ...]
+    status: GttStatus
+    created_at: datetime | None
