@@ -97,6 +97,25 @@ class _Held:
         return wanted is None or replace(wanted, instruments=self.wanted.instruments) != self.wanted
 
 
+class _OrdersFeed:
+    """What the state of a feed that tells of orders says of the account.
+
+    What happened before it opened was missed: the book is to be read. So it is when it breaks, which may be the first
+    sign that its broker is ill.
+    """
+
+    def __init__(self, news: Mailbox) -> None:
+        self._news = news
+        self._is_live = False
+
+    def __call__(self, report: FeedReport) -> None:
+        was_live, self._is_live = self._is_live, report.state is FeedState.LIVE
+        if report.state is FeedState.OVER:
+            self._news.put(SessionOver(report.reason))
+        elif was_live or self._is_live:
+            self._news.put(BookChanged())
+
+
 class StreamProcess:
     """Runs until `stop()`. `owner` must be unique for each process that ever runs, and have no blanks.
 
@@ -229,6 +248,7 @@ class StreamProcess:
     def _start(self, connection: UUID, wanted: Wanted) -> None:
         broker, urls = registry.load(wanted.broker), wanted.base_urls
         news = Mailbox()
+        hear = _OrdersFeed(news)
 
         def feed(kind: type[BrokerStream], base_url: str, on_state: Callable[[FeedReport], None]) -> Feed:
             return Feed(
@@ -250,11 +270,11 @@ class StreamProcess:
             prices = feed(
                 broker.price_stream,
                 prices_url,
-                partial(self._prices_are, connection, wanted.broker, news, tells_orders),
+                partial(self._prices_are, connection, wanted.broker, hear, tells_orders),
             )
         orders_url = urls.orders or broker.spec.order_stream_url or prices_url
         if broker.order_stream is not None and orders_url:
-            orders = feed(broker.order_stream, orders_url, partial(_orders_are, news))
+            orders = feed(broker.order_stream, orders_url, hear)
         held = _Held(wanted, prices, orders, news)
         held.tasks.append(asyncio.create_task(self._tell(connection, news)))
         held.tasks.extend(asyncio.create_task(each.run()) for each in held.feeds.values())
@@ -291,13 +311,15 @@ class StreamProcess:
             else:
                 news.put(event)
 
-    def _prices_are(self, connection: UUID, slug: str, news: Mailbox, tells_orders: bool, report: FeedReport) -> None:
+    def _prices_are(
+        self, connection: UUID, slug: str, hear: _OrdersFeed, tells_orders: bool, report: FeedReport
+    ) -> None:
         if report.state is FeedState.LIVE:
             self.book.feed_live(connection, slug, registry.order_of(slug), self._clock())
         elif report.state is not FeedState.CONNECTING:
             self._lose(connection)
         if tells_orders or report.state is FeedState.OVER:
-            _orders_are(news, report)
+            hear(report)
 
     async def _tell(self, connection: UUID, news: Mailbox) -> None:
         while True:
@@ -367,14 +389,6 @@ class StreamProcess:
 def _room(wanted: Wanted) -> int:
     """How many quotes one call to this broker brings."""
     return registry.load(wanted.broker).client_class.quotes_at_once
-
-
-def _orders_are(news: Mailbox, report: FeedReport) -> None:
-    """Whatever happened before a stream opened was missed: the book is to be read."""
-    if report.state is FeedState.LIVE:
-        news.put(BookChanged())
-    elif report.state is FeedState.OVER:
-        news.put(SessionOver(report.reason))
 
 
 def _key(each: Streamed | Tick) -> InstrumentKey:

@@ -390,6 +390,13 @@ class TestSessions:
         assert {news for _, news in house.news} == {BookChanged()}
         assert {connection for connection, _ in house.news} == set(house.wanted)
 
+    async def test_a_stream_that_breaks_makes_its_account_be_read(self, house: House) -> None:
+        async with house.running() as process:
+            await eventually(lambda: len(live(process)) == len(house.news) == 2)
+            await house.fault(FIRST, "stream_down")
+            await eventually(lambda: len(house.news) > 2)
+            assert house.news[2:] == [(house.of(FIRST), BookChanged())]
+
 
 class TestProcesses:
     def three_times(self, house: House) -> None:
