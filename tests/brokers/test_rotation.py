@@ -525,7 +525,7 @@ class TestBindingAnOlderInstallation:
             lost, *_ = older
             write_raw(lost, "junk")
         finally:
-            call_command("migrate", "brokers", verbosity=0)
+            call_command("migrate", verbosity=0)
             let_tables_be_emptied()  # tables that were made anew among them
         assert BrokerConnection.objects.get(pk=older[1].pk).access_token_encrypted == Secret("access 1")
         with pytest.raises(vault.DecryptionFailed):
