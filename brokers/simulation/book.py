@@ -70,6 +70,8 @@ class Position(msgspec.Struct):
     """Today's dealing in, or the carried quantity of, one instrument and product.
 
     `product` is CNC, MIS, NRML or MTF. Quantities are units, but lots on MCX; `overnight_quantity` is signed.
+    The totals are there where orders were filled here: sums of fills, which an average price could not give back
+    exactly. `margin`: what those fills block of the funds.
     """
 
     symbol: str
@@ -81,6 +83,9 @@ class Position(msgspec.Struct):
     day_buy_price: Decimal = ZERO
     day_sell_quantity: int = 0
     day_sell_price: Decimal = ZERO
+    day_buy_total: Decimal | None = None
+    day_sell_total: Decimal | None = None
+    margin: Decimal = ZERO
 
     @property
     def key(self) -> str:
@@ -100,11 +105,11 @@ class Position(msgspec.Struct):
 
     @property
     def day_buy_value(self) -> Decimal:
-        return self.day_buy_quantity * self.day_buy_price
+        return self.day_buy_quantity * self.day_buy_price if self.day_buy_total is None else self.day_buy_total
 
     @property
     def day_sell_value(self) -> Decimal:
-        return self.day_sell_quantity * self.day_sell_price
+        return self.day_sell_quantity * self.day_sell_price if self.day_sell_total is None else self.day_sell_total
 
     @property
     def buy_quantity(self) -> int:
@@ -139,11 +144,17 @@ class Position(msgspec.Struct):
 
 
 class Funds(msgspec.Struct):
-    """Cash and margin, rupees. `withdrawn_today` is positive."""
+    """Cash and margin, rupees. `withdrawn_today` is positive.
+
+    `received_today` is signed: proceeds of shares, premiums, and what closed positions brought. `used_orders`: blocked
+    by orders that stand; the desk keeps it.
+    """
 
     opening_balance: Decimal = ZERO
     added_today: Decimal = ZERO
     withdrawn_today: Decimal = ZERO
+    received_today: Decimal = ZERO
+    used_orders: Decimal = ZERO
     used_span: Decimal = ZERO
     used_exposure: Decimal = ZERO
     used_delivery: Decimal = ZERO
@@ -153,11 +164,11 @@ class Funds(msgspec.Struct):
 
     @property
     def cash(self) -> Decimal:
-        return self.opening_balance + self.added_today - self.withdrawn_today
+        return self.opening_balance + self.added_today - self.withdrawn_today + self.received_today
 
     @property
     def cash_used(self) -> Decimal:
-        return self.used_span + self.used_exposure + self.used_delivery + self.used_mtf
+        return self.used_span + self.used_exposure + self.used_delivery + self.used_mtf + self.used_orders
 
     @property
     def used(self) -> Decimal:

@@ -25,8 +25,9 @@ Handlers are plain functions from `Call` to `Reply`: no sockets, no waiting, no 
 (site.py) reads requests, counts them, applies faults, checks tokens and compresses replies. To answer with an error,
 raise `self.refusal(kind)`, or `Refusal(reply)` for one that only this broker has.
 
-At hand inside a handler: `self.book` (holdings, positions, funds, account), `self.price(key)`, `self.instruments`
-(what trades), `self.listed()` (what a master lists),
+At hand inside a handler: `self.desk` (place, modify, cancel, margin, orders, deals, gtts: see desk.py; it raises
+`Refused`, which the dialect words), `self.book` (holdings, positions, funds, account), `self.price(key)`,
+`self.instruments` (what trades), `self.listed()` (what a master lists),
 `self.app` (key, secret, redirect URI), `self.sessions` (codes and tokens), `self.now()`, `self.login_values`.
 Reasons that name a fixture or a page of the broker's documentation belong beside the table they explain.
 """
@@ -45,13 +46,15 @@ from typing import ClassVar
 import msgspec
 
 from brokers.simulation.book import Book
+from brokers.simulation.desk import Desk
+from brokers.simulation.exchange import Exchange
 from brokers.simulation.instruments import Instruments, Listing
 from brokers.simulation.login import LoginField, login_page
 from brokers.simulation.market import Market, Price
 from brokers.simulation.masters import DEMO, Size, all_listings
 from brokers.simulation.mqtt import OpenSession
 from brokers.simulation.postbacks import Told
-from brokers.simulation.sessions import Session, Sessions, random_text
+from brokers.simulation.sessions import IST, Session, Sessions, random_text
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply
 
@@ -109,6 +112,7 @@ class Sandbox(ABC):
     login_path: ClassVar[str]
     login_fields: ClassVar[tuple[LoginField, ...]]
     compresses: ClassVar[bool] = False
+    most_changes: ClassVar[int | None] = None  # how often an order may be modified
 
     def __init__(
         self,
@@ -120,6 +124,7 @@ class Sandbox(ABC):
         sessions: Sessions,
         clock: Clock,
         masters: Size = DEMO,
+        exchange: Exchange | None = None,
     ) -> None:
         self.app = app
         self.login_values = login_values
@@ -129,6 +134,14 @@ class Sandbox(ABC):
         self.sessions = sessions
         self.now = clock
         self._masters = masters
+        self.desk = Desk(
+            self.slug,
+            exchange or Exchange(market, now=clock),
+            book=lambda: self.book,
+            now=clock,
+            new_order_id=lambda: self.new_order_id(),
+            most_changes=self.most_changes,
+        )
         self._routes = tuple(self.routes())
         self.stream_routes = {route.path: route for route in self.streams()}
 
@@ -136,6 +149,13 @@ class Sandbox(ABC):
     def new_app(cls, redirect_uri: str) -> App:
         """Register an app with random credentials; override where the broker's have another shape."""
         return App(api_key=random_text(16), api_secret=random_text(32), redirect_uri=redirect_uri)
+
+    def new_order_id(self) -> str:
+        """Give the next order its number: the day and nine digits; override where the broker's look different.
+
+        `self.desk.count` is the place of the order among all of this desk, from 1 on.
+        """
+        return f"{self.now().astimezone(IST):%y%m%d}{self.desk.count:09d}"
 
     @abstractmethod
     def routes(self) -> Iterable[Route]:

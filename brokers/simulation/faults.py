@@ -29,12 +29,42 @@ class FaultKind(StrEnum):
     MISSING_FIELD = "missing_field"  # every JSON object loses `field`
     STREAM_SILENT = "stream_silent"  # sockets stay open and say nothing more
     STREAM_DOWN = "stream_down"  # open sockets are closed, and new ones refused with a 503
+    # Of the desk. What an order is asked for, changed or cancelled by meets the first five; nothing else counts.
+    LOST_REPLY = "lost_reply"  # done, and the connection reset in place of a reply
+    LOST_REQUEST = "lost_request"  # not done, and the connection reset
+    LATE_REPLY = "late_reply"  # done, and told `milliseconds` later
+    UNREGISTERED_ADDRESS = "unregistered_address"  # refused at once: not from this address
+    MARKET_CLOSED = "market_closed"  # refused at once
+    REJECT_ORDERS = "reject_orders"  # a new order is accepted, then rejected by the risk system
+    LATE_ENTRY = "late_entry"  # a new order shows in the order book `milliseconds` later
+    SLOW_FILLS = "slow_fills"  # a new order deals in `pieces`, each `milliseconds` after the one before
+    NO_UPDATES = "no_updates"  # streams and postbacks do not tell of a change
+    LATE_UPDATES = "late_updates"  # they tell of it `milliseconds` later
+    DUPLICATE_UPDATES = "duplicate_updates"  # they tell of it twice
+
+
+DESK_FAULTS = frozenset(
+    {
+        FaultKind.LOST_REPLY,
+        FaultKind.LOST_REQUEST,
+        FaultKind.LATE_REPLY,
+        FaultKind.UNREGISTERED_ADDRESS,
+        FaultKind.MARKET_CLOSED,
+        FaultKind.REJECT_ORDERS,
+        FaultKind.LATE_ENTRY,
+        FaultKind.SLOW_FILLS,
+        FaultKind.NO_UPDATES,
+        FaultKind.LATE_UPDATES,
+        FaultKind.DUPLICATE_UPDATES,
+    }
+)
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
     """How a fault shows itself.
 
-    `path`: only requests whose path starts so. `count`: only the next so many requests, then it is gone.
+    `path`: only requests whose path starts so. `count`: only the next so many requests, then it is gone; with the
+    faults of the desk, the next so many orders, or updates (which have no path).
     """
 
     path: str = ""
@@ -43,6 +73,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     mode: Literal["before_reply", "mid_body"] = "before_reply"
     format: Literal["json", "html"] = "json"
     field: str = "unannounced_field"
+    pieces: int = 1
 
 
 class Faults:
@@ -59,14 +90,26 @@ class Faults:
         hits = {
             kind: fault
             for kind, fault in self.active.items()
-            if path.startswith(fault.path) and (fault.path or not is_page)
+            if kind not in DESK_FAULTS and path.startswith(fault.path) and (fault.path or not is_page)
         }
-        for kind, fault in hits.items():
-            if fault.count is not None:
-                fault.count -= 1
-                if fault.count <= 0:
-                    del self.active[kind]
+        for kind in hits:
+            self._count(kind)
         return hits
+
+    def spend(self, kind: FaultKind, path: str | None = None) -> Fault | None:
+        """Return a fault of the desk if it hits what is done now, and count it. None for `path`: whatever its path."""
+        fault = self.active.get(kind)
+        if fault is None or (path is not None and not path.startswith(fault.path)):
+            return None
+        self._count(kind)
+        return fault
+
+    def _count(self, kind: FaultKind) -> None:
+        fault = self.active[kind]
+        if fault.count is not None:
+            fault.count -= 1
+            if fault.count <= 0:
+                del self.active[kind]
 
 
 def half(reply: Reply) -> Reply:

@@ -83,6 +83,14 @@ class Market:
         price.high, price.low = max(price.high, price.last), min(price.low, price.last)
         price.volume += self._random.randint(1, 500) * listing.lot_size
 
+    def traded(self, key: str, price: Decimal, quantity: int) -> None:
+        """Hear of a trade. While the market is frozen only the volume grows: its prices are somebody's choice."""
+        known = self._prices[key]
+        known.volume += quantity
+        if not self.frozen:
+            known.last = price
+            known.high, known.low = max(known.high, price), min(known.low, price)
+
     def set_price(self, key: str, *, last: Decimal, close: Decimal | None = None) -> None:
         """Set a price exactly as given, tick grid or not. Raises KeyError for an unknown listing."""
         listing = self.instruments[key]

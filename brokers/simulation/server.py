@@ -21,6 +21,7 @@ from brokers.registry import PACKAGES, order_of
 from brokers.simulation.book import Book, demo_book
 from brokers.simulation.control import Control, control_application
 from brokers.simulation.dialect import Clock, Sandbox
+from brokers.simulation.exchange import Exchange
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.market import SECONDS_PER_TICK, Market
 from brokers.simulation.masters import DEMO, FULL
@@ -120,6 +121,7 @@ class Simulation:
         self.masters = FULL if full_masters else DEMO
         self.redirect_base = redirect_base
         self.market = Market(load_instruments(), frozen=frozen)
+        self.exchange = Exchange(self.market, now=clock)
         self._file = StateFile(state_dir)
         self._remembered = self._load()
         self.market.restore(self._remembered.prices)
@@ -152,6 +154,7 @@ class Simulation:
             sessions=known.sessions,
             clock=clock,
             masters=self.masters,
+            exchange=self.exchange,
         )
 
     @property

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from brokers.simulation.book import Book
+from brokers.simulation.desk_state import Lost
 from brokers.simulation.dialect import Access, Problem, Route, Sandbox
-from brokers.simulation.faults import Fault, FaultKind, Faults, half, with_field, without_field
+from brokers.simulation.faults import Fault, FaultKind, half, with_field, without_field
 from brokers.simulation.mqtt import Login, MqttListener, MqttStream, NotAdmitted, ReturnCode
 from brokers.simulation.streams import OpenStream, StreamSession
 from brokers.simulation.wire import HTML, Call, Refusal, Reply
@@ -34,7 +35,7 @@ class Site:
     def __init__(self, sandbox: Sandbox, *, port: int, changed: Callable[[], None], mqtt_port: int = 0) -> None:
         self.sandbox = sandbox
         self.port = port
-        self.faults = Faults()
+        self.faults = sandbox.desk.faults
         self.calls: Counter[str] = Counter()
         self.served: dict[str, Reply] = {}
         self._changed = changed
@@ -155,12 +156,18 @@ class Site:
         hits = self.faults.hitting(call.path, is_page=route is not None and route.access is Access.PAGE)
         if latency := hits.get(FaultKind.LATENCY):
             await asyncio.sleep(latency.milliseconds / 1000)
+        self.sandbox.desk.begin(call.path)
         try:
             reply = self._reply(call, route, refused, hits)
-        except Cut:
+        except (Cut, Lost):
             return cut(request)
+        fate = self.sandbox.desk.fate  # of this request: nothing was awaited since it began
         if call.method in WRITING_METHODS:
             self._changed()
+        if fate.is_lost:
+            return cut(request)
+        if fate.late_milliseconds:
+            await asyncio.sleep(fate.late_milliseconds / 1000)
         return await self._send(request, reply, hits)
 
     def _route(self, call: Call) -> tuple[Route | None, Reply | None]:
