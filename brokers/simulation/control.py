@@ -9,6 +9,11 @@ GET  /brokers/<slug>/book           the account in neutral words, with last and 
 PUT  /brokers/<slug>/book           replace it
 PUT  /brokers/<slug>/serve          answer a call verbatim: {"call": "GET /path", "body", "status"?, "content_type"?}
 DEL  /brokers/<slug>/serve
+PUT  /brokers/<slug>/postback       post news of every order to an address from now on: {"address"}
+DEL  /brokers/<slug>/postback
+GET  /exchange                      {"depth_lots", "desks": {slug: {"orders", "by_tag", "gtts"}}, "trades"}
+PUT  /exchange                      {"depth_lots"}: how much the market maker quotes at its best price; 0 sends it away
+POST /exchange/reset                forget every order, trade and GTT; books stay as they are
 POST /counters/reset
 GET  /market                        {"frozen", "prices"}
 PUT  /market                        {"frozen"?, "prices"?: [{"isin", "exchange", "last_price", "close_price"?}]}
@@ -22,15 +27,16 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import requests
 from aiohttp import web
 
 from brokers.simulation.book import book_from_json
+from brokers.simulation.desk import Desk
 from brokers.simulation.faults import Fault, FaultKind
-from brokers.simulation.postbacks import Told, post
+from brokers.simulation.postbacks import NOT_HERE, Told, is_here, post
 from brokers.simulation.wire import JSON, Reply
 
 if TYPE_CHECKING:
@@ -62,6 +68,16 @@ class Posted(msgspec.Struct, forbid_unknown_fields=True):
     secret: str = ""
 
 
+class Posting(msgspec.Struct, forbid_unknown_fields=True):
+    """Where news of every order are posted to."""
+
+    address: str
+
+
+class ExchangeChange(msgspec.Struct, forbid_unknown_fields=True):
+    depth_lots: Annotated[int, msgspec.Meta(ge=0)]
+
+
 class PriceChange(msgspec.Struct, forbid_unknown_fields=True):
     exchange: str
     last_price: Decimal
@@ -87,11 +103,16 @@ def control_application(simulation: Simulation) -> web.Application:
             web.delete("/brokers/{slug}/faults/{kind}", api.clear_faults),
             web.post("/brokers/{slug}/revoke", api.revoke),
             web.post("/brokers/{slug}/postback", api.postback),
+            web.put("/brokers/{slug}/postback", api.post_updates),
+            web.delete("/brokers/{slug}/postback", api.post_nothing),
             web.get("/brokers/{slug}/book", api.book),
             web.put("/brokers/{slug}/book", api.set_book),
             web.put("/brokers/{slug}/serve", api.serve),
             web.delete("/brokers/{slug}/serve", api.serve_nothing),
             web.post("/counters/reset", api.reset_counters),
+            web.get("/exchange", api.exchange),
+            web.put("/exchange", api.set_exchange),
+            web.post("/exchange/reset", api.reset_exchange),
             web.get("/market", api.market),
             web.put("/market", api.set_market),
         ]
@@ -150,6 +171,18 @@ class ControlApi:
         except ValueError as error:
             raise BadRequest(str(error)) from None
 
+    async def post_updates(self, request: web.Request) -> web.Response:
+        site = self._site(request)
+        address = msgspec.json.decode(await request.read(), type=Posting).address
+        if not is_here(address):
+            raise BadRequest(NOT_HERE)
+        site.poster.post_to(address)
+        return answer({"address": address})
+
+    async def post_nothing(self, request: web.Request) -> web.Response:
+        self._site(request).poster.post_to("")
+        return answer({"address": None})
+
     async def book(self, request: web.Request) -> web.Response:
         return answer(self.simulation.priced_book(self._site(request).sandbox.slug))
 
@@ -160,6 +193,7 @@ class ControlApi:
             if self.simulation.market.price(key) is None:
                 raise BadRequest(f"{key} has no price in this market")
         site.sandbox.book = book
+        site.sandbox.desk.book_changed()
         self.simulation.save()
         return answer(self.simulation.priced_book(site.sandbox.slug))
 
@@ -177,6 +211,28 @@ class ControlApi:
             site.calls.clear()
         return answer({"reset": True})
 
+    async def exchange(self, request: web.Request) -> web.Response:
+        exchange = self.simulation.exchange
+        desks = {slug: site.sandbox.desk for slug, site in self.simulation.sites.items()}
+        return answer(
+            {
+                "depth_lots": exchange.depth_lots,
+                "desks": {slug: described(desk) for slug, desk in desks.items()},
+                "trades": exchange.trades,
+            }
+        )
+
+    async def set_exchange(self, request: web.Request) -> web.Response:
+        exchange = self.simulation.exchange
+        exchange.depth_lots = msgspec.json.decode(await request.read(), type=ExchangeChange).depth_lots
+        exchange.prices_moved()
+        self.simulation.tell_orders()
+        return answer({"depth_lots": exchange.depth_lots})
+
+    async def reset_exchange(self, request: web.Request) -> web.Response:
+        self.simulation.reset_exchange()
+        return answer({"reset": True})
+
     async def market(self, request: web.Request) -> web.Response:
         market = self.simulation.market
         return answer({"frozen": market.frozen, "prices": market.snapshot()})
@@ -189,6 +245,8 @@ class ControlApi:
             market.set_price(key, last=price.last_price, close=price.close_price)
         if change.frozen is not None:
             market.frozen = change.frozen
+        self.simulation.exchange.prices_moved(keys)
+        self.simulation.tell_orders()
         told_at = time.monotonic()
         self.simulation.tell_prices()
         self.simulation.save()
@@ -214,6 +272,15 @@ class ControlApi:
             "calls": dict(site.calls),
             "live_sessions": site.sandbox.sessions.count_live(site.sandbox.now()),
         }
+
+
+def described(desk: Desk) -> dict[str, object]:
+    """Return everything a desk has, told yet or not, with the numbers of its orders by the tag they carry."""
+    by_tag: dict[str, list[str]] = {}
+    for order in desk.all_orders():
+        if order.asked.tag is not None:
+            by_tag.setdefault(order.asked.tag, []).append(order.order_id)
+    return {"orders": desk.all_orders(), "by_tag": by_tag, "gtts": desk.gtts.all()}
 
 
 def fault_kind(request: web.Request) -> FaultKind:
@@ -257,6 +324,25 @@ class Control:
         Returns the status it was answered with.
         """
         return int(self._send("POST", f"/brokers/{slug}/postback", {"address": address, **told})["status"])
+
+    def post_updates(self, slug: str, address: str) -> None:
+        """Have the broker post news of every order to an address from now on; an empty one ends it."""
+        if address:
+            self._send("PUT", f"/brokers/{slug}/postback", {"address": address})
+        else:
+            self._send("DELETE", f"/brokers/{slug}/postback")
+
+    def exchange(self) -> dict[str, Any]:
+        """Return every order of every desk, and every trade."""
+        return self._send("GET", "/exchange")
+
+    def reset_exchange(self) -> None:
+        """Forget every order, trade and GTT; books stay as they are."""
+        self._send("POST", "/exchange/reset")
+
+    def set_depth(self, lots: int) -> None:
+        """Say how many lots the market maker quotes at its best price; 0 sends it away."""
+        self._send("PUT", "/exchange", {"depth_lots": lots})
 
     def book(self, slug: str) -> dict[str, Any]:
         return self._send("GET", f"/brokers/{slug}/book")

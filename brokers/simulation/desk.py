@@ -27,7 +27,7 @@ from brokers.simulation.news import News
 from brokers.simulation.sessions import IST
 
 STANDING = frozenset({OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.PARTIALLY_FILLED})
-REJECTED_WORDS = "RMS:Rule: Check circuit limit including square off order exceeds for entity"
+REJECTED_WORDS = "RMS:The risk system takes no such order now"
 
 
 class Desk:
@@ -48,7 +48,7 @@ class Desk:
         self.market = exchange.market
         self.faults = Faults()
         self.ledger = Ledger(exchange.market.instruments, book)
-        self.gtts = Gtts(exchange, lambda order: self._accept(order).order_id, now)
+        self.gtts = Gtts(exchange, begin=self._begin_write, place=lambda order: self._accept(order).order_id, now=now)
         self.most_changes = most_changes
         self.fate = Fate()
         self.count = 0
@@ -217,6 +217,7 @@ class Desk:
     def _begin_write(self) -> None:
         """Meet the faults of the request. Raises Lost, Refused."""
         self.pulse()
+        self.fate.is_write = True
         if self.faults.spend(FaultKind.LOST_REQUEST, self._path):
             raise Lost
         if self.faults.spend(FaultKind.LOST_REPLY, self._path):
@@ -265,7 +266,7 @@ class Desk:
 
     def _objection(self, new: NewOrder, quantity: int, limit: Decimal, besides: Kept | None = None) -> str:
         """Return why the risk system rejects so much of an order, or nothing. `besides`: the order that it changes."""
-        if self.faults.spend(FaultKind.REJECT_ORDERS, self._path):
+        if besides is None and self.faults.spend(FaultKind.REJECT_ORDERS, self._path):
             return REJECTED_WORDS
         if new.side is Side.SELL and new.product in (Product.CNC, Product.MTF):
             free = self.ledger.sellable(new) - self._promised(new, besides)

@@ -42,5 +42,6 @@ class DeskState(msgspec.Struct):
 class Fate(msgspec.Struct):
     """What becomes of the reply to the request that is being handled."""
 
+    is_write: bool = False
     is_lost: bool = False
     late_milliseconds: int = 0

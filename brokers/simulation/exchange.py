@@ -133,9 +133,10 @@ class Exchange:
         self.check_stops()
 
     def stand(self, entry: Entry, quantity: int) -> None:
-        """Put back, unmatched, what stood in an earlier run."""
+        """Put back, unmatched, what stood in an earlier run: before all that is new, among themselves by their age."""
         entry.remaining = quantity
-        self._stand(self.books.setdefault(entry.key, OrderBook()), entry)
+        entry.number = int(str(entry.exchange_order_id)) - 2 * FIRST_ORDER_NUMBER
+        insort(self._book(entry.key).of(entry.side), entry, key=lambda each: each.rank)
 
     def take(self, entry: Entry) -> int:
         """Take an order out; returns what of it stood."""

@@ -40,10 +40,18 @@ class Gtt(msgspec.Struct, kw_only=True):
 
 
 class Gtts:
-    """The GTTs of one desk. `place` is the desk's way to place an order; it may raise Refused."""
+    """The GTTs of one desk: `place` places an order there and returns its id, `begin` meets the faults of a request."""
 
-    def __init__(self, exchange: Exchange, place: Callable[[NewOrder], str], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        begin: Callable[[], None],
+        place: Callable[[NewOrder], str],
+        now: Callable[[], datetime],
+    ) -> None:
         self._exchange = exchange
+        self._begin = begin
         self._place = place
         self._now = now
         self._kept: dict[str, Gtt] = {}
@@ -51,6 +59,7 @@ class Gtts:
 
     def place(self, *, key: str, kind: GttKind, side: Side, product: Product, legs: list[Leg]) -> Gtt:
         """Keep a GTT, one leg with SINGLE and two with OCO, the lower first. Raises Refused."""
+        self._begin()
         if self._exchange.market.price(key) is None:
             raise Refused(Refusal.UNKNOWN_INSTRUMENT, f"{key} does not trade.")
         if len(legs) != (2 if kind is GttKind.OCO else 1) or any(leg.quantity <= 0 for leg in legs):
@@ -75,6 +84,7 @@ class Gtts:
 
     def modify(self, gtt_id: str, legs: list[Leg]) -> Gtt:
         """Give a GTT other legs, as many as before. Raises Refused."""
+        self._begin()
         gtt = self._active(gtt_id)
         if len(legs) != len(gtt.legs) or any(leg.quantity <= 0 or leg.price <= 0 for leg in legs):
             raise Refused(Refusal.BAD_QUANTITY, "The legs are not those of this kind of GTT.")
@@ -87,6 +97,7 @@ class Gtts:
 
     def cancel(self, gtt_id: str) -> Gtt:
         """Raises Refused: unknown, or no longer active."""
+        self._begin()
         gtt = self._active(gtt_id)
         self._unwatch(gtt)
         gtt.status, gtt.updated_at = GttStatus.CANCELLED, self._now()

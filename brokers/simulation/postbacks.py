@@ -8,28 +8,40 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from brokers.simulation.dealing import DeskOrder
 from brokers.simulation.wire import JSON
 
 POST_SECONDS = 5.0
 HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
+NOT_HERE = "postbacks are posted to this machine alone"
+
 
 @dataclass(frozen=True)
 class Told:
-    """An order that was filled: one share of SBIN, bought at the market. `secret` signs, where the broker signs."""
+    """News of an order. `secret` signs, where the broker signs.
+
+    `order` as it stands at the desk; None: a made-up one, one share of SBIN, bought at the market and filled.
+    """
 
     order_id: str
     account_id: str
     secret: str
     at: datetime
+    order: DeskOrder | None = None
+
+
+def is_here(address: str) -> bool:
+    """Tell whether an address is on this machine, where alone anything is posted to."""
+    return urlsplit(address).hostname in HERE
 
 
 async def post(address: str, body: bytes) -> int:
     """Post as a broker does and return the status. Raises ValueError for an address that is not on this machine, or
     where nobody answers.
     """
-    if urlsplit(address).hostname not in HERE:
-        raise ValueError("postbacks are posted to this machine alone")
+    if not is_here(address):
+        raise ValueError(NOT_HERE)
     timeout = aiohttp.ClientTimeout(total=POST_SECONDS)
     try:
         async with (

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_BASE_PORT = 9100
 DEFAULT_REDIRECT_BASE = "http://127.0.0.1:8000"
 TICKS_PER_SAVE = 10
+PULSES_PER_TICK = 10
 LOGIN_TIMEOUT = 10.0
 START_TIMEOUT = 20.0
 # What loading a package raises while somebody is still writing it; the last two: its book.json.
@@ -125,12 +126,14 @@ class Simulation:
         self._file = StateFile(state_dir)
         self._remembered = self._load()
         self.market.restore(self._remembered.prices)
+        self.exchange.trades.extend(self._remembered.trades)
         self.sites: dict[str, Site] = {}
         for slug in slugs:
             known = self._remembered.brokers.get(slug)
             sandbox = self._sandbox(load_sandbox(slug), known, clock)
             port, mqtt_port = (port_of(slug, base_port), mqtt_port_of(slug, base_port)) if base_port else (0, 0)
-            self.sites[slug] = Site(sandbox, port=port, mqtt_port=mqtt_port, changed=self.save)
+            self.sites[slug] = Site(sandbox, port=port, mqtt_port=mqtt_port, changed=self.save, dealt=self.dealt)
+        self._has_dealt = False
         self._control: web.AppRunner | None = None
 
     def _load(self) -> State:
@@ -146,7 +149,7 @@ class Simulation:
         known.app.redirect_uri = redirect_uri
         for field in dialect.login_fields:
             known.login_values.setdefault(field.name, field.right_value(known.book.account))
-        return dialect(
+        sandbox = dialect(
             app=known.app,
             login_values=known.login_values,
             book=known.book,
@@ -156,6 +159,8 @@ class Simulation:
             masters=self.masters,
             exchange=self.exchange,
         )
+        sandbox.desk.restore(known.desk)
+        return sandbox
 
     @property
     def control_url(self) -> str:
@@ -195,7 +200,8 @@ class Simulation:
         return plain
 
     def save(self) -> None:
-        """Write sessions, codes, books and prices to the state file. Faults are not kept."""
+        """Write sessions, codes, books, orders and prices to the state file. Faults are not kept."""
+        self._has_dealt = False
         if self._file.directory is None:
             return
         brokers = {
@@ -204,11 +210,13 @@ class Simulation:
                 login_values=site.sandbox.login_values,
                 book=site.sandbox.book,
                 sessions=site.sandbox.sessions,
+                desk=site.sandbox.desk.state(),
             )
             for slug, site in self.sites.items()
         }
         # A broker left out by --only keeps what it had.
-        self._file.save(State(brokers={**self._remembered.brokers, **brokers}, prices=self.market.snapshot()))
+        brokers = {**self._remembered.brokers, **brokers}
+        self._file.save(State(brokers=brokers, prices=self.market.snapshot(), trades=self.exchange.trades))
 
     async def start(self) -> None:
         """Open every port and write brokers.json. Raises SimulationError when a port is in use."""
@@ -232,21 +240,53 @@ class Simulation:
             raise SimulationError(f"port {port} ({what}) {reason}") from error
 
     async def run_until(self, stopping: asyncio.Event) -> None:
-        """Move prices every half second until told to stop, then close every port."""
-        ticks = 0
+        """Move prices every half second, and orders more often, until told to stop; then close every port."""
+        pulses = 0
         try:
             while not stopping.is_set():
                 try:
-                    await asyncio.wait_for(stopping.wait(), SECONDS_PER_TICK)
+                    await asyncio.wait_for(stopping.wait(), SECONDS_PER_TICK / PULSES_PER_TICK)
                 except TimeoutError:
-                    self.market.tick()
-                    self.tell_prices()
-                    ticks += 1
-                    if ticks % TICKS_PER_SAVE == 0:
+                    pulses += 1
+                    ticks, odd = divmod(pulses, PULSES_PER_TICK)
+                    if not odd:
+                        self.tick()
+                    self.pulse()
+                    if not odd and (self._has_dealt or ticks % TICKS_PER_SAVE == 0):
                         self.save()
         finally:
             await self.stop()
             self.save()
+
+    def tick(self) -> None:
+        """Move the prices, unless they are frozen, and what stands at the exchange with them."""
+        if not self.market.frozen:
+            self.market.tick()
+            self.exchange.prices_moved()
+        self.tell_prices()
+
+    def pulse(self) -> None:
+        """Do what has become due at the desks, and tell of it."""
+        for site in self.sites.values():
+            site.sandbox.desk.pulse()
+        self.tell_orders()
+
+    def dealt(self) -> None:
+        """Hear that a desk took, changed or cancelled an order. It is saved with the next tick."""
+        self._has_dealt = True
+        self.tell_orders()
+
+    def tell_orders(self) -> None:
+        """Tell every stream and address what became of orders, at all brokers: one order can fill another's."""
+        for site in self.sites.values():
+            site.tell_orders()
+
+    def reset_exchange(self) -> None:
+        """Forget every order, trade and GTT of every desk. What they did to the books stays done."""
+        for site in self.sites.values():
+            site.sandbox.desk.reset()
+        self.exchange.reset()
+        self.save()
 
     def tell_prices(self) -> None:
         """Tell every stream what changed in the market, by its own walk or by the control API."""

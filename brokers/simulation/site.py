@@ -15,6 +15,7 @@ from brokers.simulation.desk_state import Lost
 from brokers.simulation.dialect import Access, Problem, Route, Sandbox
 from brokers.simulation.faults import Fault, FaultKind, half, with_field, without_field
 from brokers.simulation.mqtt import Login, MqttListener, MqttStream, NotAdmitted, ReturnCode
+from brokers.simulation.posting import Poster
 from brokers.simulation.streams import OpenStream, StreamSession
 from brokers.simulation.wire import HTML, Call, Refusal, Reply
 
@@ -30,15 +31,28 @@ class Cut(Exception):
 
 
 class Site:
-    """The listener of one broker. `changed` is called after every request that may have changed its state."""
+    """The listener of one broker.
 
-    def __init__(self, sandbox: Sandbox, *, port: int, changed: Callable[[], None], mqtt_port: int = 0) -> None:
+    `changed` is called after every request that may have changed its state, `dealt` instead after one that dealt.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        *,
+        port: int,
+        changed: Callable[[], None],
+        dealt: Callable[[], None],
+        mqtt_port: int = 0,
+    ) -> None:
         self.sandbox = sandbox
         self.port = port
         self.faults = sandbox.desk.faults
         self.calls: Counter[str] = Counter()
         self.served: dict[str, Reply] = {}
         self._changed = changed
+        self._dealt = dealt
+        self.poster = Poster(sandbox)
         self.open_streams: set[OpenStream | MqttStream] = set()
         self._transports: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         self._runner: web.ServerRunner | None = None
@@ -85,6 +99,7 @@ class Site:
         await asyncio.sleep(0)  # an aborted connection closes on the loop's next turn: nobody hears of it before
 
     async def close(self) -> None:
+        await self.poster.close()
         if self.mqtt is not None:
             await self.mqtt.shut()
         if self._runner is not None:
@@ -111,6 +126,12 @@ class Site:
         """Tell every open socket what changed in the market."""
         for stream in self.open_streams:
             stream.say(stream.session.news())
+
+    def tell_orders(self) -> None:
+        """Tell every open socket, and whoever is posted to, what became of orders."""
+        for stream in self.open_streams:
+            stream.say(stream.session.order_news())
+        self.poster.tell()
 
     def _is_silent(self) -> bool:
         return FaultKind.STREAM_SILENT in self.faults.active
@@ -162,7 +183,9 @@ class Site:
         except (Cut, Lost):
             return cut(request)
         fate = self.sandbox.desk.fate  # of this request: nothing was awaited since it began
-        if call.method in WRITING_METHODS:
+        if fate.is_write:
+            self._dealt()
+        elif call.method in WRITING_METHODS:
             self._changed()
         if fate.is_lost:
             return cut(request)
@@ -223,6 +246,7 @@ class Site:
             return route.handler(call)
         finally:
             self.sandbox.book = book
+            self.sandbox.desk.book_changed()
 
     async def _send(self, request: web.BaseRequest, reply: Reply, hits: dict[FaultKind, Fault]) -> web.StreamResponse:
         dropped, slow = hits.get(FaultKind.DROP_CONNECTION), hits.get(FaultKind.SLOW_BODY)

@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from brokers.simulation.book import Book
+from brokers.simulation.desk_state import DeskState
 from brokers.simulation.dialect import App
+from brokers.simulation.exchange import Trade
 from brokers.simulation.market import Price
 from brokers.simulation.sessions import Sessions
 
@@ -17,17 +19,19 @@ BROKERS_FILE = "brokers.json"
 
 
 class BrokerState(msgspec.Struct):
-    """One broker's app, customer and tokens."""
+    """One broker's app, customer, tokens and orders."""
 
     app: App
     login_values: dict[str, str]
     book: Book
     sessions: Sessions = msgspec.field(default_factory=Sessions)
+    desk: DeskState = msgspec.field(default_factory=DeskState)
 
 
 class State(msgspec.Struct):
     brokers: dict[str, BrokerState] = {}
     prices: dict[str, Price] = {}
+    trades: list[Trade] = []
 
 
 class StateFile:

@@ -8,7 +8,8 @@ A dialect offers its sockets in `Sandbox.streams`:
     def ticker(self, call: Call) -> StreamSession: ...   # raises Refusal: the handshake is answered with that
 
 A `StreamSession` is pure: frames in, frames out. It keeps what is subscribed, by the broker's own name of it, and is
-asked for prices each time the market moved.
+asked for prices each time the market moved. One that is given the desk is asked for frames of its orders, too, each
+time something became of one: `StreamSession.orders`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import ClassVar
 
 from aiohttp import WSMsgType, web
 
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.wire import Call
@@ -37,8 +40,10 @@ class StreamSession(ABC):
 
     heartbeat_seconds: ClassVar[float | None] = None
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, desk: Desk | None = None) -> None:
         self.market = market
+        self.desk = desk
+        self._heard = desk.latest if desk else 0
         self.subscribed: dict[str, Listing] = {}
         self._sent: dict[str, tuple[Decimal, int]] = {}
 
@@ -54,6 +59,10 @@ class StreamSession(ABC):
     def prices(self, changed: list[tuple[str, Listing, Price]]) -> list[Frame]:
         """Frames that tell these prices; `changed` is never empty."""
 
+    def orders(self, changed: list[DeskOrder]) -> list[Frame]:
+        """Frames that tell what became of these orders, one change after the other; `changed` is never empty."""
+        return []
+
     def heartbeat(self) -> Frame | None:
         return None
 
@@ -61,6 +70,14 @@ class StreamSession(ABC):
         """Frames for what changed since the last time, or was subscribed since."""
         changed = list(self._changed())
         return self.prices(changed) if changed else []
+
+    def order_news(self) -> list[Frame]:
+        """Frames for what became of orders since the last time, or since the socket opened."""
+        if self.desk is None:
+            return []
+        changed = self.desk.changes(self._heard)
+        self._heard += len(changed)
+        return self.orders(changed) if changed else []
 
     def forget(self, name: str) -> None:
         """No longer subscribed."""
