@@ -5,6 +5,8 @@ PUT  /brokers/<slug>/faults/<kind>  switch a fault on; the body holds a `Fault`'
 DEL  /brokers/<slug>/faults[/<kind>]
 POST /brokers/<slug>/revoke         end every session at the broker
 POST /brokers/<slug>/postback       post news of a filled order: {"address", "order_id"?, "account_id"?, "secret"?}
+POST /brokers/<slug>/orders         place an order as the customer does in the broker's own app: a `NewOrder`
+DEL  /brokers/<slug>/orders/<id>    cancel one
 GET  /brokers/<slug>/book           the account in neutral words, with last and previous prices as strings
 PUT  /brokers/<slug>/book           replace it
 PUT  /brokers/<slug>/serve          answer a call verbatim: {"call": "GET /path", "body", "status"?, "content_type"?}
@@ -34,6 +36,7 @@ import requests
 from aiohttp import web
 
 from brokers.simulation.book import book_from_json
+from brokers.simulation.dealing import NewOrder, Refused
 from brokers.simulation.desk import Desk
 from brokers.simulation.faults import Fault, FaultKind
 from brokers.simulation.postbacks import NOT_HERE, Told, is_here, post
@@ -105,6 +108,8 @@ def control_application(simulation: Simulation) -> web.Application:
             web.post("/brokers/{slug}/postback", api.postback),
             web.put("/brokers/{slug}/postback", api.post_updates),
             web.delete("/brokers/{slug}/postback", api.post_nothing),
+            web.post("/brokers/{slug}/orders", api.place),
+            web.delete("/brokers/{slug}/orders/{order_id}", api.cancel),
             web.get("/brokers/{slug}/book", api.book),
             web.put("/brokers/{slug}/book", api.set_book),
             web.put("/brokers/{slug}/serve", api.serve),
@@ -127,7 +132,7 @@ async def plain_errors(
     """Answer a request that cannot be done with 400 and one line of reason."""
     try:
         return await handler(request)
-    except (BadRequest, msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (BadRequest, Refused, msgspec.ValidationError, msgspec.DecodeError) as error:
         return web.json_response({"error": str(error)}, status=400)
 
 
@@ -182,6 +187,17 @@ class ControlApi:
     async def post_nothing(self, request: web.Request) -> web.Response:
         self._site(request).poster.post_to("")
         return answer({"address": None})
+
+    async def place(self, request: web.Request) -> web.Response:
+        desk = self._site(request).sandbox.desk
+        placed = desk.place_by_hand(msgspec.json.decode(await request.read(), type=NewOrder))
+        self.simulation.dealt()
+        return answer(placed)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        cancelled = self._site(request).sandbox.desk.cancel_by_hand(request.match_info["order_id"])
+        self.simulation.dealt()
+        return answer(cancelled)
 
     async def book(self, request: web.Request) -> web.Response:
         return answer(self.simulation.priced_book(self._site(request).sandbox.slug))
@@ -331,6 +347,17 @@ class Control:
             self._send("PUT", f"/brokers/{slug}/postback", {"address": address})
         else:
             self._send("DELETE", f"/brokers/{slug}/postback")
+
+    def place(self, slug: str, order: Mapping[str, object]) -> dict[str, Any]:
+        """Place an order as the customer does in the broker's own app: the fields of a `NewOrder`.
+
+        Returns the `DeskOrder`. No fault of requests hits it.
+        """
+        return self._send("POST", f"/brokers/{slug}/orders", order)
+
+    def cancel(self, slug: str, order_id: str) -> dict[str, Any]:
+        """Cancel one as the customer does in the broker's own app."""
+        return self._send("DELETE", f"/brokers/{slug}/orders/{order_id}")
 
     def exchange(self) -> dict[str, Any]:
         """Return every order of every desk, and every trade."""
