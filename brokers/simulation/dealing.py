@@ -65,7 +65,10 @@ class Deal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeskOrder(msgspec.Struct, kw_only=True):
-    """An order at one desk. `number` counts its changes: what streams and postbacks tell is told once for each."""
+    """An order at one desk. `number` counts its changes: what streams and postbacks tell is told once for each.
+
+    In what `Desk.changes` returns, `number` is the place among all that the desk tells.
+    """
 
     order_id: str
     exchange_order_id: str | None

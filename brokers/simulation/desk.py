@@ -145,6 +145,17 @@ class Desk:
         """Return one order of the day; None: its order book has none of that number."""
         return next((order for order in self.orders() if order.order_id == order_id), None)
 
+    def history(self, order_id: str) -> list[DeskOrder]:
+        """Return how an order of the day stood after each change, oldest first: no fault of updates touches it.
+
+        Changes of before a restart are one.
+        """
+        order = self.order(order_id)
+        if order is None:
+            return []
+        known = self._news.history(order_id)
+        return known if known and known[-1].number == order.number else [*known, order]
+
     def deals(self) -> list[tuple[DeskOrder, Deal]]:
         """Return the trade book of the day, oldest first, each fill with its order."""
         dealt = [(order, deal) for order in self.orders() for deal in order.deals]
@@ -402,8 +413,7 @@ class Desk:
             self.exchange.unwatch(stop)
         if entry := self._entries.pop(order_id, None):
             self.exchange.take(entry)
-        self._releases = [release for release in self._releases if release[1] != order_id]
-        kept.unsent = 0
+        kept.unsent = 0  # so that nothing is let go when its time comes
 
     def _say(self, kept: Kept, status: OrderStatus, message: str = "") -> None:
         order, now = kept.order, self._now()

@@ -17,10 +17,12 @@ class News:
         self._faults = faults
         self._told: list[DeskOrder] = []
         self._waiting: list[tuple[datetime, DeskOrder]] = []
+        self._history: dict[str, list[DeskOrder]] = {}
 
     def add(self, order: DeskOrder, *, now: datetime, not_before: datetime) -> None:
         """Take down how an order stands. It is told at once, but `not_before`."""
         snapshot = structs.replace(order, deals=list(order.deals))
+        self._history.setdefault(order.order_id, []).append(snapshot)
         late = self._faults.spend(FaultKind.LATE_UPDATES)
         twice = self._faults.spend(FaultKind.DUPLICATE_UPDATES) is not None
         if self._faults.spend(FaultKind.NO_UPDATES) is not None:
@@ -28,6 +30,10 @@ class News:
         due = max(not_before, now + timedelta(milliseconds=late.milliseconds if late else 0))
         self._waiting.extend([(due, snapshot)] * (2 if twice else 1))
         self.latest(now)
+
+    def history(self, order_id: str) -> list[DeskOrder]:
+        """Return how an order stood after each of its changes, whatever was told of them; `number` counts them."""
+        return list(self._history.get(order_id, []))
 
     def since(self, after: int, now: datetime) -> list[DeskOrder]:
         self.latest(now)

@@ -231,6 +231,7 @@ def test_an_average_that_no_decimal_can_tell_loses_no_paisa() -> None:
         desk.place(order(quantity=quantity, price=price))
     row = house.books["zerodha"].positions[0]
     assert row.buy_value == 3 * PRICE + 2 * TICK
+    assert row.average_price == row.day_buy_price == row.buy_value / 3
 
 
 def test_an_intraday_trade_blocks_a_fifth_and_books_what_it_brought() -> None:
@@ -376,6 +377,21 @@ def test_a_modification_beyond_the_funds_changes_the_message_alone() -> None:
     assert placed.message.startswith("RMS:Margin exceeds")
 
 
+def test_a_modification_may_use_what_the_order_blocks_already() -> None:
+    desk = House().desk(book=book_of(cash=Decimal(15_000)))
+    placed = desk.place(order(price=PRICE - 10 * TICK))
+    assert desk.modify(placed.order_id, price=PRICE).status is OrderStatus.FILLED
+
+
+def test_the_trade_of_another_can_set_off_a_stop_loss() -> None:
+    house = House()
+    house.market.frozen = False
+    desk, other = house.desk(), house.desk("upstox")
+    waiting = desk.place(order(order_type=OrderType.SL, price=PRICE + 9 * TICK, trigger_price=PRICE + TICK))
+    other.place(order(quantity=LEVEL_LOTS + 1, price=PRICE + TICK))
+    assert waiting.status is OrderStatus.FILLED
+
+
 @pytest.mark.parametrize("act", [Desk.cancel, lambda desk, order_id: desk.modify(order_id, price=PRICE - TICK)])
 def test_an_order_at_its_end_stays_as_it_is(act: Callable[[Desk, str], object]) -> None:
     desk = House().desk()
@@ -411,10 +427,11 @@ def test_less_than_is_filled_cannot_be_wished_for() -> None:
 def test_an_order_of_the_day_ends_with_it_and_leaves_the_order_book() -> None:
     house = House()
     desk = house.desk()
-    placed = desk.place(order(price=PRICE - 10 * TICK))
+    placed, filled = desk.place(order(price=PRICE - 10 * TICK)), desk.place(order())
     house.later(days=1)
     assert desk.orders() == []
-    assert (placed.status, desk.all_orders()) == (OrderStatus.EXPIRED, [placed])
+    assert [each.status for each in desk.all_orders()] == [OrderStatus.EXPIRED, OrderStatus.FILLED]
+    assert desk.all_orders() == [placed, filled]
     assert house.books["zerodha"].funds.used_orders == 0
 
 
@@ -518,6 +535,28 @@ def test_slow_fills_come_in_pieces_as_the_clock_goes_on() -> None:
     assert house.books["zerodha"].funds.used_orders == 0
 
 
+def test_the_pieces_of_a_slow_order_stand_together() -> None:
+    house = House(depth_lots=0)
+    desk, other = house.desk(), house.desk("upstox", book=book_of(infy(settled=10)))
+    switch_on(desk, FaultKind.SLOW_FILLS, milliseconds=1000, pieces=2)
+    placed = desk.place(order())
+    house.later(seconds=2)
+    desk.pulse()
+    sold = other.place(order(side=Side.SELL))
+    assert placed.status is sold.status is OrderStatus.FILLED
+
+
+def test_less_of_a_slow_order_fills_no_more_than_that() -> None:
+    house = House()
+    desk = house.desk()
+    switch_on(desk, FaultKind.SLOW_FILLS, milliseconds=1000, pieces=2)
+    placed = desk.place(order())
+    desk.modify(placed.order_id, quantity=4)
+    house.later(seconds=2)
+    desk.pulse()
+    assert (placed.status, placed.filled) == (OrderStatus.FILLED, 4)
+
+
 def test_a_slow_order_that_is_cancelled_fills_no_more() -> None:
     house = House()
     desk = house.desk()
@@ -565,6 +604,16 @@ def test_news_are_lost_doubled_or_late(kind: FaultKind, expected: list[tuple[int
     desk.place(order())
     house.later(seconds=5)
     assert told(desk) == expected
+
+
+def test_the_history_of_an_order_knows_what_was_not_told() -> None:
+    desk = House().desk()
+    switch_on(desk, FaultKind.NO_UPDATES)
+    placed = desk.place(order())
+    assert desk.changes(0) == []
+    history = desk.history(placed.order_id)
+    assert [(each.number, each.status) for each in history] == [(1, OrderStatus.OPEN), (2, OrderStatus.FILLED)]
+    assert desk.history("1") == []
 
 
 # --- good till triggered -----------------------------------------------------------------------------
@@ -649,6 +698,7 @@ def test_a_desk_goes_on_where_it_stopped() -> None:
     assert standing.status is OrderStatus.FILLED
     assert [each.status for each in after.gtts.all()] == [GttStatus.TRIGGERED]
     assert len({each.order_id for each in after.orders()}) == 3
+    assert len({each.exchange_order_id for each in after.orders()}) == 3
     assert after.state() != DeskState()
 
 
