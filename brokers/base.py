@@ -31,7 +31,7 @@ from brokers.domain import (
     Session,
 )
 from brokers.drift import Shape, shape_of
-from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnded, UnexpectedResponse
+from brokers.errors import BrokerError, NotSupported, OutcomeUnknown, RequestRefused, SessionEnded, UnexpectedResponse
 from brokers.masters import MasterSpec
 from brokers.secret import Secret
 from brokers.transport import UNGUARDED, Deadline, Endpoints, ErrorTable, Failure, Gate, Transport
@@ -297,6 +297,7 @@ class BrokerAuth(ABC):
 ReadPostback = Callable[[bytes, Mapping[str, str], AppCredentials], Postback]
 PortfolioPart = Rows[Holding] | Rows[Position] | Funds
 Line = TypeVar("Line", Holding, Position)
+Answer = TypeVar("Answer")
 
 
 class BrokerClient(ABC):
@@ -454,6 +455,13 @@ class BrokerClient(ABC):
         return self.http.call(
             method, path, authorization=authorization, keys=self.keys(), secrets=secrets, writes=True, **sent
         )
+
+    def acknowledged(self, read: Callable[[Any], Answer], method: str, path: str, **sent: Any) -> Answer:
+        """One write, and what `read` finds in its acknowledgement; one that says nothing leaves open what it did."""
+        try:
+            return read(self.write(method, path, **sent))
+        except UnexpectedResponse as error:
+            raise OutcomeUnknown(f"The broker's acknowledgement cannot be read: `{error.field}`.") from None
 
     def _read(self, method: str, path: str, authorization: Secret, **sent: Any) -> Any:
         secrets = (authorization, *self._secrets())

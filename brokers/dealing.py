@@ -6,10 +6,12 @@ units into what its broker counts (`Traded.counted`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any, TypeVar
 
 from brokers.domain import (
     SEGMENT_OF,
@@ -27,6 +29,11 @@ from brokers.errors import NotSupported
 
 # What stands in every broker's field for it, and means nothing: 8 to 19 letters and digits. See `orders.tags`.
 SHORTEST_TAG, LONGEST_TAG = 8, 19
+# What takes any price unless it is bounded: none of these may reach an exchange bare.
+UNBOUNDED = frozenset({OrderType.MARKET, OrderType.SL_M})
+
+Ours = TypeVar("Ours")
+Theirs = TypeVar("Theirs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,3 +179,29 @@ class BrokerGtt:
     legs: tuple[GttLeg, ...]
     status: GttStatus
     created_at: datetime | None
+
+
+def reversed_table(table: Mapping[Theirs, Ours]) -> dict[Ours, Theirs]:
+    """A spec's table of the broker's words, for the way out: of several words for one of ours the first."""
+    return {ours: theirs for theirs, ours in reversed(list(table.items()))}
+
+
+def sent_as(words: Mapping[Any, Theirs], ours: Any, what: str) -> Theirs:
+    """The broker's word for one of ours. Raises NotSupported, so that nothing is sent."""
+    if ours not in words:
+        raise NotSupported(f"This {what} is not offered by the broker.", code=f"{what}_not_offered")
+    return words[ours]
+
+
+def validity_sent_as(words: Mapping[Validity, Theirs], traded: Traded, validity: Validity) -> Theirs:
+    """The same for a validity, with what no broker's API may send. Raises NotSupported."""
+    if traded.exchange is Exchange.MCX and validity is Validity.IOC:
+        raise NotSupported("An IOC order may not be sent to MCX by API.", code="ioc_not_on_mcx")
+    return sent_as(words, validity, "validity")
+
+
+def written(amount: Decimal | None) -> int | Decimal:
+    """A price as it is sent, without needless zeros; 0 where there is none."""
+    if amount is None:
+        return 0
+    return int(amount) if amount == amount.to_integral_value() else amount.normalize()

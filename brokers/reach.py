@@ -35,6 +35,7 @@ def endpoints_of(broker: Broker) -> Endpoints:
     return Endpoints(
         base_url=override["base_url"] or broker.spec.endpoints.base_url,
         login_url=override["login_url"] or broker.spec.endpoints.login_url,
+        elsewhere={} if override["base_url"] else broker.spec.endpoints.elsewhere,
     )
 
 

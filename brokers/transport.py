@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -50,14 +50,22 @@ LONGEST_PAUSE = 86400.0
 
 ErrorTable = Mapping[tuple[int | None, str | None], Verdict]
 _json = msgspec.json.Decoder(float_hook=Decimal)
+_written = msgspec.json.Encoder(decimal_format="number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where a broker answers: `base_url` for calls, `login_url` for the page the trader's browser is sent to."""
+    """Where a broker answers: `base_url` for calls, `login_url` for the page the trader's browser is sent to.
+
+    `elsewhere` names the hosts of those paths that another one serves.
+    """
 
     base_url: str
     login_url: str
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def address(self, path: str) -> str:
+        return self.elsewhere.get(path, self.base_url).rstrip("/") + path
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +206,7 @@ class Transport:
         writes: bool = False,
         secrets: Sequence[Secret] = (),
     ) -> Any:
-        """Make one call and return the decoded body, numbers as int or Decimal.
+        """Make one call and return the decoded body, numbers as int or Decimal, which a body may hold, too.
 
         `keys` are secret headers other than `authorization`, by name. `writes` says that the call changes something:
         it is then sent once, and no answer is OutcomeUnknown. A read whose connection breaks is asked once more.
@@ -215,7 +223,10 @@ class Transport:
             outcome, entered = "no answer", time.monotonic()
             _waits.seconds = getattr(_waits, "seconds", 0.0) + entered - started
             try:
-                request = {"params": params, "data": form, "json": json, "headers": headers}
+                request = {"params": params, "data": form, "headers": headers}
+                if json is not None:
+                    request["data"] = _written.encode(json)
+                    headers["Content-Type"] = "application/json"
                 status, reply_headers, raw = self._exchange(
                     method, url, request, writes=writes, deadline=deadline, passage=passage
                 )
@@ -283,7 +294,7 @@ class Transport:
     def _addressed(
         self, path: str, authorization: Secret | None, keys: Mapping[str, Secret] | None
     ) -> tuple[str, dict[str, str]]:
-        url = self.endpoints.base_url.rstrip("/") + path
+        url = self.endpoints.address(path)
         self._refuse_live_hosts(url)
         headers = dict(self._headers)
         if authorization is not None:

@@ -425,3 +425,17 @@ def test_a_hurried_transport_has_a_part_of_the_time_left() -> None:
 def test_a_failure_within_a_200_leaves_a_write_in_doubt(canned: responses.RequestsMock) -> None:
     canned.post(f"{URL}/orders", json={"code": "NobodyKnows"}, status=200)
     error_of(lambda: transport().call("POST", "/orders", writes=True), OutcomeUnknown)
+
+
+def test_what_is_sent_is_exact_too(canned: responses.RequestsMock) -> None:
+    canned.post(f"{URL}/orders", json={})
+    transport().call("POST", "/orders", json={"price": Decimal("1234567890123.05"), "quantity": 3}, writes=True)
+    request = canned.calls[0].request
+    assert request.body == b'{"price":1234567890123.05,"quantity":3}'
+    assert request.headers["Content-Type"] == "application/json"
+
+
+def test_a_path_that_another_host_serves_is_asked_there() -> None:
+    endpoints = Endpoints(base_url=URL, login_url=URL, elsewhere={"/orders": "https://orders.example"})
+    assert endpoints.address("/orders") == "https://orders.example/orders"
+    assert endpoints.address("/orders/7") == f"{URL}/orders/7"
