@@ -169,6 +169,12 @@ SUSPENDED = Verdict(
     "The broker blocks this account or app: see its reason and settle it with the broker.",
 )
 REJECTED_INPUT = Verdict(RequestRefused)
+INSUFFICIENT_FUNDS = Verdict(
+    OrderRejected, "insufficient_funds", None, "Add money at the broker, or make the order smaller."
+)
+INSUFFICIENT_HOLDINGS = Verdict(
+    OrderRejected, "insufficient_holdings", None, "Sell no more than what is settled, free and authorised there."
+)
 MISCONFIGURED = Verdict(
     RequestRefused,
     "app_misconfigured",
