@@ -448,12 +448,13 @@ class BrokerClient(ABC):
         """The same for a read that the broker wants as a POST, perhaps under another token."""
         return self._read("POST", path, authorization or self.authorization(), json=json)
 
-    def write(self, method: str, path: str, **sent: Any) -> Any:
+    def write(self, method: str, path: str, *, headers: Mapping[str, Secret] | None = None, **sent: Any) -> Any:
         """One authenticated call that changes something: sent once. `sent`: `params`, `form` or `json`."""
         authorization = self.authorization()
         secrets = (authorization, *self._secrets())
+        keys = {**self.keys(), **(headers or {})}
         return self.http.call(
-            method, path, authorization=authorization, keys=self.keys(), secrets=secrets, writes=True, **sent
+            method, path, authorization=authorization, keys=keys, secrets=secrets, writes=True, **sent
         )
 
     def acknowledged(self, read: Callable[[Any], Answer], method: str, path: str, **sent: Any) -> Answer:

@@ -205,3 +205,20 @@ def written(amount: Decimal | None) -> int | Decimal:
     if amount is None:
         return 0
     return int(amount) if amount == amount.to_integral_value() else amount.normalize()
+
+
+def changed_count(standing: StandingOrder, change: OrderChange) -> int | None:
+    """The new quantity as the broker counts it; None where it stays, for brokers that can be told the rest alone.
+
+    They do not say whether they take it for the total or for what is left. As long as nothing is filled these are the
+    same; after that the quantity is not changed. Raises NotSupported.
+    """
+    if change.quantity == standing.request.quantity:
+        return None
+    if standing.filled_quantity:
+        raise NotSupported(
+            "The broker does not say how the quantity of a partly filled order is changed.",
+            code="partly_filled",
+            user_action="Cancel the rest of the order, then place it anew.",
+        )
+    return standing.request.traded.counted(change.quantity)

@@ -50,7 +50,7 @@ LONGEST_PAUSE = 86400.0
 
 ErrorTable = Mapping[tuple[int | None, str | None], Verdict]
 _json = msgspec.json.Decoder(float_hook=Decimal)
-_written = msgspec.json.Encoder(decimal_format="number")
+_exact = msgspec.json.Encoder(decimal_format="number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +225,7 @@ class Transport:
             try:
                 request = {"params": params, "data": form, "headers": headers}
                 if json is not None:
-                    request["data"] = _written.encode(json)
+                    request["data"] = as_json(json)
                     headers["Content-Type"] = "application/json"
                 status, reply_headers, raw = self._exchange(
                     method, url, request, writes=writes, deadline=deadline, passage=passage
@@ -395,6 +395,11 @@ class Transport:
         if writes:
             return OutcomeUnknown("The broker's answer to a write cannot be read.")
         return UnexpectedResponse("body", "is not JSON")
+
+
+def as_json(value: Any) -> bytes:
+    """JSON in which a Decimal is the number it is."""
+    return _exact.encode(value)
 
 
 @cache

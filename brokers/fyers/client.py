@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from brokers.base import BrokerClient
+from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
 from brokers.domain import BrokerOrder, BrokerTrade, Exchange, Funds, Holding, Listing, Position, Profile, Quote, Rows
 from brokers.errors import BrokerError, SessionEnded
-from brokers.fyers import instruments, mapping
+from brokers.fyers import dealing, instruments, mapping
 from brokers.fyers.spec import QUOTES_PER_CALL, SPEC
 from brokers.secret import Secret
 from brokers.wire import each
 
 Line = TypeVar("Line", Holding, Position)
+
+ORDERS, TRIGGERS = "/api/v3/orders/sync", "/api/v3/gtt/orders/sync"
 
 
 class FyersClient(BrokerClient):
@@ -51,6 +54,28 @@ class FyersClient(BrokerClient):
             body = self.get("/data/quotes", {"symbols": ",".join(key for key, _ in some)})
             found += mapping.quotes(mapping.data(body, "d"), some)
         return found
+
+    def place(self, request: OrderRequest) -> str:
+        return self.acknowledged(dealing.placed_id, "POST", ORDERS, json=dealing.order_params(request))
+
+    def modify(self, standing: StandingOrder, change: OrderChange) -> str:
+        return self.acknowledged(dealing.changed_id, "PATCH", ORDERS, json=dealing.change_params(standing, change))
+
+    def cancel(self, standing: StandingOrder) -> None:
+        self.acknowledged(dealing.cancelled_id, "DELETE", ORDERS, json={"id": standing.broker_order_id})
+
+    def margin(self, request: OrderRequest) -> OrderMargin:
+        body = self.post("/api/v3/multiorder/margin", dealing.margin_params(request))
+        return dealing.margin(mapping.data(body, "data"))
+
+    def place_gtt(self, request: GttRequest) -> str:
+        return self.acknowledged(dealing.placed_id, "POST", TRIGGERS, json=dealing.gtt_params(request))
+
+    def cancel_gtt(self, gtt: BrokerGtt) -> None:
+        self.acknowledged(dealing.cancelled_id, "DELETE", TRIGGERS, json={"id": gtt.broker_gtt_id})
+
+    def gtts(self) -> Rows[BrokerGtt]:
+        return each("gtts", dealing.gtts, mapping.data(self.get("/api/v3/gtt/orders"), "orderBook"))
 
     def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing | None:
         """At BSE a ticker ends in the share's group, which only the master tells."""

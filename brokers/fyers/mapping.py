@@ -289,7 +289,7 @@ def orders(row: Row) -> list[BrokerOrder]:
             status=order_status(STATUSES, text(row, "status"), filled, quantity),
             status_message=optional_text(row, "message"),
             tag=_tag(row),
-            placed_at=_time(row, "orderDateTime"),
+            placed_at=time_of(row, "orderDateTime"),
         )
     ]
 
@@ -313,12 +313,12 @@ def trades(row: Row) -> list[BrokerTrade]:
             product=translated(PRODUCTS, required(row, "productType"), "productType"),
             quantity=whole(row, "tradedQty"),
             price=amount(row, "tradePrice"),
-            traded_at=_time(row, "orderDateTime"),
+            traded_at=time_of(row, "orderDateTime"),
         )
     ]
 
 
-def _time(row: Row, name: str) -> datetime | None:
+def time_of(row: Row, name: str) -> datetime | None:
     value = optional_text(row, name)
     return None if value is None else ist(value, name, DATE_TIME)
 

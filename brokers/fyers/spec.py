@@ -13,6 +13,7 @@ from brokers.base import (
     RateLimit,
     SessionPolicy,
 )
+from brokers.dealing import GttKind, GttStatus, reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -23,6 +24,7 @@ from brokers.errors import (
     UNAVAILABLE,
     UNEXPECTED,
     BrokerUnavailable,
+    OrderRejected,
     RequestRefused,
     Verdict,
 )
@@ -61,11 +63,15 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     **dict.fromkeys(_codes(-373), NOT_PERMITTED),
     **dict.fromkeys(
         _codes(
-            *(-50, -51, -53, -99, -101, -159, -161, -162, -163, -164, -209),
-            *(-300, range(-328, -304), -372, -390, -392, -397, -398, -399, 400),
+            *(-50, -53, -101, -163, range(-328, -304), -372, -390, -392, -397, -398, -399, 400),
         ),
         REJECTED_INPUT,
     ),
+    # The risk system, or the exchange: why stands in the words alone, and nothing is read out of those.
+    **dict.fromkeys(_codes(-99), Verdict(OrderRejected)),
+    **dict.fromkeys(_codes(-300), Verdict(RequestRefused, "unknown_instrument")),
+    **dict.fromkeys(_codes(-51, -159, -209), Verdict(RequestRefused, "unknown_order")),
+    **dict.fromkeys(_codes(-161, -162, -164), Verdict(RequestRefused, "order_has_ended")),
     **dict.fromkeys(_codes(-96), UNAVAILABLE),
     **dict.fromkeys(_codes(-201, -202, -204, -205), MAINTENANCE),
     (401, None): TOKEN_EXPIRED,
@@ -119,6 +125,7 @@ SPEC = BrokerSpec(
         needs_registered_ip=True,
         register_ip="Register it for your app in the Fyers API dashboard.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Fyers app, with CDSL’s TPIN.",
+        throttled_before_entry=True,
     ),
     postback=PostbackSpec(
         is_signed=False,
@@ -132,7 +139,8 @@ SPEC = BrokerSpec(
         files=tuple(MasterFile(path=f"/sym_details/{name}_sym_master.json") for name in MASTER_NAMES),
     ),
     capabilities=Capabilities(
-        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        # Market orders are bounded by Fyers itself. UNCONFIRMED whether those behind a trigger are, so none is offered.
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF, Product.CO, Product.BO),
         exchanges=(
             *(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO),
@@ -149,7 +157,10 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="all", calls=200, seconds=60),
             RateLimit(endpoints="all", calls=100_000, seconds=86400),
         ),
-        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+        features=(
+            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("place", "modify", "cancel", "order_margin", "gtt"),
+        ),
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
@@ -178,4 +189,29 @@ PRODUCTS = {
     "MTF": Product.MTF,
     "CO": Product.CO,
     "BO": Product.BO,
+}
+
+# The ways out. Types and sides are numbers there; cover and bracket orders are not sent.
+ORDER_TYPE_WORDS = {ours: int(word) for word, ours in ORDER_TYPES.items() if ours in SPEC.capabilities.order_types}
+SIDE_WORDS = {ours: int(word) for word, ours in SIDES.items()}
+VALIDITY_WORDS = reversed_table(VALIDITIES)
+PRODUCT_WORDS = {
+    Product.CNC: "CNC",
+    Product.MIS: "INTRADAY",
+    Product.NRML: "MARGIN",
+    Product.MTF: "MTF",
+}
+GTT_PRODUCTS = frozenset({Product.CNC, Product.NRML, Product.MTF})
+
+# What an acknowledgement says that was done; 201 is "sent, and not acknowledged".
+PLACED, CHANGED, CANCELLED = frozenset({1101}), frozenset({1101, 1102}), frozenset({1103})
+
+GTT_KINDS = {"1": GttKind.SINGLE, "2": GttKind.OCO}
+# UNCONFIRMED but for 1: the others are taken to be those of orders. What is not here is UNKNOWN, and never an end.
+GTT_STATUSES = {
+    "1": GttStatus.CANCELLED,
+    "2": GttStatus.TRIGGERED,
+    "5": GttStatus.REJECTED,
+    "6": GttStatus.ACTIVE,
+    "7": GttStatus.EXPIRED,
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from brokers.base import BrokerClient, PortfolioPart
+from brokers.dealing import OrderChange, OrderMargin, OrderRequest, StandingOrder
 from brokers.domain import (
     BrokerOrder,
     BrokerPortfolio,
@@ -20,8 +21,8 @@ from brokers.domain import (
     Rows,
 )
 from brokers.secret import Secret
-from brokers.upstox import instruments, mapping
-from brokers.upstox.spec import SPEC
+from brokers.upstox import dealing, instruments, mapping
+from brokers.upstox.spec import CANCEL, MODIFY, PLACE, SPEC
 from brokers.wire import each
 
 
@@ -59,6 +60,21 @@ class UpstoxClient(BrokerClient):
         asked = {instruments.quote_key(listing): listing for listing in listings}
         body = self.get("/v3/market-quote/ltp", {"instrument_key": ",".join(asked)})
         return mapping.quotes(mapping.data(body), asked)
+
+    def place(self, request: OrderRequest) -> str:
+        body, headers = dealing.order_params(request), dealing.algo(request)
+        return self.acknowledged(dealing.placed_id, "POST", PLACE, json=body, headers=headers)
+
+    def modify(self, standing: StandingOrder, change: OrderChange) -> str:
+        body, headers = dealing.change_params(standing, change), dealing.algo(standing.request)
+        return self.acknowledged(dealing.order_id, "PUT", MODIFY, json=body, headers=headers)
+
+    def cancel(self, standing: StandingOrder) -> None:
+        asked, headers = {"order_id": standing.broker_order_id}, dealing.algo(standing.request)
+        self.acknowledged(dealing.order_id, "DELETE", CANCEL, params=asked, headers=headers)
+
+    def margin(self, request: OrderRequest) -> OrderMargin:
+        return dealing.margin(mapping.data(self.post("/v2/charges/margin", dealing.margin_params(request))))
 
     def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing | None:
         """Shares are keyed by ISIN; without one there is no asking."""

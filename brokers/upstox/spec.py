@@ -13,6 +13,7 @@ from brokers.base import (
     RateLimit,
     SessionPolicy,
 )
+from brokers.dealing import reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -23,6 +24,8 @@ from brokers.errors import (
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
+    OrderRejected,
+    RequestRefused,
     Verdict,
 )
 from brokers.masters import MasterFile, MasterSpec
@@ -48,10 +51,14 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
             *(100036, 100038, 1003, 1004, 1007, 1009, 1010, 1011, 1019, 1023, 1026, 1027, 1028),
             *(range(1052, 1066), range(1087, 1090), range(1096, 1104), 100042, 100043, 100059),
             *(range(1114, 1120), range(1126, 1149), 1150, 1151, 1159, range(1169, 1176)),
-            *(1158, 1161, 100010, 100040, 100041, 1033, 1034, 1035, range(1108, 1114)),
+            *(1033, 1034, 1035, range(1108, 1114)),
         ),
         REJECTED_INPUT,
     ),
+    **dict.fromkeys(_udapi(1158), Verdict(OrderRejected, "market_orders_barred", None, "Place a limit order.")),
+    **dict.fromkeys(_udapi(1161), Verdict(OrderRejected, "exchange_barred")),
+    **dict.fromkeys(_udapi(100010), Verdict(RequestRefused, "unknown_order")),
+    **dict.fromkeys(_udapi(100040, 100041), Verdict(RequestRefused, "order_has_ended")),
     **dict.fromkeys(_udapi(100060, 10000, 100015), UNEXPECTED),
     **dict.fromkeys(_udapi(100500), UNAVAILABLE),
     (401, None): TOKEN_EXPIRED,
@@ -101,11 +108,15 @@ RATE_CLASSES: RateClasses = {
     ),
 }
 
+PLACE, MODIFY, CANCEL = "/v3/order/place", "/v3/order/modify", "/v3/order/cancel"
+
 SPEC = BrokerSpec(
     slug="upstox",
     name="Upstox",
     endpoints=Endpoints(
-        base_url="https://api.upstox.com", login_url="https://api.upstox.com/v2/login/authorization/dialog"
+        base_url="https://api.upstox.com",
+        login_url="https://api.upstox.com/v2/login/authorization/dialog",
+        elsewhere=dict.fromkeys((PLACE, MODIFY, CANCEL), "https://api-hft.upstox.com"),
     ),
     stream_url="wss://api.upstox.com",
     order_stream_url="wss://api.upstox.com",
@@ -145,7 +156,10 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="other", also=EACH, per_path=True, calls=500, seconds=60),
             RateLimit(endpoints="other", also=EACH, per_path=True, calls=2000, seconds=1800),
         ),
-        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+        features=(
+            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("place", "modify", "cancel", "order_margin"),
+        ),
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
@@ -197,3 +211,15 @@ PRODUCTS = {
     **{("CO", segment): Product.CO for segment in Segment},
     **{("OCO", segment): Product.BO for segment in Segment},
 }
+
+# The ways out.
+ORDER_TYPE_WORDS, VALIDITY_WORDS = reversed_table(ORDER_TYPES), reversed_table(VALIDITIES)
+PRODUCT_WORDS = {
+    (product, segment): word for (word, segment), product in PRODUCTS.items() if product in SPEC.capabilities.products
+}
+
+# `market_protection`: Upstox's own bands around the last price, or so many percent.
+AUTOMATIC_PROTECTION, WIDEST_PROTECTION = -1, 25
+
+# Names a registered algorithm.
+ALGO_HEADER = "X-Algo-Name"

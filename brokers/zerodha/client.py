@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from brokers.base import BrokerClient
+from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
 from brokers.domain import BrokerOrder, BrokerTrade, Exchange, Funds, Holding, Listing, Position, Profile, Quote, Rows
 from brokers.secret import Secret
 from brokers.wire import each
-from brokers.zerodha import instruments, mapping
+from brokers.zerodha import dealing, instruments, mapping
 from brokers.zerodha.spec import SPEC
+
+ORDERS = "/orders/regular"
+TRIGGERS = "/gtt/triggers"
 
 
 class ZerodhaClient(BrokerClient):
@@ -42,6 +46,28 @@ class ZerodhaClient(BrokerClient):
         asked = {instruments.quote_key(listing): listing for listing in listings}
         body = self.get("/quote/ohlc", [("i", key) for key in asked])
         return mapping.quotes(mapping.data(body), asked)
+
+    def place(self, request: OrderRequest) -> str:
+        return self.acknowledged(dealing.placed_id, "POST", ORDERS, form=dealing.order_params(request))
+
+    def modify(self, standing: StandingOrder, change: OrderChange) -> str:
+        path = f"{ORDERS}/{standing.broker_order_id}"
+        return self.acknowledged(dealing.placed_id, "PUT", path, form=dealing.change_params(standing, change))
+
+    def cancel(self, standing: StandingOrder) -> None:
+        self.acknowledged(dealing.placed_id, "DELETE", f"{ORDERS}/{standing.broker_order_id}")
+
+    def margin(self, request: OrderRequest) -> OrderMargin:
+        return dealing.margin(mapping.data(self.post("/margins/orders", dealing.margin_params(request))))
+
+    def place_gtt(self, request: GttRequest) -> str:
+        return self.acknowledged(dealing.gtt_id, "POST", TRIGGERS, form=dealing.gtt_params(request))
+
+    def cancel_gtt(self, gtt: BrokerGtt) -> None:
+        self.acknowledged(dealing.gtt_id, "DELETE", f"{TRIGGERS}/{gtt.broker_gtt_id}")
+
+    def gtts(self) -> Rows[BrokerGtt]:
+        return each("gtts", dealing.gtts, mapping.data(self.get(TRIGGERS)))
 
     def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing:
         key = f"{exchange}:{tradingsymbol}"

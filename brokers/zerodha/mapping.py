@@ -46,7 +46,7 @@ from brokers.wire import (
     whole,
 )
 from brokers.zerodha.instruments import exchange_token
-from brokers.zerodha.spec import DEBIT_AUTHORISED, EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, VALIDITIES
+from brokers.zerodha.spec import DEBIT_AUTHORISED, EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, SYSTEM_TAGS, VALIDITIES
 
 
 def failure(body: Any) -> Failure | None:
@@ -211,10 +211,16 @@ def orders(row: Row) -> list[BrokerOrder]:
             average_price=positive(row, "average_price"),
             status=order_status(STATUSES, text(row, "status"), filled, quantity),
             status_message=optional_text(row, "status_message"),
-            tag=optional_text(row, "tag"),
-            placed_at=_time(row, "order_timestamp"),
+            tag=_tag(row),
+            placed_at=time_of(row, "order_timestamp"),
         )
     ]
+
+
+def _tag(row: Row) -> str | None:
+    """UNCONFIRMED whether `tag` stays where Kite adds tags of its own: `tags` holds them all."""
+    own = [tag for tag in texts(row, "tags") if not tag.startswith(SYSTEM_TAGS)]
+    return optional_text(row, "tag") or (own[0] if own else None)
 
 
 def trades(row: Row) -> list[BrokerTrade]:
@@ -230,12 +236,12 @@ def trades(row: Row) -> list[BrokerTrade]:
             product=translated(PRODUCTS, required(row, "product"), "product"),
             quantity=whole(row, "quantity"),
             price=amount(row, "average_price"),
-            traded_at=_time(row, "fill_timestamp"),
+            traded_at=time_of(row, "fill_timestamp"),
         )
     ]
 
 
-def _time(row: Row, name: str) -> datetime | None:
+def time_of(row: Row, name: str) -> datetime | None:
     return ist(text(row, name), name) if row.get(name) else None
 
 

@@ -12,15 +12,18 @@ from brokers.base import (
     RateLimit,
     SessionPolicy,
 )
+from brokers.dealing import GttKind, GttStatus, reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
+    INSUFFICIENT_FUNDS,
+    INSUFFICIENT_HOLDINGS,
     MAINTENANCE,
     REJECTED_INPUT,
     SUSPENDED,
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
-    RequestRefused,
+    OrderRejected,
     Verdict,
 )
 from brokers.masters import MasterFile, MasterSpec
@@ -41,6 +44,8 @@ RATE_CLASSES: RateClasses = {
     (None, "/session"): "session",
 }
 
+AUTHORISE_DEBIT = "Give a DDPI once, or authorise the day’s sales in Kite, with CDSL’s TPIN."
+
 SPEC = BrokerSpec(
     slug="zerodha",
     name="Zerodha",
@@ -54,7 +59,9 @@ SPEC = BrokerSpec(
     order_rules=OrderRules(
         needs_registered_ip=True,
         register_ip="Register it in the Kite developer console: two addresses per app, one change a week.",
-        authorise_debit="Give a DDPI once, or authorise the day’s sales in Kite, with CDSL’s TPIN.",
+        authorise_debit=AUTHORISE_DEBIT,
+        throttled_before_entry=True,
+        most_changes=25,
     ),
     postback=PostbackSpec(
         is_signed=True,
@@ -80,7 +87,10 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="orders", calls=5000, seconds=86400),
             RateLimit(endpoints="other", also=("gtt", "session"), calls=10, seconds=1),
         ),
-        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+        features=(
+            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("place", "modify", "cancel", "order_margin", "gtt"),
+        ),
     ),
     rate_classes=RATE_CLASSES,
     errors={
@@ -90,11 +100,11 @@ SPEC = BrokerSpec(
         (None, "PermissionError"): SUSPENDED,  # the Go SDK's spelling; the wire's is UNCONFIRMED
         (None, "UserException"): SUSPENDED,
         (None, "InputException"): REJECTED_INPUT,
-        (None, "MarginException"): Verdict(RequestRefused, "insufficient_funds"),
-        (None, "HoldingException"): Verdict(RequestRefused, "insufficient_holdings"),
-        (400, "OrderException"): REJECTED_INPUT,
+        (None, "MarginException"): INSUFFICIENT_FUNDS,
+        (None, "HoldingException"): INSUFFICIENT_HOLDINGS,
+        (400, "OrderException"): Verdict(OrderRejected),
         (500, "OrderException"): UNAVAILABLE,
-        (428, None): REJECTED_INPUT,
+        (428, None): Verdict(OrderRejected, "debit_not_authorised", None, AUTHORISE_DEBIT),
         (404, None): UNEXPECTED,
         (405, None): UNEXPECTED,
         (410, None): UNEXPECTED,
@@ -140,4 +150,28 @@ PRODUCTS = {
     "MTF": Product.MTF,
     "CO": Product.CO,
     "BO": Product.BO,
+}
+
+# The ways out. Cover and bracket orders are not sent, nor TTL, for which an order would have to say how many minutes.
+EXCHANGE_WORDS = {exchange: exchange.value for exchange in SPEC.capabilities.exchanges}
+ORDER_TYPE_WORDS = reversed_table(ORDER_TYPES)
+PRODUCT_WORDS = {product: product.value for product in SPEC.capabilities.products}
+VALIDITY_WORDS = {Validity.DAY: "DAY", Validity.IOC: "IOC"}
+
+# `market_protection`: Kite's own bands around the last price. 0, or nothing, is refused.
+AUTOMATIC_PROTECTION = "-1"
+
+# What Kite itself adds to an order's `tags`.
+SYSTEM_TAGS = ("mktp", "autoslice")
+
+GTT_KINDS = {"single": GttKind.SINGLE, "two-leg": GttKind.OCO}
+GTT_KIND_WORDS = reversed_table(GTT_KINDS)
+# UNCONFIRMED what disables a trigger, and whether for good: it is UNKNOWN, and never an end.
+GTT_STATUSES = {
+    "active": GttStatus.ACTIVE,
+    "triggered": GttStatus.TRIGGERED,
+    "cancelled": GttStatus.CANCELLED,
+    "deleted": GttStatus.CANCELLED,
+    "rejected": GttStatus.REJECTED,
+    "expired": GttStatus.EXPIRED,
 }
