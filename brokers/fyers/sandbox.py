@@ -14,17 +14,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 from msgspec import structs
 
 from brokers import web_token
+from brokers.fyers.sandbox_orders import FyersOrders
 from brokers.fyers.sandbox_postback import postback
 from brokers.fyers.sandbox_stream import MarketSocket, OrderSocket, topic_names
+from brokers.fyers.sandbox_wire import PLACES, PRODUCTS, error, fy_token, series, success, ticker
 from brokers.secret import Secret
 from brokers.simulation.book import ZERO, Holding, Position
-from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
+from brokers.simulation.dialect import Access, App, Problem, Route, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
@@ -62,18 +63,7 @@ PROBLEMS = {
 }
 PAUSE = {"Retry-After": "1", "X-Retry-After-Ms": "150"}
 
-PRODUCTS = {"CNC": "CNC", "NRML": "MARGIN", "MIS": "INTRADAY", "MTF": "MTF"}
-# our exchange → (Fyers' exchange, segment, prefix of tickers, master file)
-PLACES = {
-    "NSE": (10, 10, "NSE", "NSE_CM"),
-    "NFO": (10, 11, "NSE", "NSE_FO"),
-    "CDS": (10, 12, "NSE", "NSE_CD"),
-    "MCX": (11, 20, "MCX", "MCX_COM"),
-    "BSE": (12, 10, "BSE", "BSE_CM"),
-    "BFO": (12, 11, "BSE", "BSE_FO"),
-}
 MASTER_NAMES = {*(file for *_, file in PLACES.values()), "NSE_COM"}  # the last is empty here
-BSE_GROUP = "A"
 SHARE, FUND, FUTURE, OPTION = 0, 9, 13, 15
 TYPES_OF_UNDERLYING = {
     ("INDEX", "FUTURE"): 11,
@@ -85,7 +75,7 @@ TYPES_OF_UNDERLYING = {
 }
 
 
-class FyersSandbox(Sandbox):
+class FyersSandbox(FyersOrders):
     slug, name = "fyers", "Fyers"
     login_path = "/api/v3/generate-authcode"
     login_fields = (
@@ -103,8 +93,7 @@ class FyersSandbox(Sandbox):
         yield Route("GET", "/api/v3/funds", self.funds)
         yield Route("GET", "/api/v3/holdings", self.holdings)
         yield Route("GET", "/api/v3/positions", self.positions)
-        yield Route("GET", "/api/v3/orders", self.order_book)
-        yield Route("GET", "/api/v3/tradebook", self.trade_book)
+        yield from self.order_routes()
         yield Route("GET", "/data/quotes", self.quotes)
         yield Route("POST", "/data/quotes", self.quotes)
         yield Route("POST", SYMBOL_TOKEN_PATH, self.symbol_tokens)
@@ -228,7 +217,7 @@ class FyersSandbox(Sandbox):
     # --- streams ---------------------------------------------------------------------------------
 
     def postback(self, told: Told) -> Json:
-        return postback(told)
+        return postback(told, self.order_row(told.order, 1) if told.order else None)
 
     def streams(self) -> Iterable[StreamRoute]:
         yield StreamRoute("/hsm/v1-5/prod", self.market_socket)
@@ -247,15 +236,9 @@ class FyersSandbox(Sandbox):
     def order_socket(self, call: Call) -> OrderSocket:
         if self.sessions.live(self.token(call), now=self.now()) is None:
             raise Refusal(error(*TOKEN_DEAD_AT_SOCKET))
-        return OrderSocket(self.market)
+        return OrderSocket(self.market, desk=self.desk, told=self.order_news)
 
     # --- account ---------------------------------------------------------------------------------
-
-    def order_book(self, call: Call) -> Reply:
-        return success({"orderBook": []})
-
-    def trade_book(self, call: Call) -> Reply:
-        return success({"tradeBook": []})
 
     def profile(self, call: Call) -> Reply:
         account = self.book.account
@@ -401,12 +384,8 @@ class FyersSandbox(Sandbox):
 
     # --- market ----------------------------------------------------------------------------------
 
-    @cached_property
-    def _by_ticker(self) -> dict[str, Listing]:
-        return {ticker(listing): listing for listing in self.instruments}
-
     def _found(self, symbol: str) -> tuple[Listing, Price] | None:
-        listing = self._by_ticker.get(symbol)
+        listing = self.by_ticker.get(symbol)
         price = self.market.price(listing.key) if listing else None
         return (listing, price) if listing and price else None
 
@@ -450,7 +429,7 @@ class FyersSandbox(Sandbox):
         symbols = asked_symbols(call)
         if not 0 < len(symbols) <= SYMBOL_TOKEN_LIMIT:
             raise Refusal(error(*BAD_SYMBOLS))
-        known = {symbol: fy_token(self._by_ticker[symbol]) for symbol in symbols if symbol in self._by_ticker}
+        known = {symbol: fy_token(self.by_ticker[symbol]) for symbol in symbols if symbol in self.by_ticker}
         unknown = [symbol for symbol in symbols if symbol not in known]
         return json_reply({"s": "ok", "validSymbol": known, "invalidSymbol": unknown})
 
@@ -552,14 +531,6 @@ class FyersSandbox(Sandbox):
 SANDBOX = FyersSandbox
 
 
-def success(payload: dict[str, Json], message: str = "") -> Reply:
-    return json_reply({"s": "ok", "code": 200, "message": message, **payload})
-
-
-def error(status: int, code: int, message: str) -> Reply:
-    return json_reply({"s": "error", "code": code, "message": message}, status)
-
-
 def asked_symbols(call: Call) -> list[str]:
     """Of a GET the comma-separated `symbols`, of a POST the list in the body."""
     if call.method == "GET":
@@ -586,23 +557,6 @@ def financed(row: Holding) -> Position:
     return Position(
         symbol=row.symbol, exchange=row.exchange, product="MTF", overnight_quantity=quantity, overnight_price=price
     )
-
-
-def series(listing: Listing) -> str:
-    return listing.row["series"] if listing.exchange == "NSE" else BSE_GROUP
-
-
-def ticker(listing: Listing) -> str:
-    """`NSE:INFY-EQ`, `BSE:INFY-A`, `NSE:NIFTY26DEC27000PE`: derivatives stand under the house, not under NFO."""
-    prefix = PLACES[listing.exchange][2]
-    return f"{prefix}:{listing.symbol}-{series(listing)}" if listing.is_cash else f"{prefix}:{listing.symbol}"
-
-
-def fy_token(listing: Listing) -> str:
-    """Exchange, segment, expiry and the exchange's number, without anything between."""
-    exchange, segment, _, _ = PLACES[listing.exchange]
-    expiry = f"{listing.expiry:%y%m%d}" if listing.expiry else "000000"
-    return f"{exchange}{segment}{expiry}{listing.exchange_token}"
 
 
 def instrument_type(listing: Listing) -> int:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from brokers.fyers.sandbox_wire import wire_time
 from brokers.simulation.postbacks import Told
-from brokers.simulation.sessions import IST
 from brokers.simulation.wire import Json
 
 
-def postback(told: Told) -> Json:
+def postback(told: Told, row: Mapping[str, Json] | None) -> Json:
+    """What is posted of an order, whose row is that of the book, in fewer fields; without one, of a made-up order."""
+    posted = made_up(told)
+    return posted if row is None else {name: row[name] for name in posted}
+
+
+def made_up(told: Told) -> dict[str, Json]:
     return {
-        "orderDateTime": f"{told.at.astimezone(IST):%d-%b-%Y %H:%M:%S}",
+        "orderDateTime": wire_time(told.at),
         "id": told.order_id,
         "exchOrdId": "2500000061319029",
         "side": 1,

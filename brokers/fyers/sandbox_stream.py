@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
+from brokers.simulation.wire import Json
 
 AUTH, ACK, SUBSCRIBE, UNSUBSCRIBE, FEED, PAUSE, RESUME, MODE, MESSAGE = 1, 3, 4, 5, 6, 7, 8, 12, 51
 GRANTED, NOT_GRANTED = b"K", b"E"
@@ -162,7 +165,12 @@ class Wire:
 
 
 class OrderSocket(StreamSession):
-    """Orders are not simulated, so nothing follows the welcome."""
+    """Tells every change of every order, from when orders are asked for; trades and positions are left to the lists."""
+
+    def __init__(self, market: Market, *, desk: Desk, told: Callable[[DeskOrder], Json]) -> None:
+        super().__init__(market, desk)
+        self._told = told
+        self._is_asked = False
 
     def received(self, frame: Frame) -> list[Frame]:
         if frame == "ping":
@@ -172,10 +180,16 @@ class OrderSocket(StreamSession):
             is_understood = said["T"] == "SUB_ORD" and isinstance(said["SLIST"], list) and said["SUB_T"] in (1, -1)
         except (ValueError, KeyError, TypeError, RecursionError):
             is_understood = False
+        if is_understood and "orders" in said["SLIST"]:
+            self._is_asked = said["SUB_T"] == 1
         return [json.dumps(SUBSCRIBED if is_understood else NOT_UNDERSTOOD)]
 
     def prices(self, changed: list[tuple[str, Listing, Price]]) -> list[Frame]:
         return []
+
+    def orders(self, changed: list[DeskOrder]) -> list[Frame]:
+        told = changed if self._is_asked else []
+        return [json.dumps({"orders": self._told(order), "s": "ok"}) for order in told]
 
 
 def topic_names(listing: Listing) -> Iterator[str]:

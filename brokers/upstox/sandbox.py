@@ -13,11 +13,11 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from functools import cached_property
 from uuid import uuid4
 
 from brokers.simulation.book import ZERO, Holding, Position
-from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.dialect import Access, App, Problem, Route, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
@@ -26,8 +26,10 @@ from brokers.simulation.sessions import IST, next_at, random_text
 from brokers.simulation.streams import StreamRoute, StreamSession
 from brokers.simulation.web_token import signed_token
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect, single_precision
-from brokers.upstox.sandbox_postback import postback
+from brokers.upstox.sandbox_orders import UpstoxOrders
+from brokers.upstox.sandbox_postback import news, postback
 from brokers.upstox.sandbox_stream import MarketDataFeed, PortfolioStream
+from brokers.upstox.sandbox_wire import PRODUCTS, SEGMENTS, error, instrument_key, segment, success
 
 TOKEN_DEATH = time(3, 30)  # IST, the first one after the login
 QUOTE_LIMIT = 500
@@ -39,7 +41,6 @@ BAD_SECRET = (401, "UDAPI100069", "Check your 'client_id' and 'client_secret'; o
 BAD_REDIRECT = (401, "UDAPI100070", "The 'redirect_uri' is incorrect")
 NO_KEY = (400, "UDAPI1009", "The 'instrument_key' is required")
 BAD_KEY = (400, "UDAPI1011", "The 'instrument_key' is invalid")
-NO_ORDER = (400, "UDAPI100010", "Order not found")
 PROBLEMS = {
     Problem.TOKEN_DEAD: (401, "UDAPI100050", "Invalid token used to access API"),
     Problem.RATE_LIMITED: (429, "UDAPI10005", "Too Many Request Sent"),
@@ -47,16 +48,6 @@ PROBLEMS = {
     Problem.MAINTENANCE: (423, "UDAPI100074", "Service is accessible from 5:30 AM to 12:00 AM IST daily"),
     Problem.NOT_FOUND: (404, "UDAPI100060", "Resource not Found"),
     Problem.METHOD_NOT_ALLOWED: (405, "UDAPI10000", "This request is not supported by Upstox API"),
-}
-PRODUCTS = {"CNC": "D", "NRML": "D", "MIS": "I", "MTF": "MTF"}
-# our exchange → (Upstox segment, the exchange its instrument file names)
-SEGMENTS = {
-    "NSE": ("NSE_EQ", "NSE"),
-    "BSE": ("BSE_EQ", "BSE"),
-    "NFO": ("NSE_FO", "NSE"),
-    "BFO": ("BSE_FO", "BSE"),
-    "CDS": ("NCD_FO", "NSE"),
-    "MCX": ("MCX_FO", "MCX"),
 }
 INDEX_KEYS = {
     "NIFTY": "NSE_INDEX|Nifty 50",
@@ -72,7 +63,7 @@ FEEDS = {
 UNDERLYING_TYPES = {"NFO": "EQUITY", "BFO": "EQUITY", "CDS": "CUR", "MCX": "COM"}
 
 
-class UpstoxSandbox(Sandbox):
+class UpstoxSandbox(UpstoxOrders):
     slug, name = "upstox", "Upstox"
     login_path = "/v2/login/authorization/dialog"
     login_fields = (
@@ -94,9 +85,7 @@ class UpstoxSandbox(Sandbox):
         yield Route("GET", "/v2/portfolio/long-term-holdings", self.holdings)
         yield Route("GET", "/v2/portfolio/short-term-positions", self.positions)
         yield Route("GET", "/v3/portfolio/mtf-positions", self.mtf_positions)
-        yield Route("GET", "/v2/order/retrieve-all", self.nothing)
-        yield Route("GET", "/v2/order/trades/get-trades-for-day", self.nothing)
-        yield Route("GET", "/v2/order/details", self.no_order)
+        yield from self.order_routes()
         yield Route("GET", "/v2/market-quote/ltp", self.ltp_v2)
         yield Route("GET", "/v3/market-quote/ltp", self.ltp_v3)
         yield Route("GET", "/v3/market-quote/ohlc", self.ohlc_v3)
@@ -186,7 +175,7 @@ class UpstoxSandbox(Sandbox):
     # --- streams ---------------------------------------------------------------------------------
 
     def postback(self, told: Told) -> Json:
-        return postback(told)
+        return postback(told, self.order_row(told.order) if told.order else None)
 
     def streams(self) -> Iterable[StreamRoute]:
         market_data, portfolio = FEEDS
@@ -217,19 +206,16 @@ class UpstoxSandbox(Sandbox):
 
     def market_data_feed(self, call: Call) -> MarketDataFeed:
         self._spend(call)
-        return MarketDataFeed(self.market, self._by_key, self.now)
+        return MarketDataFeed(self.market, self.by_key, self.now)
 
     def portfolio_stream(self, call: Call) -> PortfolioStream:
         self._spend(call)
-        return PortfolioStream(self.market)
+        return PortfolioStream(self.market, desk=self.desk, told=self._news)
+
+    def _news(self, order: DeskOrder) -> Json:
+        return news(self.order_row(order), self.book.account.user_id)
 
     # --- account ---------------------------------------------------------------------------------
-
-    def nothing(self, call: Call) -> Reply:
-        return success([])
-
-    def no_order(self, call: Call) -> Reply:
-        raise Refusal(error(*NO_ORDER))
 
     def profile(self, call: Call) -> Reply:
         return success(self._profile(ddpi=False))
@@ -409,10 +395,6 @@ class UpstoxSandbox(Sandbox):
 
     # --- market ----------------------------------------------------------------------------------
 
-    @cached_property
-    def _by_key(self) -> dict[str, Listing]:
-        return {instrument_key(listing): listing for listing in self.instruments}
-
     def _asked(self, call: Call) -> list[tuple[str, Listing, Price]]:
         """Return reply key, listing and price of each key asked: unknown ones vanish, a malformed one fails all."""
         text = call.asked("instrument_key") or call.asked("symbol")
@@ -422,7 +404,7 @@ class UpstoxSandbox(Sandbox):
         wrong = next((key for key in keys if "|" not in key), keys[-1] if len(keys) > QUOTE_LIMIT else None)
         if wrong is not None:
             raise Refusal(error(*BAD_KEY, property_path="instrument_key", invalid_value=wrong))
-        listings = (self._by_key[key] for key in dict.fromkeys(keys) if key in self._by_key)
+        listings = (self.by_key[key] for key in dict.fromkeys(keys) if key in self.by_key)
         priced = ((listing, self.market.price(listing.key)) for listing in listings)
         return [(f"{segment(item)}:{item.symbol}", item, price) for item, price in priced if price]
 
@@ -544,35 +526,6 @@ class UpstoxSandbox(Sandbox):
 
 
 SANDBOX = UpstoxSandbox
-
-
-def success(data: object) -> Reply:
-    return json_reply({"status": "success", "data": data})
-
-
-def error(
-    status: int, code: str, message: str, *, property_path: str | None = None, invalid_value: str | None = None
-) -> Reply:
-    """Word one error in both spellings, as live replies do."""
-    entry = {
-        "errorCode": code,
-        "message": message,
-        "propertyPath": property_path,
-        "invalidValue": invalid_value,
-        "error_code": code,
-        "property_path": property_path,
-        "invalid_value": invalid_value,
-    }
-    return json_reply({"status": "error", "errors": [entry]}, status)
-
-
-def segment(listing: Listing) -> str:
-    return SEGMENTS[listing.exchange][0]
-
-
-def instrument_key(listing: Listing) -> str:
-    """`NSE_EQ|INE009A01021` for shares; `NSE_FO|61471` for contracts. Replies call it `instrument_token`."""
-    return f"{segment(listing)}|{listing.isin}" if listing.is_cash else listing.row["upstox_key"]
 
 
 def ltp(listing: Listing, price: Price) -> dict[str, Json]:

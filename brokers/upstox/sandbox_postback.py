@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST
 from brokers.simulation.wire import Json
 
 
-def postback(told: Told) -> Json:
-    stamp = f"{told.at.astimezone(IST):%Y-%m-%d %H:%M:%S}"
+def postback(told: Told, row: Mapping[str, Json] | None) -> Json:
+    """What is posted of an order, whose row is that of the book; without one, of a made-up order."""
+    return news(row or made_up(told), told.account_id)
+
+
+def news(row: Mapping[str, Json], account_id: str) -> dict[str, Json]:
+    """An order as it is posted, and told by the portfolio stream."""
     return {
         "update_type": "order",
-        "user_id": told.account_id,
-        "userId": told.account_id,
+        "user_id": account_id,
+        "userId": account_id,
+        **row,
+        "instrument_key": row["instrument_token"],
+    }
+
+
+def made_up(told: Told) -> dict[str, Json]:
+    stamp = f"{told.at.astimezone(IST):%Y-%m-%d %H:%M:%S}"
+    return {
         "exchange": "NSE",
         "instrument_token": "NSE_EQ|INE062A01020",
-        "instrument_key": "NSE_EQ|INE062A01020",
         "trading_symbol": "SBIN-EQ",
         "tradingsymbol": "SBIN-EQ",
         "product": "D",

@@ -8,9 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
+from brokers.simulation.wire import Json
 from brokers.upstox.feed import (
     FULL_D5,
     INITIAL_FEED,
@@ -130,10 +133,17 @@ def step(quote: Any, listing: Listing, price: Price, number: int) -> None:
 
 
 class PortfolioStream(StreamSession):
-    """Open, and silent: no orders are simulated."""
+    """Tells every change of every order of the customer's; nothing is asked for on it."""
+
+    def __init__(self, market: Market, *, desk: Desk, told: Callable[[DeskOrder], Json]) -> None:
+        super().__init__(market, desk)
+        self._told = told
 
     def received(self, frame: Frame) -> list[Frame]:
         return []
 
     def prices(self, changed: list[tuple[str, Listing, Price]]) -> list[Frame]:
         return []
+
+    def orders(self, changed: list[DeskOrder]) -> list[Frame]:
+        return [json.dumps(self._told(order)) for order in changed]

@@ -11,21 +11,24 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable
-from datetime import datetime, time
+from datetime import time
 from decimal import Decimal
 from urllib.parse import parse_qsl
 
 from brokers.simulation.book import ZERO, Holding, Position
-from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.dialect import Access, App, Problem, Route, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
 from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST, Session, random_text, tomorrow_at
 from brokers.simulation.streams import StreamRoute
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect, trimmed
-from brokers.zerodha.sandbox_postback import postback
+from brokers.simulation.wire import Call, Json, Refusal, Reply, redirect, trimmed
+from brokers.zerodha.sandbox_orders import KiteOrders
+from brokers.zerodha.sandbox_postback import news, postback
 from brokers.zerodha.sandbox_stream import KiteTicker
+from brokers.zerodha.sandbox_wire import error, kite_time, success
 
 TOKEN_DEATH = time(6, 0)  # IST, on the calendar day after the login
 QUOTE_LIMIT, SHORT_QUOTE_LIMIT = 500, 1000
@@ -52,7 +55,7 @@ MASTER_COLUMNS = (
 )  # fmt: skip
 
 
-class ZerodhaSandbox(Sandbox):
+class ZerodhaSandbox(KiteOrders):
     slug, name = "zerodha", "Zerodha"
     login_path = "/connect/login"
     login_fields = (
@@ -74,8 +77,7 @@ class ZerodhaSandbox(Sandbox):
         yield Route("GET", "/portfolio/holdings", self.holdings)
         yield Route("GET", "/portfolio/holdings/auctions", self.nothing)
         yield Route("GET", "/portfolio/positions", self.positions)
-        yield Route("GET", "/orders", self.nothing)
-        yield Route("GET", "/trades", self.nothing)
+        yield from self.order_routes()
         yield Route("GET", "/quote", self.quote)
         yield Route("GET", "/quote/ohlc", self.quote_ohlc)
         yield Route("GET", "/quote/ltp", self.quote_ltp)
@@ -156,8 +158,8 @@ class ZerodhaSandbox(Sandbox):
             raise self.refusal(Problem.TOKEN_DEAD)
         return success(True)
 
-    def postback(self, told: Told) -> Json:
-        return postback(told)
+    def postback(self, told: Told) -> Json | None:
+        return postback(told, self.order_row(told.order) if told.order else None)
 
     def streams(self) -> Iterable[StreamRoute]:
         yield StreamRoute("/", self.ticker)
@@ -167,7 +169,12 @@ class ZerodhaSandbox(Sandbox):
         live = self.sessions.live(call.asked("access_token"), now=self.now())
         if live is None or not same(call.asked("api_key"), self.app.api_key):
             raise self.refusal(Problem.TOKEN_DEAD)
-        return KiteTicker(self.market, {listing.kite_token: listing for listing in self.instruments}, self.now)
+        by_token = {listing.kite_token: listing for listing in self.instruments}
+        return KiteTicker(self.market, by_token, self.now, desk=self.desk, told=self._news)
+
+    def _news(self, order: DeskOrder) -> Json:
+        """The ticker tells every state, of orders from anywhere."""
+        return news(self.order_row(order), self.book.account.user_id, self.app.api_secret)
 
     def token(self, call: Call) -> str:
         scheme, _, credentials = call.headers.get("authorization", "").partition(" ")
@@ -369,21 +376,9 @@ class ZerodhaSandbox(Sandbox):
 SANDBOX = ZerodhaSandbox
 
 
-def success(data: object) -> Reply:
-    return json_reply({"status": "success", "data": data})
-
-
-def error(status: int, error_type: str, message: str) -> Reply:
-    return json_reply({"status": "error", "message": message, "data": None, "error_type": error_type}, status)
-
-
 def check_version(call: Call) -> None:
     if call.headers.get("x-kite-version") != "3":
         raise Refusal(error(400, "InputException", "Missing or unknown `X-Kite-Version` header."))
-
-
-def kite_time(moment: datetime) -> str:
-    return f"{moment.astimezone(IST):%Y-%m-%d %H:%M:%S}"
 
 
 def segment_margin(

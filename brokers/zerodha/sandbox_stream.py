@@ -8,9 +8,12 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
+from brokers.simulation.wire import Json
 
 HEARTBEAT = b"\x00"
 MOST_TOKENS = 3000
@@ -24,8 +27,17 @@ class KiteTicker(StreamSession):
 
     heartbeat_seconds = 1.0
 
-    def __init__(self, market: Market, by_token: dict[int, Listing], now: Callable[[], datetime]) -> None:
-        super().__init__(market)
+    def __init__(
+        self,
+        market: Market,
+        by_token: dict[int, Listing],
+        now: Callable[[], datetime],
+        *,
+        desk: Desk,
+        told: Callable[[DeskOrder], Json],
+    ) -> None:
+        super().__init__(market, desk)
+        self._told = told
         self._by_token = by_token
         self._now = now
         self._modes: dict[str, str] = {}
@@ -62,6 +74,9 @@ class KiteTicker(StreamSession):
     def prices(self, changed: list[tuple[str, Listing, Price]]) -> list[Frame]:
         packets = [self._packet(name, listing, price) for name, listing, price in changed]
         return [struct.pack(">H", len(packets)) + b"".join(struct.pack(">H", len(each)) + each for each in packets)]
+
+    def orders(self, changed: list[DeskOrder]) -> list[Frame]:
+        return [json.dumps({"type": "order", "data": self._told(order)}) for order in changed]
 
     def _packet(self, name: str, listing: Listing, price: Price) -> bytes:
         mode = self._modes.get(name, "quote")
