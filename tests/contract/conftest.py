@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from brokers import registry
+from brokers.simulation.exchange import LEVEL_LOTS
 from brokers.simulation.server import SimulatedBrokers, available_slugs
 from tests.contract.live import LiveBroker
 from tests.contract.recorded import NOW
@@ -32,6 +33,8 @@ def live(simulated: SimulatedBrokers, slug: str, caplog: pytest.LogCaptureFixtur
     yield broker
     broker.control.clear_faults(slug)
     broker.control.serve_nothing(slug)
+    broker.control.reset_exchange()
+    broker.control.set_depth(LEVEL_LOTS)
     broker.control.set_book(slug, book)
     logged = "\n".join(
         f"{record.getMessage()} {record.exc_text or ''}"
