@@ -157,6 +157,56 @@ def check_streams(broker: dict, control_url: str, fyers: fyersModel.FyersModel, 
     heard_orders.message(code=1605, s="ok")
 
 
+def check_orders(broker: dict, fyers: fyersModel.FyersModel, token: str, directory: str) -> None:
+    """The SDK places, changes, cancels, and finds all of it in the books and on its socket."""
+    last = fyers.quotes({"symbols": "NSE:INFY-EQ"})["d"][0]["v"]["lp"]
+    low = round(last * 0.95)
+    socket, heard = order_socket(broker, token, directory)
+    socket.onorder = heard.messages.append
+    socket.subscribe("OnOrders")
+    heard.message(code=1605, s="ok")
+
+    asked = {
+        "symbol": "NSE:INFY-EQ",
+        "qty": 2,
+        "type": 1,
+        "side": 1,
+        "productType": "CNC",
+        "limitPrice": low,
+        "stopPrice": 0,
+        "validity": "DAY",
+        "disclosedQty": 0,
+        "offlineOrder": False,
+        "stopLoss": 0,
+        "takeProfit": 0,
+        "orderTag": "fromthesdk",
+    }
+    placed = fyers.place_order(asked)
+    assert placed["code"] == 1101, placed
+    [row] = fyers.orderbook({"id": placed["id"]})["orderBook"]
+    assert (row["status"], row["limitPrice"], row["orderTag"]) == (6, low, "1:fromthesdk")
+    assert fyers.orderbook({"order_tag": "1:fromthesdk"})["orderBook"][0]["id"] == placed["id"]
+    assert fyers.modify_order({"id": placed["id"], "type": 1, "limitPrice": low - 1, "qty": 3})["code"] == 1102
+    assert fyers.cancel_order({"id": placed["id"]})["code"] == 1103
+    assert refused_with(fyers.cancel_order({"id": placed["id"]}), -161)
+    assert refused_with(fyers.cancel_order({"id": "1"}), -51)
+    cancelled = awaited(lambda: [each for each in heard.messages if each.get("orders", {}).get("status") == 1])
+    assert cancelled[0]["orders"]["id"] == placed["id"]
+
+    bought = fyers.place_order({**asked, "type": 2, "limitPrice": 0, "orderTag": "atthemarket"})["id"]
+    assert fyers.orderbook({"id": bought})["orderBook"][0]["status"] == 2
+    fills = [row for row in fyers.tradebook()["tradeBook"] if row["orderNumber"] == bought]
+    assert sum(row["tradedQty"] for row in fills) == 2
+    assert "NSE:INFY-EQ-CNC" in {row["id"] for row in fyers.positions()["netPositions"]}
+
+    leg = {"price": low, "triggerPrice": low, "qty": 1}
+    waiting = {"side": 1, "symbol": "NSE:INFY-EQ", "productType": "CNC", "orderInfo": {"leg1": leg}}
+    gtt = fyers.place_gtt_order(waiting)
+    assert gtt["code"] == 1101, gtt
+    assert [row["ord_status"] for row in fyers.gtt_orderbook()["orderBook"]] == [6]
+    assert fyers.cancel_gtt_order({"id": gtt["id"]})["code"] == 1103
+
+
 def check_dead_streams(broker: dict, token: str, directory: str) -> None:
     _, heard = price_socket(broker, token, directory, lite=False)
     assert "Authentication failed" in heard.error("11001")
@@ -209,6 +259,7 @@ def check(broker: dict, control_url: str, log_directory: str) -> None:
     }.items()
     assert contracts["NSE:NIFTY26DEC27000PE"]["strikePrice"] == 27000
 
+    check_orders(broker, fyers, tokens["access_token"], log_directory)
     check_streams(broker, control_url, fyers, tokens["access_token"], log_directory)
     assert fyers.logout()["message"] == "you are successfully logged out"
     assert refused_with(fyers.holdings(), -16)

@@ -84,6 +84,50 @@ def check_ticker(broker: dict, control_url: str, kite: KiteConnect) -> KiteTicke
     return ticker
 
 
+def check_orders(broker: dict, kite: KiteConnect) -> None:
+    """The SDK places, changes, cancels, and finds all of it in the books and on the ticker."""
+    low = round(kite.ltp("NSE:INFY")["NSE:INFY"]["last_price"] * 0.95)
+    told: list[dict] = []
+    ticker = KiteTicker(kite.api_key, kite.access_token, root=broker["stream_url"], reconnect=False)
+    ticker.on_order_update = lambda _, update: told.append(update)
+    opened: list[object] = []
+    ticker.on_connect = lambda socket, _: opened.append(socket)
+    reactor.callFromThread(ticker.connect)
+    awaited(lambda: opened)
+
+    share = {"exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "product": "CNC"}
+    asked = {"variety": "regular", **share, "quantity": 2}
+    order_id = kite.place_order(**asked, order_type="LIMIT", price=low, validity="DAY", tag="fromthesdk")
+    [row] = [each for each in kite.orders() if each["order_id"] == order_id]
+    assert (row["status"], row["price"], row["tag"]) == ("OPEN", low, "fromthesdk")
+    assert isinstance(row["order_timestamp"], datetime.datetime)
+    assert kite.modify_order("regular", order_id, quantity=3, price=low - 1) == order_id
+    assert [state["status"] for state in kite.order_history(order_id)] == ["PUT ORDER REQ RECEIVED", "OPEN"]
+    assert kite.cancel_order("regular", order_id) == order_id
+    assert awaited(lambda: [each for each in told if (each["order_id"], each["status"]) == (order_id, "CANCELLED")])
+    assert refusal(lambda: kite.cancel_order("regular", order_id)) == ("OrderException", 400)
+
+    bare = refusal(lambda: kite.place_order(**asked, order_type="MARKET"))
+    assert bare == ("InputException", 400)
+    bought = kite.place_order(**asked, order_type="MARKET", market_protection=-1)
+    [row] = [each for each in kite.orders() if each["order_id"] == bought]
+    assert (row["order_type"], row["status"], row["tags"][0]) == ("LIMIT", "COMPLETE", "mktp")
+    fills = kite.order_trades(bought)
+    assert sum(fill["quantity"] for fill in fills) == 2
+    assert {fill["trade_id"] for fill in fills} <= {fill["trade_id"] for fill in kite.trades()}
+    assert ("INFY", "CNC") in {(each["tradingsymbol"], each["product"]) for each in kite.positions()["net"]}
+
+    [margin] = kite.order_margins([{**asked, "order_type": "LIMIT", "price": low}])
+    assert margin["total"] == 2 * low
+    leg = {**share, "quantity": 1, "order_type": "LIMIT", "price": low}
+    trigger_id = kite.place_gtt("single", "INFY", "NSE", [low], low * 1.05, [leg])["trigger_id"]
+    [waiting] = kite.get_gtts()
+    assert (waiting["id"], waiting["status"], waiting["condition"]["trigger_values"]) == (trigger_id, "active", [low])
+    assert kite.delete_gtt(trigger_id) == {"trigger_id": trigger_id}
+    assert kite.get_gtt(trigger_id)["status"] == "cancelled"
+    reactor.callFromThread(ticker.close)
+
+
 def check_dead_ticker(broker: dict, access_token: str) -> None:
     reasons: list[str] = []
     ticker = KiteTicker(broker["api_key"], access_token, root=broker["stream_url"], reconnect=False)
@@ -125,6 +169,7 @@ def check(broker: dict, control_url: str) -> None:
     assert {row["exchange"] for row in kite.instruments("BSE")} == {"BSE"}
 
     ticker = check_ticker(broker, control_url, kite)
+    check_orders(broker, kite)
     access_token = kite.access_token
     assert kite.invalidate_access_token() is True
     assert refusal(kite.holdings) == TOKEN_REFUSED

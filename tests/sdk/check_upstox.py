@@ -99,6 +99,65 @@ def check_streams(broker: dict, control_url: str) -> None:
     set_market(control_url, "1573.70", frozen=was_frozen)
 
 
+def check_orders(broker: dict, client: upstox_client.ApiClient) -> None:
+    """The SDK places, changes, cancels, and finds all of it in the books and on the portfolio stream."""
+    infy = "NSE_EQ|INE009A01021"
+    [quoted] = upstox_client.MarketQuoteV3Api(client).get_ltp(instrument_key=infy).data.values()
+    low = float(round(quoted.last_price * 0.95))
+    orders, orders_v3 = upstox_client.OrderApi(client), upstox_client.OrderApiV3(client)
+
+    def asked(**changed: object) -> upstox_client.PlaceOrderV3Request:
+        wanted = {
+            "instrument_token": infy,
+            "quantity": 2,
+            "transaction_type": "BUY",
+            "product": "D",
+            "order_type": "LIMIT",
+            "validity": "DAY",
+            "price": low,
+            "trigger_price": 0.0,
+            "disclosed_quantity": 0,
+            "is_amo": False,
+            "slice": False,
+            "tag": "fromthesdk",
+        }
+        return upstox_client.PlaceOrderV3Request(**wanted | changed)
+
+    with listening(upstox_client.PortfolioDataStreamer(client), broker) as heard:
+        [order_id] = orders_v3.place_order(asked()).data.order_ids
+        told = json.loads(heard.get(timeout=10))
+        assert (told["update_type"], told["order_id"], told["status"]) == ("order", order_id, "open")
+        row = orders.get_order_status(order_id=order_id).data
+        assert (row.status, row.price, row.tag) == ("open", low, "fromthesdk")
+        change = upstox_client.ModifyOrderRequest(
+            order_id=order_id, order_type="LIMIT", validity="DAY", price=low - 1, trigger_price=0.0, quantity=3
+        )
+        assert orders_v3.modify_order(change).data.order_id == order_id
+        assert json.loads(heard.get(timeout=10))["quantity"] == 3
+        assert orders_v3.cancel_order(order_id).data.order_id == order_id
+        assert json.loads(heard.get(timeout=10))["status"] == "cancelled"
+    again = refusal(lambda: orders_v3.cancel_order(order_id))
+    assert again == refused_with(400, "UDAPI100040")
+    states = orders.get_order_details("2.0", order_id=order_id).data
+    assert [state.status for state in states] == ["put order req received", "cancelled"]
+    wide = refusal(lambda: orders_v3.place_order(asked(order_type="MARKET", price=0.0, market_protection=26)))
+    assert wide == refused_with(400, "UDAPI1159")
+
+    [bought] = orders_v3.place_order(asked(order_type="MARKET", price=0.0, market_protection=-1)).data.order_ids
+    assert orders.get_order_status(order_id=bought).data.status == "complete"
+    fills = orders.get_trades_by_order(bought, "2.0").data
+    assert sum(fill.quantity for fill in fills) == 2
+    assert {fill.trade_id for fill in fills} <= {fill.trade_id for fill in orders.get_trade_history("2.0").data}
+    positions = upstox_client.PortfolioApi(client).get_positions("2.0").data
+    assert (infy, "D") in {(each.instrument_token, each.product) for each in positions}
+    needed = upstox_client.MarginRequest(
+        instruments=[
+            upstox_client.Instrument(instrument_key=infy, quantity=2, transaction_type="BUY", product="D", price=low)
+        ]
+    )
+    assert upstox_client.ChargeApi(client).post_margin(needed).data.required_margin == 2 * low
+
+
 def last(feed: dict) -> tuple[float, float]:
     ltpc = feed["fullFeed"]["marketFF"]["ltpc"]
     return ltpc["ltp"], ltpc["cp"]
@@ -203,6 +262,7 @@ def check(broker: dict) -> None:
     assert master["NSE_EQ|INE009A01021"]["isin"] == "INE009A01021"
     assert master["NSE_FO|50978"]["strike_price"] == 27000
 
+    check_orders(broker, client)
     assert login.logout("2.0").data is True
     assert refusal(lambda: portfolio.get_holdings("2.0")) == refused_with(401, "UDAPI100050")
 
