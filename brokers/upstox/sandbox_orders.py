@@ -141,7 +141,9 @@ class UpstoxOrders(Sandbox):
         return success([self.order_row(order) for order in self.desk.orders()])
 
     def details(self, call: Call) -> Reply:
-        return success(self.order_row(self._known(call)))
+        row = self.order_row(self._known(call))
+        del row["guid"]
+        return success(row)
 
     def history(self, call: Call) -> Reply:
         """By number or by tag; rows lack four fields of the book's."""
