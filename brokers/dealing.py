@@ -66,6 +66,10 @@ class Traded:
             raise NotSupported(f"{quantity} is no whole number of lots of {self.multiplier}.", code="odd_quantity")
         return int(count)
 
+    def units(self, count: Decimal) -> Decimal:
+        """What this broker counts, in units: the rows of a book that counts lots say lots."""
+        return count * self.multiplier
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:

@@ -20,6 +20,7 @@ def traded(exchange: Exchange, multiplier: int = 1) -> Traded:
 
 def test_a_broker_is_told_what_it_counts() -> None:
     assert traded(Exchange.MCX, 100).counted(Decimal("300.0000")) == 3
+    assert traded(Exchange.MCX, 100).units(Decimal(3)) == 300
     with pytest.raises(NotSupported, match="no whole number") as caught:
         traded(Exchange.MCX, 100).counted(Decimal(250))
     assert caught.value.code == "odd_quantity"
