@@ -6,6 +6,7 @@ A new broker needs nothing here: it is in the list as soon as the features of it
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -49,7 +50,6 @@ SYMBOL = "INFY"
 PATIENCE = 5
 SPECS = {slug: registry.load(slug).spec for slug in registry.slugs()}
 DEALING = [slug for slug in SPECS if "place" in SPECS[slug].capabilities.features]
-READING = [slug for slug in SPECS if slug not in DEALING]
 TYPES = {slug: SPECS[slug].capabilities.order_types for slug in SPECS}
 STANDING = (OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING)  # some brokers have one word for both
 # What stands between us and the broker's word, and what it is at the broker: taken, or never seen.
@@ -121,13 +121,29 @@ def account(live: LiveBroker) -> Account:
     return Account(live)
 
 
-@pytest.mark.parametrize("slug", READING)
-def test_a_broker_that_does_not_deal_says_so_before_any_call(live: LiveBroker, slug: str) -> None:
+@pytest.mark.parametrize("slug", SPECS)
+def test_what_a_broker_does_not_offer_is_never_asked_for(live: LiveBroker, slug: str) -> None:
     account = Account(live)
+    request = account.order()
+    standing = StandingOrder(broker_order_id="1", request=request)
+    verbs: dict[str, Callable[[], object]] = {
+        "place": lambda: account.client.place(request),
+        "modify": lambda: account.client.modify(standing, unchanged(request)),
+        "cancel": lambda: account.client.cancel(standing),
+        "order_margin": lambda: account.client.margin(request),
+        "gtt": account.client.gtts,
+    }
     live.control.reset_counters()
-    with pytest.raises(NotSupported):
-        account.client.place(account.order())
+    for feature in verbs.keys() - set(SPECS[slug].capabilities.features):
+        with pytest.raises(NotSupported):
+            verbs[feature]()
     assert live.control.counters(slug) == {}
+
+
+def unchanged(request: OrderRequest) -> OrderChange:
+    return OrderChange(
+        order_type=request.order_type, validity=request.validity, quantity=request.quantity, price=request.price
+    )
 
 
 @pytest.mark.parametrize("slug", DEALING)
@@ -234,6 +250,19 @@ def test_a_market_order_is_bounded_and_filled(account: Account) -> None:
     account.client.place(account.order(order_type=OrderType.MARKET, price=None))
     order = account.found()
     assert (order.status, order.filled_quantity) == (OrderStatus.FILLED, 3)
+
+
+@pytest.mark.parametrize("slug", DEALING)
+def test_an_ioc_order_leaves_nothing_behind(account: Account) -> None:
+    account.live.control.set_depth(1)
+    with suppress(NotSupported):  # not every broker documents it
+        account.client.place(account.order(ticks=0, validity=Validity.IOC))
+    orders = account.client.find(TAG)
+    assert [order.broker_order_id for order in orders] == account.at_exchange()
+    for order in orders:
+        assert (order.status, order.validity) == (OrderStatus.CANCELLED, Validity.IOC)
+        assert 0 < order.filled_quantity < 3
+        assert sum(trade.quantity for trade in account.trades(order)) == order.filled_quantity
 
 
 @pytest.mark.parametrize("slug", [slug for slug in DEALING if OrderType.SL in TYPES[slug]])
