@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import Any, TypeVar
 
-from brokers.angel_one import mapping
+from brokers.angel_one import dealing, mapping
 from brokers.angel_one.mapping import Key
-from brokers.angel_one.spec import NOTHING_THERE, QUOTE_LIMIT, SECURE, SPEC
+from brokers.angel_one.spec import GTT_LISTED, GTT_PAGE, NOTHING_THERE, QUOTE_LIMIT, SECURE, SPEC
 from brokers.base import BrokerClient
+from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
 from brokers.domain import BrokerOrder, BrokerTrade, Funds, Holding, Listing, Position, Profile, Quote, Rows
 from brokers.errors import BrokerError, RequestRefused, SessionEnded
 from brokers.secret import Secret
@@ -59,6 +61,41 @@ class AngelOneClient(BrokerClient):
             body = self.post(f"{SECURE}/market/v1/quote", {"mode": "OHLC", "exchangeTokens": tokens})
             found += mapping.quotes(mapping.data(body), some)
         return found
+
+    def place(self, request: OrderRequest) -> str:
+        body = dealing.order_params(request)
+        return self.acknowledged(dealing.placed_id, "POST", f"{SECURE}/order/v1/placeOrder", json=body)
+
+    def modify(self, standing: StandingOrder, change: OrderChange) -> str:
+        body = dealing.change_params(standing, change)
+        return self.acknowledged(dealing.placed_id, "POST", f"{SECURE}/order/v1/modifyOrder", json=body)
+
+    def cancel(self, standing: StandingOrder) -> None:
+        body = dealing.cancel_params(standing)
+        self.acknowledged(dealing.placed_id, "POST", f"{SECURE}/order/v1/cancelOrder", json=body)
+
+    def place_gtt(self, request: GttRequest) -> str:
+        body = dealing.gtt_params(request)
+        return self.acknowledged(dealing.gtt_id, "POST", f"{SECURE}/gtt/v1/createRule", json=body)
+
+    def cancel_gtt(self, gtt: BrokerGtt) -> None:
+        self.acknowledged(dealing.gtt_id, "POST", f"{SECURE}/gtt/v1/cancelRule", json=dealing.gtt_cancel_params(gtt))
+
+    def margin(self, request: OrderRequest) -> OrderMargin:
+        body = self.post(f"{SECURE}/margin/v1/batch", dealing.margin_params(request))
+        return dealing.margin(mapping.data(body))
+
+    def gtts(self) -> Rows[BrokerGtt]:
+        """All pages of a list. A short page is the last; so is one that repeats, should paging be ignored."""
+        rows: list[Any] = []
+        for page in count(1):
+            asked = {"status": GTT_LISTED, "page": page, "count": GTT_PAGE}
+            batch = mapping.rows(self.post(f"{SECURE}/gtt/v1/ruleList", asked))
+            new = [row for row in batch if row not in rows]
+            rows += new
+            if len(batch) < GTT_PAGE or not new:
+                break
+        return each("gtts", dealing.gtts, rows)
 
     def _get_or_nothing(self, path: str) -> Any:
         """A list whose absence the broker may word as "not found"."""

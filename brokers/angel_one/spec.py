@@ -16,6 +16,7 @@ from brokers.base import (
     Renewal,
     SessionPolicy,
 )
+from brokers.dealing import GttStatus, reversed_table
 from brokers.domain import ConnectionStatus, Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -69,12 +70,17 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     **dict.fromkeys(
         _codes(
             "AB",
-            *(1008, 1009, 1012, range(1013, 1019), 2002, 4008, 4018),
+            *(1008, range(1014, 1019), 2002, 4018),
             *(range(9001, 9005), range(9006, 9019)),
             *(range(1000, 1004), 1005, 1031, 1032, 1050),
         ),
         REJECTED_INPUT,
     ),
+    (None, "AB1009"): Verdict(RequestRefused, "unknown_instrument"),
+    (None, "AB1012"): Verdict(RequestRefused, "product_refused"),
+    # Also the answer to a cancellation that comes too late.
+    (None, "AB1013"): Verdict(RequestRefused, "order_not_found", None, "It may have ended by now: see the order book."),
+    (None, "AB4008"): Verdict(RequestRefused, "tag_refused"),
     (None, "AB1007"): UNAVAILABLE,  # the order system failed; at a login it means something else, see below
     (None, "AB2000"): UNEXPECTED,
     (None, "AB7001"): Verdict(  # UNCONFIRMED code: the words alone are known
@@ -83,10 +89,11 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (None, "AG8004"): Verdict(
         BrokerUnavailable, "app_misconfigured", ConnectionStatus.ERROR, "Check your app's API key at the broker."
     ),
+    # Orders alone are bound to an address: the account can still be read, and nothing was placed.
     (None, "AG7002"): Verdict(
-        BrokerUnavailable,
+        RequestRefused,
         "address_not_registered",
-        ConnectionStatus.ERROR,
+        None,
         "Register this installation's IP address for your app at the broker: orders are bound to it.",
     ),
     # UNCONFIRMED: the one 403 that is documented is the rate limit, a plain text without a code.
@@ -112,6 +119,9 @@ NOT_A_FAILURE = frozenset({"AG1000"})
 
 # The most tokens of one quote call.
 QUOTE_LIMIT = 50
+
+# What the published request for a page of GTT rules asks for.
+GTT_PAGE, GTT_LISTED = 10, ("NEW", "CANCELLED", "ACTIVE", "SENTTOEXCHANGE", "FORALL")
 
 # What counts per path has an entry for each; what is not here shares one window of class "other".
 RATE_CLASSES: RateClasses = {
@@ -206,7 +216,10 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="other", per_path=True, calls=500, seconds=60),
             RateLimit(endpoints="other", per_path=True, calls=5000, seconds=3600),
         ),
-        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "refresh", "revoke"),
+        features=(
+            *("holdings", "positions", "funds", "quotes", "orders", "trades", "refresh", "revoke"),
+            *("place", "modify", "cancel", "order_margin", "gtt"),
+        ),
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
@@ -230,6 +243,23 @@ ORDER_TYPES = {
 }
 
 VALIDITIES = {"DAY": Validity.DAY, "IOC": Validity.IOC}
+
+# By its variety and its id an order is named.
+VARIETIES = {
+    OrderType.MARKET: "NORMAL",
+    OrderType.LIMIT: "NORMAL",
+    OrderType.SL: "STOPLOSS",
+    OrderType.SL_M: "STOPLOSS",
+}
+
+GTT_EXCHANGES = frozenset({Exchange.NSE, Exchange.BSE})
+# UNCONFIRMED: the words are published, what they mean is not. What is not here is UNKNOWN, and never an end.
+GTT_STATUSES = {
+    "NEW": GttStatus.ACTIVE,
+    "ACTIVE": GttStatus.ACTIVE,
+    "SENTTOEXCHANGE": GttStatus.TRIGGERED,
+    "CANCELLED": GttStatus.CANCELLED,
+}
 
 # Lower case on the wire. What is not here is UNKNOWN, and never an end.
 STATUSES = {
@@ -258,3 +288,9 @@ PRODUCTS = {
     "NRML": Product.NRML,
     "CO": Product.CO,
 }
+
+# The ways out; of two words for one product that of the rows is sent.
+EXCHANGE_WORDS = {exchange: exchange.value for exchange in SPEC.capabilities.exchanges}
+ORDER_TYPE_WORDS, VALIDITY_WORDS = reversed_table(ORDER_TYPES), reversed_table(VALIDITIES)
+PRODUCT_WORDS = {ours: word for ours, word in reversed_table(PRODUCTS).items() if ours in SPEC.capabilities.products}
+GTT_PRODUCT_WORDS = {ours: PRODUCT_WORDS[ours] for ours in (Product.CNC, Product.MTF)}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
 from brokers.base import BrokerClient
+from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
 from brokers.domain import (
     BrokerOrder,
     BrokerTrade,
@@ -23,11 +27,23 @@ from brokers.domain import (
     RowProblem,
     Rows,
 )
-from brokers.errors import BrokerError, RequestRefused, SessionEnded
-from brokers.groww import instruments, mapping
-from brokers.groww.spec import ORDER_PAGE, QUOTE_BATCH, SPEC, TRADE_PAGE
+from brokers.errors import BrokerError, OutcomeUnknown, RequestRefused, SessionEnded
+from brokers.groww import dealing, instruments, mapping
+from brokers.groww.spec import (
+    DUPLICATE_REFERENCE,
+    EXCHANGE_WORDS,
+    GTT_PAGE,
+    GTT_SEGMENTS,
+    GTT_STATUSES,
+    GTT_WINDOW,
+    NO_SUCH_ORDER,
+    ORDER_PAGE,
+    QUOTE_BATCH,
+    SPEC,
+    TRADE_PAGE,
+)
 from brokers.secret import Secret
-from brokers.wire import Row, each
+from brokers.wire import IST, Row, as_record, each
 
 logger = logging.getLogger(__name__)
 
@@ -89,25 +105,129 @@ class GrowwClient(BrokerClient):
         key = instruments.quote_key(exchange, tradingsymbol)
         return Listing(exchange=exchange, tradingsymbol=tradingsymbol, broker_token=key, isin=isin)
 
-    def get(self, path: str, params: Any = None) -> Any:
+    def place(self, request: OrderRequest) -> str:
+        """A second order under one reference is refused: the first may be this very one, sent twice on its way."""
+        try:
+            return self.acknowledged(dealing.placed_id, "POST", "/v1/order/create", json=dealing.order_params(request))
+        except RequestRefused as refusal:
+            if refusal.vendor_code != DUPLICATE_REFERENCE:
+                raise
+            raise OutcomeUnknown(
+                "The broker has an order under this reference.", vendor_code=refusal.vendor_code
+            ) from None
+
+    def modify(self, standing: StandingOrder, change: OrderChange) -> str:
+        body = dealing.change_params(standing, change)
+        return self.acknowledged(dealing.changed_id, "POST", "/v1/order/modify", json=body)
+
+    def cancel(self, standing: StandingOrder) -> None:
+        self.acknowledged(dealing.order_id, "POST", "/v1/order/cancel", json=dealing.cancel_params(standing))
+
+    def place_gtt(self, request: GttRequest) -> str:
+        body = dealing.gtt_params(request, secrets.token_hex(8))
+        return self.acknowledged(dealing.gtt_id, "POST", "/v1/order-advance/create", json=body)
+
+    def cancel_gtt(self, gtt: BrokerGtt) -> None:
+        self.acknowledged(dealing.gtt_id, "POST", f"/v1/order-advance/cancel/{dealing.gtt_path(gtt)}")
+
+    def find(self, tag: str) -> tuple[BrokerOrder, ...]:
+        """By the book; where it has no such order, or rows that cannot be read, by the reference."""
+        found = tuple(order for order in self.orders().items if order.tag == tag)
+        return found or tuple(order for segment in self._segments() for order in self._referenced(tag, segment))
+
+    def margin(self, request: OrderRequest) -> OrderMargin:
+        params, legs = dealing.margin_params(request)
+        body = self._read("POST", "/v1/margins/detail/orders", self.authorization(), params=params, json=legs)
+        return dealing.margin(mapping.data(body))
+
+    def gtts(self) -> Rows[BrokerGtt]:
+        """Those of one trigger, made within a month: what may be listed. Each is asked for the rest of itself."""
+        found: Rows[BrokerGtt] = Rows(())
+        for segment in GTT_SEGMENTS:
+            rows = [self._gtt(segment, row) for status in GTT_STATUSES for row in self._listed_gtts(segment, status)]
+            found += each("gtts", partial(dealing.gtts, segment=segment), rows)
+        return found
+
+    def _listed_gtts(self, segment: str, status: str) -> list[Any]:
+        end = datetime.now(IST)
+        asked = {
+            "segment": segment,
+            "smart_order_type": "GTT",
+            "status": status,
+            "start_date_time": f"{end - GTT_WINDOW:%Y-%m-%dT%H:%M:%S}",
+            "end_date_time": f"{end:%Y-%m-%dT%H:%M:%S}",
+        }
+        return self._pages("/v1/order-advance/list", asked, GTT_PAGE, "orders")
+
+    def _gtt(self, segment: str, row: Any) -> Any:
+        path = f"/v1/order-advance/status/{segment}/GTT/internal"
+        return mapping.data(self._get_one(path, dealing.listed_gtt_id(row)))
+
+    def _segments(self) -> list[str]:
+        """Those that the account deals in; where it does not say, all."""
+        exchanges = self.profile().exchanges or EXCHANGE_WORDS
+        return sorted({instruments.segment_of(exchange) for exchange in exchanges})
+
+    def _referenced(self, tag: str, segment: str) -> list[BrokerOrder]:
+        """The order of that reference in one segment, if there is one: what tells its id does not tell the rest."""
+        try:
+            status = self._get_one("/v1/order/status/reference", tag, {"segment": segment})
+        except RequestRefused as refusal:
+            if refusal.code != NO_SUCH_ORDER.code:
+                raise
+            return []
+        detail = self._get_one("/v1/order/detail", dealing.order_id(status), {"segment": segment})
+        return mapping.orders(as_record(mapping.data(detail), "payload"))
+
+    def _get_one(self, path: str, name: str, params: Any = None) -> Any:
+        """One read of one thing; its name is no part of what the shape is kept under."""
+        body = self.get(f"{path}/{name}", params)
+        self.shapes[f"GET {path}"] = self.shapes.pop(f"GET {path}/{name}")
+        return body
+
+    def write(self, method: str, path: str, **sent: Any) -> Any:
+        """One write. What is refused as a whole has a dead token, or may not place orders: the profile tells which."""
+        try:
+            return super().write(method, path, **sent)
+        except RequestRefused as refusal:
+            if refusal.connection_status is not ConnectionStatus.SUSPENDED:
+                raise
+            if self._is_certainly_refused_everywhere():
+                raise _ended(refusal) from None
+            raise RequestRefused(
+                "Groww does not permit orders from here.",
+                code="orders_not_permitted",
+                vendor_code=refusal.vendor_code,
+                reason=refusal.reason,
+                user_action=f"{self.spec.order_rules.register_ip} The segment may also not be active.",
+            ) from None
+
+    def _read(self, method: str, path: str, authorization: Secret, **sent: Any) -> Any:
         """One read. A refusal may mean a dead token or a missing permission: whether the profile opens tells which."""
         try:
-            return super().get(path, params)
+            return super()._read(method, path, authorization, **sent)
         except RequestRefused as refusal:
-            if refusal.connection_status is ConnectionStatus.SUSPENDED and self._is_refused_everywhere(path):
-                raise SessionEnded(
-                    "Groww refuses this token everywhere.", vendor_code=refusal.vendor_code, reason=refusal.reason
-                ) from None
-            raise
+            if refusal.connection_status is not ConnectionStatus.SUSPENDED:
+                raise
+            if path != PROFILE and not self._is_refused_everywhere():
+                raise
+            raise _ended(refusal) from None
 
-    def _is_refused_everywhere(self, path: str) -> bool:
-        if path == PROFILE:
-            return True
+    def _is_refused_everywhere(self) -> bool:
         try:
-            super().get(PROFILE)
+            super()._read("GET", PROFILE, self.authorization())
         except RequestRefused:
             return True
         return False
+
+    def _is_certainly_refused_everywhere(self) -> bool:
+        """The same after a write, whose own refusal must not be lost in what else may go wrong."""
+        try:
+            return self._is_refused_everywhere()
+        except SessionEnded:
+            return True
+        except BrokerError:
+            return False
 
     def _trades_of(self, order: BrokerOrder) -> Rows[BrokerTrade]:
         path = f"/v1/order/trades/{order.broker_order_id}"
@@ -151,6 +271,10 @@ class GrowwClient(BrokerClient):
         at_bse = self._priced([mapping.at_bse(line) for line in at_nse if line.last_price is None])
         found = {line.isin: line for line in at_bse if line.last_price is not None}
         return tuple(line if line.last_price is not None else found.get(line.isin, line) for line in at_nse)
+
+
+def _ended(refusal: RequestRefused) -> SessionEnded:
+    return SessionEnded("Groww refuses this token everywhere.", vendor_code=refusal.vendor_code, reason=refusal.reason)
 
 
 def _holdings(row: Row) -> list[Holding]:

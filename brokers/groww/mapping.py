@@ -100,7 +100,7 @@ def session(row: Any, *, expires_at: datetime) -> Session:
     expiry = optional_text(row, "expiry")
     return Session(
         access_token=Secret(text(row, "token")),
-        expires_at=_moment(expiry, "expiry") if expiry else expires_at,
+        expires_at=moment(expiry, "expiry") if expiry else expires_at,
     )
 
 
@@ -326,18 +326,19 @@ def _time(row: Row, name: str, exchange: Exchange) -> datetime | None:
     value = optional_text(row, name)
     if value is None:
         return None
-    moment = _moment(value, name)
+    at = moment(value, name)
     opens, closes = TRADING_HOURS[SEGMENT_OF[exchange]]
-    is_marked = moment.tzinfo is not IST
-    return None if is_marked and not opens <= moment.astimezone(IST).time() <= closes else moment
+    is_marked = at.tzinfo is not IST
+    return None if is_marked and not opens <= at.astimezone(IST).time() <= closes else at
 
 
-def _moment(value: str, name: str) -> datetime:
+def moment(value: str, name: str) -> datetime:
+    """An ISO time; without an offset it is IST."""
     try:
-        moment = datetime.fromisoformat(value)
+        at = datetime.fromisoformat(value)
     except ValueError:
         raise UnexpectedResponse(name, "is not a time") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=IST)
+    return at if at.tzinfo else at.replace(tzinfo=IST)
 
 
 def quotes(row: Any, asked: Mapping[str, Listing]) -> tuple[Quote, ...]:

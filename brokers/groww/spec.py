@@ -1,6 +1,6 @@
 """Groww as data. Source: Groww Trade API documentation, February and July 2026; growwapi 1.5.0."""
 
-from datetime import time
+from datetime import time, timedelta
 
 from brokers.base import (
     API_SECRET,
@@ -13,6 +13,7 @@ from brokers.base import (
     RateLimit,
     SessionPolicy,
 )
+from brokers.dealing import UNBOUNDED, GttStatus, reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -22,6 +23,7 @@ from brokers.errors import (
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
+    RequestRefused,
     Verdict,
 )
 from brokers.masters import MasterFile, MasterSpec
@@ -32,18 +34,26 @@ CODES = ("GA000", "GA001", "GA003", "GA004", "GA005", "GA006", "GA007")
 # Statuses that say more than the code beside them, which no source pairs with them.
 DECISIVE_STATUSES = {401: TOKEN_EXPIRED, 403: SUSPENDED, 429: RATE_LIMITED}
 
+# Orders are what is asked for by name.
+NO_SUCH_ORDER = Verdict(RequestRefused, "order_not_found")
+
+# Another order stands under the reference of this one.
+DUPLICATE_REFERENCE = "GA007"
+
 # 403 and GA005 mean a dead token as well as a missing permission: the client asks for the profile to tell which.
 ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     **{(status, code): verdict for status, verdict in DECISIVE_STATUSES.items() for code in (*CODES, None)},
     (None, "GA000"): UNAVAILABLE,
     (None, "GA001"): REJECTED_INPUT,
     (None, "GA003"): MAINTENANCE,
-    (None, "GA004"): REJECTED_INPUT,
+    (None, "GA004"): NO_SUCH_ORDER,
     (None, "GA005"): SUSPENDED,
-    (None, "GA006"): REJECTED_INPUT,
+    (None, "GA006"): Verdict(
+        RequestRefused, "not_possible_now", None, "The order may have ended or changed by now: see the order book."
+    ),
     (None, "GA007"): REJECTED_INPUT,
     (400, None): REJECTED_INPUT,
-    (404, None): REJECTED_INPUT,
+    (404, None): NO_SUCH_ORDER,
     (405, None): UNEXPECTED,
     (500, None): UNAVAILABLE,
     (502, None): MAINTENANCE,
@@ -113,12 +123,14 @@ SPEC = BrokerSpec(
         base_url="https://growwapi-assets.groww.in", files=(MasterFile(path="/instruments/instrument.csv"),)
     ),
     capabilities=Capabilities(
-        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        # No market protection is documented, so nothing is offered that would need it.
+        order_types=(OrderType.LIMIT, OrderType.SL),
         products=(Product.CNC, Product.MIS, Product.NRML),
-        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.MCX),
+        # UNCONFIRMED: one page says that MCX is not supported, another that it is; in lots, or in units? Not offered.
+        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO),
         supports_margin_trading=False,  # MTF is a constant of the SDK, and nowhere in the documentation
         supports_options_trading=True,
-        supports_commodity_trading=True,
+        supports_commodity_trading=False,
         rate_limits=(
             RateLimit(endpoints="orders", calls=10, seconds=1),
             RateLimit(endpoints="orders", calls=250, seconds=60),
@@ -127,7 +139,10 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="other", calls=20, seconds=1),
             RateLimit(endpoints="other", calls=500, seconds=60),
         ),
-        features=("holdings", "positions", "funds", "quotes", "orders", "trades"),
+        features=(
+            *("holdings", "positions", "funds", "quotes", "orders", "trades"),
+            *("place", "modify", "cancel", "order_margin", "gtt"),
+        ),
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
@@ -136,6 +151,8 @@ SPEC = BrokerSpec(
 QUOTE_BATCH = 50
 ORDER_PAGE = 25  # the two variants of the documentation allow 100 and 25
 TRADE_PAGE = 50
+# Smart orders are listed of one segment and one status at a time, and of a month at most.
+GTT_PAGE, GTT_WINDOW, GTT_SEGMENTS = 50, timedelta(days=30), ("CASH", "FNO")
 
 # Groww's segment and exchange → ours.
 EXCHANGES = {
@@ -172,6 +189,15 @@ STATUSES = {
     **dict.fromkeys(("REJECTED", "FAILED"), OrderStatus.REJECTED),
 }
 
+# What is not here is UNKNOWN, and never an end.
+GTT_STATUSES = {
+    "ACTIVE": GttStatus.ACTIVE,
+    **dict.fromkeys(("TRIGGERED", "COMPLETED"), GttStatus.TRIGGERED),
+    "CANCELLED": GttStatus.CANCELLED,
+    "EXPIRED": GttStatus.EXPIRED,
+    "FAILED": GttStatus.REJECTED,
+}
+
 PRODUCTS = {
     "CNC": Product.CNC,
     "MIS": Product.MIS,
@@ -180,6 +206,14 @@ PRODUCTS = {
     "CO": Product.CO,
     "BO": Product.BO,
 }
+
+# The ways out: what bounds its price, and what is documented.
+EXCHANGE_WORDS = {
+    ours: words for ours, words in reversed_table(EXCHANGES).items() if ours in SPEC.capabilities.exchanges
+}
+ORDER_TYPE_WORDS = {ours: word for ours, word in reversed_table(ORDER_TYPES).items() if ours not in UNBOUNDED}
+VALIDITY_WORDS = {Validity.DAY: "DAY"}
+PRODUCT_WORDS = {ours: word for ours, word in reversed_table(PRODUCTS).items() if ours in SPEC.capabilities.products}
 
 # IST, pre-open and post-close sessions included: no trade has another time.
 TRADING_HOURS = {
