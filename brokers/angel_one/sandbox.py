@@ -13,14 +13,33 @@ Stricter than the docs ask: a request that lacks one of the X- headers is refuse
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from functools import cached_property
 
+from brokers.angel_one.sandbox_orders import SECURE, Orders
 from brokers.angel_one.sandbox_postback import postback
 from brokers.angel_one.sandbox_stream import OrderStatusSocket, SmartStream
+from brokers.angel_one.sandbox_wire import (
+    BAD_QUOTE,
+    PRODUCTS,
+    UNKNOWN_SYMBOL,
+    body,
+    error,
+    expiry,
+    gateway_error,
+    instrument_type,
+    master_row,
+    ohlc,
+    percent,
+    rupees,
+    sent,
+    success,
+    symbol,
+    unknown,
+)
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
 from brokers.simulation.instruments import Listing
@@ -32,7 +51,7 @@ from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
 from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply, double, json_reply, redirect
 
-AUTH, SECURE = "/rest/auth/angelbroking", "/rest/secure/angelbroking"
+AUTH = "/rest/auth/angelbroking"
 LOGIN_PAGE = "/publisher-login"
 MASTER = "/OpenAPI_File/files/OpenAPIScripMaster.json"
 TOKEN_DEATH = time(0, 0)  # IST, the midnight after the login
@@ -48,11 +67,8 @@ BAD_KEY = ("AG8004", "Invalid API Key")
 BAD_HEADERS = ("AB1005", "User Type Must Be USER")
 BAD_LOGIN = ("AB1007", "Login Id or password is invalid")
 NOT_LOGGED_IN = ("AB1011", "Client not login")
-NO_ORDER = ("AB1013", "Order not found")
 BAD_TOTP = ("AB1050", "Invalid totp")
 INTERNAL = ("AB2001", "Internal Error, Please try after sometime")
-BAD_QUOTE = ("AB4018", "Symbol token cannot be empty")
-UNKNOWN_SYMBOL = ("AB1018", "Failed to get symbol details")
 BAD_REFRESH = ("AB8050", "Invalid Refresh Token")
 
 PROFILE = {
@@ -61,12 +77,6 @@ PROFILE = {
     "lastlogintime": "",
     "broker": "",
 }
-PRODUCTS = {"CNC": "DELIVERY", "MIS": "INTRADAY", "NRML": "CARRYFORWARD", "MTF": "MARGIN"}
-INDICES = frozenset({"NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX"})
-# exchange → what ends the instrument type of a future, of an option
-TYPE_ENDS = {"NFO": ("STK", "STK"), "BFO": ("STK", "STK"), "CDS": ("CUR", "CUR"), "MCX": ("COM", "FUT")}
-STRIKE_SCALES = {"CDS": 10**7}
-PAISE = 100
 
 
 @dataclass(frozen=True)
@@ -106,9 +116,7 @@ class AngelOneSandbox(Sandbox):
         yield Route("GET", f"{SECURE}/portfolio/v1/getHolding", self.holding)
         yield Route("GET", f"{SECURE}/portfolio/v1/getAllHolding", self.all_holding)
         yield Route("GET", f"{SECURE}/order/v1/getPosition", self.positions)
-        yield Route("GET", f"{SECURE}/order/v1/getOrderBook", self.nothing)
-        yield Route("GET", f"{SECURE}/order/v1/getTradeBook", self.nothing)
-        yield Route("GET", f"{SECURE}/order/v1/details/{{order_id}}", self.no_order)
+        yield from Orders(self.desk, lambda: self._by_token).routes()
         yield Route("POST", f"{SECURE}/order/v1/getLtpData", self.ltp)
         yield Route("POST", f"{SECURE}/order/v1/searchScrip", self.search)
         yield Route("POST", f"{SECURE}/market/v1/quote", self.quote)
@@ -252,19 +260,13 @@ class AngelOneSandbox(Sandbox):
         token = self._handshake_token(call)
         if self.sessions.live(token, now=self.now()) is None:
             raise Refusal(Reply(403 if token in self.sessions.open_sessions else 401, b""))
-        return OrderStatusSocket(self.market, self.book.account.user_id)
+        return OrderStatusSocket(self.market, self.book.account.user_id, self.desk)
 
     def _handshake_token(self, call: Call) -> str:
         """With or without `Bearer`: the SDK sends what it is given."""
         return call.headers.get("authorization", "").removeprefix("Bearer ")
 
     # --- account ---------------------------------------------------------------------------------
-
-    def nothing(self, call: Call) -> Reply:
-        return success(None)
-
-    def no_order(self, call: Call) -> Reply:
-        raise Refusal(error(*NO_ORDER))
 
     def profile(self, call: Call) -> Reply:
         account = self.book.account
@@ -498,87 +500,5 @@ class AngelOneSandbox(Sandbox):
 SANDBOX = AngelOneSandbox
 
 
-def success(data: object) -> Reply:
-    return json_reply({"status": True, "message": "SUCCESS", "errorcode": "", "data": data})
-
-
-def error(code: str, message: str) -> Reply:
-    return json_reply({"status": False, "message": message, "errorcode": code, "data": None})
-
-
-def gateway_error(code: str, message: str, *, status: int = 200) -> Reply:
-    """The gateway's spelling, for tokens and keys."""
-    return json_reply({"success": False, "message": message, "errorCode": code, "data": ""}, status)
-
-
 def handshake_refused(header: str) -> Refusal:
     return Refusal(Reply(401, b"", headers={"x-error-message": f"Invalid Header - Invalid {header}"}))
-
-
-def body(call: Call) -> Mapping[str, Json]:
-    return call.json if isinstance(call.json, dict) else {}
-
-
-def sent(call: Call, name: str) -> str:
-    """A text of the JSON body, or an empty one."""
-    value = body(call).get(name)
-    return value if isinstance(value, str) else ""
-
-
-def symbol(listing: Listing) -> str:
-    """`SBIN-EQ` at NSE, `SBIN` at BSE, `NIFTY29DEC2627000CE`. UNCONFIRMED that BFO, CDS and MCX have the same form."""
-    if listing.is_cash:
-        return listing.row["angel_symbol"] if listing.exchange == "NSE" else listing.symbol
-    end = f"{listing.strike.normalize():f}{listing.option_type}" if listing.strike is not None else "FUT"
-    return listing.row["angel_symbol"] or f"{listing.underlying}{listing.expiry:%d%b%y}".upper() + end
-
-
-def expiry(listing: Listing) -> str:
-    return f"{listing.expiry:%d%b%Y}".upper() if listing.expiry else ""
-
-
-def instrument_type(listing: Listing) -> str:
-    if listing.is_cash:
-        return ""
-    future_end, option_end = ("IDX", "IDX") if listing.underlying in INDICES else TYPE_ENDS[listing.exchange]
-    return f"OPT{option_end}" if listing.option_type else f"FUT{future_end}"
-
-
-def rupees(amount: Decimal) -> str:
-    return f"{amount:.2f}"
-
-
-def percent(part: Decimal, whole: Decimal) -> float:
-    return double(round(part / whole * 100, 2)) if whole else 0.0
-
-
-def ohlc(price: Price) -> dict[str, Json]:
-    """`close` is the previous day's."""
-    return {
-        "open": double(price.open),
-        "high": double(price.high),
-        "low": double(price.low),
-        "close": double(price.close),
-    }
-
-
-def unknown(exchange: str, token: str) -> Json:
-    code, message = UNKNOWN_SYMBOL if token else BAD_QUOTE
-    return {"exchange": exchange, "symbolToken": token, "message": message, "errorCode": code}
-
-
-def master_row(listing: Listing, tick_size: Decimal, *, by_auction: bool) -> Json:
-    """Strike and tick in paise, a currency strike in 10,000,000ths; lots in units."""
-    scale = STRIKE_SCALES.get(listing.exchange, PAISE)
-    return {
-        "token": listing.exchange_token,
-        "symbol": symbol(listing),
-        "name": listing.symbol if listing.is_cash else listing.underlying,
-        "expiry": expiry(listing),
-        "strike": "-1.000000" if listing.strike is None else f"{listing.strike * scale:.6f}",
-        "lotsize": str(listing.lot_size * listing.contract_multiplier),
-        "instrumenttype": instrument_type(listing),
-        "exch_seg": listing.exchange,
-        "tick_size": f"{tick_size * PAISE:.6f}",
-        "is_cas_enabled": str(by_auction).lower(),
-    }

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 
+from brokers.angel_one.sandbox_wire import order_row
+from brokers.domain import OrderStatus
+from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
@@ -21,6 +24,16 @@ SCALES = {"CDS": 10**7}
 PAISE = 100
 BAD_PAYLOAD = ("E1001", "Invalid Request Payload.")
 OVER_LIMIT = ("E1002", "Invalid Request. Subscription Limit Exceeded")
+STATE_CODES = {
+    OrderStatus.PENDING: "AB09",
+    OrderStatus.OPEN: "AB01",
+    OrderStatus.PARTIALLY_FILLED: "AB01",
+    OrderStatus.TRIGGER_PENDING: "AB10",
+    OrderStatus.FILLED: "AB05",
+    OrderStatus.CANCELLED: "AB02",
+    OrderStatus.EXPIRED: "AB02",
+    OrderStatus.REJECTED: "AB03",
+}
 # The fields of an order, in the published order; the first frame has them all, empty.
 EMPTY_ORDER = {
     **dict.fromkeys(("variety", "ordertype", "ordertag", "producttype"), ""),
@@ -144,24 +157,38 @@ def refusal(said: object, error: tuple[str, str]) -> str:
 
 
 class OrderStatusSocket(StreamSession):
-    """Says that it is connected. No orders are simulated, so nothing follows."""
+    """Says that it is connected, and then how each order stands after each of its changes."""
 
-    def __init__(self, market: Market, user_id: str) -> None:
+    def __init__(self, market: Market, user_id: str, desk: Desk) -> None:
         super().__init__(market)
         self._user_id = user_id
+        self._desk = desk
+        self._told = desk.latest
 
     def opened(self) -> list[Frame]:
-        connected = {
-            "user-id": self._user_id,
-            "status-code": "200",
-            "order-status": "AB00",
-            "error-message": "",
-            "orderData": EMPTY_ORDER,
-        }
-        return [json.dumps(connected)]
+        return [self._frame("AB00", EMPTY_ORDER)]
 
     def received(self, frame: Frame) -> list[Frame]:
         return []
 
     def prices(self, changed: list[tuple[str, Listing, Price]]) -> list[Frame]:
         return []
+
+    def news(self) -> list[Frame]:
+        changes = self._desk.changes(self._told)
+        self._told += len(changes)
+        rows = [(order, order_row(order, self.market.instruments[order.asked.key])) for order in changes]
+        return [
+            self._frame(STATE_CODES[order.status], {name: row[name] for name in EMPTY_ORDER}) for order, row in rows
+        ]
+
+    def _frame(self, code: str, row: Mapping[str, object]) -> str:
+        """Neither the unique id nor the exchange's is among the fields."""
+        frame = {
+            "user-id": self._user_id,
+            "status-code": "200",
+            "order-status": code,
+            "error-message": "",
+            "orderData": row,
+        }
+        return json.dumps(frame)
