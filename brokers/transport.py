@@ -359,7 +359,11 @@ class Transport:
     ) -> BrokerError:
         verdict = self._verdict(status, failure.code)
         if writes and (status >= 500 or _leaves_open(verdict)):
-            return OutcomeUnknown("The broker failed while it was writing.", vendor_code=failure.code)
+            return OutcomeUnknown(
+                "The broker failed while it was writing.",
+                vendor_code=failure.code,
+                reason=_redacted(failure.message, secrets),
+            )
         if verdict.error is UnexpectedResponse:
             return UnexpectedResponse(f"HTTP {status}", "is not an answer we know", vendor_code=failure.code)
         error = verdict.error(

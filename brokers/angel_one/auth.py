@@ -13,7 +13,7 @@ from brokers.angel_one.client import AngelOneClient
 from brokers.angel_one.spec import AUTH, CALLBACK, LOGIN_ERRORS, PIN_TOTP, SECURE, SPEC
 from brokers.base import BrokerAuth
 from brokers.domain import Session
-from brokers.errors import BrokerError, BrokerUnavailable, NotSupported
+from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, OutcomeUnknown
 from brokers.secret import Secret
 
 REDIRECTED = ("auth_token", "refresh_token", "feed_token")
@@ -32,7 +32,7 @@ class AngelOneAuth(BrokerAuth):
         steps = {None: self._redirected, PIN_TOTP.name: self._logged_in}
         try:
             return steps[callback.get("method")](callback, now)
-        except BrokerUnavailable as error:
+        except (BrokerUnavailable, OutcomeUnknown) as error:
             raise _refusal(error) from None
 
     def _redirected(self, callback: Mapping[str, str], now: datetime) -> Session:
@@ -70,8 +70,11 @@ class AngelOneAuth(BrokerAuth):
         )
 
 
-def _refusal(error: BrokerUnavailable) -> BrokerError:
-    """What an error of a login means: some codes say no to the trader there, and tell of an outage elsewhere."""
+def _refusal(error: BrokerError) -> BrokerError:
+    """What an error of a login means: some codes say no to the trader there, and tell of an outage elsewhere.
+
+    A login by PIN is a write, which leaves such an outage open.
+    """
     verdict = LOGIN_ERRORS.get(error.vendor_code or "")
     if verdict is None:
         return error
