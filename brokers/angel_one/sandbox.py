@@ -237,7 +237,7 @@ class AngelOneSandbox(Sandbox):
     # --- streams ---------------------------------------------------------------------------------
 
     def postback(self, told: Told) -> Json:
-        return postback(told)
+        return postback(told, self.instruments)
 
     def streams(self) -> Iterable[StreamRoute]:
         yield StreamRoute("/smart-stream", self.smart_stream)

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from brokers.angel_one.sandbox_wire import order_row
 from brokers.domain import OrderStatus
+from brokers.simulation.dealing import DeskOrder
 from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
@@ -160,10 +161,8 @@ class OrderStatusSocket(StreamSession):
     """Says that it is connected, and then how each order stands after each of its changes."""
 
     def __init__(self, market: Market, user_id: str, desk: Desk) -> None:
-        super().__init__(market)
+        super().__init__(market, desk)
         self._user_id = user_id
-        self._desk = desk
-        self._told = desk.latest
 
     def opened(self) -> list[Frame]:
         return [self._frame("AB00", EMPTY_ORDER)]
@@ -174,10 +173,8 @@ class OrderStatusSocket(StreamSession):
     def prices(self, changed: list[tuple[str, Listing, Price]]) -> list[Frame]:
         return []
 
-    def news(self) -> list[Frame]:
-        changes = self._desk.changes(self._told)
-        self._told += len(changes)
-        rows = [(order, order_row(order, self.market.instruments[order.asked.key])) for order in changes]
+    def orders(self, changed: list[DeskOrder]) -> list[Frame]:
+        rows = [(order, order_row(order, self.market.instruments[order.asked.key])) for order in changed]
         return [
             self._frame(STATE_CODES[order.status], {name: row[name] for name in EMPTY_ORDER}) for order, row in rows
         ]

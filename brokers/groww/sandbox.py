@@ -19,7 +19,9 @@ from functools import cached_property
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from brokers.groww import nkeys
+from brokers.groww.sandbox_orders import Orders
 from brokers.groww.sandbox_stream import LiveFeed, SocketTokens
+from brokers.groww.sandbox_wire import WORDS, error, success
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
 from brokers.simulation.instruments import Listing
@@ -35,13 +37,6 @@ TIMESTAMP_LIFETIME = 600  # seconds
 QUOTE_LIMIT = 50
 APPROVAL = "approval"
 KEYS_PAGE = "/trade-api/api-keys"
-MESSAGES = {
-    "GA000": "Internal error occurred",
-    "GA001": "Bad request",
-    "GA003": "Unable to serve request currently",
-    "GA004": "Requested entity does not exist",
-    "GA005": "User not authorised to perform this operation",
-}
 PROBLEMS = {
     Problem.TOKEN_DEAD: (401, "GA005"),
     Problem.RATE_LIMITED: (429, "GA003"),
@@ -49,14 +44,6 @@ PROBLEMS = {
     Problem.MAINTENANCE: (503, "GA003"),
     Problem.NOT_FOUND: (404, "GA004"),
     Problem.METHOD_NOT_ALLOWED: (405, "GA001"),
-}
-# our exchange → Groww's segment and exchange
-WORDS = {
-    "NSE": ("CASH", "NSE"),
-    "BSE": ("CASH", "BSE"),
-    "NFO": ("FNO", "NSE"),
-    "BFO": ("FNO", "BSE"),
-    "MCX": ("COMMODITY", "MCX"),
 }
 MASTER_COLUMNS = (
     "exchange", "exchange_token", "trading_symbol", "groww_symbol", "name", "instrument_type", "segment", "series",
@@ -81,11 +68,7 @@ class GrowwSandbox(Sandbox):
         yield Route("GET", "/v1/positions/user", self.positions)
         yield Route("GET", "/v1/positions/trading-symbol", self.positions_of_symbol)
         yield Route("GET", "/v1/margins/detail/user", self.margins)
-        yield Route("GET", "/v1/order/list", self.orders)
-        yield Route("GET", "/v1/order/detail/{order_id}", self.no_order)
-        yield Route("GET", "/v1/order/status/{order_id}", self.no_order)
-        yield Route("GET", "/v1/order/status/reference/{order_id}", self.no_order)
-        yield Route("GET", "/v1/order/trades/{order_id}", self.no_order)
+        yield from Orders(self.desk).routes()
         yield Route("GET", "/v1/live-data/quote", self.quote)
         yield Route("GET", "/v1/live-data/ltp", self.ltp)
         yield Route("GET", "/v1/live-data/ohlc", self.ohlc)
@@ -93,7 +76,13 @@ class GrowwSandbox(Sandbox):
         yield Route("POST", "/v1/api/apex/v1/socket/token/create/", self.socket_token)
 
     def streams(self) -> Iterable[StreamRoute]:
-        yield StreamRoute("/", lambda call: LiveFeed(self.market, self._socket_tokens, self._admitted, self.now))
+        yield StreamRoute("/", self._live_feed)
+
+    def _live_feed(self, call: Call) -> LiveFeed:
+        return LiveFeed(self.market, self._socket_tokens, self._admitted, self.now, self.desk)
+
+    def new_order_id(self) -> str:
+        return f"GMK{self.now().astimezone(IST):%y%m%d}{self.desk.count:010d}"
 
     @classmethod
     def new_app(cls, redirect_uri: str) -> App:
@@ -247,12 +236,6 @@ class GrowwSandbox(Sandbox):
             }
         )
 
-    def orders(self, call: Call) -> Reply:
-        return success({"order_list": []})
-
-    def no_order(self, call: Call) -> Reply:
-        raise self.refusal(Problem.NOT_FOUND)
-
     # --- portfolio -------------------------------------------------------------------------------
 
     def holdings(self, call: Call) -> Reply:
@@ -370,16 +353,6 @@ class GrowwSandbox(Sandbox):
 
 
 SANDBOX = GrowwSandbox
-
-
-def success(payload: object) -> Reply:
-    return json_reply({"status": "SUCCESS", "payload": payload})
-
-
-def error(status: int, code: str) -> Reply:
-    return json_reply(
-        {"status": "FAILURE", "error": {"code": code, "message": MESSAGES[code], "metadata": None}}, status
-    )
 
 
 def token_error(message: str) -> Reply:

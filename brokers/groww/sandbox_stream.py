@@ -12,10 +12,13 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
-from brokers.groww import nats
-from brokers.groww.feed import StocksSocketResponse
+from brokers.groww import feed, nats
 from brokers.groww.nkeys import ACCOUNT, KeyPair, is_signed
+from brokers.groww.sandbox_wire import STATUSES, WORDS
 from brokers.secret import Secret
+from brokers.simulation.book import Position
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Instruments, Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
@@ -29,6 +32,8 @@ PLACES = {"NSE": "/ld/eq/nse", "BSE": "/ld/eq/bse", "NFO": "/ld/fo/nse", "BFO": 
 # An index stands where the one future of it stands that has a price; SENSEX has none, and is silent.
 INDICES = {"/ld/indices/nse/price.NIFTY": "NFO:NIFTY26NOVFUT", "/ld/indices/bse/price.1": None}
 OWN = ("stocks/order/updates.apex", "stocks_fo/order/updates.apex", "stocks_fo/position/updates.apex")
+
+SEGMENTS = ("CASH", "FNO", "CURRENCY", "COMMODITY")  # by number, in orders
 
 NOT_AUTHORISED = "Authorization Violation"
 UNKNOWN_WORD = "Unknown Protocol Operation"
@@ -81,8 +86,15 @@ class LiveFeed(StreamSession):
     does not authorise; here it goes on refusing.
     """
 
-    def __init__(self, market: Market, tokens: SocketTokens, admit: Admit, now: Callable[[], datetime]) -> None:
-        super().__init__(market)
+    def __init__(
+        self,
+        market: Market,
+        tokens: SocketTokens,
+        admit: Admit,
+        now: Callable[[], datetime],
+        desk: Desk | None = None,
+    ) -> None:
+        super().__init__(market, desk)
         self._reader = nats.Reader(nats.OF_A_CLIENT)
         self._tokens = tokens
         self._admit = admit
@@ -168,6 +180,25 @@ class LiveFeed(StreamSession):
         )
         return [b"".join(nats.message(subject.encode(), number.encode(), body) for subject, number, body in told)]
 
+    def orders(self, changed: list[DeskOrder]) -> list[Frame]:
+        """Under the subject of its segment, and that a position changed under that of contracts' positions."""
+        numbers = {subject.rpartition(".")[0]: number for number, subject in self._subjects.items()}
+        told = b"".join(
+            nats.message(self._subjects[numbers[start]].encode(), numbers[start].encode(), body)
+            for order in changed
+            for start, body in self._order_messages(order)
+            if start in numbers
+        )
+        return [told] if told else []
+
+    def _order_messages(self, order: DeskOrder) -> Iterator[tuple[str, bytes]]:
+        listing = self.market.instruments[order.asked.key]
+        cash, contracts, positions = OWN
+        yield cash if listing.is_cash else contracts, order_message(order, listing)
+        row = self.desk.ledger.position(order.asked) if self.desk and order.filled and not listing.is_cash else None
+        if row is not None:
+            yield positions, position_message(row, listing)
+
 
 def listing_of(subject: str, instruments: Instruments) -> Listing | None:
     """What trades under a subject of live data, whatever of it is asked for."""
@@ -183,7 +214,7 @@ def listing_of(subject: str, instruments: Instruments) -> Listing | None:
 
 def payload(subject: str, listing: Listing, price: Price, at: float) -> bytes:
     """The message of a price, which has no more than published, of all of it, of depth, or of an index."""
-    said = StocksSocketResponse()
+    said = feed.StocksSocketResponse()
     if subject in INDICES:
         said.stocksLiveIndices.tsInMillis, said.stocksLiveIndices.value = at, float(price.last)
         return bytes(said.SerializeToString())
@@ -202,6 +233,44 @@ def payload(subject: str, listing: Listing, price: Price, at: float) -> bytes:
         live.avgPrice = float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01")))
         live.bidQty = live.offerQty = float(100 * listing.lot_size)
     return bytes(said.SerializeToString())
+
+
+def order_message(order: DeskOrder, listing: Listing) -> bytes:
+    """An order in numbers; prices in paise. A share is named by its ISIN, a contract by its symbol."""
+    asked, units = order.asked, listing.contract_multiplier
+    segment, exchange = WORDS[listing.exchange]
+    word = STATUSES[order.status]
+    said = feed.OrderDetailsBroadCast()
+    row = said.orderDetailUpdateDto
+    row.qty, row.filledQty, row.remainingQty = (
+        number * units for number in (asked.quantity, order.filled, order.remaining)
+    )
+    row.price, row.triggerPrice = paise(asked.price), paise(asked.trigger_price)
+    row.avgFillPrice = paise(order.average_price)
+    row.growwOrderId, row.exchangeOrderId = order.order_id, order.exchange_order_id or ""
+    row.orderStatus = feed.STATUSES.index("APPROVED" if word == "OPEN" else word)
+    row.duration = feed.DURATIONS.index(asked.validity.value)
+    row.exchange, row.segment = feed.EXCHANGES.index(exchange), SEGMENTS.index(segment)
+    row.product = feed.PRODUCTS.index(asked.product.value)
+    row.orderType = feed.ORDER_TYPES.index(asked.order_type.value)
+    row.buySell = feed.SIDES.index(asked.side.value)
+    row.remark = order.message
+    row.contractId = (listing.isin or "") if listing.is_cash else listing.symbol
+    return bytes(said.SerializeToString())
+
+
+def position_message(row: Position, listing: Listing) -> bytes:
+    said = feed.PositionDetail()
+    said.positionInfo.symbolIsin = listing.symbol
+    place = said.positionInfo.BSE if listing.exchange == "BFO" else said.positionInfo.NSE
+    units = listing.contract_multiplier
+    place.creditQty, place.creditPrice = float(row.day_buy_quantity * units), float(paise(row.day_buy_price))
+    place.debitQty, place.debitPrice = float(row.day_sell_quantity * units), float(paise(row.day_sell_price))
+    return bytes(said.SerializeToString())
+
+
+def paise(price: Decimal | None) -> int:
+    return round((price or Decimal(0)) * 100)
 
 
 def write_depth(depth: Any, listing: Listing, price: Price, at: float) -> None:
