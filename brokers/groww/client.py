@@ -149,7 +149,8 @@ class GrowwClient(BrokerClient):
         return found
 
     def _listed_gtts(self, segment: str, status: str) -> list[Any]:
-        end = datetime.now(IST)
+        """Of the month that ends with this session, by Groww's clock."""
+        end = (self.session.expires_at or datetime.now(IST)).astimezone(IST)
         asked = {
             "segment": segment,
             "smart_order_type": "GTT",
