@@ -87,10 +87,61 @@ def check(broker: dict) -> None:
     assert (contract["exchange_token"], contract["lot_size"], contract["segment"]) == ("50978", "65", "FNO")
 
     check_feed(groww, broker["stream_url"])
+    check_orders(groww)
 
     dead = GrowwAPI("a-token-of-yesterday")
     assert refusal(dead.get_holdings_for_user) == (GrowwAPIException, "GA005")
     assert refusal(lambda: GrowwFeed(dead)) == (GrowwAPIException, "GA005")
+
+
+def check_orders(groww: GrowwAPI) -> None:
+    """Place, modify, cancel, told by the feed; the list, one order, its trades and margin; GTT."""
+    last = groww.get_ltp("NSE_INFY", segment="CASH")["NSE_INFY"]
+    low = round(last * 0.98)
+    share = {"exchange": "NSE", "segment": "CASH", "product": "CNC", "trading_symbol": "INFY", "validity": "DAY"}
+    order = {**share, "quantity": 2, "order_type": "LIMIT", "transaction_type": "BUY", "price": low}
+    reference = f"sdk-{int(time.time() * 1000)}"
+    placed = groww.place_order(**order, order_reference_id=reference)
+    order_id = placed["groww_order_id"]
+    assert (placed["order_status"], placed["order_reference_id"]) == ("OPEN", reference)
+    again = refusal(lambda: groww.place_order(**order, order_reference_id=reference))
+    assert again == (GrowwAPIException, "GA007")
+    assert groww.get_order_status_by_reference("CASH", reference)["groww_order_id"] == order_id
+    assert groww.get_order_detail("CASH", order_id)["price"] == low
+    assert order_id in {row["groww_order_id"] for row in groww.get_order_list()["order_list"]}
+    changed = groww.modify_order("LIMIT", "CASH", order_id, 3, price=low - 1)
+    assert changed["groww_order_id"] == order_id
+    detail = groww.get_order_detail("CASH", order_id)
+    assert (detail["quantity"], detail["price"], detail["order_status"]) == (3, low - 1, "OPEN")
+    assert groww.cancel_order(order_id, "CASH")["order_status"] == "CANCELLED"
+    assert refusal(lambda: groww.cancel_order(order_id, "CASH")) == (GrowwAPIException, "GA006")
+    assert refusal(lambda: groww.cancel_order(order_id, "FNO")) == (GrowwAPIException, "GA004")
+
+    bought = groww.place_order(**{**order, "price": round(last * 1.01)})["groww_order_id"]
+    assert groww.get_order_status("CASH", bought)["filled_quantity"] == 2
+    fills = groww.get_trade_list_for_order(bought, "CASH")["trade_list"]
+    assert sum(fill["quantity"] for fill in fills) == 2
+    poor = groww.place_order(**{**order, "quantity": 99000})["groww_order_id"]
+    assert groww.get_order_status("CASH", poor)["order_status"] == "REJECTED"
+    for bad in ({"trading_symbol": "NOSUCH"}, {"order_type": "MARKET"}, {"price": low + 0.01}, {"quantity": 0}):
+        assert refusal(lambda bad=bad: groww.place_order(**{**order, **bad})) == (GrowwAPIException, "GA001")
+    assert groww.get_order_margin_details("CASH", [order])["total_requirement"] == 2 * low
+
+    smart = groww.create_smart_order(
+        **{"trading_symbol": "INFY", "exchange": "NSE", "segment": "CASH", "quantity": 1, "duration": "DAY"},
+        smart_order_type="GTT",
+        product_type="CNC",
+        trigger_price=f"{low}.00",
+        trigger_direction="DOWN",
+        order={"order_type": "LIMIT", "price": f"{low}.00", "transaction_type": "BUY"},
+    )
+    smart_id = smart["smart_order_id"]
+    assert (smart["status"], smart["order"]["price"]) == ("ACTIVE", f"{low}.00")
+    assert groww.modify_smart_order(smart_id, "GTT", "CASH", quantity=2)["quantity"] == 2
+    listed = groww.get_smart_order_list(smart_order_type="GTT", segment="CASH", status="ACTIVE")["orders"]
+    assert smart_id in {row["smart_order_id"] for row in listed}
+    assert groww.cancel_smart_order("CASH", "GTT", smart_id)["status"] == "CANCELLED"
+    assert groww.get_smart_order("CASH", "GTT", smart_id)["status"] == "CANCELLED"
 
 
 def check_feed(groww: GrowwAPI, stream_url: str) -> None:
@@ -117,6 +168,13 @@ def check_feed(groww: GrowwAPI, stream_url: str) -> None:
     assert depth["buyBook"]["5"]["price"] < depth["buyBook"]["1"]["price"] < depth["sellBook"]["1"]["price"]
     assert feed.get_equity_order_update() is feed.get_fno_order_update() is feed.get_fno_position_update() is None
     until(lambda: len(feed._nats_client._subscriptions) == 7)
+    placed = groww.place_order(
+        *("DAY", "NSE", "LIMIT", "CNC", 1, "CASH", "INFY", "BUY"), price=round(prices["CASH"]["1594"]["ltp"] * 0.97)
+    )
+    until(lambda: (feed.get_equity_order_update() or {}).get("growwOrderId") == placed["groww_order_id"])
+    assert feed.get_equity_order_update()["orderStatus"] == "APPROVED"
+    groww.cancel_order(placed["groww_order_id"], "CASH")
+    until(lambda: feed.get_equity_order_update()["orderStatus"] == "CANCELLED")
     assert feed.unsubscribe_ltp([share])["NSE"]["CASH"]["1594"]
 
 

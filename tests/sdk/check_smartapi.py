@@ -166,6 +166,79 @@ def check_streams(broker: dict, control_url: str) -> None:
     set_market(control_url, {"frozen": was_frozen})
 
 
+def check_orders(broker: dict, control_url: str) -> None:
+    """Place, modify, cancel; the books, one order, its margin, GTT; and what the order socket tells of it."""
+    smart, login = SmartConnect(api_key=broker["api_key"], root=broker["base_url"]), broker["login"]
+    session = data(smart.generateSession(login["clientcode"], login["pin"], login["totp"]))
+    smart._rootUrl = broker["base_url"]  # one call does not go by the root it was given
+    known = (session["jwtToken"], broker["api_key"], login["clientcode"], session["feedToken"])
+    was_frozen = requests.get(f"{control_url}/market", timeout=10).json()["frozen"]
+    set_market(control_url, {"frozen": True, **price("1573.70")})
+    heard: queue.SimpleQueue[dict] = queue.SimpleQueue()
+
+    class Orders(SmartWebSocketOrderUpdate):
+        WEBSOCKET_URI = f"{broker['stream_url']}/smart-order-update"
+
+        def on_message(self, wsapp, message: str) -> None:
+            heard.put(json.loads(message))
+
+        def retry_connect(self) -> None:
+            """Closed is closed: the check is over."""
+
+    share = {"variety": "NORMAL", "tradingsymbol": "INFY-EQ", "symboltoken": "1594", "exchange": "NSE",
+             "ordertype": "LIMIT", "producttype": "DELIVERY", "duration": "DAY", "quantity": "2"}  # fmt: skip
+    order = {**share, "transactiontype": "BUY", "price": "1550.00", "squareoff": "0", "stoploss": "0"}
+
+    def row(order_id: str) -> dict:
+        [found] = [row for row in data(smart.orderBook()) if row["orderid"] == order_id]
+        return found
+
+    with running(Orders(*known)):
+        assert heard.get(timeout=10)["order-status"] == "AB00"
+        order_id = smart.placeOrder({**order, "ordertag": "sdk-check-1"})
+        told = heard.get(timeout=10)
+        assert (told["order-status"], told["orderData"]["orderid"]) == ("AB01", order_id)
+    placed = row(order_id)
+    assert (placed["orderstatus"], placed["ordertag"], placed["price"]) == ("open", "sdk-check-1", 1550)
+    assert data(smart.individual_order_details(placed["uniqueorderid"]))["orderid"] == order_id
+    assert data(smart.modifyOrder({**share, "orderid": order_id, "price": "1551.00"}))["orderid"] == order_id
+    assert row(order_id)["price"] == 1551
+    assert data(smart.cancelOrder(order_id, "NORMAL"))["orderid"] == order_id
+    assert (row(order_id)["orderstatus"], row(order_id)["cancelsize"]) == ("cancelled", "2")
+    assert refused_with(lambda: smart.cancelOrder(order_id, "NORMAL")) == (False, "AB1013")
+
+    bought = data(smart.placeOrderFullResponse({**order, "ordertype": "MARKET", "price": "0"}))["orderid"]
+    assert row(bought)["orderstatus"] == "complete"
+    fills = [fill for fill in data(smart.tradeBook()) if fill["orderid"] == bought]
+    assert sum(int(fill["fillsize"]) for fill in fills) == 2
+    [position] = [row for row in data(smart.position()) if row["tradingsymbol"] == "INFY-EQ"]
+    assert position["buyqty"] == "2"
+    assert row(smart.placeOrder({**order, "quantity": "99000"}))["orderstatus"] == "rejected"
+
+    def bad(**changed: str) -> tuple[bool, str]:
+        return refused_with(lambda: smart.placeOrderFullResponse({**order, **changed}))
+
+    assert bad(symboltoken="1") == (False, "AB1009")
+    assert bad(producttype="X") == (False, "AB1012")
+    assert bad(variety="STOPLOSS") == (False, "AB1008")
+    assert bad(ordertag="t" * 20) == (False, "AB4008")
+    assert smart.placeOrder({**order, "price": "1550.01"}) is None
+
+    leg = {"exchange": "NSE", "qty": 2, "price": 1550, "productType": "DELIVERY", "token": "1594", "tradeType": "BUY",
+           "orderType": "LIMIT"}  # fmt: skip
+    assert data(smart.getMarginApi({"positions": [leg]}))["totalMarginRequired"] == 3100
+    rule = {"tradingsymbol": "INFY-EQ", "symboltoken": "1594", "exchange": "NSE", "transactiontype": "BUY",
+            "producttype": "DELIVERY", "price": "1500", "qty": "1", "triggerprice": "1501",
+            "disclosedqty": "1"}  # fmt: skip
+    rule_id = smart.gttCreateRule(rule)
+    assert smart.gttModifyRule({**rule, "id": rule_id, "price": "1499"}) == rule_id
+    assert data(smart.gttDetails(rule_id))["price"] == "1499"
+    assert rule_id in {each["id"] for each in data(smart.gttLists(["NEW"], 1, 10))}
+    assert data(smart.gttCancelRule({"id": rule_id, "symboltoken": "1594", "exchange": "NSE"}))["id"] == rule_id
+    assert data(smart.gttDetails(rule_id))["status"] == "CANCELLED"
+    set_market(control_url, {"frozen": was_frozen})
+
+
 def set_market(control_url: str, change: dict) -> None:
     requests.put(f"{control_url}/market", json=change, timeout=10).raise_for_status()
 
@@ -205,5 +278,6 @@ if __name__ == "__main__":
     document = json.loads(Path(sys.argv[1]).read_text())
     check(document["brokers"]["angel_one"])
     check_streams(document["brokers"]["angel_one"], document["control_url"])
+    check_orders(document["brokers"]["angel_one"], document["control_url"])
     check_rate_limit(document["brokers"]["angel_one"], document["control_url"])
     sys.stdout.write("smartapi-python: every check passed\n")
