@@ -75,11 +75,18 @@ def order_params(request: OrderRequest) -> Row:
 
 
 def change_params(standing: StandingOrder, change: OrderChange) -> Row:
-    """The body of modifyOrder: the order as it is to be, whole.
+    """The body of modifyOrder: the order as it is to be, whole. Raises NotSupported.
 
     An order is named by its variety, too. UNCONFIRMED what becomes of that when a stop-loss becomes a plain order: such
-    a change is not sent. Raises NotSupported.
+    a change is not sent. UNCONFIRMED whether the quantity is the new total or what is left: as long as nothing is
+    filled they are the same, and after that nothing is changed.
     """
+    if standing.filled_quantity:
+        raise NotSupported(
+            "Angel One does not say how a partly filled order is changed.",
+            code="partly_filled",
+            user_action="Cancel the rest of the order, then place it anew.",
+        )
     asked = standing.request
     traded, variety = asked.traded, VARIETIES[asked.order_type]
     if VARIETIES[change.order_type] != variety:

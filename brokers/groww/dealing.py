@@ -79,7 +79,17 @@ def order_params(request: OrderRequest) -> dict[str, Any]:
 
 
 def change_params(standing: StandingOrder, change: OrderChange) -> dict[str, Any]:
-    """The body of POST /v1/order/modify; a validity cannot be changed. Raises NotSupported."""
+    """The body of POST /v1/order/modify; a validity cannot be changed. Raises NotSupported.
+
+    UNCONFIRMED whether the quantity is the new total or what is left: as long as nothing is filled they are the same,
+    and after that nothing is changed.
+    """
+    if standing.filled_quantity:
+        raise NotSupported(
+            "Groww does not say how a partly filled order is changed.",
+            code="partly_filled",
+            user_action="Cancel the rest of the order, then place it anew.",
+        )
     if change.validity is not standing.request.validity:
         raise NotSupported("Groww does not change an order's validity.", code="validity_unchangeable")
     return {

@@ -180,6 +180,11 @@ class LiveFeed(StreamSession):
         )
         return [b"".join(nats.message(subject.encode(), number.encode(), body) for subject, number, body in told)]
 
+    def order_news(self) -> list[Frame]:
+        """What became of orders between opening and asking for them is kept until then; a real server would not."""
+        asked = any(subject in (self._own or ()) for subject in self._subjects.values())
+        return super().order_news() if asked else []
+
     def orders(self, changed: list[DeskOrder]) -> list[Frame]:
         """Under the subject of its segment, and that a position changed under that of contracts' positions."""
         numbers = {subject.rpartition(".")[0]: number for number, subject in self._subjects.items()}

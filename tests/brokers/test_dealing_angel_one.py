@@ -164,6 +164,12 @@ def test_a_stop_loss_keeps_its_variety(client: BrokerClient) -> None:
     assert body_of(request) == {"variety": "STOPLOSS", "orderid": ID}
 
 
+def test_a_partly_filled_order_is_not_changed(client: BrokerClient) -> None:
+    """Whether the quantity is the total or the rest is not told: taken wrongly it would be more than was wanted."""
+    error = never_sent(client, lambda it: it.modify(standing(ID, filled=1), CHANGE))
+    assert (type(error), error.code) == (NotSupported, "partly_filled")
+
+
 # --- what comes back --------------------------------------------------------------------------------------------------
 ACTS = [
     pytest.param(PLACE, lambda it: it.place(asked()), id="place"),

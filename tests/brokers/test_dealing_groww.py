@@ -176,6 +176,12 @@ def test_what_groww_does_not_change_never_leaves(client: BrokerClient, changed: 
     assert (type(error), error.code) == (NotSupported, code)
 
 
+def test_a_partly_filled_order_is_not_changed(client: BrokerClient) -> None:
+    """Whether the quantity is the total or the rest is not told: taken wrongly it would be more than was wanted."""
+    error = never_sent(client, lambda it: it.modify(replace(STANDING, filled_quantity=Decimal(1)), CHANGE))
+    assert (type(error), error.code) == (NotSupported, "partly_filled")
+
+
 # --- what comes back --------------------------------------------------------------------------------------------------
 ACTS = [
     pytest.param(PLACE, lambda it: it.place(wipro()), id="place"),

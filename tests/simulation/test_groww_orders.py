@@ -248,8 +248,8 @@ def test_the_feed_tells_orders_in_paise_and_positions_of_contracts(dealer: Deale
     said(feed, hello(feed, tokens, keys))
     subjects = (b"stocks/order/updates.apex.own", b"stocks_fo/order/updates.apex.own")
     positions = b"stocks_fo/position/updates.apex.own"
-    dealer.client.place(buy(tag="t-before-0001"))
-    assert feed.order_news() == []  # nobody has asked
+    early = dealer.client.place(buy(tag="t-before-0001"))
+    assert feed.order_news() == []  # nobody has asked yet
     wished = b"".join(b"SUB %s %d\r\n" % (each, number) for number, each in enumerate((*subjects, positions), 1))
     said(feed, wished)
     share = dealer.client.place(buy(tag="t-share-0001"))
@@ -264,12 +264,13 @@ def test_the_feed_tells_orders_in_paise_and_positions_of_contracts(dealer: Deale
         for message in nats.Reader().read(bytes(frame))  # type: ignore[arg-type]
         if isinstance(message, nats.Message)
     ]
-    assert [message.subject for message in told] == [subjects[0]] * 2 + [subjects[1]] * 2 + [positions]
+    assert [message.subject for message in told] == [subjects[0]] * 3 + [subjects[1]] * 2 + [positions]
     updates = [
-        order_update(message.payload, "CASH" if number < 2 else "FNO") for number, message in enumerate(told[:4])
+        order_update(message.payload, "CASH" if number < 3 else "FNO") for number, message in enumerate(told[:5])
     ]
     assert all(isinstance(update, OrderUpdate) for update in updates)
     assert [(update.broker_order_id, update.status) for update in updates if isinstance(update, OrderUpdate)] == [
+        (early, OrderStatus.OPEN),
         (share, OrderStatus.OPEN),
         (share, OrderStatus.CANCELLED),
         (contract, OrderStatus.OPEN),
