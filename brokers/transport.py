@@ -50,7 +50,16 @@ LONGEST_PAUSE = 86400.0
 
 ErrorTable = Mapping[tuple[int | None, str | None], Verdict]
 _json = msgspec.json.Decoder(float_hook=Decimal)
-_exact = msgspec.json.Encoder(decimal_format="number")
+
+
+def _text_of(value: object) -> str:
+    """A Hidden is a text, too. Nothing else that JSON does not know is sent."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not sent")
+
+
+_exact = msgspec.json.Encoder(decimal_format="number", enc_hook=_text_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from brokers.errors import (
     SessionEnded,
     UnexpectedResponse,
 )
-from brokers.secret import Secret
+from brokers.secret import Hidden, Secret
 from brokers.transport import (
     LARGEST_BODY,
     LONGEST_PAUSE,
@@ -433,6 +433,15 @@ def test_what_is_sent_is_exact_too(canned: responses.RequestsMock) -> None:
     request = canned.calls[0].request
     assert request.body == b'{"price":1234567890123.05,"quantity":3}'
     assert request.headers["Content-Type"] == "application/json"
+
+
+def test_a_hidden_text_is_sent_as_it_is_and_a_secret_never(canned: responses.RequestsMock) -> None:
+    canned.post(f"{URL}/session", json={})
+    transport().call("POST", "/session", json={"pin": Hidden("1234")}, writes=True)
+    assert canned.calls[0].request.body == b'{"pin":"1234"}'
+    with pytest.raises(TypeError):
+        transport().call("POST", "/session", json={"pin": Secret("1234")}, writes=True)
+    assert len(canned.calls) == 1
 
 
 def test_a_path_that_another_host_serves_is_asked_there() -> None:
