@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from brokers.base import BrokerClient, PortfolioPart
+from brokers.dealing import OrderChange, OrderRequest, StandingOrder
 from brokers.domain import (
     AppCredentials,
     BrokerOrder,
@@ -24,13 +25,16 @@ from brokers.domain import (
     Rows,
     Session,
 )
-from brokers.errors import BrokerUnavailable, NotSupported, RequestRefused, SessionEnded
-from brokers.iifl import instruments, mapping
+from brokers.errors import BrokerUnavailable, NotSupported, OutcomeUnknown, RequestRefused, SessionEnded
+from brokers.iifl import dealing, instruments, mapping
 from brokers.iifl.auth import market_session
-from brokers.iifl.spec import EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
+from brokers.iifl.spec import ALREADY_SUBSCRIBED, EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
 from brokers.secret import Secret, curtained
 from brokers.transport import Transport
 from brokers.wire import each
+
+# Refusals of reads, which say nothing of a write.
+NO_VERDICT = frozenset({EMPTY_BOOK.code, ALREADY_SUBSCRIBED.code})
 
 
 class IiflClient(BrokerClient):
@@ -82,11 +86,30 @@ class IiflClient(BrokerClient):
             quotes += mapping.quotes(mapping.data(self._ask_market(chunk)), asked)
         return tuple(quotes)
 
+    def place(self, request: OrderRequest) -> str:
+        """Taken by the gateway, not yet by the risk system: the book, or the socket, tells of that."""
+        return self._order("POST", json={**dealing.order_params(request), **mapping.client_id(self.session)})
+
+    def modify(self, standing: StandingOrder, change: OrderChange) -> str:
+        sent = {**dealing.change_params(standing, change), **mapping.client_id(self.session)}
+        return self._order("PUT", json=sent)
+
+    def cancel(self, standing: StandingOrder) -> None:
+        self._order("DELETE", params={**dealing.cancel_params(standing), **mapping.client_id(self.session)})
+
     @classmethod
     def assemble(cls, parts: Mapping[str, PortfolioPart], *, as_of: datetime) -> BrokerPortfolio:
         portfolio = super().assemble(parts, as_of=as_of)
         holdings = tuple(mapping.sold_part(line, portfolio.positions) for line in portfolio.holdings)
         return replace(portfolio, holdings=holdings)
+
+    def _order(self, method: str, **sent: Any) -> str:
+        try:
+            return self.acknowledged(dealing.placed_id, method, "/interactive/orders", **sent)
+        except RequestRefused as error:
+            if error.code not in NO_VERDICT:
+                raise
+            raise OutcomeUnknown("The broker's answer is not about the order.", vendor_code=error.vendor_code) from None
 
     def _ask(self, path: str, **params: str) -> Any:
         return self.get(path, {**params, **mapping.client_id(self.session)})

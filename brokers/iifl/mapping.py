@@ -42,6 +42,8 @@ from brokers.iifl.spec import (
     EXCHANGES,
     ORDER_TYPES,
     PRODUCTS,
+    REJECTED_CODES,
+    REJECTED_WORDS,
     STATUSES,
     TELLING_WORDS,
     VALIDITIES,
@@ -92,6 +94,8 @@ def failure(body: Any) -> Failure | None:
     said = (description or "").casefold()
     if code in EMPTY_BOOK_CODES and said != EMPTY_BOOK_WORDS:
         return Failure(None, description)
+    if code in REJECTED_CODES:
+        code = next((word for word in REJECTED_WORDS if word in said), code)
     if (None, code) not in ERRORS:
         code = next((word for word in TELLING_WORDS if word in said), code)
     return Failure(code, description)

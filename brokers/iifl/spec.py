@@ -11,8 +11,11 @@ from brokers.base import (
     Renewal,
     SessionPolicy,
 )
+from brokers.dealing import UNBOUNDED, reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
+    INSUFFICIENT_FUNDS,
+    INSUFFICIENT_HOLDINGS,
     MAINTENANCE,
     RATE_LIMITED,
     REJECTED_INPUT,
@@ -20,6 +23,7 @@ from brokers.errors import (
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
+    OrderRejected,
     RequestRefused,
     SessionEnded,
     Verdict,
@@ -39,6 +43,11 @@ OVER_LIMIT = "e-session-0004"  # too many sessions or, said of a subscription, t
 EMPTY_BOOK_WORDS = "data not available"
 EMPTY_BOOK_CODES = frozenset({"e-orders-0005", "e-tradebook-0005", "e-portfolio-0005", "e-holdings-0005"})
 
+# An order that is refused at once. These codes do not say why; a word of the description may, a key of the table below.
+REJECTED = Verdict(OrderRejected)
+REJECTED_CODES = frozenset({"e-orders-0001", "e-rms-0001"})
+REJECTED_WORDS = ("margin exceeds", "holdings")  # the second inferred
+
 # Where the code says nothing we know, a word of the description may; the words are keys of the table below.
 TELLING_WORDS = ("invalid token", "bad request", "blocked", "suspended", "dormant", "disabled")
 
@@ -54,12 +63,11 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (429, None): RATE_LIMITED,
     **{(None, code): EMPTY_BOOK for code in EMPTY_BOOK_CODES},
     **dict.fromkeys(
-        [
-            *((None, "e-property-validation-failed"), (None, "bad request")),
-            *((None, "e-orders-0001"), (None, "e-rms-0001"), (None, "e-instrument-0001")),
-        ],
-        REJECTED_INPUT,
+        [(None, "e-property-validation-failed"), (None, "bad request"), (None, "e-instrument-0001")], REJECTED_INPUT
     ),
+    **{(None, code): REJECTED for code in REJECTED_CODES},
+    (None, "margin exceeds"): INSUFFICIENT_FUNDS,
+    (None, "holdings"): INSUFFICIENT_HOLDINGS,
     # Codes UNCONFIRMED: these are words of the description.
     **{(None, word): SUSPENDED for word in ("blocked", "suspended", "dormant", "disabled")},
     (None, "e-server-0001"): UNAVAILABLE,
@@ -138,7 +146,8 @@ SPEC = BrokerSpec(
         )
     ),
     capabilities=Capabilities(
-        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        # No market protection is documented, so nothing is offered that would need it.
+        order_types=(OrderType.LIMIT, OrderType.SL),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
         exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX),
         supports_margin_trading=True,
@@ -149,7 +158,10 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="orders", calls=10, seconds=1),
             RateLimit(endpoints="other", also=("quotes", "history", "session"), per_path=True, calls=1, seconds=1),
         ),
-        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+        features=(
+            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("place", "modify", "cancel"),
+        ),
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
@@ -203,3 +215,8 @@ PRODUCTS = {
     "CO": Product.CO,
     "BO": Product.BO,
 }
+
+# What is sent of these tables: what bounds its price, and what every exchange takes.
+ORDER_TYPE_WORDS = {ours: word for ours, word in reversed_table(ORDER_TYPES).items() if ours not in UNBOUNDED}
+VALIDITY_WORDS = {Validity.DAY: "DAY", Validity.IOC: "IOC"}
+PRODUCT_WORDS = {ours: word for ours, word in reversed_table(PRODUCTS).items() if ours in SPEC.capabilities.products}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from brokers.base import BrokerClient
+from brokers.dealing import OrderChange, OrderMargin, OrderRequest, StandingOrder
 from brokers.domain import BrokerOrder, BrokerTrade, Funds, Holding, Listing, Position, Profile, Quote, Rows
-from brokers.errors import RequestRefused
-from brokers.iifl_capital import instruments, mapping
+from brokers.errors import OutcomeUnknown, RequestRefused
+from brokers.iifl_capital import dealing, instruments, mapping
 from brokers.iifl_capital.spec import CLIENT_ID, EMPTY_BOOK, QUOTE_BATCH, SPEC
 from brokers.secret import Secret
 from brokers.wire import each
@@ -52,6 +54,27 @@ class IiflCapitalClient(BrokerClient):
             quotes += mapping.quotes(mapping.rows(self.post("/v1/marketdata/marketquotes", wanted)), asked)
         return tuple(quotes)
 
+    def place(self, request: OrderRequest) -> str:
+        """A list of one leg: the answer could be a success in which a leg failed."""
+        return self._order("POST", "/v1/orders", json=[dealing.order_params(request)])
+
+    def modify(self, standing: StandingOrder, change: OrderChange) -> str:
+        return self._order("PUT", _path(standing), json=dealing.change_params(standing, change))
+
+    def cancel(self, standing: StandingOrder) -> None:
+        self._order("DELETE", _path(standing))
+
+    def margin(self, request: OrderRequest) -> OrderMargin:
+        return dealing.margin(self.post("/v1/preordermargin", dealing.margin_params(request)))
+
+    def _order(self, method: str, path: str, **sent: Any) -> str:
+        try:
+            return self.acknowledged(dealing.placed_id, method, path, **sent)
+        except RequestRefused as error:
+            if error.code != EMPTY_BOOK.code:
+                raise
+            raise OutcomeUnknown("The broker's answer is not about the order.", vendor_code=error.vendor_code) from None
+
     def _book(self, path: str) -> list[Any]:
         """The rows of a book, none where the API says with a code of its own that it is empty."""
         try:
@@ -60,3 +83,7 @@ class IiflCapitalClient(BrokerClient):
             if error.code != EMPTY_BOOK.code:
                 raise
             return []
+
+
+def _path(standing: StandingOrder) -> str:
+    return f"/v1/orders/{quote(standing.broker_order_id, safe='')}"

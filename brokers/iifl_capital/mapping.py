@@ -63,23 +63,35 @@ from brokers.wire import (
 
 TIME = "%d-%b-%Y %H:%M:%S"
 NOTHING_SAID = "NA"
+MARGIN = "currentOrderMargin"
 MASK = "*"
+SUCCESS = "Success"  # the status of one leg
 # A price this many times another of the same share is not in the same unit.
 IMPLAUSIBLE = Decimal(50)
 
 
 def failure(body: Any) -> Failure | None:
-    """Read `{"status", "message"}`, whose status is "Ok", "Not_Ok" or a code; None for a success, or a bare list.
+    """Read `{"status", "message"}`, whose status is "Ok", "Not_Ok" or a code; None for a success, or what comes bare.
 
-    HTTP 200 can carry a failure. A status we do not know gives way to a telling word of the message.
+    HTTP 200 can carry a failure, and so can a success: each leg of an order has a status of its own. (One leg is all we
+    send; where any succeeded, it is none.) A status we do not know gives way to a telling word of the message.
     """
-    if not isinstance(body, Mapping) or body.get("status") == "Ok":
+    if not isinstance(body, Mapping) or ("status" not in body and MARGIN in body):
         return None
-    code, message = optional_text(body, "status"), optional_text(body, "message")
+    said_by = body if body.get("status") != "Ok" else _failed_leg(body.get("result"))
+    if said_by is None:
+        return None
+    code, message = optional_text(said_by, "status"), optional_text(said_by, "message")
     if (None, code) not in ERRORS:
         said = (message or "").casefold()
         code = next((word for word in TELLING_WORDS if word in said), code)
     return Failure(code, message)
+
+
+def _failed_leg(result: Any) -> Row | None:
+    legs = result if isinstance(result, list) else [result]
+    failed = [leg for leg in legs if isinstance(leg, Mapping) and leg.get("status", SUCCESS) != SUCCESS]
+    return failed[0] if failed and len(failed) == len(legs) else None
 
 
 def data(body: Any) -> Any:

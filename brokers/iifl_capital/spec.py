@@ -11,8 +11,11 @@ from brokers.base import (
     RateLimit,
     SessionPolicy,
 )
+from brokers.dealing import reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
+    INSUFFICIENT_FUNDS,
+    INSUFFICIENT_HOLDINGS,
     MAINTENANCE,
     RATE_LIMITED,
     REJECTED_INPUT,
@@ -20,6 +23,7 @@ from brokers.errors import (
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
+    OrderRejected,
     RequestRefused,
     Verdict,
 )
@@ -36,25 +40,29 @@ def _ec(*numbers: int | range) -> list[tuple[None, str]]:
 # Not an error: "no … found", how the API says that a book has no rows.
 EMPTY_BOOK = Verdict(RequestRefused, "empty_book")
 
+REJECTED = Verdict(OrderRejected)
 # Where the status says no more than "Not_Ok", a word of the message may; the words are keys of the table below.
-TELLING_WORDS = ("unauthorized access", "token is not valid", "too many requests", "mrv master down", "rms:")
+TELLING_WORDS = (
+    *("unauthorized access", "token is not valid", "too many requests", "mrv master down"),
+    *("rms:margin exceeds", "rms:rule: check holdings", "rms:"),  # the second inferred
+)
 
 ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     **dict.fromkeys(_ec(44, 55, 75), TOKEN_EXPIRED),
     **dict.fromkeys(_ec(18, 19, 52, 80), RATE_LIMITED),
     **dict.fromkeys(_ec(3), MAINTENANCE),
     **dict.fromkeys(_ec(4, 14, 76, 81, 500, range(703, 706)), SUSPENDED),  # 500: not the registered IPv4 address
-    **dict.fromkeys(
-        _ec(range(5, 11), 53, 54, 701, 702, range(800, 1000)),  # of the 9xx those not named below
-        REJECTED_INPUT,
-    ),
+    **dict.fromkeys(_ec(range(5, 11), 53, 54, 701, 702, range(800, 900)), REJECTED_INPUT),
+    **dict.fromkeys(_ec(range(900, 1000)), REJECTED),  # of orders; those that are not are named below
     **dict.fromkeys(_ec(916, 918, 920, 922, 926, 938), EMPTY_BOOK),
     **dict.fromkeys(_ec(912, 913, 915, 917, 919, 921, 923, 924, 927, 935, 937, 939, 940), UNAVAILABLE),
     (None, "unauthorized access"): TOKEN_EXPIRED,
     (None, "token is not valid"): TOKEN_EXPIRED,
     (None, "too many requests"): RATE_LIMITED,
     (None, "mrv master down"): MAINTENANCE,
-    (None, "rms:"): REJECTED_INPUT,
+    (None, "rms:margin exceeds"): INSUFFICIENT_FUNDS,
+    (None, "rms:rule: check holdings"): INSUFFICIENT_HOLDINGS,
+    (None, "rms:"): REJECTED,
     (401, None): TOKEN_EXPIRED,
     (404, None): UNEXPECTED,
     (429, None): RATE_LIMITED,
@@ -109,7 +117,8 @@ SPEC = BrokerSpec(
     ),
     master=MasterSpec(files=tuple(MasterFile(path=f"/v1/contractfiles/{name}.csv") for name in MASTER_NAMES)),
     capabilities=Capabilities(
-        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
+        # A stop without a limit is refused, as clients report.
+        order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
         exchanges=tuple(Exchange),
         supports_margin_trading=True,
@@ -125,7 +134,10 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="logout", per_path=True, calls=2, seconds=1),
             RateLimit(endpoints="contracts", per_path=True, calls=2, seconds=1),
         ),
-        features=("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+        features=(
+            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("place", "modify", "cancel", "order_margin"),
+        ),
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
@@ -170,3 +182,13 @@ PRODUCTS = {
     "NORMAL": Product.NRML,
     "BNPL": Product.MTF,  # inferred: buy now, pay later
 }
+
+# What is sent of these tables.
+ORDER_TYPE_WORDS = {
+    ours: word for ours, word in reversed_table(ORDER_TYPES).items() if ours in SPEC.capabilities.order_types
+}
+VALIDITY_WORDS = reversed_table(VALIDITIES)
+PRODUCT_WORDS = reversed_table(PRODUCTS)
+REGULAR = "REGULAR"
+LONGEST_ALGO_ID = 12
+NOT_FOR_MARGIN = frozenset({"disclosedQuantity", "marketProtectionPercent", "algoId", "orderTag"})
