@@ -1,8 +1,8 @@
 """Symphony's XTS, simulated: both applications of ttblaze.iifl.com behind one port.
 
 Shapes and field order follow the XTS docs and fixtures/iifl/*.json. As unhelpful as the real thing: each quote is a
-JSON document inside a string, and the misspelt names are kept. Logins and the market are here, the account's books in
-sandbox_account.py.
+JSON document inside a string, and the misspelt names are kept. Logins and the market are here, what the account holds
+in sandbox_account.py, its orders in sandbox_orders.py.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from functools import cached_property
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
-from brokers.iifl.sandbox_account import SEGMENTS, IiflAccount, bad_request, error, success
+from brokers.iifl.sandbox_account import SEGMENTS, bad_request, error, success
+from brokers.iifl.sandbox_orders import IiflOrders
 from brokers.iifl.sandbox_stream import (
     INTERACTIVE_PATH,
     MARKET_PATH,
     UNKNOWN_PROTOCOL,
     UNKNOWN_TRANSPORT,
+    BlazeSocket,
     InteractiveSocket,
     MarketSocket,
 )
@@ -63,7 +65,7 @@ INDICES: dict[str, list[Json]] = {
 }
 
 
-class IiflSandbox(IiflAccount):
+class IiflSandbox(IiflOrders):
     slug, name = "iifl", "IIFL (XTS Blaze)"
     login_path = "/interactive/user/session"
     login_fields = ()  # no login page: the keys are all there is
@@ -75,8 +77,11 @@ class IiflSandbox(IiflAccount):
         yield Route("GET", "/interactive/user/balance", self.balance)
         yield Route("GET", "/interactive/portfolio/holdings", self.holdings)
         yield Route("GET", "/interactive/portfolio/positions", self.positions)
-        yield Route("GET", "/interactive/orders", self.no_orders)
-        yield Route("GET", "/interactive/orders/trades", self.no_trades)
+        yield Route("POST", "/interactive/orders", self.place)
+        yield Route("PUT", "/interactive/orders", self.modify)
+        yield Route("DELETE", "/interactive/orders", self.cancel)
+        yield Route("GET", "/interactive/orders", self.order_book)
+        yield Route("GET", "/interactive/orders/trades", self.trade_book)
         yield Route("POST", "/apimarketdata/auth/login", self.open_market, Access.PUBLIC)
         yield Route("DELETE", "/apimarketdata/auth/logout", self.logout)
         yield Route("POST", "/apimarketdata/instruments/quotes", self.quotes)
@@ -293,7 +298,7 @@ class IiflSandbox(IiflAccount):
         return socket
 
     def interactive_socket(self, call: Call) -> InteractiveSocket:
-        socket = InteractiveSocket(self.market, self._admitted(call))
+        socket = InteractiveSocket(self.market, self._admitted(call), self.desk, self.told)
         self._sockets.add(socket)
         return socket
 
@@ -310,7 +315,7 @@ class IiflSandbox(IiflAccount):
         return session
 
     @cached_property
-    def _sockets(self) -> WeakSet[InteractiveSocket]:
+    def _sockets(self) -> WeakSet[BlazeSocket]:
         return WeakSet()
 
     @cached_property

@@ -222,12 +222,6 @@ class IiflAccount(Sandbox):
             "SequenceNumber": int(self.now().timestamp() * 1000),
         }
 
-    def no_orders(self, call: Call) -> Reply:
-        raise Refusal(error(400, "e-orders-0005", NO_DATA))
-
-    def no_trades(self, call: Call) -> Reply:
-        raise Refusal(error(400, "e-tradebook-0005", NO_DATA))
-
 
 def success(result: Json, code: str, description: str) -> Reply:
     return json_reply({"type": "success", "code": code, "description": description, "result": result})

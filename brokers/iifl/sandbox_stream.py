@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Protocol
 
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
@@ -24,14 +27,20 @@ UNKNOWN_PROTOCOL: Json = {"code": 5, "message": "Unsupported protocol version"}
 Write = Callable[[Listing, Price, int], str]
 
 
-class InteractiveSocket(StreamSession):
-    """Greets, answers pings, and says that another login took the session's place. No orders are simulated.
+class TellOrder(Protocol):
+    """The events of one change of an order."""
+
+    def __call__(self, order: DeskOrder, *, is_filled: bool) -> list[str]: ...
+
+
+class BlazeSocket(StreamSession):
+    """Either socket: greets, answers pings, and says that another login took the session's place.
 
     `session` is the key of its session, so that whoever ends that can find it.
     """
 
-    def __init__(self, market: Market, session: str) -> None:
-        super().__init__(market)
+    def __init__(self, market: Market, session: str, desk: Desk | None = None) -> None:
+        super().__init__(market, desk)
         self.session = session
         self.is_replaced = False
         self._has_said_so = False
@@ -55,7 +64,24 @@ class InteractiveSocket(StreamSession):
         return []
 
 
-class MarketSocket(InteractiveSocket):
+class InteractiveSocket(BlazeSocket):
+    """Tells every change of an order, and every fill besides."""
+
+    def __init__(self, market: Market, session: str, desk: Desk, tell: TellOrder) -> None:
+        super().__init__(market, session, desk)
+        self._tell = tell
+        self._filled: dict[str, int] = {}
+
+    def orders(self, changed: list[DeskOrder]) -> list[Frame]:
+        frames: list[Frame] = []
+        for order in changed:
+            is_filled = order.filled > self._filled.get(order.order_id, 0)
+            self._filled[order.order_id] = order.filled
+            frames += self._tell(order, is_filled=is_filled)
+        return frames
+
+
+class MarketSocket(BlazeSocket):
     """Tells what its session has subscribed to, by calls: `subscribed` is the session's, and outlives the socket. A
     name is message code, segment and number."""
 
