@@ -1,8 +1,8 @@
 """IIFL Capital's open API, simulated: api.iiflcapital.com and the login page of markets.iiflcapital.com.
 
 Shapes and field order follow the IIFL Capital docs and fixtures/iifl_capital/*.json. As unhelpful as the real thing:
-the login drops everything but its own two parameters, an empty book is a code, numbers and numeric texts are mixed, a
-blank row ends the holdings, and what is not quoted comes back as exchange "Z".
+the login drops everything but its own two parameters, and what is not quoted comes back as exchange "Z". What the
+account holds is in sandbox_account.py, its orders in sandbox_orders.py.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from datetime import datetime, time
 from decimal import Decimal
 from functools import cached_property
 
+from brokers.iifl_capital.sandbox_account import EXCHANGES, error, success, trading_symbol
+from brokers.iifl_capital.sandbox_orders import IiflCapitalOrders
 from brokers.iifl_capital.sandbox_stream import Bridge, topic_of
-from brokers.simulation.book import Holding, Position
-from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
+from brokers.simulation.dialect import Access, App, Problem, Route, same
 from brokers.simulation.instruments import Listing
 from brokers.simulation.login import LoginField
 from brokers.simulation.market import Price
@@ -38,17 +39,15 @@ PROBLEMS = {
     Problem.NOT_FOUND: (404, "EC042", "Resource not found."),
     Problem.METHOD_NOT_ALLOWED: (405, "EC042", "Method not allowed."),
 }
-EXCHANGES = {"NSE": "NSEEQ", "BSE": "BSEEQ", "NFO": "NSEFO", "BFO": "BSEFO", "CDS": "NSECURR", "MCX": "MCXCOMM"}
 CONTRACT_FILES = {*EXCHANGES.values(), "BSECURR", "NSECOMM"}  # the last two are empty here
 NOT_QUOTED = ("BSECURR", "MCXCOMM")
-PRODUCTS = {"CNC": "DELIVERY", "MIS": "INTRADAY", "NRML": "NORMAL", "MTF": "BNPL"}
 CONTRACT_COLUMNS = (
     *("Exchange", "Segment", "Instrument ID", "Instrument Type", "Trading Symbol", "Underlying Instrument Symbol"),
     *("Underlying Instrument Name", "Option Type", "Strike Price", "Expiry", "Lot Size", "Tick Size"),
 )
 
 
-class IiflCapitalSandbox(Sandbox):
+class IiflCapitalSandbox(IiflCapitalOrders):
     slug, name = "iifl_capital", "IIFL Capital"
     login_path = "/login"
     login_fields = (
@@ -68,8 +67,13 @@ class IiflCapitalSandbox(Sandbox):
         yield Route("GET", "/v1/limits/fno", self.limits)
         yield Route("GET", "/v1/holdings", self.holdings)
         yield Route("GET", "/v1/positions", self.positions)
-        yield Route("GET", "/v1/orders", self.no_orders)
-        yield Route("GET", "/v1/trades", self.no_trades)
+        yield Route("POST", "/v1/orders", self.place)
+        yield Route("PUT", "/v1/orders/{order_id}", self.modify)
+        yield Route("DELETE", "/v1/orders/{order_id}", self.cancel)
+        yield Route("GET", "/v1/orders", self.order_book)
+        yield Route("GET", "/v1/orders/{order_id}", self.order_history)
+        yield Route("GET", "/v1/trades", self.trade_book)
+        yield Route("POST", "/v1/preordermargin", self.order_margin)
         yield Route("POST", "/v1/marketdata/marketquotes", self.quotes)
         yield Route("GET", "/v1/contractfiles/{file}", self.contract_file, Access.PUBLIC)
 
@@ -144,125 +148,13 @@ class IiflCapitalSandbox(Sandbox):
         is_live = self.sessions.live(token, now=self.now()) is not None
         if not is_live or not same(login.username, user) or login.password != f"OPENID~~{token}~":
             raise NotAdmitted(ReturnCode.LOGIN)
-        return Bridge(self.market, self._by_topic, user, self.now)
+        return Bridge(self.market, self._by_topic, user, self.now, self.desk, self.told)
 
     @cached_property
     def _by_topic(self) -> dict[str, Listing]:
-        return {topic_of(word, number): listing for (word, number), listing in self._by_number.items()}
-
-    # --- account ---------------------------------------------------------------------------------
-
-    def profile(self, call: Call) -> Reply:
-        """Masked, as published: the client's own number too."""
-        account = self.book.account
-        user, local = account.user_id, account.email.split("@")
-        return success(
-            {
-                "clientId": masked(user),
-                "clientName": account.name,
-                "isTotpEnabled": "Y",
-                "isPoaProvided": "Y",
-                "accountStatus": "Na",
-                "exchanges": ["BSECURR", "BSEEQ", "BSEFO", "NSECURR", "NSEEQ", "NSEFO"],
-                "products": ["NORMAL", "INTRADAY", "DELIVERY", "BNPL"],
-                "orderComplexity": ["REGULAR", "AMO", "BO", "CO"],
-                "email": f"{local[0][:2]}**********@{local[-1]}",
-                "phoneNumber": masked(account.mobile),
-            }
-        )
-
-    def limits(self, call: Call) -> Reply:
-        """A resident's: the same money for every segment."""
-        funds = self.book.funds
-        return success(
-            {
-                "tradingLimit": float(funds.available),
-                "openingCashLimit": float(funds.opening_balance),
-                "intradayPayin": float(funds.added_today),
-                "collateralMargin": float(funds.collateral),
-                "creditForSell": 0,
-                "adhocMargin": 0,
-                "utilizedMargin": float(funds.used),
-                "blockedForPayout": float(funds.withdrawn_today),
-                "utilizedSpanMargin": float(funds.used_span),
-                "utilizedExposureMargin": float(funds.used_exposure),
-            }
-        )
-
-    # --- portfolio -------------------------------------------------------------------------------
-
-    def holdings(self, call: Call) -> Reply:
-        if not self.book.holdings:
-            raise Refusal(error(200, "EC922", "No holdings found for this user"))
-        return success([*(self._holding(row) for row in self.book.holdings), BLANK_HOLDING])
-
-    def _holding(self, row: Holding) -> Json:
-        """The total is what lies in demat, pledged shares included, and what is still to come."""
-        nse, bse = self.instruments.at(row.isin, "NSE"), self.instruments.at(row.isin, "BSE")
-        return {
-            "isin": row.isin,
-            "nseInstrumentId": nse.exchange_token if nse else "",
-            "bseInstrumentId": bse.exchange_token if bse else "",
-            "nseTradingSymbol": f"{nse.symbol}-EQ" if nse else "",
-            "bseTradingSymbol": bse.symbol if bse else "",
-            "formattedInstrumentName": self.instruments[row.key].name.upper(),
-            "product": "DELIVERY",
-            "totalQuantity": row.owned,
-            "dpQuantity": row.settled + row.pledged,
-            "collateralQuantity": row.pledged,
-            "t1Quantity": row.t1,
-            "authorizedQuantity": "0",
-            "averageTradedPrice": f"{row.average_price or 0:.2f}",
-            "previousDayClose": f"{self.price(row.key).close:.2f}",
-        }
-
-    def positions(self, call: Call) -> Reply:
-        if not self.book.positions:
-            raise Refusal(error(200, "EC926", "No positions found for this user"))
-        return success([self._position(row) for row in self.book.positions])
-
-    def _position(self, row: Position) -> Json:
-        """Quantities in lots on MCX; amounts count in units."""
-        listing = self.instruments[row.key]
-        units = listing.contract_multiplier
-        return {
-            "instrumentId": listing.exchange_token,
-            "tradingSymbol": trading_symbol(listing),
-            "formattedInstrumentName": formatted_name(listing),
-            "exchange": EXCHANGES[row.exchange],
-            "product": PRODUCTS[row.product],
-            "netQuantity": row.quantity,
-            "netAveragePrice": plain(row.average_price),
-            "overnightQuantity": row.overnight_quantity,
-            "overnightPrice": plain(row.overnight_price),
-            "buyQuantity": row.buy_quantity,
-            "buyPrice": float(row.buy_price),
-            "sellQuantity": row.sell_quantity,
-            "sellPrice": float(row.sell_price),
-            "dayBuyQuantity": str(row.day_buy_quantity),
-            "dayBuyPrice": float(row.day_buy_price),
-            "dayBuyValue": plain(row.day_buy_value * units),
-            "daySellQuantity": str(row.day_sell_quantity),
-            "daySellPrice": plain(row.day_sell_price),
-            "daySellValue": plain(row.day_sell_value * units),
-            "multiplier": str(units),
-            "lotSize": str(listing.lot_size * units),
-            "tickSize": str(self.market.tick_size(listing)),
-            "previousDayClose": plain(self.price(row.key).close),
-            "realizedPnl": "0.00",
-        }
-
-    def no_orders(self, call: Call) -> Reply:
-        raise Refusal(error(200, "EC916", "No orders found for this user."))
-
-    def no_trades(self, call: Call) -> Reply:
-        raise Refusal(error(200, "EC918", "No trades found for this user."))
+        return {topic_of(word, number): listing for (word, number), listing in self.by_number.items()}
 
     # --- market ----------------------------------------------------------------------------------
-
-    @cached_property
-    def _by_number(self) -> dict[tuple[str, str], Listing]:
-        return {(EXCHANGES[item.exchange], item.exchange_token): item for item in self.instruments}
 
     def quotes(self, call: Call) -> Reply:
         asked = call.json
@@ -274,7 +166,7 @@ class IiflCapitalSandbox(Sandbox):
         exchange, number = (
             (str(item.get("exchange")), str(item.get("instrumentId"))) if isinstance(item, dict) else ("", "")
         )
-        listing = self._by_number.get((exchange, number)) if exchange not in NOT_QUOTED else None
+        listing = self.by_number.get((exchange, number)) if exchange not in NOT_QUOTED else None
         price = self.market.price(listing.key) if listing else None
         if listing is None or price is None:
             return NO_QUOTE
@@ -318,15 +210,6 @@ class IiflCapitalSandbox(Sandbox):
 
 SANDBOX = IiflCapitalSandbox
 
-BLANK_HOLDING: Json = {
-    **dict.fromkeys(("isin", "nseInstrumentId", "bseInstrumentId", "nseTradingSymbol", "bseTradingSymbol"), ""),
-    "formattedInstrumentName": "",
-    "product": "DELIVERY",
-    **dict.fromkeys(("totalQuantity", "dpQuantity", "collateralQuantity", "t1Quantity"), 0),
-    "authorizedQuantity": "0",
-    "averageTradedPrice": "0.00",
-    "previousDayClose": None,
-}
 NO_QUOTE: Json = {
     "exchange": "Z",
     "instrumentId": 0,
@@ -336,34 +219,6 @@ NO_QUOTE: Json = {
     "totalAskQuantity": 0,
     "tickTimestamp": "",
 }
-
-
-def success(result: Json) -> Reply:
-    return json_reply({"status": "Ok", "message": "Success", "result": result})
-
-
-def error(status: int, code: str, message: str) -> Reply:
-    return json_reply({"status": code, "message": message}, status)
-
-
-def masked(number: str) -> str:
-    """The first and the last character, as published."""
-    return number[0] + "*" * (len(number) - 2) + number[-1]
-
-
-def plain(value: Decimal) -> str:
-    return f"{value.quantize(Decimal('0.0001')).normalize():f}"
-
-
-def trading_symbol(listing: Listing) -> str:
-    return f"{listing.symbol}-EQ" if listing.is_cash and listing.exchange == "NSE" else listing.symbol
-
-
-def formatted_name(listing: Listing) -> str:
-    if listing.expiry is None:
-        return listing.name.upper()
-    option = f" {listing.strike} {listing.option_type}" if listing.option_type else ""
-    return f"{listing.underlying} {listing.expiry:%d %b %Y}{option}"
 
 
 def contract_row(listing: Listing, tick_size: Decimal) -> dict[str, str]:

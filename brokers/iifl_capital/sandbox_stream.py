@@ -7,7 +7,10 @@ import struct
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Protocol
 
+from brokers.simulation.dealing import DeskOrder
+from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
@@ -23,16 +26,30 @@ STEPS = 5
 TO_BUY, TO_SELL = 1, 2
 
 
+class TellOrder(Protocol):
+    """The payloads of one change of an order: of `order`, and of `trade` where it was filled."""
+
+    def __call__(self, order: DeskOrder, *, is_filled: bool) -> dict[str, bytes]: ...
+
+
 class Bridge(StreamSession):
-    """One connection. Prices alone are told; the other topics may be had, and stay silent."""
+    """One connection. Prices, orders and trades are told; the other topics may be had, and stay silent."""
 
     def __init__(
-        self, market: Market, by_topic: Mapping[str, Listing], client_id: str, now: Callable[[], datetime]
+        self,
+        market: Market,
+        by_topic: Mapping[str, Listing],
+        client_id: str,
+        now: Callable[[], datetime],
+        desk: Desk,
+        tell: TellOrder,
     ) -> None:
-        super().__init__(market)
+        super().__init__(market, desk)
         self._by_topic = by_topic
-        self._own = {f"prod/updates/{kind}/v1/{client_id}" for kind in ("order", "trade")}
+        self._own = {f"prod/updates/{kind}/v1/{client_id}": kind for kind in ("order", "trade")}
         self._now = now
+        self._tell = tell
+        self._filled: dict[str, int] = {}
         self._topics: set[str] = set()
 
     def received(self, frame: Frame) -> list[Frame]:
@@ -62,6 +79,17 @@ class Bridge(StreamSession):
         """A message for each."""
         seconds = int(self._now().timestamp())
         return [topic.encode() + b"\0" + packed(listing, price, seconds) for topic, listing, price in changed]
+
+    def orders(self, changed: list[DeskOrder]) -> list[Frame]:
+        """Every change, and every fill besides, to the topics that were asked for."""
+        frames: list[Frame] = []
+        for order in changed:
+            is_filled = order.filled > self._filled.get(order.order_id, 0)
+            self._filled[order.order_id] = order.filled
+            payloads = self._tell(order, is_filled=is_filled)
+            asked = ((topic, kind) for topic, kind in self._own.items() if topic in self._topics)
+            frames += [topic.encode() + b"\0" + payloads[kind] for topic, kind in asked if kind in payloads]
+        return frames
 
 
 def packed(listing: Listing, price: Price, seconds: int) -> bytes:
