@@ -175,7 +175,7 @@ class IiflOrders(IiflAccount):
             "LastUpdateDateTime": updated,
             "OrderExpiryDate": NO_EXPIRY,
             "CancelRejectReason": order.message,
-            "OrderUniqueIdentifier": asked.tag,
+            "OrderUniqueIdentifier": asked.tag or "",
             "OrderLegStatus": "SingleOrderLeg",
             "BoLegDetails": 0,
             "IsSpread": False,

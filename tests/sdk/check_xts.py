@@ -49,6 +49,8 @@ def check(broker: dict, control_url: str) -> None:
     assert {row["TradingSymbol"] for row in net} - {row["TradingSymbol"] for row in day} == {"NIFTY26DEC27000CE"}
     assert account.get_order_book()["description"] == account.get_trade()["description"] == "Data Not Available"
 
+    check_orders(control_url, account)
+
     market = XTSConnect(broker["market_api_key"], broker["market_api_secret"], "WEBAPI", root)
     assert market.marketdata_login()["type"] == "success"
     asked = [{"exchangeSegment": segment, "exchangeInstrumentID": number} for segment, number in (INFY, OPTION, NOBODY)]
@@ -70,6 +72,51 @@ def check(broker: dict, control_url: str) -> None:
 
     assert account.interactive_logout()["description"] == "successfully logout from all API."
     assert refused(account)
+
+
+def check_orders(control_url: str, account: XTSConnect) -> None:
+    """Place, change, read and cancel; what the gateway refuses, and what the risk system does."""
+    was_frozen = requests.get(f"{control_url}/market", timeout=10).json()["frozen"]
+    set_market(control_url, {"frozen": True, **price("1573.70")})
+    taken = place(account, "1560.00", "sdk-1")
+    assert (taken["description"], taken["result"]["OrderUniqueIdentifier"]) == ("Request sent", "sdk-1")
+    order_id = taken["result"]["AppOrderID"]
+    changed = account.modify_order(
+        order_id, account.PRODUCT_MIS, account.ORDER_TYPE_LIMIT, 2, 0, 1559.5, 0, account.VALIDITY_DAY, "sdk-1"
+    )
+    assert changed["type"] == "success"
+    [row] = account.get_order_book()["result"]
+    shown = {name: row[name] for name in ("OrderStatus", "OrderQuantity", "OrderPrice", "OrderUniqueIdentifier")}
+    assert shown == dict(zip(shown, ("New", 2, 1559.5, "sdk-1"), strict=True))
+    assert account.cancel_order(order_id, "sdk-1")["result"]["AppOrderID"] == order_id
+    assert account.cancel_order(order_id, "sdk-1")["code"] == "e-orders-0001"
+    states = [state["OrderStatus"] for state in account.get_order_history(order_id)["result"]]
+    assert states == ["New", "New", "Cancelled"]
+    dealt = place(account, "1574.00", "sdk-2")["result"]["AppOrderID"]
+    [deal] = account.get_trade()["result"]
+    assert (deal["AppOrderID"], deal["LastTradedQuantity"], deal["OrderStatus"]) == (dealt, 1, "Filled")
+    assert place(account, "1560.03", "sdk-3")["code"] == "e-orders-0001"  # off the tick
+    assert place(account, "1560.00", "sdk-4", quantity=90_000)["type"] == "success"
+    rejected = account.get_order_book()["result"][-1]
+    assert (rejected["OrderStatus"], rejected["CancelRejectReason"][:10]) == ("Rejected", "RMS:Margin")
+    set_market(control_url, {"frozen": was_frozen})
+
+
+def place(account: XTSConnect, limit: str, identifier: str, *, quantity: int = 1) -> dict:
+    """Ask to buy Infosys at a limit, for today alone."""
+    return account.place_order(
+        exchangeSegment=account.EXCHANGE_NSECM,
+        exchangeInstrumentID=INFY[1],
+        productType=account.PRODUCT_MIS,
+        orderType=account.ORDER_TYPE_LIMIT,
+        orderSide=account.TRANSACTION_TYPE_BUY,
+        timeInForce=account.VALIDITY_DAY,
+        disclosedQuantity=0,
+        orderQuantity=quantity,
+        limitPrice=float(limit),
+        stopPrice=0,
+        orderUniqueIdentifier=identifier,
+    )
 
 
 class Heard(asyncio.Queue):
@@ -122,6 +169,13 @@ async def check_sockets(control_url: str, account: XTSConnect, market: XTSConnec
             "on_event_last_traded_price_full",
         }
     async with connected(OrderSocket_io, account) as heard:
+        placed = place(account, "1574.00", "sdk-socket")
+        assert placed["type"] == "success"
+        told = [await heard.next() for _ in range(3)]
+        assert [name for name, _ in told] == ["on_order", "on_order", "on_trade"]
+        assert {row["AppOrderID"] for _, row in told} == {placed["result"]["AppOrderID"]}
+        assert [row["OrderStatus"] for _, row in told] == ["New", "Filled", "Filled"]
+        assert (told[-1][1]["OrderSideAPI"], told[-1][1]["LastTradedQuantity"]) == ("BUY", 1)
         account.interactive_login()
         set_market(control_url, price("1574.00"))
         assert (await heard.next())[0] == "on_messagelogout"
