@@ -15,6 +15,7 @@ from brokers.dealing import (
     OrderRequest,
     StandingOrder,
     Traded,
+    changed_count,
     sent_as,
     validity_sent_as,
     written,
@@ -68,19 +69,12 @@ def margin_params(request: OrderRequest) -> Row:
 def change_params(standing: StandingOrder, change: OrderChange) -> Row:
     """The body of PUT /v1/orders/{brokerOrderId}: one object, as in the published use cases.
 
-    The quantity is left out where it stays. UNCONFIRMED whether it is the new total or what is left: once something is
-    filled it is not changed.
+    The quantity is left out where it stays. UNCONFIRMED whether it is the new total or what is left.
     """
     request, traded = standing.request, standing.request.traded
-    quantity = None if change.quantity == request.quantity else str(traded.counted(change.quantity))
-    if quantity is not None and standing.filled_quantity:
-        raise NotSupported(
-            "IIFL Capital does not say how the quantity of a partly filled order is changed.",
-            code="partly_filled",
-            user_action="Cancel the rest of the order, then place it anew.",
-        )
+    quantity = changed_count(standing, change)
     changed = {
-        "quantity": quantity,
+        "quantity": None if quantity is None else str(quantity),
         "orderType": sent_as(ORDER_TYPE_WORDS, change.order_type, "order_type"),
         "validity": validity_sent_as(VALIDITY_WORDS, traded, change.validity),
         "price": _written(change.price),

@@ -8,34 +8,35 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-import requests
+import responses
 
-from brokers.base import BrokerClient
-from brokers.dealing import OrderChange, OrderMargin
+from brokers.dealing import OrderChange, OrderMargin, OrderRequest
 from brokers.domain import Exchange, OrderType, Product, Side, Validity
 from brokers.errors import NotSupported, OrderRejected, OutcomeUnknown, RateLimited, RequestRefused, SessionEnded
 from brokers.iifl_capital import BROKER
-from tests.brokers.orders_kit import (
-    answered,
-    asked,
-    body_of,
-    client_of,
-    never_sent,
-    recorded,
+from tests.brokers.placing import (
+    OPEN_ENDS,
+    TAG,
+    assert_stays_open,
+    client,
+    made,
+    order,
     refused,
+    replying,
     standing,
     traded,
 )
 from tests.contract.recorded import ACCESS_TOKEN, answering, payload
 
 SLUG, ORDERS, MARGIN = "iifl_capital", "/v1/orders", "/v1/preordermargin"
-PLACED, CHANGED, CANCELLED = (payload(SLUG, f"orders_{what}.json") for what in ("place", "modify", "cancel"))
 ID = "240919000000041"
 ONE = f"{ORDERS}/{ID}"
+CRUDE = traded(Exchange.MCX, "CRUDEOIL26OCTFUT", "255", multiplier=100)
 # Those of bracket and cover orders, which are not sent, and a name for where an order came from, which may be left out.
 NOT_SENT = {"slLegPrice", "targetLegPrice", "apiOrderSource"}
 PUBLISHED = {
-    "traded": traded("1594", symbol="INFY"),
+    "traded": traded(Exchange.NSE, "INFY", "1594"),
+    "product": Product.MIS,
     "order_type": OrderType.MARKET,
     "quantity": Decimal("1.0000"),
     "price": Decimal("1501.5500"),
@@ -58,9 +59,15 @@ TO_LIMIT = OrderChange(
 )
 
 
-@pytest.fixture
-def client() -> BrokerClient:
-    return client_of(SLUG, {"clientId": "31625881"})
+def asked(**changed: Any) -> OrderRequest:
+    """Ten shares at 1400.50 at most, within the day; with what is `changed`."""
+    plain = {"traded": traded(Exchange.NSE, "RELIANCE", "2885"), "product": Product.MIS, "price": Decimal("1400.5000")}
+    plain |= changed
+    return order(plain.pop("traded"), **plain)
+
+
+def body(file: str) -> Any:
+    return json.loads(payload(SLUG, file))
 
 
 def said(result: Any) -> bytes:
@@ -71,44 +78,44 @@ def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in names}
 
 
-def test_an_order_is_sent_as_published(client: BrokerClient) -> None:
-    placed, request = answered(client, lambda it: it.place(asked(**PUBLISHED)), f"POST {ORDERS}", PLACED)
+def test_an_order_is_sent_as_published() -> None:
+    placed, request = made(BROKER, lambda it: it.place(asked(**PUBLISHED)), "POST", ORDERS, "orders_place.json")
     assert placed == ID
-    [published] = recorded(SLUG, "orders_place.request.json")
-    assert body_of(request) == [without(published, *NOT_SENT)]
+    [published] = body("orders_place.request.json")
+    assert request.said == [without(published, *NOT_SENT)]
     assert request.headers["Authorization"] == f"Bearer {ACCESS_TOKEN}"
     assert request.headers["Content-Type"] == "application/json"
 
 
-def test_a_change_is_sent_as_published(client: BrokerClient) -> None:
-    """As one object, in which an array is published: the published use cases are objects, too."""
-    order = standing(ID, **(PUBLISHED | {"quantity": Decimal(2)}))
-    changed, request = answered(client, lambda it: it.modify(order, CHANGE), f"PUT {ONE}", CHANGED)
+def test_a_change_is_sent_as_published() -> None:
+    """As one object, where a list of one is published: the published use cases are objects, too."""
+    known = standing(asked(**PUBLISHED | {"quantity": Decimal(2)}), ID)
+    changed, request = made(BROKER, lambda it: it.modify(known, CHANGE), "PUT", ONE, "orders_modify.json")
     assert changed == ID
-    assert [body_of(request)] == recorded(SLUG, "orders_modify.request.json")
+    assert [request.said] == body("orders_modify.request.json")
 
 
-def test_an_order_is_cancelled_by_its_id(client: BrokerClient) -> None:
-    _, request = answered(client, lambda it: it.cancel(standing(ID)), f"DELETE {ONE}", CANCELLED)
-    assert request.body is None
-    _, request = answered(client, lambda it: it.cancel(standing("a/b?c")), f"DELETE {ORDERS}/a%2Fb%3Fc", CANCELLED)
-    assert request.url.endswith("/a%2Fb%3Fc")
+@pytest.mark.parametrize(("order_id", "path"), [(ID, ONE), ("a/b?c", f"{ORDERS}/a%2Fb%3Fc")])
+def test_an_order_is_cancelled_by_its_id(order_id: str, path: str) -> None:
+    known = standing(asked(), order_id)
+    _, request = made(BROKER, lambda it: it.cancel(known), "DELETE", path, "orders_cancel.json")
+    assert request.said == {}
+    assert request.url.endswith(path)
 
 
-def test_a_margin_is_asked_for_as_published(client: BrokerClient) -> None:
-    order = asked(
-        traded=traded("54786", Exchange.NFO),
+def test_a_margin_is_asked_for_as_published() -> None:
+    request = asked(
+        traded=traded(Exchange.NFO, "NIFTY24SEP25000CE", "54786"),
         side=Side.SELL,
         quantity=Decimal(25),
         product=Product.NRML,
         **{name: PUBLISHED[name] for name in ("order_type", "price", "trigger_price", "protection_pct")},
     )
-    bare = payload(SLUG, "preordermargin.json")
-    margin, request = answered(client, lambda it: it.margin(order), f"POST {MARGIN}", bare)
+    margin, sent = made(BROKER, lambda it: it.margin(request), "POST", MARGIN, "preordermargin.json")
     assert margin == OrderMargin(required=Decimal("12086.73"))
-    assert body_of(request) == without(recorded(SLUG, "preordermargin.request.json"), *NOT_SENT)
-    wrapped = json.dumps({"status": "Ok", "message": "Success", "result": json.loads(bare)}).encode()
-    assert answered(client, lambda it: it.margin(order), f"POST {MARGIN}", wrapped)[0] == margin
+    assert sent.said == without(body("preordermargin.request.json"), *NOT_SENT)
+    with replying(BROKER, "POST", MARGIN, said(body("preordermargin.json"))):
+        assert client(BROKER).margin(request) == margin
 
 
 @pytest.mark.parametrize(
@@ -125,28 +132,40 @@ def test_a_margin_is_asked_for_as_published(client: BrokerClient) -> None:
             {"orderType": "MARKET", "marketProtectionPercent": "0.5"},
         ),
         (
-            {"traded": traded("255", Exchange.MCX, multiplier=100), "quantity": Decimal("300.0000")},
+            {"traded": CRUDE, "quantity": Decimal("300.0000")},
             {"exchange": "MCXCOMM", "instrumentId": "255", "quantity": "3"},
         ),
     ],
 )
-def test_our_words_become_theirs(client: BrokerClient, changed: dict[str, Any], sent: dict[str, Any]) -> None:
-    _, request = answered(client, lambda it: it.place(asked(**changed)), f"POST {ORDERS}", PLACED)
-    [leg] = body_of(request)
+def test_our_words_become_theirs(changed: dict[str, Any], sent: dict[str, Any]) -> None:
+    _, request = made(BROKER, lambda it: it.place(asked(**changed)), "POST", ORDERS, "orders_place.json")
+    [leg] = request.said
     assert sent.items() <= leg.items()
     assert ("price" in leg) is (changed.get("price", ...) is not None)
     assert ("marketProtectionPercent" in leg) is (changed.get("order_type") is OrderType.MARKET)
 
 
-def test_the_quantity_of_a_change_is_sent_only_where_it_changes(client: BrokerClient) -> None:
-    order = standing(ID, filled=4)
-    _, request = answered(client, lambda it: it.modify(order, TO_LIMIT), f"PUT {ONE}", CHANGED)
-    assert body_of(request) == {"orderType": "LIMIT", "validity": "DAY", "price": "1400"}
+def test_the_quantity_of_a_change_is_sent_only_where_it_changes() -> None:
+    partly = standing(asked(), ID, filled=4)
+    _, request = made(BROKER, lambda it: it.modify(partly, TO_LIMIT), "PUT", ONE, "orders_modify.json")
+    assert request.said == {"orderType": "LIMIT", "validity": "DAY", "price": "1400"}
     fewer = replace(TO_LIMIT, quantity=Decimal(8))
-    _, request = answered(client, lambda it: it.modify(standing(ID), fewer), f"PUT {ONE}", CHANGED)
-    assert body_of(request)["quantity"] == "8"
-    error = never_sent(client, lambda it: it.modify(order, fewer))
-    assert (type(error), error.code) == (NotSupported, "partly_filled")
+    _, request = made(BROKER, lambda it: it.modify(standing(asked(), ID), fewer), "PUT", ONE, "orders_modify.json")
+    assert request.said["quantity"] == "8"
+
+
+@pytest.mark.parametrize(
+    ("filled", "changed", "code"),
+    [
+        (4, {"quantity": Decimal(8)}, "partly_filled"),
+        (0, {"order_type": OrderType.MARKET, "price": None}, "unprotected_order"),
+        (0, {"order_type": OrderType.SL_M, "trigger_price": Decimal(1)}, "order_type_not_offered"),
+    ],
+)
+def test_a_change_that_may_mean_another_never_leaves(filled: int, changed: dict[str, Any], code: str) -> None:
+    with responses.RequestsMock(), pytest.raises(NotSupported) as caught:
+        client(BROKER).modify(standing(asked(), ID, filled), replace(TO_LIMIT, **changed))
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -155,35 +174,29 @@ def test_the_quantity_of_a_change_is_sent_only_where_it_changes(client: BrokerCl
         ({"order_type": OrderType.MARKET, "price": None}, "unprotected_order"),
         ({"order_type": OrderType.MARKET, "price": None, "protection_pct": Decimal(0)}, "unprotected_order"),
         ({"order_type": OrderType.SL_M, "price": None, "trigger_price": Decimal(1)}, "order_type_not_offered"),
-        ({"traded": traded("1", Exchange.MCX), "validity": Validity.IOC}, "ioc_not_on_mcx"),
+        ({"traded": CRUDE, "quantity": Decimal(100), "validity": Validity.IOC}, "ioc_not_on_mcx"),
         ({"validity": Validity.GTC}, "validity_not_offered"),
         ({"product": Product.BO}, "product_not_offered"),
-        ({"traded": traded("1", Exchange.MCX, multiplier=100), "quantity": Decimal(150)}, "odd_quantity"),
-        ({"traded": traded("INE002A01018")}, "instrument_not_offered"),
+        ({"traded": CRUDE, "quantity": Decimal(150)}, "odd_quantity"),
+        ({"traded": traded(Exchange.NSE, "RELIANCE", "INE002A01018")}, "instrument_not_offered"),
         ({"algo_id": "1234567890123"}, "algo_id_not_offered"),
     ],
 )
-def test_what_the_broker_does_not_take_never_leaves(client: BrokerClient, changed: dict[str, Any], code: str) -> None:
-    for act in (lambda it: it.place(asked(**changed)), lambda it: it.margin(asked(**changed))):
-        error = never_sent(client, act)
-        assert isinstance(error, NotSupported)
-        assert error.code == code
-
-
-def test_a_change_makes_no_bare_market_order(client: BrokerClient) -> None:
-    to_market = replace(TO_LIMIT, order_type=OrderType.MARKET, price=None)
-    error = never_sent(client, lambda it: it.modify(standing(ID), to_market))
-    assert (type(error), error.code) == (NotSupported, "unprotected_order")
+@pytest.mark.parametrize("call", ["place", "margin"])
+def test_what_the_broker_does_not_take_never_leaves(call: str, changed: dict[str, Any], code: str) -> None:
+    with responses.RequestsMock(), pytest.raises(NotSupported) as caught:
+        getattr(client(BROKER), call)(asked(**changed))
+    assert caught.value.code == code
 
 
 ACTS = [
-    pytest.param(f"POST {ORDERS}", lambda it: it.place(asked()), id="place"),
-    pytest.param(f"PUT {ONE}", lambda it: it.modify(standing(ID), TO_LIMIT), id="modify"),
-    pytest.param(f"DELETE {ONE}", lambda it: it.cancel(standing(ID)), id="cancel"),
+    pytest.param("POST", ORDERS, lambda it: it.place(asked()), id="place"),
+    pytest.param("PUT", ONE, lambda it: it.modify(standing(asked(), ID), TO_LIMIT), id="modify"),
+    pytest.param("DELETE", ONE, lambda it: it.cancel(standing(asked(), ID)), id="cancel"),
 ]
 
 
-@pytest.mark.parametrize(("request_line", "act"), ACTS)
+@pytest.mark.parametrize(("method", "path", "act"), ACTS)
 @pytest.mark.parametrize(
     ("file", "status", "kind", "code"),
     [
@@ -203,9 +216,9 @@ ACTS = [
     ],
 )
 def test_what_a_recorded_error_means_for_an_order(
-    client: BrokerClient, request_line: str, act: Any, file: str, status: int, kind: type, code: str
+    method: str, path: str, act: Any, file: str, status: int, kind: type, code: str
 ) -> None:
-    error = refused(client, act, request_line, payload(SLUG, file), status=status)
+    error = refused(BROKER, act, method, path, payload(SLUG, file), status)
     assert (type(error), error.code) == (kind, code)
 
 
@@ -224,35 +237,34 @@ def test_what_a_recorded_error_means_for_an_order(
         ("Not_Ok", "Something", OutcomeUnknown, "outcome_unknown"),
     ],
 )
-def test_a_leg_that_failed_within_a_success(
-    client: BrokerClient, code: str, message: str, kind: type, ours: str
-) -> None:
+def test_a_leg_that_failed_within_a_success(code: str, message: str, kind: type, ours: str) -> None:
     leg = {"status": code, "message": message}
-    body = json.dumps({"status": "Ok", "message": "Success", "result": [leg]}).encode()
-    error = refused(client, lambda it: it.place(asked()), f"POST {ORDERS}", body)
+    error = refused(BROKER, lambda it: it.place(asked()), "POST", ORDERS, said([leg]))
     assert (type(error), error.code) == (kind, ours)
     assert kind is OutcomeUnknown or error.reason == message
-    whole = refused(client, lambda it: it.place(asked()), f"POST {ORDERS}", json.dumps(leg).encode())
+    whole = refused(BROKER, lambda it: it.place(asked()), "POST", ORDERS, json.dumps(leg).encode())
     assert (type(whole), whole.code) == (kind, ours)
 
 
-def test_the_published_failure_of_a_leg_is_a_rejection(client: BrokerClient) -> None:
+def test_the_published_failure_of_a_leg_is_a_rejection() -> None:
     """Beside one that succeeded, which we never asked for, it proves nothing."""
-    mixed = recorded(SLUG, "orders_place_mixed.json")
-    error = refused(client, lambda it: it.place(asked()), f"POST {ORDERS}", said(mixed["result"][1:]))
+    mixed = body("orders_place_mixed.json")
+    error = refused(BROKER, lambda it: it.place(asked()), "POST", ORDERS, said(mixed["result"][1:]))
     assert (type(error), error.vendor_code) == (OrderRejected, "EC901")
-    error = refused(client, lambda it: it.place(asked()), f"POST {ORDERS}", json.dumps(mixed).encode())
+    error = refused(BROKER, lambda it: it.place(asked()), "POST", ORDERS, json.dumps(mixed).encode())
     assert isinstance(error, OutcomeUnknown)
 
 
-@pytest.mark.parametrize(("request_line", "act"), ACTS)
+@pytest.mark.parametrize("end", OPEN_ENDS)
+@pytest.mark.parametrize(("method", "path", "act"), ACTS)
+def test_without_an_answer_nobody_knows(method: str, path: str, act: Any, end: str) -> None:
+    assert_stays_open(BROKER, act, method, path, end)
+
+
+@pytest.mark.parametrize(("method", "path", "act"), ACTS)
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("answer", "status"),
     [
-        (requests.ReadTimeout(), 200),
-        (requests.ConnectionError(ConnectionResetError()), 200),
-        (b"<html>502</html>", 502),
-        (b"<html>ok</html>", 200),
         (b'{"status":"Of tomorrow","message":"Something else"}', 400),
         (said([]), 200),
         (said([{"status": "Success", "message": "Success"}]), 200),
@@ -262,20 +274,20 @@ def test_the_published_failure_of_a_leg_is_a_rejection(client: BrokerClient) -> 
         (said(None), 200),
         (b'{"status":"Ok"}', 200),
         (b"[]", 200),
-        (PLACED, 404),
+        (said([{"status": "Success", "brokerOrderId": ID}]), 404),
     ],
 )
-def test_without_a_verdict_nobody_knows(
-    client: BrokerClient, request_line: str, act: Any, body: Any, status: int
+def test_an_answer_that_is_no_verdict_leaves_it_open(
+    method: str, path: str, act: Any, answer: bytes, status: int
 ) -> None:
-    assert isinstance(refused(client, act, request_line, body, status=status), OutcomeUnknown)
+    assert isinstance(refused(BROKER, act, method, path, answer, status), OutcomeUnknown)
 
 
-def test_an_order_is_found_by_its_label(client: BrokerClient) -> None:
-    book = recorded(SLUG, "orders_book.json")
-    book[0]["orderTag"] = "t2k3m4n5p6q7r8s9tau"
-    with answering(BROKER, {f"GET {ORDERS}": json.dumps(book, default=str).encode()}):
-        found = client.find("t2k3m4n5p6q7r8s9tau")
+def test_an_order_is_found_by_its_label() -> None:
+    account, book = client(BROKER), body("orders_book.json")
+    book[0]["orderTag"] = TAG
+    with answering(BROKER, {f"GET {ORDERS}": json.dumps(book).encode()}):
+        found = account.find(TAG)
     assert [order.broker_order_id for order in found] == [book[0]["brokerOrderId"]]
     with answering(BROKER, {f"GET {ORDERS}": payload(SLUG, "error_no_orders.json")}):
-        assert client.find("t2k3m4n5p6q7r8s9tau") == ()
+        assert account.find(TAG) == ()
