@@ -129,10 +129,8 @@ class IiflOrders(IiflAccount):
 
     def order_book(self, call: Call) -> Reply:
         """The book of the day; of one order, asked for by its number, all its states."""
-        orders = self.desk.orders()
-        if wanted := call.asked("appOrderID"):
-            told = [order for order in self.desk.changes(0) if order.order_id == wanted]
-            orders = told or [order for order in orders if order.order_id == wanted]
+        wanted = call.asked("appOrderID")
+        orders = self.desk.history(wanted) if wanted else self.desk.orders()
         if not orders:
             raise Refusal(error(400, "e-orders-0005", NO_DATA))
         description = "Success order history" if wanted else "Success order book"

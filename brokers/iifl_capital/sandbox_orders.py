@@ -192,9 +192,7 @@ class IiflCapitalOrders(IiflCapitalAccount):
         return json_reply([self._order(order) for order in orders])
 
     def order_history(self, call: Call) -> Reply:
-        order_id = call.parts["order_id"]
-        told = [order for order in self.desk.changes(0) if order.order_id == order_id]
-        states = told or [order for order in self.desk.orders() if order.order_id == order_id]
+        states = self.desk.history(call.parts["order_id"])
         if not states:
             raise Refusal(error(200, "EC920", "No order history found."))
         return json_reply([{**self._order(order), "cancelledQuantity": cancelled(order)} for order in states])

@@ -219,6 +219,7 @@ def test_replies_have_the_published_fields_in_order(capital: SimulatedBrokers, s
     for file, reply in replies.items():
         assert field_names(reply) == field_names(json.loads((FIXTURES / SLUG / file).read_text()))
     history = ask(capital, session, "GET", f"/v1/orders/{resting}")
+    assert field_names(history) == field_names(json.loads((FIXTURES / SLUG / "orders_history.json").read_text()))
     assert [(row["orderStatus"], row["price"], row["cancelledQuantity"]) for row in history] == [
         ("open", "7.9", "0"),
         ("open", "7.8", "0"),

@@ -191,12 +191,13 @@ def test_replies_have_the_recorded_fields_in_order(blaze: SimulatedBrokers, sess
         "orders_place.json": placed,
         "orders_book.json": ask(blaze, session, "GET", "/interactive/orders"),
         "orders_trades.json": ask(blaze, session, "GET", "/interactive/orders/trades"),
+        "orders_history.json": ask(blaze, session, "GET", f"/interactive/orders?appOrderID={order_id}"),
     }
     for file, reply in replies.items():
         recorded = json.loads((FIXTURES / "iifl" / file).read_text())
         assert field_names(reply) == field_names(recorded)
         assert reply["description"] == recorded["description"]
-    history = ask(blaze, session, "GET", f"/interactive/orders?appOrderID={order_id}")
+    history = replies["orders_history.json"]
     assert [row["OrderStatus"] for row in history["result"]] == ["New", "Filled"]
     assert {row["AppOrderID"] for row in history["result"]} == {order_id}
 
