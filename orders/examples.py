@@ -1,0 +1,121 @@
+"""Worked examples in files: read, run through an engine, and compared.
+
+A file holds `examples`: `{"id", "title", "input", "expected"}`; amounts are text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from brokers.domain import Exchange, Side
+from orders.charges import Deal, Mode, exact, rounded
+from orders.tariffs import Brokerage, ChargeError, Rates, exact_number
+
+DATA = Path(__file__).parent / "data" / "charges.json"
+READER = msgspec.json.Decoder(float_hook=Decimal)  # no float ever exists
+
+
+class BrokenExamples(Exception):
+    """The file cannot be read, or a case of it: names the place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One example as it came out. `expected` and `got` have the same keys."""
+
+    id: str
+    title: str
+    expected: Mapping[str, Any]
+    got: Mapping[str, Any]
+    differs: tuple[str, ...]
+
+
+Engine = Callable[[Mapping[str, Any], Rates], Case]
+
+
+def seed_rates() -> Rates:
+    """The rates that TradeMaster comes with."""
+    return Rates(READER.decode(DATA.read_bytes()))
+
+
+def cases_of(path: Path) -> list[Mapping[str, Any]]:
+    """The examples of a file. Raises BrokenExamples."""
+    try:
+        document = READER.decode(path.read_bytes())
+    except OSError as error:
+        raise BrokenExamples(f"{path}: {error.strerror}.") from None
+    except msgspec.DecodeError as error:
+        raise BrokenExamples(f"{path} is no JSON: {error}.") from None
+    examples = document.get("examples") if isinstance(document, dict) else None
+    if not isinstance(examples, list) or not all(isinstance(example, dict) for example in examples):
+        raise BrokenExamples(f"{path} holds no list named examples.")
+    if not examples:
+        raise BrokenExamples(f"{path} holds no example at all.")
+    return examples
+
+
+def run(engine: Engine, example: Mapping[str, Any], rates: Rates) -> Case:
+    """One example. Raises BrokenExamples where it cannot be read; a ChargeError is an answer that differs."""
+    try:
+        return engine(example, rates)
+    except ChargeError as error:
+        return Case(
+            id=str(example.get("id", "?")),
+            title=str(example.get("title", "")),
+            expected=example.get("expected", {}),
+            got={"error": f"{error.code}: {error}"},
+            differs=("error",),
+        )
+    except (KeyError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
+        name = example.get("id", "without an id")
+        raise BrokenExamples(f"Example {name} cannot be read: {type(error).__name__} {error}.") from None
+
+
+def charges_case(example: Mapping[str, Any], rates: Rates) -> Case:
+    given, expected = example["input"], example["expected"]
+    costs = rounded(exact(deal_of(given), rates), Mode(given.get("mode", Mode.ESTIMATE)))
+    plain = costs.plain()
+    got = {name: plain.get(name, "not computed") for name in expected}
+    return Case(
+        id=example["id"],
+        title=example.get("title", ""),
+        expected=expected,
+        got=got,
+        differs=tuple(
+            name for name in expected if name not in plain or exact_number(expected, name) != Decimal(got[name])
+        ),
+    )
+
+
+def deal_of(given: Mapping[str, Any]) -> Deal:
+    """The `input` of an example. A debit of the demat is charged where `dp_debit` says that there is one."""
+    own = given.get("brokerage_override")
+    return Deal(
+        broker=given["broker"],
+        segment=given["segment"],
+        exchange=Exchange(given["exchange"]),
+        side=Side(given["side"].upper()),
+        quantity=exact_number(given, "quantity"),
+        price=exact_number(given, "price"),
+        on=date.fromisoformat(given["date"]),
+        multiplier=exact_number(given, "multiplier") if "multiplier" in given else Decimal(1),
+        lots=exact_number(given, "lots") if "lots" in given else None,
+        asset=given.get("asset", "EQUITY"),
+        bse_group=given.get("bse_group", "A"),
+        underlying=given.get("underlying"),
+        plan_id=given.get("plan_id"),
+        dp_paid_today=not given.get("dp_debit", False),
+        is_woman=bool(given.get("is_woman", False)),
+        own_brokerage=None if own is None else Brokerage.from_plain(own),
+    )
+
+
+# Which engine a word of the command line means.
+ENGINES: dict[str, Engine] = {"charges": charges_case}
