@@ -49,6 +49,9 @@ class Event(TextChoices):
     GRANT_GIVEN = "grant.given", "Read access was given to another person"
     GRANT_REVOKED = "grant.revoked", "Read access was taken back"
 
+    RATE_CHANGED = "charges.rate_changed", "A rate or a broker's plan was entered or changed"
+    CHARGE_TERMS_CHANGED = "charges.terms_changed", "What an account pays was entered or changed"
+
     REMINDER_CHANGED = "setting.reminder", "The reminder of logins was changed"
     LIMIT_CHANGED = "setting.limit", "A limit was changed"
     KEYS_ROTATED = "vault.keys_rotated", "Stored secrets were moved under another key"

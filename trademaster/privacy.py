@@ -33,6 +33,7 @@ from brokers.models import BrokerApp, BrokerConnection, ConnectionChange, LoginR
 from brokers.postback_models import BrokerPostback, PostbackInbox
 from brokers.vault import StrictEncryptedTextField
 from health.models import BrokerHealthLog, CheckSchedule, HealthRollup, Incident
+from orders.charge_models import AccountTerms, ContractNote
 from orders.models import (
     ChildOrder,
     Fill,
@@ -105,6 +106,10 @@ HOLDINGS: tuple[Holding, ...] = (
         path="broker_connection__user",
     ),
     Holding(name="order_settings", words="what you chose for routing and approval", model=OrderSettings, path="user"),
+    Holding(
+        name="charge_terms", words="what your accounts pay at their brokers", model=AccountTerms,
+        path="broker_connection__user",
+    ),
     Holding(
         name="last_answers", words="each broker's last answer", model=BrokerSnapshot, path="connection__user",
     ),
@@ -208,6 +213,7 @@ HOLDINGS: tuple[Holding, ...] = (
         why="Proof that we were allowed to read your accounts, and until when. It names you by a number alone.",
     ),
     kept_order("order_events", "what happened to your orders", OrderEvent, "intent__user"),
+    kept_order("contract_notes", "what contract notes say of your orders", ContractNote, "child__intent__user"),
     kept_order("fills", "fills of your orders", Fill, "child__intent__user"),
     kept_order("orders_at_brokers", "orders sent to brokers", ChildOrder, "intent__user"),
     kept_order("routing_decisions", "why orders went where they went", RoutingDecision, "intent__user"),

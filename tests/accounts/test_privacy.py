@@ -108,7 +108,7 @@ class TestTheTable:
     def test_what_is_kept_says_why_and_what_is_not_exported_too(self) -> None:
         assert all(bool(row.why) == (row.fate is Fate.KEPT) for row in HOLDINGS)
         orders = {"order_events", "fills", "orders_at_brokers", "routing_decisions", "order_keys", "orders"}
-        orders |= {"order_groups", "gtt_orders"}
+        orders |= {"order_groups", "gtt_orders", "contract_notes"}
         assert {row["what"] for row in privacy.kept()} == {"audit", "consents", "deletion"} | orders
         assert {row.name for row in HOLDINGS if row.not_exported} == {
             "health_checks",

@@ -27,6 +27,8 @@ class May:
 ONLY_LOOK = May()
 # Tables of libraries: the support group has no rights there.
 NOT_SUPPORTS = May(support=NOTHING)
+# Dated rows: what is over gets a last day, and stays.
+ADDED_TO = May(admin=frozenset({VIEW, ADD, CHANGE}))
 
 DESK: dict[str, May] = {
     "auth/group": May(support=NOTHING, admin=ALL, admin_actions=frozenset({"delete_selected"})),
@@ -63,6 +65,9 @@ DESK: dict[str, May] = {
     "market/instrumentdispute": ONLY_LOOK,
     "market/masterload": ONLY_LOOK,
     "market/marketday": May(admin=ALL, admin_actions=frozenset({"delete_selected"})),
+    "orders/statutoryrate": ADDED_TO,
+    "orders/brokerplan": ADDED_TO,
+    "orders/accountterms": ADDED_TO,
     "health/brokerhealthlog": ONLY_LOOK,
     "health/incident": ONLY_LOOK,
     "health/checkschedule": ONLY_LOOK,
@@ -102,6 +107,8 @@ REQUESTS: dict[tuple[str, str], tuple[str, str]] = {
 NEVER_DELETED = frozenset({"accounts/user"})
 OTHERWISE: dict[tuple[str, str, str], str] = {
     ("accounts/user", "POST", REMOVE): "403",
+    # Nothing in it must be filled in: an account with no terms of its own pays the usual ones.
+    ("orders/accountterms", "POST", ROW): "302 {list}",
     # Whoever may change none of them is not led back to their list.
     ("accounts/invitation", "POST", REMOVE): "302 /admin/",
 }

@@ -84,6 +84,7 @@ from market.models import (
     MarketDay,
     MasterLoad,
 )
+from orders.charge_models import AccountTerms, BrokerPlan, StatutoryRate
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
 from tests.accounts.door import PASSWORD, with_app, with_recovery_codes
 from tests.people import support, trader
@@ -146,6 +147,7 @@ def build() -> World:
     connection = rows[BrokerConnection]
     assert isinstance(connection, BrokerConnection)
     rows |= {type(row): row for row in (*_of_health(connection), *_of_portfolio(alice, connection))}
+    rows |= {type(row): row for row in _of_charges(connection)}
     for name in ("unproven", "stale admin"):
         with_app(people[name])
     return World(people, rows, _sessions(people))
@@ -341,6 +343,14 @@ def _of_portfolio(alice: User, connection: BrokerConnection) -> list[Model]:
         BrokerSnapshot.objects.create(
             connection=connection, payload=msgspec.json.encode(BrokerPortfolio(as_of=now)).decode(), as_of=now
         ),
+    ]
+
+
+def _of_charges(connection: BrokerConnection) -> list[Model]:
+    return [
+        StatutoryRate.objects.earliest("pk"),
+        BrokerPlan.objects.earliest("pk"),
+        AccountTerms.objects.create(broker_connection=connection),
     ]
 
 
