@@ -44,7 +44,7 @@ class DatedRow(models.Model):
         if self._state.adding:
             super().save(*args, **options)
             return
-        self.version = F("version") + 1  # type: ignore[assignment]  # two at once make two
+        self.version = F("version") + 1
         super().save(*args, **options)
         self.refresh_from_db(fields=["version"])
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection, transaction
 
 from orders.charge_models import BrokerPlan, StatutoryRate
 from orders.examples import DATA, READER
+from orders.square_off import SquareOffs
 from orders.tariffs import ChargeError, Rates
 
 _cached: Rates | None = None
@@ -24,6 +26,12 @@ def current_rates() -> Rates:
     if known is None or known.version != version:
         known = _cached = Rates(document(), version=version)
     return known
+
+
+@lru_cache(maxsize=1)
+def square_offs() -> SquareOffs:
+    """When brokers close intraday positions, from the data file."""
+    return SquareOffs(READER.decode((DATA.parent / "square_off.json").read_bytes()))
 
 
 def document() -> dict[str, Any]:
