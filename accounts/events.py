@@ -42,6 +42,8 @@ class Event(TextChoices):
     BROKER_ADDRESS = "broker.registered_address", "A connection's registered address was entered"
     BROKER_RENEWED = "broker.session_renewed", "A session was renewed without a login"
     BROKER_CALLS = "broker.calls", "The token was used: calls of one hour by class"
+    TRADING_ENABLED = "broker.trading_enabled", "Trading was turned on at a connection"
+    TRADING_DISABLED = "broker.trading_disabled", "Trading was turned off at a connection"
     APP_STORED = "broker.app_stored", "API keys were stored"
     APP_FORGOTTEN = "broker.app_forgotten", "API keys were forgotten"
     CONSENT_GIVEN = "consent.given", "Consent was given"

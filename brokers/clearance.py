@@ -1,7 +1,7 @@
-"""Two separate answers about a connection: can its account be read, and would an order pass at the broker?
+"""Two separate answers about a connection: can its account be read, and would an order pass?
 
 Pure. Nothing is guessed: what could not be established is UNKNOWN, and a green light for data promises no order.
-What is judged is the broker's side alone; TradeMaster itself places no orders.
+An order passes where the broker would take it, and its owner has turned trading on here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Light:
-    """NO comes with what stops it, UNKNOWN with what could not be established, YES with nothing."""
+    """NO comes with what stops it, UNKNOWN with what could not be established, YES with nothing.
+
+    What stops it here, `trading_off`, does not hide what stands in the way at the broker, and comes after it.
+    """
 
     state: Answer
     reasons: tuple[Reason, ...] = ()
@@ -66,6 +69,7 @@ class ConnectionFacts:
     error_message: str = ""
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     registered_ip: str | None = None
+    is_trading: bool = False
 
 
 Finding = tuple[Answer, Reason]
@@ -78,8 +82,8 @@ def of(facts: ConnectionFacts, spec: BrokerSpec, *, egress_ip: str | None, now: 
     common = [*session, *_account(facts, spec), *_address(facts, spec, egress_ip)]
     return Clearance(
         data=_light(session),
-        trade=_light([*common, *_some_segment(segments, facts, spec)]),
-        sell_holdings=_light([*common, *_equity(segments, facts, spec), *_debit(facts, spec)]),
+        trade=_switched(_light([*common, *_some_segment(segments, facts, spec)]), facts, spec),
+        sell_holdings=_switched(_light([*common, *_equity(segments, facts, spec), *_debit(facts, spec)]), facts, spec),
         segments=segments,
     )
 
@@ -92,6 +96,18 @@ def _light(findings: Iterable[Finding]) -> Light:
         if reasons:
             return Light(state=state, reasons=reasons)
     return Light(state=Answer.YES)
+
+
+def _switched(at_broker: Light, facts: ConnectionFacts, spec: BrokerSpec) -> Light:
+    """The broker's light, or NO where trading is off here."""
+    if facts.is_trading:
+        return at_broker
+    off = Reason(
+        code="trading_off",
+        words=f"Trading is off: no order is placed at {spec.name} from here.",
+        remedy="Turn it on at the account’s card, with a fresh proof that it is you.",
+    )
+    return Light(state=Answer.NO, reasons=(*at_broker.reasons, off))
 
 
 def _no(code: str, words: str, remedy: str) -> list[Finding]:

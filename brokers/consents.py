@@ -1,7 +1,8 @@
 """Consent to what is done with a connection: the text, in every version that anybody agreed to, and who did.
 
 A login agrees to the text of the day, which is shown where it is begun. Its end, by the trader or with the account,
-withdraws it. Nothing is written where a consent to the same text stands already, so that a login every morning is none.
+withdraws it. Turning trading on agrees to a text of its own, by its version; turning it off withdraws that. Nothing is
+written where a consent to the same text stands already, so that a login every morning is none.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from brokers.models import BrokerConnection
 from brokers.reach import ConnectRefused
 
 READ = "read"
+TRADE = "trade"
 
 # Scope → version → text. A text that somebody agreed to is never changed: a new one gets a new version, the day it is
 # written, at the end.
@@ -29,6 +31,21 @@ TEXTS: dict[str, dict[str, str]] = {
             "By logging in you agree that TradeMaster reads this account at the broker (profile, holdings, positions, "
             "funds, the day’s orders and trades, and prices), keeps the last answers and a log of what it did, and "
             "shows them to you and to whom you let see them, until you disconnect it. It places no orders."
+        ),
+        "2026-11-26.2": (
+            "By logging in you agree that TradeMaster reads this account at the broker (profile, holdings, positions, "
+            "funds, the day’s orders and trades, and prices), keeps the last answers and a log of what it did, and "
+            "shows them to you and to whom you let see them, until you disconnect it. It places no orders unless you "
+            "turn trading on, which is asked for apart."
+        ),
+    },
+    TRADE: {
+        "2026-11-26": (
+            "By turning trading on you agree that TradeMaster places, changes and cancels orders at this account when "
+            "you, or a program with a token of yours that may change things, ask for them; that it may choose this "
+            "account among yours for an order, and says why; and that it keeps a record of every order and decision "
+            "for at least five years. Orders bind you at the broker. Turning trading off, or disconnecting, ends this "
+            "at once for new orders; those that stand at the broker stay there until you cancel them."
         ),
     },
 }
@@ -59,28 +76,30 @@ def current(scope: str = READ) -> Text:
     return Text(scope, version, text)
 
 
-def checked(version: str | None) -> str:
-    """The version that a login begun now agrees to. Raises ConnectRefused (`consent_outdated`)."""
-    newest = current().version
+def checked(version: str | None, scope: str = READ) -> str:
+    """The version that is agreed to now; None: not said. Raises ConnectRefused (`consent_outdated`)."""
+    newest = current(scope).version
     if version not in (None, newest):
         raise ConnectRefused(
             "consent_outdated",
-            "The text that this login agrees to is another one by now.",
-            "Read it at GET /api/v1/brokers/consent, and send its version.",
+            "The text that this agrees to is another one by now.",
+            f"Read it at GET /api/v1/brokers/consent?scope={scope}, and send its version.",
         )
     return newest
 
 
-def give(connection: BrokerConnection, *, version: str, stated: bool, now: datetime) -> list[Happened]:
+def give(
+    connection: BrokerConnection, *, version: str, stated: bool, now: datetime, scope: str = READ
+) -> list[Happened]:
     """Write consent to the text down, unless it stands already. Returns what is to be recorded in the audit log."""
-    if any(one.version == version and one.withdrawn_at is None for one in of([connection.pk])[connection.pk]):
+    if (scope, version) in _standing(connection):
         return []
-    return [_write(connection, Act.GIVEN, READ, version, now, stated=stated)]
+    return [_write(connection, Act.GIVEN, scope, version, now, stated=stated)]
 
 
-def withdraw(connection: BrokerConnection, *, now: datetime) -> list[Happened]:
-    """Write down that no consent stands any more, where one does. Returns what is to be recorded in the audit log."""
-    standing = {(one.scope, one.version) for one in of([connection.pk])[connection.pk] if one.withdrawn_at is None}
+def withdraw(connection: BrokerConnection, *, now: datetime, scope: str | None = None) -> list[Happened]:
+    """Write down that no consent (of this scope) stands any more. Returns what is to be recorded in the audit log."""
+    standing = {each for each in _standing(connection) if scope in (None, each[0])}
     return [_write(connection, Act.WITHDRAWN, scope, version, now) for scope, version in sorted(standing)]
 
 
@@ -105,6 +124,10 @@ def of(connection_ids: Collection[UUID]) -> Mapping[UUID, list[Consent]]:
         )
         found[row.connection_id].insert(0, consent)
     return found
+
+
+def _standing(connection: BrokerConnection) -> set[tuple[str, str]]:
+    return {(one.scope, one.version) for one in of([connection.pk])[connection.pk] if one.withdrawn_at is None}
 
 
 def _write(

@@ -25,6 +25,7 @@ def clearance_of(connection: BrokerConnection, *, now: datetime) -> Clearance:
         error_message=connection.error_message,
         capabilities=connection.capabilities,
         registered_ip=connection.registered_ip,
+        is_trading=connection.trading_enabled_at is not None,
     )
     spec = registry.load(connection.broker_type).spec
     return clearance.of(facts, spec, egress_ip=settings.EGRESS_IP, now=now)

@@ -417,6 +417,20 @@ class BrokerConnection(models.Model):
         lease = now if in_doubt else None
         return row.update(renewal_due_at=until, renewal_lease_until=lease, updated_at=Now()) == 1
 
+    def start_trading(self, now: datetime) -> bool:
+        """From now on orders may be placed. Returns whether that is new; never where it is disconnected."""
+        off = BrokerConnection.objects.filter(pk=self.pk, trading_enabled_at__isnull=True)
+        started = off.exclude(status=ConnectionStatus.DISCONNECTED).update(trading_enabled_at=now, updated_at=Now())
+        self.refresh_from_db(fields=["trading_enabled_at", "status"])
+        return started == 1
+
+    def stop_trading(self) -> bool:
+        """From now on no order is placed. Returns whether that is new."""
+        on = BrokerConnection.objects.filter(pk=self.pk, trading_enabled_at__isnull=False)
+        stopped = on.update(trading_enabled_at=None, updated_at=Now())
+        self.trading_enabled_at = None
+        return stopped == 1
+
     def end_session(
         self,
         status: ConnectionStatus,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from asgiref.sync import async_to_sync
 from channels.layers import BaseChannelLayer, get_channel_layer
+from django.db import transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -57,7 +58,17 @@ def broker_status(connection: BrokerConnection) -> None:
         "last_successful_call": connection.last_successful_call,
         "session_began_at": connection.session_began_at,
         "registered_ip": connection.registered_ip,
+        "trading_enabled_at": connection.trading_enabled_at,
         "clearance": plain_clearance(connection, now=timezone.now()),
     }
     text = msgspec.json.encode(status).decode()
     publish_json(connection.user_id, "BROKER_STATUS_UPDATE", text, key=str(connection.pk))
+
+
+def announce(connection: BrokerConnection) -> None:
+    """Push the connection as it stands, once what was written is committed."""
+
+    def push_it() -> None:
+        broker_status(BrokerConnection.objects.without_secrets().get(pk=connection.pk))
+
+    transaction.on_commit(push_it)

@@ -115,7 +115,7 @@ ClearanceAnswer = inline_serializer(
     "ClearanceAnswer",
     {
         "data": LightAnswer(help_text="Whether the account can be read now."),
-        "trade": LightAnswer(help_text="Whether the broker would take an order. No order is placed here."),
+        "trade": LightAnswer(help_text="Whether an order would pass: trading is on, and the broker would take it."),
         "sell_holdings": LightAnswer(help_text="Whether it would take the sale of shares that are held."),
         "segments": serializers.DictField(
             child=serializers.CharField(), help_text="YES, NO or UNKNOWN per segment: is it enabled for this account?"
@@ -153,6 +153,7 @@ class ConnectionSerializer(serializers.ModelSerializer[BrokerConnection]):
             "consecutive_failures",
             "capabilities",
             "registered_ip",
+            "trading_enabled_at",
             "clearance",
             "created_at",
             "updated_at",
@@ -224,6 +225,18 @@ class AmendRequest(serializers.Serializer[Any]):
         if not attrs:
             raise serializers.ValidationError({"display_name": ["Send this, or `registered_ip`, or both."]})
         return attrs
+
+
+class TradingRequest(serializers.Serializer[Any]):
+    consent = serializers.CharField(
+        max_length=20, help_text="The version of the text that was shown, from GET /brokers/consent?scope=trade."
+    )
+
+
+class ConsentQuery(serializers.Serializer[Any]):
+    scope = serializers.ChoiceField(
+        choices=list(consents.TEXTS), default=consents.READ, help_text="What is agreed to: a login, or trading."
+    )
 
 
 class AppRequest(serializers.Serializer[Any]):

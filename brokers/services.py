@@ -18,13 +18,14 @@ from accounts import audit
 from accounts.audit import Happened
 from accounts.events import Event
 from accounts.models import User
-from brokers import consents, drift, push, reach, registry, vault
+from brokers import consents, drift, reach, registry, trading, vault
 from brokers.base import Broker, Renewal
 from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile, Session
 from brokers.drift import Shape
 from brokers.errors import BrokerError, SecretUnreadable, SessionEnded
 from brokers.models import Actor, BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
+from brokers.push import announce as announce
 from brokers.reach import ConnectRefused, app_credentials, own_callback, platform_has_app, transport_to
 from brokers.secret import Secret, curtained
 from brokers.transport import Deadline
@@ -143,8 +144,8 @@ def disconnect(connection: BrokerConnection, *, now: datetime, deadline: Deadlin
     """End the session at the broker where it can be ended, wipe the tokens, keep the history.
 
     The trader's wish does not depend on the broker: if it does not answer, the tokens are wiped all the same. So are
-    tokens that nobody can read. Consent is withdrawn, and who was granted a look at it has none any more. Returns
-    whether nothing is left open at the broker, as far as we know.
+    tokens that nobody can read. Consent is withdrawn, trading is off, and who was granted a look at it has none any
+    more. Returns whether nothing is left open at the broker, as far as we know.
     """
     ended = _end_at_broker(connection, deadline)
     with transaction.atomic():
@@ -165,7 +166,8 @@ def disconnect(connection: BrokerConnection, *, now: datetime, deadline: Deadlin
                 thing=("connection", connection.pk),
                 details={"broker": connection.broker_type, "ended_at_broker": ended},
             )
-            audit.record_all([happened, *consents.withdraw(connection, now=now)], now=now)
+            off = trading.turned_off(connection)
+            audit.record_all([happened, *off, *consents.withdraw(connection, now=now)], now=now)
     return ended
 
 
@@ -303,12 +305,3 @@ def change_status(
         connections_changed(connection.user_id)
         announce(connection)
     return changed
-
-
-def announce(connection: BrokerConnection) -> None:
-    """Push the connection as it stands, once what was written is committed."""
-
-    def push_it() -> None:
-        push.broker_status(BrokerConnection.objects.without_secrets().get(pk=connection.pk))
-
-    transaction.on_commit(push_it)

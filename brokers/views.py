@@ -39,6 +39,7 @@ from brokers import (
     services,
     sessions,
     tasks,
+    trading,
     vault,
 )
 from brokers.errors import BrokerError
@@ -51,6 +52,7 @@ from brokers.serializers import (
     BrokerAnswer,
     CompleteRequest,
     ConnectionAnswer,
+    ConsentQuery,
     ConsentTextAnswer,
     GrantAnswer,
     GrantRequest,
@@ -62,6 +64,7 @@ from brokers.serializers import (
     ReminderAnswer,
     ReminderRequest,
     ReminderSaved,
+    TradingRequest,
 )
 
 
@@ -146,9 +149,13 @@ class ConnectView(viewsets.ViewSet):
 
 
 class ConsentView(APIView):
-    @extend_schema(summary="What a login agrees to", responses=ConsentTextAnswer)
+    @extend_schema(
+        summary="What a login agrees to, or turning trading on", parameters=[ConsentQuery], responses=ConsentTextAnswer
+    )
     def get(self, request: Request) -> Response:
-        return Response(ConsentTextAnswer(consents.current()).data)
+        query = ConsentQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        return Response(ConsentTextAnswer(consents.current(query.validated_data["scope"])).data)
 
 
 class GrantThrottle(ConnectThrottle):
@@ -225,7 +232,7 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     lookup_value_converter = "uuid"
 
     def get_permissions(self) -> list[Any]:
-        return [IsTrader(), *([FreshlyProven()] if self.action == "destroy" else [])]
+        return [IsTrader(), *([FreshlyProven()] if self.action in ("destroy", "start_trading") else [])]
 
     def get_queryset(self) -> Any:
         return BrokerConnection.objects.without_secrets().filter(user=trader(self.request))
@@ -255,6 +262,28 @@ class ConnectionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     @action(detail=True, methods=["post"], throttle_classes=[ConnectThrottle])
     def refresh(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         connection = sessions.refresh_session(self.get_object(), now=timezone.now())
+        return Response(ConnectionAnswer(connection).data)
+
+    @extend_schema(
+        summary="Turn trading on: from now on orders may be placed at this account",
+        request=TradingRequest,
+        responses=ConnectionAnswer,
+    )
+    @action(detail=True, methods=["post"], url_path="trading", url_name="trading")
+    def start_trading(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        connection = self.get_object()
+        body = TradingRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        trading.enable_trading(connection, consent=body.validated_data["consent"], now=timezone.now())
+        return Response(ConnectionAnswer(connection).data)
+
+    @extend_schema(
+        summary="Turn trading off: no new order; those at the broker stay", responses={200: ConnectionAnswer}
+    )
+    @start_trading.mapping.delete
+    def stop_trading(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        connection = self.get_object()
+        trading.disable_trading(connection, now=timezone.now())
         return Response(ConnectionAnswer(connection).data)
 
     @extend_schema(summary="Whether the broker has an address to post news of orders to", responses=PostbackAnswer)

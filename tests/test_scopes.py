@@ -44,6 +44,8 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("PATCH", "brokers/connections/<uuid:pk>"): TRADE,
     ("DELETE", "brokers/connections/<uuid:pk>"): TRADE,
     ("POST", "brokers/connections/<uuid:pk>/refresh"): TRADE,
+    ("POST", "brokers/connections/<uuid:pk>/trading"): TRADE,
+    ("DELETE", "brokers/connections/<uuid:pk>/trading"): TRADE,
     ("GET", "brokers/connections/<uuid:pk>/postback"): READ,
     ("POST", "brokers/connections/<uuid:pk>/postback"): TRADE,
     ("DELETE", "brokers/connections/<uuid:pk>/postback"): TRADE,

@@ -22,7 +22,7 @@ def installation(request: HttpRequest | None) -> dict[str, Any]:
 @require_safe
 @login_required
 def dashboard(request: HttpRequest) -> HttpResponse:
-    return _trader_page(request, "dashboard.html")
+    return _trader_page(request, "dashboard.html", trade_consent=consents.current(consents.TRADE))
 
 
 @require_safe

@@ -34,6 +34,7 @@ class TestIdsOfAnother:
         "connection-detail": "connection",
         "connection-postback": "connection",
         "connection-refresh": "connection",
+        "connection-trading": "connection",
         "health-timeline": "connection",
         "grant": "grant",
         "shared": "grant",
@@ -122,6 +123,11 @@ class TestFieldsOfAnother:
                 f"/api/v1/brokers/connections/{connection}",
                 {"display_name": "Mine"},
             ),
+            # An older text: it stays off, and nothing else may turn it on.
+            "POST /api/v1/brokers/connections/{id}/trading": (
+                f"/api/v1/brokers/connections/{connection}/trading",
+                {"consent": "2020-01-01"},
+            ),
             "POST /api/v1/brokers/grants": ("", {"to": "bob", "connections": [str(connection)]}),
             "PUT /api/v1/brokers/logins/reminder": ("", {"by_email": False}),
             "POST /api/v1/auth/login": ("", {"login": "alice", "password": "wrong"}),
@@ -160,8 +166,9 @@ class TestFieldsOfAnother:
 
     def facts(self) -> Any:
         return BrokerConnection.objects.order_by("pk").values(
-            "id", "user_id", "broker_type", "account_id", "status", "session_number", "created_at", "registered_ip"
-        )
+            "id", "user_id", "broker_type", "account_id", "status", "session_number", "created_at", "registered_ip",
+            "trading_enabled_at",
+        )  # fmt: skip
 
     def test_nor_by_a_form_of_the_front_door(self, mallory: User, db: None) -> None:
         person("carol")

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection as database
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import User
@@ -324,6 +325,7 @@ class TestConnections:
         self, as_alice: Client, alices: dict[str, BrokerConnection], settings: Settings
     ) -> None:
         settings.EGRESS_IP = "203.0.113.7"
+        alices["zerodha"].start_trading(timezone.now())
         path = f"/brokers/connections/{alices['zerodha'].pk}"
 
         def trade(registered_ip: str | None) -> tuple[str, list[str]]:
@@ -357,9 +359,10 @@ class TestConnections:
             assert rows[slug]["session_began_at"]
             assert rows[slug]["status_since"] == rows[slug]["session_began_at"]
             assert rows[slug]["clearance"]["data"] == {"state": "YES", "reasons": []}
-            assert rows[slug]["clearance"]["trade"]["state"] == "UNKNOWN"
+            assert rows[slug]["clearance"]["trade"]["state"] == "NO"
+            assert rows[slug]["trading_enabled_at"] is None
         reasons = rows["zerodha"]["clearance"]["trade"]["reasons"]
-        assert [reason["code"] for reason in reasons] == ["registered_ip_unknown", "egress_ip_unknown"]
+        assert [reason["code"] for reason in reasons] == ["registered_ip_unknown", "egress_ip_unknown", "trading_off"]
         assert all(set(reason) == {"code", "words", "remedy"} for reason in reasons)
         # Zerodha's simulated customer gave a DDPI; Upstox's did not.
         assert rows["zerodha"]["capabilities"]["debit_authorised"] is True

@@ -41,7 +41,12 @@ def judged(
     **facts: Any,
 ) -> Clearance:
     """A connection to which nothing is missing, but for what is named."""
-    known = {"registered_ip": OURS, "session_ends_at": LATER, "capabilities": ALL_IS_WELL | (told or {})} | facts
+    known = {
+        "is_trading": True,
+        "registered_ip": OURS,
+        "session_ends_at": LATER,
+        "capabilities": ALL_IS_WELL | (told or {}),
+    } | facts
     return clearance.of(ConnectionFacts(status=status, **known), spec, egress_ip=egress_ip, now=NOW)
 
 
@@ -203,6 +208,7 @@ connections = st.builds(
     next_check_at=maybe_time,
     error_message=st.sampled_from(["", "It failed."]),
     registered_ip=maybe_address,
+    is_trading=st.booleans(),
     capabilities=st.fixed_dictionaries(
         {},
         optional={
@@ -223,6 +229,7 @@ def test_orders_are_never_promised_where_the_account_cannot_be_read(
     cleared = clearance.of(facts, spec, egress_ip=egress_ip, now=NOW)
     if cleared.trade.state is YES:
         assert cleared.data.state is YES
+        assert facts.is_trading
         assert YES in cleared.segments.values()
         assert facts.registered_ip == egress_ip or not spec.order_rules.needs_registered_ip
     if cleared.sell_holdings.state is YES:
@@ -242,6 +249,14 @@ def test_every_reason_has_words_and_a_remedy(facts: ConnectionFacts, spec: Broke
             assert reason.code.replace("_", "").isalpha()
             assert reason.words.endswith(".")
             assert reason.remedy.endswith(".")
+
+
+def test_where_trading_is_off_no_order_passes_and_the_broker_is_still_heard() -> None:
+    off = judged(is_trading=False)
+    assert (off.data.state, off.trade.state, off.sell_holdings.state) == (YES, NO, NO)
+    assert codes(off.trade) == codes(off.sell_holdings) == ["trading_off"]
+    unknown = judged(is_trading=False, registered_ip=None)
+    assert (unknown.trade.state, codes(unknown.trade)) == (NO, ["registered_ip_unknown", "trading_off"])
 
 
 @pytest.mark.parametrize("slug", registry.slugs())

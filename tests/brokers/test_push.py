@@ -60,7 +60,8 @@ def test_a_new_connection_is_told_once_it_is_committed(
     assert data["session_began_at"] == data["status_since"]
     assert data["registered_ip"] is None
     assert data["clearance"]["data"] == {"state": "YES", "reasons": []}
-    assert data["clearance"]["trade"]["state"] == "UNKNOWN"
+    assert data["trading_enabled_at"] is None
+    assert data["clearance"]["trade"]["state"] == "NO"
 
 
 def test_a_status_that_changed_is_told_with_its_reason(
@@ -97,7 +98,7 @@ def test_an_address_that_was_entered_is_told_to_the_users_other_pages(
     [(_, message)] = layer.sent
     data = json.loads(message["data"])
     assert data["registered_ip"] == "203.0.113.7"
-    assert [reason["code"] for reason in data["clearance"]["trade"]["reasons"]] == ["egress_ip_unknown"]
+    assert [reason["code"] for reason in data["clearance"]["trade"]["reasons"]] == ["egress_ip_unknown", "trading_off"]
 
 
 @pytest.mark.parametrize("failure", [RedisAway("gone"), ConnectionRefusedError()])

@@ -386,7 +386,7 @@ def test_data_and_orders_are_two_lights_with_words_and_reasons(dashboard):
         "To sell shares you hold: No DDPI. Give one.",
         "Enabled: shares.",
         "Not enabled: F&O.",
-        "This is what Alpha would take. TradeMaster itself places no orders.",
+        "Trading is off: no order is placed here.",
     ]
     assert trade.locator("ul").is_visible()
     assert dashboard.evaluate("document.documentElement.scrollHeight") == height  # it opens over the page

@@ -4,6 +4,7 @@
 the permission let somebody through: many are wrong on purpose.
 """
 
+from brokers import consents
 from tests.accounts.door import PASSWORD
 from tests.permissions.cells import (
     NEEDS_PROOF,
@@ -201,6 +202,12 @@ API: dict[str, Address] = {
         GET=traders("200", NOT_FOUND),
         PATCH=Row(traders("200", NOT_FOUND), {"display_name": "Renamed"}),
         DELETE=traders("204", NOT_FOUND, stale=NEEDS_PROOF),
+    ),
+    # What ends something asks for no proof: it must be quick.
+    "brokers/connections/<uuid:pk>/trading": api(
+        f"brokers/connections/{CONNECTION}/trading",
+        POST=Row(traders("200", NOT_FOUND, stale=NEEDS_PROOF), {"consent": consents.current(consents.TRADE).version}),
+        DELETE=traders("200", NOT_FOUND),
     ),
     "brokers/connections/<uuid:pk>/postback": api(
         f"brokers/connections/{CONNECTION}/postback",

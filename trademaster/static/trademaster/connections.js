@@ -32,7 +32,8 @@ export const isActive = ({ status }) => status !== "DISCONNECTED";
 export const nameOf = ({ display_name, broker_name, account_id }) => display_name || `${broker_name} ${account_id}`;
 const spoken = new Map();
 
-/** `on` holds what the buttons do: login(connection), rename(connection), disconnect(connection). `lag` is the age in s of `portfolio`;
+/** `on` holds what the buttons do: login(connection), rename(connection), trading(connection),
+ * disconnect(connection). `lag` is the age in s of `portfolio`;
  * `prices` is how the brokers' price feeds are, or null. */
 export function renderConnections(connections, portfolio, lag, on, prices = null) {
   const shown = [...connections.filter(isActive), ...connections.filter((connection) => !isActive(connection))];
@@ -45,6 +46,7 @@ export function renderConnections(connections, portfolio, lag, on, prices = null
     node.dataset.tone = STATUSES[connection.status].tone;
     slots.login.onclick = () => on.login(connection);
     slots.rename.onclick = () => on.rename(connection);
+    slots.trading.onclick = () => on.trading(connection);
     slots.disconnect.onclick = () => on.disconnect(connection);
   });
 }
@@ -74,7 +76,8 @@ function fill(slots, connection, source, portfolio, lag) {
   slots.login.hidden = !login;
   say(slots.login, login ?? "");
   slots.login.classList.toggle("primary", urgent);
-  slots.disconnect.hidden = !isActive(connection);
+  slots.trading.hidden = slots.disconnect.hidden = !isActive(connection);
+  say(slots.trading, connection.trading_enabled_at ? "Turn trading off" : "Turn trading on");
   tellOnce(connection, word);
 }
 
@@ -107,7 +110,7 @@ function light(slots, name, { state }, why) {
 
 const sentences = ({ reasons }) => reasons.map(({ words, remedy }) => `${words} ${remedy}`);
 
-function aboutOrders({ broker_name, clearance: { trade, sell_holdings, segments } }) {
+function aboutOrders({ broker_name, trading_enabled_at, clearance: { trade, sell_holdings, segments } }) {
   const stopped = new Set(sentences(trade));
   const alsoForSales = sentences(sell_holdings).filter((sentence) => !stopped.has(sentence));
   const named = (answer) => Object.keys(segments).filter((segment) => segments[segment] === answer).map((segment) => SEGMENTS[segment]);
@@ -116,7 +119,7 @@ function aboutOrders({ broker_name, clearance: { trade, sell_holdings, segments 
     ...alsoForSales.map((sentence) => `To sell shares you hold: ${sentence}`),
     ...(named("YES").length ? [`Enabled: ${named("YES").join(", ")}.`] : []),
     ...(named("NO").length ? [`Not enabled: ${named("NO").join(", ")}.`] : []),
-    `This is what ${broker_name} would take. TradeMaster itself places no orders.`,
+    trading_enabled_at ? `Trading is on since ${istTime(trading_enabled_at)}.` : "Trading is off: no order is placed here.",
   ];
 }
 

@@ -138,6 +138,13 @@ const actions = {
     say(slots(dialog).name, nameOf(connection));
     ask(dialog, "disconnect", () => call("DELETE", `brokers/connections/${connection.id}`));
   },
+  trading(connection) {
+    const path = `brokers/connections/${connection.id}/trading`;
+    if (connection.trading_enabled_at) return attempt(() => call("DELETE", path).then(readConnections));
+    const dialog = byId("trading");
+    say(slots(dialog).name, nameOf(connection));
+    ask(dialog, "trading", () => call("POST", path, { consent: dialog.dataset.consentVersion }));
+  },
   rename(connection) {
     const dialog = byId("rename");
     const { account, name, address } = slots(dialog);
