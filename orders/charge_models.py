@@ -5,6 +5,8 @@ Rows of rates are never deleted: one that is over gets a last day, and what was 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -12,7 +14,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from brokers.models import BrokerConnection
-from orders.tariffs import ANY, Brokerage, ChargeError, Plan, exact_number
+from orders.tariffs import ANY, SEGMENTS, Brokerage, ChargeError, Plan, exact_number
 
 
 class Confidence(models.TextChoices):
@@ -215,10 +217,18 @@ class ContractNote(models.Model):
         return f"Note {self.number or self.pk} of {self.dated}"
 
 
+def plain_terms(brokerage: Mapping[str, Brokerage], debit: Decimal | None) -> dict[str, Any]:
+    """`AccountTerms.overrides` of what was read: nothing else that was sent beside it is kept."""
+    rules = {segment: rule.plain() for segment, rule in brokerage.items()}
+    return ({"brokerage": rules} if rules else {}) | ({"dp_sell": f"{debit:f}"} if debit is not None else {})
+
+
 def own_terms(overrides: Any) -> tuple[dict[str, Brokerage], Any]:
     """The rules by segment and the debit charge of `AccountTerms.overrides`. Raises ChargeError and what JSON may."""
     unknown = set(overrides) - {"brokerage", "dp_sell"}
     if unknown:
         raise ChargeError(f"There is no override of {', '.join(sorted(unknown))}.", code="overrides_unknown")
+    if not set(overrides.get("brokerage", {})) <= set(SEGMENTS):
+        raise ChargeError(f"The segments are {', '.join(SEGMENTS)}.", code="overrides_unknown")
     brokerage = {segment: Brokerage.from_plain(rule) for segment, rule in overrides.get("brokerage", {}).items()}
     return brokerage, exact_number(overrides, "dp_sell") if "dp_sell" in overrides else None

@@ -18,11 +18,11 @@ from brokers.domain import DELIVERY_PRODUCTS, SEGMENT_OF, ZERO, Exchange, Instru
 from brokers.models import BrokerConnection
 from brokers.wire import IST
 from market.models import Instrument
-from orders.charge_models import AccountTerms, ContractNote, own_terms
+from orders.charge_models import AccountTerms, ContractNote, own_terms, plain_terms
 from orders.charges import COMPONENTS, TARIFF_OF, Costs, Deal, exact, segment_of
 from orders.models import ChildOrder
 from orders.rates import current_rates
-from orders.tariffs import Brokerage, ChargeError, Rates
+from orders.tariffs import Brokerage, ChargeError, Plan, Rates
 
 # What grows: no tax is taken on futures of these at MCX. Everything else there is taxed.
 AGRICULTURAL = frozenset({"CARDAMOM", "COTTON", "COTTONCNDY", "COTTONOIL", "KAPAS", "MENTHAOIL", "CPO", "RUBBER"})
@@ -65,6 +65,11 @@ class ChildCosts:
         return self.estimate.total if self.estimate is not None else None
 
 
+def plans_of(broker: str, on: date) -> tuple[Plan, ...]:
+    """The plans that accounts at a broker may have on that day, the usual one first."""
+    return current_rates().plans(TARIFF_OF.get(broker, broker), on)
+
+
 def terms_of(connection_ids: Collection[UUID]) -> dict[UUID, Terms]:
     """What these accounts pay. Who told nothing has the usual terms of their broker. Raises ChargeError."""
     found = {row.pk: _terms(row) for row in AccountTerms.objects.filter(pk__in=connection_ids)}
@@ -84,15 +89,18 @@ def agree_terms(
 
     Raises ChargeError for a plan that the broker does not have today, and for an override that cannot be read.
     """
-    row = AccountTerms(broker_connection=connection, plan_id=plan_id, is_woman=is_woman, overrides=dict(overrides))
-    _terms(row)
+    told = _terms(AccountTerms(plan_id=plan_id, is_woman=is_woman, overrides=dict(overrides)))
     if plan_id:
         today = now.astimezone(IST).date()
         current_rates().plan(TARIFF_OF.get(connection.broker_type, connection.broker_type), plan_id, today)
     with transaction.atomic():
         row, _ = AccountTerms.objects.update_or_create(
             broker_connection=connection,
-            defaults={"plan_id": plan_id, "is_woman": is_woman, "overrides": dict(overrides)},
+            defaults={
+                "plan_id": plan_id,
+                "is_woman": is_woman,
+                "overrides": plain_terms(told.brokerage, told.debit),
+            },
         )
         note_terms(row, actor=actor, now=now)
     return row

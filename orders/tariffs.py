@@ -6,6 +6,7 @@ the code. Amounts are INR, rates are fractions, both exact.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,18 @@ from portfolio.sums import EXACT
 
 ANY = "*"
 ANY_STOCK = "*STOCK"
+SEGMENTS = tuple(
+    f"{family}_{kind}"
+    for family, kinds in {
+        "equity": ("delivery", "intraday", "futures", "options"),
+        "currency": ("futures", "options"),
+        "commodity": ("futures", "options"),
+    }.items()
+    for kind in kinds
+)
+# What is beyond these was mistyped.
+LARGEST, FINEST = Decimal(10) ** 9, -12
+UNDERLYING = re.compile(r"[A-Z0-9&-]{1,40}")
 # A row or plan that is missing here is an error, not a charge of zero: every house takes these, even if at a rate of 0.
 NEVER_ABSENT = frozenset({"exchange_txn", "sebi_fee", "gst"})
 
@@ -52,6 +65,8 @@ class Brokerage:
     def from_plain(cls, plain: Mapping[str, Any]) -> Brokerage:
         kind = one_of_kinds(plain)
         named = plain.get("by_underlying") or {}
+        if not all(UNDERLYING.fullmatch(name) for name in named):
+            raise ChargeError("An underlying has a name in capitals.", code="rates_broken")
         return cls(
             kind=kind,
             amount=exact_number(plain, "amount") if kind in (BrokerageKind.FLAT, BrokerageKind.PER_LOT) else ZERO,
@@ -60,6 +75,16 @@ class Brokerage:
             floor=exact_number(plain, "floor") if plain.get("floor") is not None else None,
             per_lot=tuple((name, exact_number(named, name)) for name in sorted(named)),
         )
+
+    def plain(self) -> dict[str, Any]:
+        """The rule as in charges.json."""
+        told: dict[str, Any] = {"type": self.kind.value}
+        if "percent" in self.kind:
+            told["rate"] = f"{self.rate:f}"
+        else:
+            told["amount"] = f"{self.amount:f}"
+        told |= {name: f"{value:f}" for name, value in (("cap", self.cap), ("floor", self.floor)) if value is not None}
+        return told | ({"by_underlying": {name: f"{value:f}" for name, value in self.per_lot}} if self.per_lot else {})
 
     def of(self, turnover: Decimal, lots: Decimal | None, underlying: str | None) -> Decimal:
         """INR for one order, before the law's ceiling."""
@@ -219,11 +244,13 @@ class Rates:
             ]
             self._plans[broker] = sorted(plans, key=lambda plan: not plan.is_default)
 
+    def plans(self, broker: str, on: date) -> tuple[Plan, ...]:
+        """Every plan of a broker that stands on that day, the usual one first."""
+        return tuple(plan for plan in self._plans.get(broker, ()) if plan.window.holds(on))
+
     def plan(self, broker: str, plan_id: str | None, on: date) -> Plan:
         """The plan of that name, or the broker's usual one, as it stood on that day. Raises ChargeError."""
-        standing = [
-            plan for plan in self._plans.get(broker, ()) if plan.window.holds(on) and plan_id in (None, plan.plan_id)
-        ]
+        standing = [plan for plan in self.plans(broker, on) if plan_id in (None, plan.plan_id)]
         if not standing:
             name = "a plan" if plan_id is None else f"the plan {plan_id}"
             raise ChargeError(f"The rates do not know {name} of {broker} on {on}.", code="plan_missing")
@@ -271,13 +298,14 @@ class Rates:
 
 
 def exact_number(plain: Mapping[str, Any], name: str) -> Decimal:
-    """A number that was written as text, or a whole one. A float is refused: it is not what was written."""
+    """A number from 0 to a milliard that was written as text, or a whole one. A float is not what was written."""
     value = plain[name]
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ChargeError(f"{name} is no exact number: write it as text.", code="rates_broken")
     number = Decimal(value)
-    if not number.is_finite():
-        raise ChargeError(f"{name} is no number.", code="rates_broken")
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or not 0 <= number <= LARGEST or exponent < FINEST:
+        raise ChargeError(f"{name} is no number that can be charged.", code="rates_broken")
     return number
 
 

@@ -161,6 +161,7 @@ def hers(alice: User, alices: dict[str, BrokerConnection]) -> dict[str, str]:
 # What the parameter of a path names, by the part before it; else a broker.
 KINDS = {
     "connections": "connection",
+    "terms": "connection",
     "grants": "grant",
     "shared": "received",
     "instruments": "instrument",

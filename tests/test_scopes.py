@@ -57,6 +57,8 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("GET", "brokers/logins/reminder"): READ,
     ("PUT", "brokers/logins/reminder"): TRADE,
     ("GET", "brokers/portfolio/consolidated"): READ,
+    ("GET", "charges/terms/<uuid:id>"): READ,
+    ("PUT", "charges/terms/<uuid:id>"): TRADE,
     ("GET", "portfolio/shared"): READ,
     ("GET", "portfolio/shared/<uuid:id>"): READ,
     ("GET", "health/brokers"): READ,

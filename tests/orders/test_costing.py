@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
+from django.test import Client
 
 from accounts.events import Event
 from accounts.models import AuditEntry, User
@@ -171,3 +173,56 @@ def test_the_deal_that_an_order_is(
     )  # fmt: skip
     assert (deal.asset, deal.lots, deal.bse_group) == (asset, lots, group)
     assert exact(deal, current_rates()).turnover == D(10000)
+
+
+class TestTermsOverHttp:
+    def test_its_owner_reads_and_tells_them(
+        self, as_alice: Client, alice: User, account: BrokerConnection, share: Instrument
+    ) -> None:
+        address = f"/api/v1/charges/terms/{account.pk}"
+        plan = {"plan_id": "standard", "is_default": False, "effective_from": "2026-06-19"}
+        usual = {"plan_id": "", "is_woman": False, "overrides": {}, "broker_type": "zerodha", "plans": [plan]}
+        with time_machine.travel(NOW, tick=False):
+            assert as_alice.get(address).json() == usual
+            rule = {"type": "percent_capped", "rate": "0.0002", "cap": "10", "by_the_way": "\x00"}
+            body = {"plan_id": "standard", "overrides": {"brokerage": {"equity_delivery": rule}, "dp_sell": "3.5"}}
+            answer = as_alice.put(address, body, content_type="application/json")
+        assert answer.status_code == 200, answer.content
+        kept = {"type": "percent_capped", "rate": "0.0002", "cap": "10"}
+        assert answer.json()["overrides"] == {"brokerage": {"equity_delivery": kept}, "dp_sell": "3.5"}
+        costs = costs_of(a_child(account, share, side=Side.SELL))
+        assert costs.estimate is not None
+        assert (costs.estimate.brokerage, costs.estimate.dp) == (D(10), D("3.5"))
+        assert AuditEntry.objects.get(event=Event.CHARGE_TERMS_CHANGED).actor_id == alice.pk
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"plan_id": "gold"}, "plan_id"),
+            ({"overrides": {"tips": "1"}}, "overrides"),
+            ({"overrides": {"dp_sell": "-1"}}, "overrides"),
+            ({"overrides": {"dp_sell": "1e400"}}, "overrides"),
+            ({"overrides": {"dp_sell": "NaN"}}, "overrides"),
+            ({"overrides": {"dp_sell": 0.5}}, "overrides"),
+            ({"overrides": {"brokerage": []}}, "overrides"),
+            ({"overrides": {"brokerage": {"moon": {"type": "flat", "amount": "1"}}}}, "overrides"),
+            ({"overrides": {"brokerage": {"equity_delivery": {"type": "flat", "amount": "-20"}}}}, "overrides"),
+            (
+                {"overrides": {"brokerage": {"equity_options": {
+                    "type": "per_lot", "amount": "1", "by_underlying": {"\x00": "1"}}}}},
+                "overrides",
+            ),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_read_is_refused(
+        self, body: dict[str, Any], field: str, as_alice: Client, account: BrokerConnection
+    ) -> None:
+        answer = as_alice.put(f"/api/v1/charges/terms/{account.pk}", body, content_type="application/json")
+        assert answer.status_code == 400, answer.content
+        assert field in answer.json()["error"]["details"]
+        assert terms_of([account.pk]) == {account.pk: USUAL}
+
+    def test_another_persons_account_has_none(self, as_mallory: Client, account: BrokerConnection) -> None:
+        address = f"/api/v1/charges/terms/{account.pk}"
+        assert as_mallory.get(address).status_code == 404
+        assert as_mallory.put(address, {}, content_type="application/json").status_code == 404

@@ -218,6 +218,9 @@ API: dict[str, Address] = {
     "brokers/connections/<uuid:pk>/refresh": api(
         f"brokers/connections/{CONNECTION}/refresh", POST=traders("409 token_refresh_failed", NOT_FOUND)
     ),
+    "charges/terms/<uuid:id>": api(
+        f"charges/terms/{CONNECTION}", GET=traders("200", NOT_FOUND), PUT=traders("200", NOT_FOUND)
+    ),
     "portfolio/shared": api("portfolio/shared", GET=traders("200")),
     "portfolio/shared/<uuid:id>": api(f"portfolio/shared/{RECEIVED_GRANT}", GET=traders("200", NOT_FOUND)),
     "market/instruments": api("market/instruments", GET=Row(traders("200"), query="q=INFY")),
