@@ -280,7 +280,10 @@ class Rates:
         return standing[0] if standing else None
 
     def excerpt(self, brokers: Iterable[str], segment: str, on: date) -> dict[str, Any]:
-        """The rows that deals in one segment on one day are reckoned by, in plain form: enough to make them again."""
+        """The rows that deals in one segment on one day are reckoned by, in plain form: enough to make them again.
+
+        Rows that begin only later are among them: that they are all there is must stay an error.
+        """
         return {
             "as_of": self.version,
             "statutory": [
@@ -288,7 +291,7 @@ class Rates:
                 for (_, of_segment), rows in self._rows.items()
                 if of_segment in (ANY, segment)
                 for row in rows
-                if row.window.holds(on)
+                if row.window.last is None or on <= row.window.last
             ],
             "brokers": {
                 broker: {"plans": [plan.plain for plan in self._plans.get(broker, ()) if plan.window.holds(on)]}

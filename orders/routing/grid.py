@@ -1,0 +1,311 @@
+"""The least costly way to spread so many lots over accounts, exactly: a grid of breakpoints, and a programme over it.
+
+Why a grid is enough. Say that the accounts' costs are added, and that each is a function c of the number of lots. Call a
+number x *sharp* if it is 0, 1, the account's bound, the end of a slice, or if c(x+1) − c(x) > c(x) − c(x−1). In the best
+answer at most one account stands at a number that is not sharp. For suppose i, before j in the owner's order, and j both
+do. Neither is at its bound or at the end of a slice, so a lot can be moved from one to the other, either way, without an
+order more and without another account in use. Moving it to i costs c_i(x+1) − c_i(x), which is at most c_i(x) − c_i(x−1);
+likewise for j. The answer being the best, and unique because the earlier account takes more where all else is equal, a move
+to i must cost more, and a move to j no less. The four differences would then each be smaller than the next, in a ring.
+
+So all but one account are tried at their sharp numbers alone, and that one takes what remains. Nothing is supposed about
+the shape of the costs: floors, caps, ceilings, slices, a debit charge that jumps, odd bounds merely make more numbers
+sharp. What would break it is a cost that is no sum over accounts: tax on gains, which `taxed` deals with.
+
+The order of comparing (cost, number of orders, earlier takes more, preferred exchange) is packed into one whole number, a
+*weight*, in which equality means identity.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cmp_to_key, lru_cache
+from typing import NamedTuple
+
+from orders.routing.options import Option
+
+BEAM = 24
+
+
+class Packing:
+    """How cost, orders, quantities and exchanges become one number that compares as they do one after the other."""
+
+    def __init__(self, accounts: int, exchanges: int, total: int) -> None:
+        self._exchange = [(exchanges + 1) ** (accounts - 1 - rank) for rank in range(accounts)]
+        below = (exchanges + 1) ** accounts
+        self._lots = [below * (total + 1) ** (accounts - 1 - rank) for rank in range(accounts)]
+        self.order = below * (total + 1) ** accounts
+        self.rupee = self.order * (total + 1)
+
+    def weight(self, rank: int, exchange: int, lots: int, cost: int, children: int) -> int:
+        if not lots:
+            return 0
+        return cost * self.rupee + children * self.order - lots * self._lots[rank] + (exchange + 1) * self._exchange[rank]
+
+
+class Point(NamedTuple):
+    """So many lots by one option of an account, and their weight. `option` None: nothing."""
+
+    lots: int
+    weight: int
+    children: int
+    option: int | None
+
+
+NOTHING = Point(0, 0, 0, None)
+
+
+class Column:
+    """One account: its options (one per exchange), with the weight of every number of lots.
+
+    `slopes`: what a rupee of short- and of long-term gain, taxed by itself, adds (0 or 1 each): see `taxed`.
+    """
+
+    def __init__(
+        self, rank: int, options: Sequence[tuple[int, Option]], packing: Packing, slopes: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.rank, self.options, self._packing = rank, options, packing
+        self._short, self._long = slopes
+        self._at = lru_cache(maxsize=None)(self._reckon)
+        self.most = max((option.most for _, option in options), default=0)
+        self.points = [NOTHING, *(point for number in range(len(options)) for point in self._sharp(number))]
+        self.hull = lower_hull(self.points)
+
+    def at(self, number: int, lots: int) -> Point:
+        return self._at(number, lots)
+
+    def every(self, lots: int) -> list[Point]:
+        """So many lots by each option that can take them."""
+        return [self._at(n, lots) for n, (_, option) in enumerate(self.options) if lots <= option.most]
+
+    def _reckon(self, number: int, lots: int) -> Point:
+        exchange, option = self.options[number]
+        cost = option.cost(lots)
+        if self._short or self._long:
+            short, long = option.taxed(lots)
+            cost += self._short * short + self._long * long
+        children = option.children(lots)
+        return Point(lots, self._packing.weight(self.rank, exchange, lots, cost, children), children, number)
+
+    def _sharp(self, number: int) -> list[Point]:
+        option = self.options[number][1]
+        step = option.slice_lots or option.most
+        found = []
+        for lots in option.bends():
+            if lots == 0:
+                continue
+            here = self._at(number, lots)
+            if lots in (1, option.most) or lots % step == 0:
+                found.append(here)
+                continue
+            before, after = self._at(number, lots - 1), self._at(number, lots + 1)
+            if after.weight - here.weight > here.weight - before.weight:
+                found.append(here)
+        return found
+
+
+def lower_hull(points: Sequence[Point]) -> list[Point]:
+    """The lower convex hull of weight over lots."""
+    hull: list[Point] = []
+    for point in sorted(points):
+        if hull and hull[-1].lots == point.lots:
+            continue  # the first is the lighter one
+        while len(hull) >= 2 and _is_above(hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _is_above(left: Point, middle: Point, right: Point) -> bool:
+    rise, run = right.weight - left.weight, right.lots - left.lots
+    return (middle.weight - left.weight) * run >= rise * (middle.lots - left.lots)
+
+
+class Bound:
+    """The least that any spread of some lots over some of the columns can weigh: their hulls, added up.
+
+    Never above the truth; `least` is None where they cannot take so many.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        pieces = [
+            (right.lots - left.lots, right.weight - left.weight, rank)
+            for rank, column in enumerate(columns)
+            for left, right in zip(column.hull, column.hull[1:], strict=False)
+        ]
+        self._pieces = sorted(pieces, key=cmp_to_key(lambda one, other: one[1] * other[0] - other[1] * one[0]))
+        self._curves: dict[int, tuple[list[int], list[int]]] = {}
+
+    def least(self, columns: int, lots: int) -> int | None:
+        """`columns`: a bit for each that takes part."""
+        if columns not in self._curves:
+            self._curves[columns] = self._curve(columns)
+        ends, weights = self._curves[columns]
+        place = bisect_left(ends, lots)
+        if place == len(ends):
+            return None
+        if ends[place] == lots:
+            return weights[place]
+        start, weight = ends[place - 1], weights[place - 1]
+        return weight + (weights[place] - weight) * (lots - start) // (ends[place] - start)
+
+    def _curve(self, columns: int) -> tuple[list[int], list[int]]:
+        ends, weights = [0], [0]
+        for run, rise, rank in self._pieces:
+            if columns >> rank & 1:
+                ends.append(ends[-1] + run)
+                weights.append(weights[-1] + rise)
+        return ends, weights
+
+
+class Spread(NamedTuple):
+    """One whole answer: a point of every column."""
+
+    weight: int
+    points: tuple[Point, ...]
+
+    @property
+    def children(self) -> int:
+        return sum(point.children for point in self.points)
+
+    @property
+    def used(self) -> tuple[int | None, ...]:
+        return tuple(point.option for point in self.points)
+
+
+class State(NamedTuple):
+    """Some columns decided: the lots given so far, which column takes what remains (None: none yet), whether something to
+    be avoided has been, and the orders so far (0 where they do not count)."""
+
+    lots: int
+    free: int | None
+    differs: bool
+    children: int
+
+
+Trail = tuple["Trail | None", Point | None]
+
+
+def best(
+    columns: Sequence[Column], total: int, most_children: int, avoid: tuple[int | None, ...] | None = None
+) -> Spread | None:
+    """The lightest spread of exactly `total` lots; None: there is none.
+
+    `avoid`: the option of every column in another spread. At least one of those that it used must then be left out: the
+    same ones with a crumb for one more account are no alternative.
+    """
+    if not total:
+        return Spread(0, (NOTHING,) * len(columns)) if avoid is None else None
+    found = _Search(columns, total, None, avoid).best()
+    if found is None or found.children <= most_children:
+        return found
+    return _Search(columns, total, most_children, avoid).best()
+
+
+class _Search:
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        total: int,
+        most_children: int | None,
+        avoid: tuple[int | None, ...] | None,
+    ) -> None:
+        self._columns, self._total, self._avoid = columns, total, avoid
+        self._most_children = most_children
+        self._bound = Bound(columns)
+        self._rest = [((1 << len(columns)) - 1) >> (rank + 1) << (rank + 1) for rank in range(len(columns))]
+
+    def best(self) -> Spread | None:
+        """First along few promising states, which gives a bound, then along all that may come below it."""
+        rough = self._sweep(None, BEAM)
+        return self._sweep(None if rough is None else rough.weight, None)
+
+    def _sweep(self, bound: int | None, width: int | None) -> Spread | None:
+        states: dict[State, tuple[int, Trail | None]] = {State(0, None, self._avoid is None, 0): (0, None)}
+        for rank in range(len(self._columns)):
+            states = self._next(states, rank, bound, width)
+        return self._ended(states)
+
+    def _next(
+        self, states: dict[State, tuple[int, Trail | None]], rank: int, bound: int | None, width: int | None
+    ) -> dict[State, tuple[int, Trail | None]]:
+        total, most_children, rest = self._total, self._most_children, self._rest[rank]
+        column = self._columns[rank]
+        reached: dict[State, tuple[int, Trail | None]] = {}
+        promise: dict[State, int] = {}
+        for (lots, free, differs, children), (weight, trail) in states.items():
+            taking = rest if free is None else rest | 1 << free
+            for point in column.points:
+                now = lots + point.lots
+                if now > total:
+                    continue
+                orders = 0 if most_children is None else children + point.children
+                if most_children is not None and orders > most_children:
+                    continue
+                new = State(now, free, differs or self._avoids(rank, point), orders)
+                heavy = weight + point.weight
+                if new in reached and reached[new][0] <= heavy:
+                    continue
+                least = self._bound.least(taking, total - now)
+                if least is None or (bound is not None and heavy + least > bound):
+                    continue
+                reached[new] = (heavy, (trail, point))
+                promise[new] = heavy + least
+            if free is None and column.most:
+                least = self._bound.least(rest | 1 << rank, total - lots)
+                if least is not None and (bound is None or weight + least <= bound):
+                    new = State(lots, rank, differs, children)
+                    reached[new] = (weight, (trail, None))
+                    promise[new] = weight + least
+        if width is not None and len(reached) > width:
+            return {state: reached[state] for state in sorted(reached, key=promise.__getitem__)[:width]}
+        return reached
+
+    def _avoids(self, rank: int, point: Point) -> bool:
+        avoided = None if self._avoid is None else self._avoid[rank]
+        return avoided is not None and point.option != avoided
+
+    def _ended(self, states: dict[State, tuple[int, Trail | None]]) -> Spread | None:
+        best: tuple[int, Trail | None, Point | None] | None = None
+        for state, (weight, trail) in states.items():
+            left = self._total - state.lots
+            if state.free is None:
+                choices = [NOTHING] if left == 0 and state.differs else []
+            else:
+                choices = [
+                    point
+                    for point in (self._columns[state.free].every(left) if left else ())
+                    if state.differs or self._avoids(state.free, point)
+                ]
+            for point in choices:
+                if self._most_children is not None and state.children + point.children > self._most_children:
+                    continue
+                if best is None or weight + point.weight < best[0]:
+                    best = (weight + point.weight, trail, point)
+        return None if best is None else _told(best[0], best[1], best[2])
+
+
+def _told(weight: int, trail: Trail | None, free: Point | None) -> Spread:
+    points = []
+    while trail is not None:
+        trail, point = trail
+        points.append(point or free or NOTHING)
+    return Spread(weight, tuple(reversed(points)))
+
+
+def most_in_all(columns: Sequence[Column], most_children: int) -> int:
+    """The most lots that all columns can take together in so many orders."""
+    reach = [0] * (most_children + 1)
+    for column in columns:
+        taken = [max((_taken(option, orders) for _, option in column.options), default=0) for orders in range(most_children + 1)]
+        reach = [
+            max(reach[orders - own] + taken[own] for own in range(orders + 1)) for orders in range(most_children + 1)
+        ]
+    return reach[most_children]
+
+
+def _taken(option: Option, orders: int) -> int:
+    if not orders:
+        return 0
+    return min(option.most, orders * option.slice_lots) if option.slice_lots else option.most
