@@ -106,12 +106,15 @@ class Option:
         for start in range(0, self.most + 1, max(step, 1)):
             found.update((start, start + 1))
             found.update(start + kink for kink in kinks if kink <= step)
-        if self.tariff.debit is not None and self.tariff.debit.waived_below is not None:
-            edge = lots_within(self.tariff.debit.waived_below, self.lot_value)
-            found.update(range(edge - 1, edge + 3))
+        found.update(range(self._debit_edge() - 2, self._debit_edge() + 2))
         if self.gains:
             found.update(edge + beside for edge in self.gains.edges(self.lot_size) for beside in (0, 1))
         return sorted(lots for lots in found if 0 <= lots <= self.most)
+
+    def roams(self, lots: int) -> bool:
+        """Whether a whole slice could go, or come, at the one price that every whole slice has here."""
+        step = self.slice_lots or self.most
+        return step + self._debit_edge() < lots <= self.most - step
 
     def lines(self, lots: int) -> Costs:
         """What it costs by component, unrounded."""
@@ -139,6 +142,11 @@ class Option:
         if not lots or not self.pays_debit or self.tariff.debit is None:
             return 0
         return scaled(self.tariff.debit_charge(product(Decimal(lots), self.lot_value)))
+
+    def _debit_edge(self) -> int:
+        """Up to about this many lots the debit charge is less; 0 where it is the same for all."""
+        debit = self.tariff.debit
+        return 0 if debit is None or debit.waived_below is None else lots_within(debit.waived_below, self.lot_value) + 1
 
     def _kinks(self) -> Iterator[int]:
         """Where the brokerage of one order changes its slope, rounded down to lots: where two of its terms meet."""

@@ -224,41 +224,24 @@ class _Told:
                 )
 
     def _alternative(self) -> Alternative | None:
-        spread, solver = self._spread, self._solver
-        total = sum(point.lots for point in spread.points)
-        if not total:
+        """Of the spreads that do without one of the options chosen: those that route the most, and the best of these."""
+        total = sum(point.lots for point in self._spread.points)
+        chosen = ((rank, point.option) for rank, point in enumerate(self._spread.points) if point.option is not None)
+        solvers = [self._solver.without(rank, number) for rank, number in chosen]
+        reach = [min(total, solver.most()) for solver in solvers]
+        most = max(reach, default=0)
+        best: Spread | None = None
+        for solver, own in zip(solvers, reach, strict=True):
+            if own == most > 0:
+                found = solver.best(most, None if best is None else best.weight)
+                if found is not None and (best is None or found.weight < best.weight):
+                    best = found
+        if best is None:
             return None
-        other = solver.best(total, spread.used)
-        if other is not None:
-            difference = unscaled(self._objective(other) - self._objective(spread))
-            return Alternative(
-                allocation=self._allocation(other), unrouted=self._unrouted(other), difference=difference
-            )
-        # Nobody else can take as much. Then the best of those that take the most.
-        found = [
-            (-most, best, shut)
-            for rank, number in enumerate(spread.used)
-            if number is not None
-            for shut in [solver.without(rank, number)]
-            if (most := min(total, shut.most())) and (best := shut.best(most)) is not None
-        ]
-        if not found:
-            return None
-        _, other, shut = min(found, key=lambda each: each[:2])
-        accounts = [
-            replaced._replace(options=list(options))
-            for replaced, options in zip(self._layout.accounts, shut.accounts, strict=True)
-        ]
-        parts = tuple(
-            Part(
-                broker=account.broker.id,
-                exchange=account.options[point.option][1].exchange,
-                quantity=self._units(point.lots),
-            )
-            for account, point in zip(accounts, other.points, strict=True)
-            if point.option is not None
+        difference = unscaled(self._objective(best) - self._objective(self._spread)) if most == total else None
+        return Alternative(
+            allocation=self._allocation(best), unrouted=self._unrouted(best), difference=difference
         )
-        return Alternative(allocation=parts, unrouted=self._unrouted(other), difference=None)
 
     def _warnings(self, used: list[tuple[Option, int]], unrouted: Decimal) -> Iterator[Warned]:
         order = self._problem.order

@@ -28,37 +28,63 @@ CORNERS = ((1, 1), (0, 0), (1, 0), (0, 1))
 STEPS = 24
 
 Account = Sequence[tuple[int, Option]]  # its options, each with the rank of its exchange
-Avoided = tuple[int | None, ...] | None
 
 
 class Solver:
-    """All spreads over some accounts. `exempt`: what of the tax on long-term gains is forgiven; None: no tax at all."""
+    """All spreads over some accounts. `exempt`: what of the tax on long-term gains is forgiven; None: no tax at all.
 
-    def __init__(self, accounts: Sequence[Account], packing: Packing, most_children: int, exempt: int | None) -> None:
+    `shut`: an option (rank of the account, number) that may not be used.
+    """
+
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        packing: Packing,
+        most_children: int,
+        exempt: int | None,
+        *,
+        origin: Solver | None = None,
+        shut: tuple[int, int] | None = None,
+    ) -> None:
         self.accounts, self.packing, self.most_children, self.exempt = accounts, packing, most_children, exempt
-        self._corner = lru_cache(maxsize=None)(self._make_corner)
+        self.open = [
+            tuple(number for number in range(len(account)) if (rank, number) != shut)
+            for rank, account in enumerate(accounts)
+        ]
+        self._sizes = grid.sizes_of(accounts)
+        # The same column serves in every solver in which its account may do the same.
+        self._column = origin._column if origin else lru_cache(maxsize=None)(self._make_column)
 
-    def best(self, total: int, avoid: Avoided = None) -> Spread | None:
-        """The lightest spread of `total` lots (`avoid`: see `grid.best`); None: there is none.
+    def best(self, total: int, below: int | None = None) -> Spread | None:
+        """The lightest spread of `total` lots (`below`: see `grid.best`); None: there is none.
 
         Its weight is that of the truth, tax included.
         """
         if self.exempt is None:
-            return grid.best(self._corner((0, 0)), total, self.most_children, avoid)
+            return grid.best(self._columns((0, 0)), total, self.most_children, below)
         known = []
         for corner in CORNERS:
-            found = grid.best(self._corner(corner), total, self.most_children, avoid)
+            forgiven = corner[1] * self.exempt * self.packing.rupee
+            found = grid.best(
+                self._columns(corner), total, self.most_children, None if below is None else below + forgiven
+            )
             if found is None:
                 return None
             true = self.weighed(found.points)
-            if true.weight == found.weight - corner[1] * self.exempt * self.packing.rupee:
+            if true.weight == found.weight - forgiven:
                 return true
             known.append(true)
-        return _Boxes(self, total, avoid).best(min(known))
+        return _Boxes(self, total).best(min(known))
+
+    def without(self, rank: int, number: int) -> Solver:
+        """The same with one option of one account shut."""
+        return Solver(
+            self.accounts, self.packing, self.most_children, self.exempt, origin=self, shut=(rank, number)
+        )
 
     def weighed(self, points: tuple[Point, ...]) -> Spread:
         """What a spread truly weighs."""
-        plain = self._corner((0, 0))
+        plain = self._columns((0, 0))
         same = tuple(
             NOTHING if point.option is None else column.at(point.option, point.lots)
             for column, point in zip(plain, points, strict=True)
@@ -76,16 +102,14 @@ class Solver:
 
     def most(self) -> int:
         """The most lots that can be routed at all."""
-        return grid.most_in_all(self._corner((0, 0)), self.most_children)
+        return grid.most_in_all(self._columns((0, 0)), self.most_children)
 
-    def without(self, rank: int, number: int) -> Solver:
-        """The same with one option of one account shut."""
-        accounts = [list(account) for account in self.accounts]
-        del accounts[rank][number]
-        return Solver(accounts, self.packing, self.most_children, self.exempt)
+    def _columns(self, corner: tuple[int, int]) -> list[Column]:
+        return [self._column(rank, numbers, corner) for rank, numbers in enumerate(self.open)]
 
-    def _make_corner(self, corner: tuple[int, int]) -> list[Column]:
-        return [Column(rank, account, self.packing, corner) for rank, account in enumerate(self.accounts)]
+    def _make_column(self, rank: int, numbers: tuple[int, ...], corner: tuple[int, int]) -> Column:
+        options = {number: self.accounts[rank][number] for number in numbers}
+        return Column(rank, options, self.packing, self._sizes, corner)
 
 
 class _Side(NamedTuple):
@@ -117,13 +141,12 @@ class _Look(NamedTuple):
 
 
 class _Boxes:
-    def __init__(self, solver: Solver, total: int, avoid: Avoided) -> None:
+    def __init__(self, solver: Solver, total: int) -> None:
         self._solver, self._total = solver, total
         self._exempt = solver.exempt or 0
         self._rupee = solver.packing.rupee
         self._at = lru_cache(maxsize=None)(self._reckon)
         self._bends = [[option.bends() for _, option in account] for account in solver.accounts]
-        self._starts = list(self._first(avoid))
 
     def best(self, known: Spread) -> Spread:
         """`known`: an answer that is allowed, if not the best."""
@@ -145,8 +168,7 @@ class _Boxes:
             if bound < best.weight:
                 heapq.heappush(heap, (bound, next(number), narrowed, looks))
 
-        for start in self._starts:
-            put(start)
+        put([_Side(numbers, 0, self._total) for numbers in self._solver.open])
         while heap:
             bound, _, box, looks = heapq.heappop(heap)
             if bound >= best.weight:
@@ -154,25 +176,6 @@ class _Boxes:
             for half in self._halves(box, looks):
                 put(half)
         return best
-
-    def _first(self, avoid: Avoided) -> Iterator[list[_Side]]:
-        """The whole; or, where a set is to be avoided, a box for each of its options that is the first to be left out."""
-        whole = [
-            _Side(tuple(range(len(account))), 0, max((option.most for _, option in account), default=0))
-            for account in self._solver.accounts
-        ]
-        if avoid is None:
-            yield whole
-            return
-        for rank, avoided in enumerate(avoid):
-            if avoided is None:
-                continue
-            same = [
-                side if option is None else side._replace(options=(option,), low=1)
-                for side, option in zip(whole[:rank], avoid, strict=False)
-            ]
-            others = tuple(number for number in whole[rank].options if number != avoided)
-            yield [*same, whole[rank]._replace(options=others), *whole[rank + 1 :]]
 
     def _narrowed(self, box: list[_Side]) -> list[_Side] | None:
         """Within what the options and the total leave; None: nothing."""
