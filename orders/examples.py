@@ -16,9 +16,13 @@ import msgspec
 
 from brokers.domain import Exchange, Side
 from orders.charges import Deal, Mode, exact, rounded
+from orders.routing import Decision, Part, Problem, solve
+from orders.routing.decision import in_paise
+from orders.routing.reasons import EMPTY_LIMIT
 from orders.tariffs import Brokerage, ChargeError, Rates, exact_number
 
 DATA = Path(__file__).parent / "data" / "charges.json"
+CHARGES_WITHIN = Decimal("0.02")
 READER = msgspec.json.Decoder(float_hook=Decimal)  # no float ever exists
 
 
@@ -117,5 +121,49 @@ def deal_of(given: Mapping[str, Any]) -> Deal:
     )
 
 
+def routing_case(example: Mapping[str, Any], rates: Rates) -> Case:
+    """A routing problem. Quantities, places and reasons are compared exactly, charges within two paise.
+
+    Files name as excluded who may not be asked at all; we also tell of whom nothing is left to ask for.
+    """
+    expected = example["expected"]
+    got = routed(solve(Problem.from_plain(example["problem"]), rates))
+    return Case(
+        id=example["id"],
+        title=example.get("title", ""),
+        expected=expected,
+        got={name: got.get(name, "not computed") for name in expected},
+        differs=tuple(name for name in expected if name not in got or not _agrees(name, expected[name], got[name])),
+    )
+
+
+def routed(decision: Decision) -> dict[str, Any]:
+    """A decision in the words of an example's `expected`."""
+    amounts = {
+        "total_charges": decision.charges_in_paise,
+        "health_penalty": in_paise(decision.health_penalty),
+        "tax": in_paise(decision.tax),
+        "split_penalty": in_paise(decision.split_penalty),
+    }
+    return {
+        "allocation": [_place(part) for part in decision.allocation],
+        "children": [_place(part) for part in decision.children],
+        "unrouted": decision.unrouted,
+        "held_for_reconciliation": decision.held_for_reconciliation,
+        "excluded": {each.broker: each.words for each in decision.excluded if each.code not in EMPTY_LIMIT.values()},
+        **{name: f"{amount:f}" for name, amount in amounts.items()},
+    }
+
+
+def _place(part: Part) -> dict[str, Any]:
+    return {"broker": part.broker, "exchange": str(part.exchange), "quantity": part.quantity}
+
+
+def _agrees(name: str, expected: Any, got: Any) -> bool:
+    if name == "total_charges":
+        return abs(Decimal(expected) - Decimal(got)) <= CHARGES_WITHIN
+    return bool(Decimal(expected) == Decimal(got) if isinstance(got, str | Decimal) else expected == got)
+
+
 # Which engine a word of the command line means.
-ENGINES: dict[str, Engine] = {"charges": charges_case}
+ENGINES: dict[str, Engine] = {"charges": charges_case, "routing": routing_case}

@@ -103,7 +103,7 @@ class Decision:
     @property
     def charges_in_paise(self) -> Decimal:
         """As it is shown: the unrounded sum, rounded once."""
-        return self.total_charges.quantize(PAISA, rounding=ROUND_HALF_UP, context=EXACT)
+        return in_paise(self.total_charges)
 
     def plain(self) -> dict[str, Any]:
         return dict(msgspec.to_builtins(self))
@@ -115,3 +115,7 @@ class Decision:
             return msgspec.convert(plain, cls)
         except msgspec.ValidationError as error:
             raise BadProblem(f"The routing decision cannot be read: {error}.") from None
+
+
+def in_paise(amount: Decimal) -> Decimal:
+    return amount.quantize(PAISA, rounding=ROUND_HALF_UP, context=EXACT)

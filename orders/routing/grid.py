@@ -44,7 +44,9 @@ class Packing:
     def weight(self, rank: int, exchange: int, lots: int, cost: int, children: int) -> int:
         if not lots:
             return 0
-        return cost * self.rupee + children * self.order - lots * self._lots[rank] + (exchange + 1) * self._exchange[rank]
+        return (
+            cost * self.rupee + children * self.order - lots * self._lots[rank] + (exchange + 1) * self._exchange[rank]
+        )
 
 
 class Point(NamedTuple):
@@ -325,7 +327,10 @@ def most_in_all(columns: Sequence[Column], most_children: int) -> int:
     """The most lots that all columns can take together in so many orders."""
     reach = [0] * (most_children + 1)
     for column in columns:
-        taken = [max((_taken(option, orders) for _, option in column.options.values()), default=0) for orders in range(most_children + 1)]
+        taken = [
+            max((_taken(option, orders) for _, option in column.options.values()), default=0)
+            for orders in range(most_children + 1)
+        ]
         reach = [
             max(reach[orders - own] + taken[own] for own in range(orders + 1)) for orders in range(most_children + 1)
         ]

@@ -85,8 +85,10 @@ class _Layout:
 
     def _reason(self, broker: Broker) -> Exclusion | None:
         """Why this account is out, whatever it would cost; the first reason is told."""
-        return next((excluded(broker, *reason) for reason in self._first(broker)), None) or barred(broker) or next(
-            (excluded(broker, *reason) for reason in self._second(broker)), None
+        return (
+            next((excluded(broker, *reason) for reason in self._first(broker)), None)
+            or barred(broker)
+            or next((excluded(broker, *reason) for reason in self._second(broker)), None)
         )
 
     def _first(self, broker: Broker) -> Iterator[tuple[str, str]]:
@@ -239,9 +241,7 @@ class _Told:
         if best is None:
             return None
         difference = unscaled(self._objective(best) - self._objective(self._spread)) if most == total else None
-        return Alternative(
-            allocation=self._allocation(best), unrouted=self._unrouted(best), difference=difference
-        )
+        return Alternative(allocation=self._allocation(best), unrouted=self._unrouted(best), difference=difference)
 
     def _warnings(self, used: list[tuple[Option, int]], unrouted: Decimal) -> Iterator[Warned]:
         order = self._problem.order
@@ -256,7 +256,9 @@ class _Told:
         for option, lots in used:
             broker = option.broker
             if broker.circuit is Circuit.HALF_OPEN:
-                yield Warned(code="probe", sentence=f"{broker.words} failed lately: this order tries whether it is well.")
+                yield Warned(
+                    code="probe", sentence=f"{broker.words} failed lately: this order tries whether it is well."
+                )
             if order.is_delivery_sale and broker.debit_authorised is None:
                 yield Warned(
                     code="debit_unknown", sentence=f"{broker.words} does not say whether it may debit the demat."

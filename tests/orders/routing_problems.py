@@ -14,7 +14,22 @@ SLUGS = ("zerodha", "groww", "angel_one", "upstox", "fyers", "iifl", "iifl_capit
 SEGMENTS = ("equity_delivery", "equity_delivery", "equity_intraday", "equity_futures", "equity_options")
 DAY = date(2026, 11, 23)
 # Near every bend of the tariffs: the ceiling of 2.5 %, floors, caps, the waived debit charge.
-LOT_VALUES = ("9", "33", "49.95", "75", "150", "199", "200", "201", "1000", "2499.5", "4999", "5000.05", "19999", "66667")
+LOT_VALUES = (
+    "9",
+    "33",
+    "49.95",
+    "75",
+    "150",
+    "199",
+    "200",
+    "201",
+    "1000",
+    "2499.5",
+    "4999",
+    "5000.05",
+    "19999",
+    "66667",
+)
 OWN = (
     None, None, None, None,
     {"type": "flat", "amount": "7"},
@@ -89,7 +104,10 @@ def one_broker(chance: random.Random, slug: str, order: Order, lots: int, taxed:
     if chance.random() < 0.15:
         some["rate_tokens"] = chance.randint(0, 2)
     if chance.random() < 0.3:
-        some |= {"reject_rate": Decimal(chance.choice(("0", "0.013", "0.2"))), "latency_ms": Decimal(chance.randint(0, 900))}
+        some |= {
+            "reject_rate": Decimal(chance.choice(("0", "0.013", "0.2"))),
+            "latency_ms": Decimal(chance.randint(0, 900)),
+        }
     if chance.random() < 0.15:
         some["circuit"] = chance.choice((Circuit.OPEN, Circuit.HALF_OPEN))
     if chance.random() < 0.05:
