@@ -21,7 +21,7 @@ from django.db.models import DateTimeField, Q, Value
 from django.db.models.functions import Least
 from redis.exceptions import RedisError
 
-from brokers import reach, registry, services
+from brokers import order_news, reach, registry, services
 from brokers.base import PostbackSpec
 from brokers.changes import connections_changed
 from brokers.domain import BrokerOrder, ConnectionStatus, Postback, Rows
@@ -136,7 +136,7 @@ def receive(
         PostbackInbox.objects.get_or_create(broker_connection=connection)
     if not _is_within_rate(inbox.broker_connection, now):
         if is_to_read:
-            _want_reading(connection, now)
+            _want_reading(connection.pk, now)
         return None
     if judged.outcome in (Outcome.BAD_SIGNATURE, Outcome.OTHER_ACCOUNT):
         logger.warning("Connection %s: a postback is not believed: %s", connection.pk, judged.outcome)
@@ -218,9 +218,17 @@ def _next_reading(inbox: PostbackInbox, now: datetime, pause: timedelta) -> date
     return now if inbox.read_at is None else max(now, inbox.read_at + pause)
 
 
-def _want_reading(connection: BrokerConnection, now: datetime) -> None:
+def want_reading(connection_id: UUID, now: datetime) -> None:
+    """Have a connection's orders read because of other news than a postback, such as a stream's."""
+    known = BrokerConnection.objects.filter(pk=connection_id).exclude(status=ConnectionStatus.DISCONNECTED)
+    if known.exists():
+        PostbackInbox.objects.get_or_create(broker_connection_id=connection_id)
+        _want_reading(connection_id, now)
+
+
+def _want_reading(connection_id: UUID, now: datetime) -> None:
     """Without a row: one UPDATE at most for each reading, however many ask for it."""
-    inbox = PostbackInbox.objects.filter(pk=connection.pk).first()
+    inbox = PostbackInbox.objects.filter(pk=connection_id).first()
     if inbox is None:  # deleted meanwhile
         return
     due = _next_reading(inbox, now, CROWDED_PAUSE)
@@ -261,6 +269,7 @@ def read_orders(connection_id: UUID, *, now: datetime) -> datetime | None:
     else:
         _settle(connection, waiting, book, is_crowded=is_crowded)
         _finish(inbox)
+        order_news.tell(connection.pk, book, now)
     return None
 
 

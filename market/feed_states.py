@@ -52,8 +52,8 @@ class FeedStates:
         self._log(before)
         pipe = self._redis.pipeline(transaction=False)
         for (connection, name), state in self._known.items():
-            if name == "prices":
-                pipe.set(_key(connection), msgspec.json.encode(state), px=TOLD_MILLISECONDS)
+            key = _key(connection) if name == "prices" else _orders_key(connection)
+            pipe.set(key, msgspec.json.encode(state), px=TOLD_MILLISECONDS)
         await pipe.execute()
 
     def _log(self, before: Mapping[tuple[UUID, str], Told]) -> None:
@@ -87,9 +87,23 @@ def told_now(redis: BlockingRedis, connections: Iterable[UUID]) -> dict[UUID, To
     return _found(asked, redis.mget(map(_key, asked)) if asked else [])
 
 
+def orders_told_now(redis: BlockingRedis, connections: Iterable[UUID]) -> dict[UUID, Told]:
+    """How news of orders come in, of those connections that somebody holds, in a thread. Raises RedisError.
+
+    By a feed of their own, or by that of the prices.
+    """
+    asked = list(connections)
+    prices = told_now(redis, asked)
+    return prices | _found(asked, redis.mget(map(_orders_key, asked)) if asked else [])
+
+
 def _found(asked: list[UUID], values: Sequence[bytes | str | None]) -> dict[UUID, Told]:
     return {key: _told.decode(value) for key, value in zip(asked, values, strict=True) if value is not None}
 
 
 def _key(connection: UUID) -> str:
     return f"feed:{connection}"
+
+
+def _orders_key(connection: UUID) -> str:
+    return f"feed:{connection}:orders"

@@ -7,6 +7,8 @@ class OrdersConfig(AppConfig):
     verbose_name = "Orders"
 
     def ready(self) -> None:
-        from orders import rates
+        from brokers import order_news
+        from orders import hearing, rates
 
+        order_news.listen(hearing.hear)
         post_migrate.connect(rates.fill_empty_tables, sender=self, dispatch_uid="rates")

@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from brokers import order_news
 from brokers import services as broker_services
 from brokers.models import BrokerConnection
 from brokers.streaming import SessionOver
@@ -111,6 +112,8 @@ class LiveProcess:
             logger.warning("Connection %s is told that its session is over, the broker %s", connection, _word(is_over))
             if not is_over:
                 self._wishes.resting[connection] = now + DISBELIEVED
+        else:
+            await in_a_thread(order_news.tell, connection, news, datetime.now(UTC))
         owner = self._wishes.owners.get(connection)
         if owner is not None:
             await self.host.news(owner)

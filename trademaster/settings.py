@@ -274,6 +274,8 @@ SESSION_TICK_SECONDS = env_number("SESSION_TICK_SECONDS", 10)
 REMINDER_TICK_SECONDS = 60
 MASTERS_TICK_SECONDS = env_number("MASTERS_TICK_SECONDS", 300)
 PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
+# How often it is looked which orders' books are to be read.
+ORDERS_TICK_SECONDS = env_number("ORDERS_TICK_SECONDS", 1)
 CELERY_BEAT_SCHEDULE = {
     "check-due-connections": {
         "task": "health.check_due",
@@ -330,6 +332,21 @@ CELERY_BEAT_SCHEDULE = {
         "task": "market.load_due_masters",
         "schedule": timedelta(seconds=MASTERS_TICK_SECONDS),
         "options": {"expires": MASTERS_TICK_SECONDS, "queue": "market"},
+    },
+    "reconcile-orders": {
+        "task": "orders.reconcile_orders",
+        "schedule": ORDERS_TICK_SECONDS,
+        "options": {"expires": ORDERS_TICK_SECONDS},
+    },
+    "move-orders": {
+        "task": "orders.move_orders",
+        "schedule": ORDERS_TICK_SECONDS,
+        "options": {"expires": ORDERS_TICK_SECONDS},
+    },
+    "expire-orders": {
+        "task": "orders.expire_orders",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
     },
     "sum-up-calls": {
         "task": "brokers.sum_up_calls",

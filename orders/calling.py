@@ -1,0 +1,136 @@
+"""Calls to brokers about orders, made in threads: HTTP and plain values there, rows in the caller.
+
+A broker that hangs fills its own threads and nobody else's; reading a portfolio has others (`portfolio.fetching`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+
+from brokers import reach
+from brokers.base import BrokerClient
+from brokers.dealing import OrderRequest
+from brokers.domain import Exchange, OrderType, Product, Side, Validity
+from brokers.errors import BrokerError, RequestRefused
+from brokers.models import BrokerConnection
+from brokers.reach import ConnectRefused
+from orders import listings
+from orders.models import ChildOrder
+
+logger = logging.getLogger(__name__)
+
+THREADS_PER_BROKER = 16
+CALL_SECONDS = 8.0
+# A reply may drip on for as long again (`transport`), and a thread may have to be waited for.
+LAPSE = timedelta(seconds=2 * CALL_SECONDS + 9)
+
+Clients = Callable[[Sequence[BrokerConnection], datetime], Mapping[UUID, BrokerClient | BrokerError]]
+T = TypeVar("T")
+
+
+def clients_for(connections: Sequence[BrokerConnection], now: datetime) -> Mapping[UUID, BrokerClient | BrokerError]:
+    """A client per connection, or the error that says why it cannot be asked. Each call sets its own deadline."""
+    found: dict[UUID, BrokerClient | BrokerError] = {}
+    for connection in connections:
+        try:
+            found[connection.pk] = reach.client_for(connection, now=now)
+        except BrokerError as error:
+            found[connection.pk] = error
+        except ConnectRefused as refusal:
+            found[connection.pk] = RequestRefused(refusal.message, code=refusal.code, user_action=refusal.remedy)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """The time that goes on from a `now` that was passed in."""
+
+    began: datetime
+    at: float
+
+    @classmethod
+    def started(cls, now: datetime) -> Stopwatch:
+        return cls(now, time.monotonic())
+
+    def now(self) -> datetime:
+        return self.began + timedelta(seconds=time.monotonic() - self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a call ended: what it brought, or what went wrong. An error of ours is one too, and says nothing of theirs.
+
+    Not `is_sent`: no call was made at all.
+    """
+
+    value: str | None = None
+    error: Exception | None = None
+    is_sent: bool = True
+
+    @property
+    def code(self) -> str:
+        if self.error is None:
+            return ""
+        return self.error.code if isinstance(self.error, BrokerError) else "internal_error"
+
+    @property
+    def reason(self) -> str:
+        """For the trader: the broker's own words where it gave some."""
+        if not isinstance(self.error, BrokerError):
+            return ""
+        return self.error.reason or self.error.message
+
+
+def answered(call: Callable[[], str | None], slug: str) -> Answer:
+    """Make a call, once. Nothing is raised."""
+    try:
+        return Answer(value=call())
+    except BrokerError as error:
+        return Answer(error=error)
+    except Exception as error:  # whatever it is, the order may have left
+        logger.exception("A call about an order of %s failed", slug)
+        return Answer(error=error)
+
+
+def request_of(child: ChildOrder) -> OrderRequest:
+    """What stands at the broker, as it is asked for again in changes and cancellations."""
+    return OrderRequest(
+        traded=listings.of_row(child.traded),
+        side=Side(child.side),
+        order_type=OrderType(child.order_type),
+        product=Product(child.product),
+        validity=Validity(child.validity),
+        quantity=child.quantity,
+        tag=child.tag,
+        price=child.price,
+        trigger_price=child.trigger_price,
+    )
+
+
+def request_hash(request: OrderRequest) -> str:
+    """Of all that a request says, in hex."""
+    return sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+
+
+def exchange_of(child: ChildOrder) -> Exchange:
+    return Exchange(child.exchange)
+
+
+def submit(slug: str, call: Callable[[], T]) -> Future[T]:
+    return _pool(slug).submit(call)
+
+
+@cache
+def _pool(slug: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS_PER_BROKER, thread_name_prefix=f"orders-{slug}")

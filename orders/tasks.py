@@ -1,0 +1,40 @@
+from uuid import UUID
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from orders import alerts, failover, reconciling
+
+
+@shared_task(name="orders.reconcile_orders")
+def reconcile_orders() -> None:
+    reconciling.lapse(timezone.now())
+    for connection_id in reconciling.due(timezone.now()):
+        reconcile_connection.apply_async((str(connection_id),), expires=settings.ORDERS_TICK_SECONDS * 5)
+
+
+@shared_task(name="orders.reconcile_connection")
+def reconcile_connection(connection_id: str) -> None:
+    reconciling.reconcile(UUID(connection_id), now=timezone.now())
+
+
+@shared_task(name="orders.move_orders")
+def move_orders() -> None:
+    for intent_id in failover.due(timezone.now()):
+        move_order.apply_async((str(intent_id),), expires=settings.ORDERS_TICK_SECONDS * 5)
+
+
+@shared_task(name="orders.move_order")
+def move_order(intent_id: str) -> None:
+    failover.move(UUID(intent_id), now=timezone.now())
+
+
+@shared_task(name="orders.expire_orders")
+def expire_orders() -> None:
+    failover.expire(timezone.now())
+
+
+@shared_task(name="orders.send_alert")
+def send_alert(event_id: int) -> None:
+    alerts.send(event_id)
