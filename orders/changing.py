@@ -217,7 +217,7 @@ _WORDS = {
 
 
 def _tell(child: ChildOrder, code: str, answer: Answer, now: datetime) -> None:
-    details = {"code": answer.code, "reason": answer.reason} if answer.error is not None else {}
+    details = {"error_code": answer.code, "reason": answer.reason} if answer.error is not None else {}
     story.note(child.intent_id, code, teller=Teller.CALL, now=now, child_id=child.pk, **details)
     story.settle(child.intent_id, now=now)
 

@@ -365,7 +365,7 @@ def note_answer(child: ChildOrder, answer: Answer, *, throttled: bool, now: date
     elif state is State.REJECTED:
         facts["answered_at"] = now
     code = f"call_{state.lower()}"
-    details = {"code": answer.code, "reason": answer.reason} if answer.error is not None else {}
+    details = {"error_code": answer.code, "reason": answer.reason} if answer.error is not None else {}
     if not story.moved(child, state, only=only, teller=Teller.CALL, code=code, now=now, details=details, **facts):
         _note_late(child, answer, state, details, now)
     return state

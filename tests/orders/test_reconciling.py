@@ -1,0 +1,314 @@
+"""Reconciling: adopted, proved absent, or left unknown and told; and all that the book tells beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+from django.core import mail
+
+from brokers import order_news
+from brokers.domain import OrderStatus, Rows
+from brokers.errors import BrokerUnavailable, SessionEnded
+from brokers.models import BrokerConnection
+from brokers.shared import redis
+from brokers.streaming import BookChanged, OrderUpdate
+from market.feed import FeedState
+from market.feed_states import TOLD_MILLISECONDS, Told
+from orders import alerts, calling, reconciling, sending
+from orders.lifecycle import State
+from orders.models import ChildOrder, Fill, IntentStatus, OrderIntent, SeenOrder
+from tests.orders.conftest import NOW, Wish, child_of, codes, later
+from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def placed(wish: Wish, desk: Desk, desks: Desks) -> OrderIntent:
+    return sent(wish, desks)
+
+
+def sent(wish: Wish, desks: Desks, *parts: tuple[str, int]) -> OrderIntent:
+    intent, decision = wish(*(parts or (("zerodha", 10),)))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=lambda seconds: None)
+    return intent
+
+
+def pass_seconds(desks: Desks, until: float, since: float = 0.0, step: float = 1.0) -> None:
+    """What beat does, second by second."""
+    moment = since
+    while moment <= until:
+        reconciling.run(later(moment), desks)
+        moment += step
+
+
+# --- lost replies and lost requests -----------------------------------------------------------------------------------
+def test_an_order_whose_reply_was_lost_is_adopted_and_never_sent_again(wish: Wish, desk: Desk, desks: Desks) -> None:
+    desk.faults.append(LOST_REPLY)
+    intent = sent(wish, desks)
+    assert child_of(intent).state == State.UNKNOWN
+    reconciling.run(later(1.5), desks)
+    child = child_of(intent)
+    assert (child.state, child.broker_order_id, child.absences) == (State.OPEN, "z-1", 0)
+    assert len(desk.placed) == len(desk.orders) == 1
+
+
+def test_an_order_that_enters_the_book_late_is_adopted_all_the_same(wish: Wish, desk: Desk, desks: Desks) -> None:
+    desk.faults.append(LOST_REPLY)
+    desk.hidden.add("z-1")
+    intent = sent(wish, desks)
+    pass_seconds(desks, 29)
+    assert child_of(intent).absences == 0
+    desk.hidden.clear()
+    pass_seconds(desks, 60, since=30)
+    assert child_of(intent).state == State.OPEN
+
+
+def test_a_request_that_never_arrived_is_proved_absent(wish: Wish, desk: Desk, desks: Desks) -> None:
+    desk.faults.append(LOST_REQUEST)
+    intent = sent(wish, desks)
+    pass_seconds(desks, 29)
+    assert (child_of(intent).state, child_of(intent).absences) == (State.UNKNOWN, 0)
+    pass_seconds(desks, 61, since=30)
+    child = child_of(intent)
+    assert (child.state, child.reason_code, child.absences) == (State.NOT_PLACED, "never_placed", 2)
+    intent.refresh_from_db()
+    assert intent.status == IntentStatus.NOT_PLACED
+    # 1, 2, 4, 8 and 15 s apart, then every 15 s.
+    assert 5 <= desk.reads <= 8
+
+
+def test_an_absent_order_with_a_trade_of_its_own_stays_unknown(wish: Wish, desk: Desk, desks: Desks) -> None:
+    desk.faults.append(LOST_REPLY)
+    intent = sent(wish, desks)
+    desk.hidden.add("z-1")
+    desk.deal("z-1", Decimal(3))
+    pass_seconds(desks, 120)
+    assert (child_of(intent).state, child_of(intent).absences) == (State.UNKNOWN, 0)
+
+
+def test_a_book_that_cannot_be_read_as_a_whole_proves_nothing(wish: Wish, desk: Desk, desks: Desks) -> None:
+    desk.faults.append(LOST_REQUEST)
+    desk.unreadable = True
+    intent = sent(wish, desks)
+    pass_seconds(desks, 120)
+    assert (child_of(intent).state, child_of(intent).absences) == (State.UNKNOWN, 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "ends"), [(FeedState.DOWN, State.UNKNOWN), (FeedState.LIVE, State.NOT_PLACED), (None, State.NOT_PLACED)]
+)
+def test_silence_counts_only_while_news_would_be_heard(
+    wish: Wish,
+    desk: Desk,
+    desks: Desks,
+    accounts: dict[str, BrokerConnection],
+    state: FeedState | None,
+    ends: State,
+) -> None:
+    """A stream that is held and down; one that is well; and none, because nobody holds one."""
+    desk.faults.append(LOST_REQUEST)
+    intent = sent(wish, desks)
+    if state is not None:
+        told = msgspec.json.encode(Told(state, NOW, "gone"))
+        redis().set(f"feed:{accounts['zerodha'].pk}:orders", told, px=20 * TOLD_MILLISECONDS)
+    pass_seconds(desks, 90, step=3)
+    assert child_of(intent).state == ends
+
+
+def test_an_owner_is_told_once_that_an_order_is_not_known(
+    wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: deque[str] = deque()
+    monkeypatch.setattr(alerts, "send_later", lambda event: told.append(event.code))
+    desk.faults.append(LOST_REPLY)
+    desk.unreadable = True
+    desk.hidden.add("z-1")
+    intent = sent(wish, desks)
+    pass_seconds(desks, 59)
+    assert not told
+    pass_seconds(desks, 200, since=60, step=5)
+    assert list(told) == [alerts.UNKNOWN]
+    assert child_of(intent).explained_at is not None
+
+
+def test_the_letter_names_the_order_and_nothing_that_the_broker_said(
+    wish: Wish, desk: Desk, desks: Desks, placed: OrderIntent
+) -> None:
+    reconciling.run(later(1.5), desks)
+    desk.tell("z-1", OrderStatus.REJECTED, message="Margin of account XY123 is short")
+    reconciling.run(later(10), desks)
+    event = placed.events.get(code=alerts.REJECTED_LATER)
+    alerts.send(event.pk)
+    [letter] = mail.outbox
+    assert letter.to == ["alice@example.com"]
+    assert "BUY 10 NSE:INFY at Zerodha" in letter.body
+    assert "XY123" not in letter.body + letter.subject
+    child = child_of(placed)
+    assert (child.state, child.reason) == (State.REJECTED, "Margin of account XY123 is short")
+
+
+def test_a_sender_that_died_leaves_an_order_that_is_looked_for(wish: Wish, desk: Desk, desks: Desks) -> None:
+    """The row says SENDING, and nobody is there who would write down the answer."""
+    intent = sent(wish, desks)
+    ChildOrder.objects.update(state=State.SENDING, broker_order_id=None, reconcile_due_at=NOW + calling.LAPSE)
+    lapse = calling.LAPSE.total_seconds()
+    reconciling.run(later(lapse - 1), desks)
+    assert child_of(intent).state == State.SENDING
+    reconciling.run(later(lapse + 1), desks)
+    assert (child_of(intent).state, child_of(intent).broker_order_id) == (State.OPEN, "z-1")
+    assert codes(intent).count("sender_lost") == 1
+
+
+def test_an_order_that_was_proved_absent_and_turns_up_is_followed_again(
+    wish: Wish, desk: Desk, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    desk.faults.append(LOST_REPLY)
+    desk.hidden.add("z-1")
+    intent = sent(wish, desks)
+    pass_seconds(desks, 90, step=3)
+    assert child_of(intent).state == State.NOT_PLACED
+    desk.hidden.clear()
+    desk.tell("z-1", OrderStatus.PARTIALLY_FILLED, 4)
+    order_news.tell(accounts["zerodha"].pk, OrderUpdate("z-1", OrderStatus.OPEN, desk.orders["z-1"]), later(100))
+    assert child_of(intent).state == State.NOT_PLACED
+    reconciling.run(later(101), desks)
+    child = child_of(intent)
+    assert (child.state, child.filled_quantity) == (State.PARTIALLY_FILLED, 4)
+    assert alerts.FOUND_AFTER_ALL in codes(intent)
+    intent.refresh_from_db()
+    assert intent.status == IntentStatus.WORKING
+
+
+# --- orders that stand ------------------------------------------------------------------------------------------------
+def test_fills_are_read_from_the_trades_each_once(placed: OrderIntent, desk: Desk, desks: Desks) -> None:
+    desk.tell("z-1", OrderStatus.OPEN, 3)
+    reconciling.run(later(1.5), desks)
+    assert (child_of(placed).state, Fill.objects.count()) == (State.PARTIALLY_FILLED, 1)
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    for moment in (7, 13, 20):
+        reconciling.run(later(moment), desks)
+    child = child_of(placed)
+    assert (child.state, child.filled_quantity, child.average_price) == (State.FILLED, 10, Decimal("1500.05"))
+    assert sum(fill.quantity for fill in Fill.objects.all()) == 10
+    assert child.reconcile_due_at is None
+    placed.refresh_from_db()
+    assert placed.status == IntentStatus.FILLED
+
+
+def test_nothing_is_read_where_nothing_stands(placed: OrderIntent, desk: Desk, desks: Desks) -> None:
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    reconciling.run(later(2), desks)
+    reads = desk.reads
+    pass_seconds(desks, 600, since=3, step=20)
+    assert desk.reads == reads
+
+
+def test_one_reading_answers_for_every_order_of_a_connection(wish: Wish, desk: Desk, desks: Desks) -> None:
+    for _ in range(5):
+        desk.faults.append(LOST_REPLY)
+        sent(wish, desks)
+    reconciling.run(later(1.5), desks)
+    assert desk.reads == 1
+    assert set(ChildOrder.objects.values_list("state", flat=True)) == {State.OPEN}
+
+
+def test_a_reading_that_is_lost_comes_round_again(placed: OrderIntent, desk: Desk, desks: Desks) -> None:
+    assert reconciling._claimed(child_of(placed).broker_connection_id, later(2))  # type: ignore[arg-type]
+    assert not reconciling.run(later(3), desks)
+    again = 2 + reconciling.LEASE.total_seconds()
+    assert reconciling.run(later(again), desks)
+    assert desk.reads == 1
+
+
+def test_a_broker_that_does_not_answer_changes_nothing(
+    placed: OrderIntent, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    connection = accounts["zerodha"]
+    for error in (BrokerUnavailable("gone"), SessionEnded("over")):
+        desks.away[connection.pk] = error
+        reconciling.run(later(300), desks)
+        assert child_of(placed).state == State.PENDING
+        assert child_of(placed).reconcile_due_at > later(300)
+        ChildOrder.objects.update(reconcile_due_at=later(2))
+    connection.refresh_from_db()
+    assert connection.status == "TOKEN_EXPIRED"
+
+
+def test_an_order_of_yesterday_that_no_book_shows_has_expired(placed: OrderIntent, desk: Desk, desks: Desks) -> None:
+    desk.orders.clear()
+    reconciling.run(later(60), desks)
+    assert child_of(placed).state == State.PENDING
+    assert "missing_from_book" in codes(placed)
+    tomorrow = timedelta(days=1).total_seconds()
+    reconciling.run(later(tomorrow), desks)
+    child = child_of(placed)
+    assert (child.state, child.reason_code) == (State.EXPIRED, "day_over")
+    placed.refresh_from_db()
+    assert placed.status == IntentStatus.EXPIRED
+
+
+def test_what_contradicts_is_kept_once(placed: OrderIntent, desk: Desk, desks: Desks) -> None:
+    desk.tell("z-1", OrderStatus.OPEN, 5)
+    reconciling.run(later(2), desks)
+    desk.orders["z-1"] = replace(desk.orders["z-1"], filled_quantity=Decimal(2))
+    pass_seconds(desks, 60, since=8, step=6)
+    assert child_of(placed).filled_quantity == 5
+    assert codes(placed).count("contradiction") == codes(placed).count(alerts.CONTRADICTED) == 1
+
+
+# --- news -------------------------------------------------------------------------------------------------------------
+def test_a_postbacks_book_is_taken_in(
+    placed: OrderIntent, desk: Desk, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    desk.tell("z-1", OrderStatus.PARTIALLY_FILLED, 4)
+    order_news.tell(accounts["zerodha"].pk, Rows(desk.shown), later(0.2))
+    assert (child_of(placed).state, Fill.objects.count()) == (State.PARTIALLY_FILLED, 0)
+    reconciling.run(later(0.3), desks)
+    assert Fill.objects.count() == 1
+
+
+@pytest.mark.parametrize("news", [BookChanged(), OrderUpdate("z-1", OrderStatus.FILLED)])
+def test_news_that_do_not_tell_all_have_the_book_read_at_once(
+    placed: OrderIntent,
+    desk: Desk,
+    desks: Desks,
+    accounts: dict[str, BrokerConnection],
+    news: BookChanged | OrderUpdate,
+) -> None:
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    assert not reconciling.due(later(0.2))
+    order_news.tell(accounts["zerodha"].pk, news, later(0.2))
+    reconciling.run(later(0.2), desks)
+    assert child_of(placed).state == State.FILLED
+
+
+def test_old_news_of_a_stream_lead_nowhere(
+    placed: OrderIntent, desk: Desk, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    old = desk.orders["z-1"]
+    desk.tell("z-1", OrderStatus.CANCELLED, 4)
+    reconciling.run(later(2), desks)
+    for _ in range(2):
+        order_news.tell(accounts["zerodha"].pk, OrderUpdate("z-1", OrderStatus.OPEN, old), later(3))
+    child = child_of(placed)
+    assert (child.state, child.filled_quantity) == (State.CANCELLED, 4)
+    seen = SeenOrder.objects.get()
+    assert (seen.status, seen.filled_quantity, seen.child_id) == ("CANCELLED", 4, child.pk)
+
+
+def test_orders_placed_outside_are_seen_and_move_nothing(placed: OrderIntent, desk: Desk, desks: Desks) -> None:
+    desk.orders["x-9"] = replace(desk.orders["z-1"], broker_order_id="x-9", tag=None, quantity=Decimal(7))
+    desk.tell("x-9", OrderStatus.FILLED, 7)
+    for moment in (2, 8):
+        reconciling.run(later(moment), desks)
+    outside = SeenOrder.objects.get(child=None)
+    assert (outside.broker_order_id, outside.status, outside.filled_quantity) == ("x-9", "FILLED", 7)
+    assert ChildOrder.objects.count() == 1
+    assert outside.seen_at == later(2)
+    assert Fill.objects.count() == 0

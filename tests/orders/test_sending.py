@@ -1,0 +1,243 @@
+"""Sending: written down before the call, called for once, and what each answer makes of it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection as database
+
+from brokers import registry
+from brokers.dealing import OrderRequest
+from brokers.domain import OrderType
+from brokers.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    NotSupported,
+    OrderRejected,
+    OutcomeUnknown,
+    RateLimited,
+    SessionEnded,
+)
+from brokers.models import BrokerConnection
+from orders import calling, listings, sending
+from orders.changing import cancel_all
+from orders.lifecycle import POSSIBLY_LIVE, State
+from orders.models import ChildOrder, IntentStatus
+from orders.tags import new_tag
+from tests.orders.conftest import NOW, Wish, child_of, codes, later
+from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks
+
+pytestmark = pytest.mark.django_db
+
+
+class Pauses:
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+def test_tags_are_what_every_broker_takes_and_never_the_same() -> None:
+    tags = {new_tag() for _ in range(1000)}
+    assert len(tags) == 1000
+    assert all(re.fullmatch(r"t[a-z2-7]{18}", tag) for tag in tags)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_is_written_down_before_its_call(
+    wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen from another database connection, in the thread that calls: it is committed."""
+    intent, decision = wish(("zerodha", 10))
+    seen: list[tuple[str, str, str]] = []
+    entered = desk.enter
+
+    def enter(request: OrderRequest) -> str:
+        try:
+            row = ChildOrder.objects.get(tag=request.tag)
+            seen.append((row.state, row.request_hash, calling.request_hash(request)))
+        finally:
+            database.close()
+        return entered(request)
+
+    monkeypatch.setattr(desk, "enter", enter)
+    assert sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    [(state, written, sent)] = seen
+    assert (state, written) == (State.SENDING, sent)
+    child = child_of(intent)
+    assert (child.state, child.broker_order_id) == (State.PENDING, "z-1")
+    assert listings.of_row(child.traded).listing.broker_token == "zerodha|1594"
+    assert desk.placed == [calling.request_of(child)]
+    assert codes(intent) == ["sending_began", "sending", "call_pending", "sending_ended"]
+
+
+ANSWERS = [
+    (OrderRejected("no", code="insufficient_funds", reason="Too little money"), State.REJECTED, IntentStatus.REJECTED),
+    (OutcomeUnknown("no answer"), State.UNKNOWN, IntentStatus.WORKING),
+    (ValueError("a mistake of ours"), State.UNKNOWN, IntentStatus.WORKING),
+    (BrokerUnavailable("it cannot be reached"), State.NOT_PLACED, IntentStatus.NOT_PLACED),
+    (SessionEnded("log in"), State.NOT_PLACED, IntentStatus.NOT_PLACED),
+]
+
+
+@pytest.mark.parametrize(("error", "state", "status"), ANSWERS)
+def test_what_the_broker_answers(
+    wish: Wish, desk: Desk, desks: Desks, error: Exception, state: State, status: IntentStatus
+) -> None:
+    intent, decision = wish(("zerodha", 10))
+    desk.faults.append(error)
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    child = child_of(intent)
+    intent.refresh_from_db()
+    assert (child.state, intent.status) == (state, status)
+    assert (child.reconcile_due_at is not None) == (state is State.UNKNOWN)
+    if isinstance(error, OrderRejected):
+        assert (child.reason_code, intent.reason) == ("insufficient_funds", "Too little money")
+
+
+@pytest.mark.parametrize("refusal", [SessionEnded("over"), RateLimited("a pause"), OrderRejected("no keys")])
+def test_what_stops_an_order_before_any_call_proves_that_it_never_left(
+    wish: Wish, desks: Desks, accounts: dict[str, BrokerConnection], refusal: BrokerError
+) -> None:
+    intent, decision = wish(("zerodha", 10))
+    desks.away[accounts["zerodha"].pk] = refusal
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    assert child_of(intent).state == State.NOT_PLACED
+
+
+def test_a_throttled_order_is_unknown_where_the_broker_may_have_taken_it(
+    wish: Wish, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    """Which broker is which, its spec says."""
+    intent, decision = wish(("zerodha", 10), ("upstox", 10))
+    for account in accounts.values():
+        desks[account].faults.append(RateLimited("too many"))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    states = dict(intent.children.values_list("broker_type", "state"))
+    rules = {slug: registry.load(slug).spec.order_rules for slug in accounts}
+    assert states == {
+        slug: State.NOT_PLACED if rule.throttled_before_entry else State.UNKNOWN for slug, rule in rules.items()
+    }
+
+
+def test_slices_follow_one_another_and_brokers_do_not_wait(
+    wish: Wish, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    intent, decision = wish(("zerodha", 10), ("zerodha", 10), ("upstox", 5), ("zerodha", 3))
+    pauses = Pauses()
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=pauses)
+    assert [request.quantity for request in desks[accounts["zerodha"]].placed] == [10, 10, 3]
+    assert [request.quantity for request in desks[accounts["upstox"]].placed] == [5]
+    assert pauses.seconds == [sending.PAUSE_SECONDS] * 2
+    assert sorted(intent.children.values_list("number", flat=True)) == [1, 2, 3, 4]
+    intent.refresh_from_db()
+    assert (intent.unsent_quantity, intent.status) == (0, IntentStatus.WORKING)
+
+
+@pytest.mark.parametrize("fault", [OrderRejected("no"), LOST_REPLY, LOST_REQUEST, SessionEnded("over")])
+def test_whatever_is_no_yes_stops_the_slices_behind_it(
+    wish: Wish, desk: Desk, desks: Desks, fault: str | Exception
+) -> None:
+    intent, decision = wish(("zerodha", 10), ("zerodha", 10), ("zerodha", 10))
+    desk.faults.extend(["", fault])
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=Pauses())
+    assert len(desk.placed) == 2
+    intent.refresh_from_db()
+    assert intent.unsent_quantity == 10
+
+
+def test_a_decision_is_sent_once(wish: Wish, desk: Desk, desks: Desks) -> None:
+    intent, decision = wish(("zerodha", 10))
+    assert sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    assert not sending.send(intent=intent, decision=decision, now=later(1), clients=desks)
+    assert len(desk.placed) == 1
+
+
+def test_nothing_goes_to_a_connection_that_is_not_to_trade(
+    wish: Wish, desk: Desk, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    BrokerConnection.objects.update(trading_enabled_at=None)
+    intent, decision = wish(("zerodha", 10))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    assert not desk.placed
+    child = child_of(intent)
+    assert (child.state, child.reason_code) == (State.NOT_PLACED, "trading_off")
+
+
+def test_nothing_goes_to_another_traders_connection(wish: Wish, desk: Desk, desks: Desks, bob: object) -> None:
+    BrokerConnection.objects.update(user=bob)
+    intent, decision = wish(("zerodha", 10))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    intent.refresh_from_db()
+    assert (len(desk.placed), intent.unsent_quantity, intent.status) == (0, 10, IntentStatus.NOT_PLACED)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cancelled_intent_sends_nothing_more(
+    wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent, decision = wish(("zerodha", 10), ("zerodha", 10))
+
+    def pause(seconds: float) -> None:
+        raise AssertionError("there is nothing to wait for")
+
+    entered = desk.enter
+
+    def enter(request: OrderRequest) -> str:
+        try:
+            cancel_all(intent, now=NOW, clients=desks)
+        finally:
+            database.close()
+        return entered(request)
+
+    monkeypatch.setattr(desk, "enter", enter)
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=pause)
+    assert len(desk.placed) == 1
+    intent.refresh_from_db()
+    assert intent.unsent_quantity == 10
+
+
+def test_an_instrument_that_the_broker_does_not_list_is_not_sent(wish: Wish, desk: Desk, desks: Desks) -> None:
+    intent, decision = wish(("zerodha", 10))
+    intent.instrument.listings.all().delete()
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    child = child_of(intent)
+    assert (child.state, child.reason_code, desk.placed) == (State.NOT_PLACED, "not_listed", [])
+
+
+def test_a_broker_that_counts_lots_is_told_lots(wish: Wish, desk: Desk, desks: Desks) -> None:
+    intent, decision = wish(("zerodha", 200))
+    intent.instrument.listings.update(multiplier=100)
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    assert (desk.placed[0].quantity, desk.placed[0].count) == (200, 2)
+    with pytest.raises(NotSupported):
+        listings.of_row(child_of(intent).traded).counted(Decimal(150))
+
+
+def test_a_decision_may_price_an_order_by_itself(wish: Wish, desk: Desk, desks: Desks) -> None:
+    intent, decision = wish(("zerodha", 10), order_type=OrderType.MARKET, price=None)
+    decision.answer["children"][0] |= {"order_type": "LIMIT", "price": "1515.05", "note": "protected"}
+    decision.save()
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    assert (desk.placed[0].order_type, desk.placed[0].price) == (OrderType.LIMIT, Decimal("1515.05"))
+
+
+def test_the_answer_of_a_sender_that_was_given_up_still_counts(wish: Wish, desks: Desks) -> None:
+    """Its time was over, so that the order was called unknown; then the broker's yes arrives."""
+    intent, decision = wish(("zerodha", 10))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    child = child_of(intent)
+    for state, after in ((State.UNKNOWN, State.PENDING), (State.NOT_PLACED, State.PENDING), (State.OPEN, State.OPEN)):
+        ChildOrder.objects.update(state=state, broker_order_id=None)
+        sending.note_answer(child, calling.Answer(value="z-1"), throttled=False, now=later(30))
+        child.refresh_from_db()
+        assert (child.state, child.broker_order_id) == (after, "z-1")
+
+
+def test_what_may_be_live_is_exactly_what_nobody_knows() -> None:
+    assert {State.SENDING, State.UNKNOWN} == POSSIBLY_LIVE
+    assert timedelta(seconds=2 * calling.CALL_SECONDS) < calling.LAPSE
