@@ -42,6 +42,7 @@ PAUSE = timedelta(seconds=1)  # between two readings of one connection
 # Rows written per connection and minute; what comes beyond them is not written down, and read for less often.
 MOST_PER_MINUTE = 120
 CROWDED_PAUSE = timedelta(seconds=10)
+UNHURRIED = timedelta(seconds=5)
 READ_SECONDS = 5.0
 LEASE = timedelta(seconds=30)  # a worker that takes longer has died: another one reads
 RETRY = timedelta(seconds=15)  # times the number of attempts
@@ -136,7 +137,7 @@ def receive(
         PostbackInbox.objects.get_or_create(broker_connection=connection)
     if not _is_within_rate(inbox.broker_connection, now):
         if is_to_read:
-            _want_reading(connection.pk, now)
+            _want_reading(connection, now)
         return None
     if judged.outcome in (Outcome.BAD_SIGNATURE, Outcome.OTHER_ACCOUNT):
         logger.warning("Connection %s: a postback is not believed: %s", connection.pk, judged.outcome)
@@ -218,23 +219,28 @@ def _next_reading(inbox: PostbackInbox, now: datetime, pause: timedelta) -> date
     return now if inbox.read_at is None else max(now, inbox.read_at + pause)
 
 
-def want_reading(connection_id: UUID, now: datetime) -> None:
-    """Have a connection's orders read because of other news than a postback, such as a stream's."""
-    known = BrokerConnection.objects.filter(pk=connection_id).exclude(status=ConnectionStatus.DISCONNECTED)
-    if known.exists():
-        PostbackInbox.objects.get_or_create(broker_connection_id=connection_id)
-        _want_reading(connection_id, now)
-
-
-def _want_reading(connection_id: UUID, now: datetime) -> None:
+def _want_reading(connection: BrokerConnection, now: datetime) -> None:
     """Without a row: one UPDATE at most for each reading, however many ask for it."""
-    inbox = PostbackInbox.objects.filter(pk=connection_id).first()
+    inbox = PostbackInbox.objects.filter(pk=connection.pk).first()
     if inbox is None:  # deleted meanwhile
         return
     due = _next_reading(inbox, now, CROWDED_PAUSE)
     later = Q(read_due_at__isnull=True) | Q(read_due_at__gt=due)
     unnoted = PostbackInbox.objects.filter(later | Q(is_crowded=False), pk=inbox.pk)
     unnoted.update(read_due_at=Least("read_due_at", Value(due, DateTimeField())), is_crowded=True)
+
+
+def want_reading(connection_id: UUID, now: datetime) -> None:
+    """Have a connection's orders read because of other news than a postback, such as a stream's; nobody waits for it.
+
+    A postback that comes meanwhile has them read earlier.
+    """
+    if not BrokerConnection.objects.active().filter(pk=connection_id).exists():
+        return
+    inbox, _ = PostbackInbox.objects.get_or_create(broker_connection_id=connection_id)
+    due = _next_reading(inbox, now + UNHURRIED, CROWDED_PAUSE)
+    later = Q(read_due_at__isnull=True) | Q(read_due_at__gt=due)
+    PostbackInbox.objects.filter(later, pk=inbox.pk).update(read_due_at=due)
 
 
 # --- the reading ------------------------------------------------------------------------------------------------------

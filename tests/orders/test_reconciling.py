@@ -11,10 +11,11 @@ import msgspec
 import pytest
 from django.core import mail
 
-from brokers import order_news
+from brokers import order_news, postbacks
 from brokers.domain import OrderStatus, Rows
 from brokers.errors import BrokerUnavailable, SessionEnded
 from brokers.models import BrokerConnection
+from brokers.postback_models import PostbackInbox
 from brokers.shared import redis
 from brokers.streaming import BookChanged, OrderUpdate
 from market.feed import FeedState
@@ -312,3 +313,35 @@ def test_orders_placed_outside_are_seen_and_move_nothing(placed: OrderIntent, de
     assert ChildOrder.objects.count() == 1
     assert outside.seen_at == later(2)
     assert Fill.objects.count() == 0
+
+
+def test_news_of_an_account_without_orders_of_ours_have_it_read_all_the_same(
+    accounts: dict[str, BrokerConnection],
+) -> None:
+    """Whoever placed them, they shall be seen."""
+    connection = accounts["zerodha"]
+    order_news.tell(connection.pk, BookChanged(), NOW)
+    inbox = PostbackInbox.objects.get(pk=connection.pk)
+    assert inbox.read_due_at == NOW + postbacks.UNHURRIED
+    order_news.tell(connection.pk, BookChanged(), later(2))
+    inbox.refresh_from_db()
+    assert inbox.read_due_at == NOW + postbacks.UNHURRIED
+
+
+def test_a_listener_that_fails_stops_nobody(accounts: dict[str, BrokerConnection]) -> None:
+    heard: list[object] = []
+
+    def fails(*told: object) -> None:
+        raise ValueError("a mistake of ours")
+
+    def hears(*told: object) -> None:
+        heard.append(told)
+
+    listeners = [fails, hears]
+    before = order_news._listeners[:]
+    order_news._listeners[:] = listeners
+    try:
+        order_news.tell(accounts["zerodha"].pk, BookChanged(), NOW)
+    finally:
+        order_news._listeners[:] = before
+    assert len(heard) == 1
