@@ -1,6 +1,6 @@
 # Every target sets the machine up first: `.venv` from the hash-locked requirements. See trademaster/local/bootstrap.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo code sandbox test fuzz sdk lint audit rehearse bench lock clean
+.PHONY: help setup demo code sandbox test fuzz sdk lint audit rehearse storm bench lock clean
 
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -51,6 +51,9 @@ audit: setup  ## List licences, write a bill of materials, ask for known vulnera
 rehearse: setup  ## Rehearse a bad day: dying sessions, brokers, workers and servers
 	.venv/bin/python -m trademaster.rehearsal
 	.venv/bin/python -m trademaster.rehearsal streams
+
+storm: setup  ## Two thousand orders through a storm of faults; our book must be the exchange's
+	.venv/bin/python -m trademaster.rehearsal storm
 
 bench: setup  ## Measure; prints one table
 	.venv/bin/python -m bench

@@ -1,0 +1,42 @@
+"""A placing worker of the storm: sends every intent that waits, many at a time, until none does. It may be killed.
+
+`python -m trademaster.rehearsal.placing SEED`. Several may run at once, over the same intents.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import django
+
+THREADS = 16
+
+
+def main(seed: int) -> None:
+    django.setup()
+    from django.db import connections
+    from django.utils import timezone
+
+    from orders import sending
+    from orders.models import IntentStatus, OrderIntent
+
+    def place(intent_id: object) -> None:
+        try:
+            intent = OrderIntent.objects.select_related("instrument").get(pk=intent_id)
+            decision = intent.decisions.earliest("made_at")
+            sending.send(intent=intent, decision=decision, now=timezone.now())
+        finally:
+            connections.close_all()
+
+    waiting = OrderIntent.objects.filter(status=IntentStatus.WORKING, events=None)
+    ids = list(waiting.values_list("pk", flat=True))
+    random.Random(seed).shuffle(ids)  # noqa: S311 - it guards nothing
+    with ThreadPoolExecutor(THREADS) as threads:
+        for done in [threads.submit(place, intent_id) for intent_id in ids]:
+            done.result()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
