@@ -26,6 +26,7 @@ from brokers import postbacks
 from brokers.domain import Exchange, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError, NotSupported
 from brokers.models import BrokerConnection
+from brokers.shared import if_redis_is_there
 from market.masters import load_master
 from market.models import Instrument
 from orders import changing
@@ -86,6 +87,7 @@ class Storm:
         self.random = random.Random(7)  # noqa: S311 - it guards nothing
         self.trader = User.objects.get(username=house.login["username"])
         self.faults: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.ending = threading.Event()
 
     # --- before -------------------------------------------------------------------------------------------------------
@@ -119,7 +121,8 @@ class Storm:
         connections = {row.broker_type: row for row in BrokerConnection.objects.filter(user=self.trader)}
         slots = [connections[slug] for slug in self.house.slugs for _ in range(self.parts[slug])]
         self.random.shuffle(slots)
-        intents, decisions = [], []
+        intents: list[OrderIntent] = []
+        decisions: list[RoutingDecision] = []
         while slots:
             parts = [slots.pop()]
             if len(intents) % SPLIT == 0 and slots and slots[-1] != parts[0]:
@@ -194,10 +197,8 @@ class Storm:
             kind, how = self.random.choice(FAULTS)
             self.house.control.set_fault(self.random.choice(self.house.slugs), kind, **how)
             self.faults[kind] += 1
-            try:
+            with if_redis_is_there("watching"):
                 watching.watch(self.trader.pk)
-            except OSError:
-                continue  # Redis is being restarted
 
     def cancel(self) -> None:
         """Half of what stands is cancelled, by the trader."""
@@ -208,8 +209,8 @@ class Storm:
                     changing.cancel(child, now=timezone.now())
                     asked += 1
                 except BrokerError as error:
-                    self.faults[f"cancel: {error.code}"] += 1
-        self._say(f"{asked} cancellations asked for")
+                    self.refused[error.code] += 1
+        self._say(f"{asked} cancellations taken")
 
     def settle(self) -> None:
         self._until(self._is_settled)
@@ -258,6 +259,7 @@ class Storm:
             ("of these proved absent", str(absent)),
             ("still unknown, and explained", str(len(unknown))),
             ("faults switched on", ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))),
+            ("cancellations refused", ", ".join(f"{name} {count}" for name, count in sorted(self.refused.items()))),
             ("budgets", "kept" if settings.GOVERNOR_ENABLED else "off"),
             ("differences", str(len(report.wrong))),
         ]
