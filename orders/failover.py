@@ -54,7 +54,9 @@ def forget_decider() -> None:
 # --- what may move ----------------------------------------------------------------------------------------------------
 def is_wanted(intent: OrderIntent, children: Sequence[ChildOrder], now: datetime) -> bool:
     """Whether a part of it is to go elsewhere still."""
-    return bool(_deciders) and is_open(intent, children, now) and bool(movable(children))
+    if not _deciders or not any(map(_may_move, children)):
+        return False
+    return is_open(intent, children, now) and bool(movable(children))
 
 
 def is_open(intent: OrderIntent, children: Iterable[ChildOrder], now: datetime) -> bool:
