@@ -20,7 +20,7 @@ from brokers.wire import IST
 from orders import calling, sending, story
 from orders.calling import Clients
 from orders.changing import CANCEL_ASKED, is_cancelled
-from orders.lifecycle import STANDING, State
+from orders.lifecycle import LIVE, STANDING, State
 from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, Origin, RoutingDecision, Teller
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,8 @@ def _stay(intent: OrderIntent, now: datetime) -> None:
 def expire(now: datetime) -> int:
     """Let intents end whose time is over, or whose sender died: nothing more of them is sent. Returns how many did."""
     count = 0
-    for intent in OrderIntent.objects.filter(status=IntentStatus.WORKING).exclude(children__state__in=STANDING):
+    working = OrderIntent.objects.filter(status=IntentStatus.WORKING, status_since__lte=now - story.RUN)
+    for intent in working.exclude(children__state__in=LIVE):
         with transaction.atomic():
             before = intent.status
             story.settle(intent.pk, now=now)

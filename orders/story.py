@@ -28,7 +28,7 @@ WORD_OF: Mapping[Teller, Word] = {
 SENT = frozenset(IntentStatus(ending) for ending in Ending)
 BEGAN, OVER = "sending_began", "sending_ended"
 # Whoever sends an intent's orders and has not said for so long that it is done has died.
-RUN_SECONDS = 120
+RUN = timedelta(minutes=2)
 
 
 def note(
@@ -99,7 +99,7 @@ def is_under_way(intent_id: UUID, now: datetime) -> bool:
     """Whether somebody is sending orders of this intent, or choosing where else they go, at this moment."""
     runs = OrderEvent.objects.filter(intent_id=intent_id, code__in=(BEGAN, OVER), child=None)
     last = runs.order_by("-at", "-id").values_list("code", "at").first()
-    return last is not None and last[0] == BEGAN and last[1] > now - timedelta(seconds=RUN_SECONDS)
+    return last is not None and last[0] == BEGAN and last[1] > now - RUN
 
 
 def settle(intent_id: UUID, *, now: datetime) -> None:
@@ -126,6 +126,8 @@ def _status(intent: OrderIntent, now: datetime) -> tuple[str, ChildOrder | None]
 
     children = list(intent.children.order_by("number"))
     ending = intent_status(((State(child.state), child.filled_quantity) for child in children), intent.quantity)
+    if not children and intent.status_since > now - RUN:
+        return IntentStatus.WORKING, None  # its sender is only about to begin
     last = next((child for child in reversed(children) if child.state in ENDED), None)
     if ending is not Ending.WORKING and (is_under_way(intent.pk, now) or failover.is_wanted(intent, children, now)):
         return IntentStatus.WORKING, last

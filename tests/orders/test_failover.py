@@ -159,7 +159,7 @@ def test_nothing_moves_past_its_time_nor_a_position_that_is_closed(
     intent = send(BrokerUnavailable("it cannot be reached"), **facts)
     move(desks, 1)
     assert not decider.asked
-    failover.expire(later(2))
+    failover.expire(later(130))
     intent.refresh_from_db()
     assert intent.status == IntentStatus.NOT_PLACED
 
@@ -220,3 +220,15 @@ def test_a_mover_that_died_leaves_an_intent_that_ends(send: Send, decider: Decid
     failover.expire(later(200))
     intent.refresh_from_db()
     assert intent.status == IntentStatus.NOT_PLACED
+
+
+def test_an_intent_whose_sender_has_only_to_begin_is_not_ended(wish: Wish, desk: Desk, desks: Desks) -> None:
+    intent, decision = wish(("zerodha", 10))
+    assert failover.expire(later(60)) == 0
+    assert sending.send(intent=intent, decision=decision, now=later(60), clients=desks)
+    forgotten, late = wish(("zerodha", 10))
+    assert failover.expire(later(130)) == 1
+    forgotten.refresh_from_db()
+    assert forgotten.status == IntentStatus.NOT_PLACED
+    assert not sending.send(intent=forgotten, decision=late, now=later(131), clients=desks)
+    assert len(desk.placed) == 1

@@ -1,4 +1,4 @@
-"""A placing worker of the storm: sends every intent that waits, many at a time, until none does. It may be killed.
+"""A placing worker of the storm: sends every intent that waits, many at a time, until none has come for a while. It may be killed.
 
 `python -m trademaster.rehearsal.placing SEED`. Several may run at once, over the same intents.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import django
 
 THREADS = 16
+QUIET_SECONDS = 10.0
 
 
 def main(seed: int) -> None:
@@ -31,11 +33,16 @@ def main(seed: int) -> None:
             connections.close_all()
 
     waiting = OrderIntent.objects.filter(status=IntentStatus.WORKING, events=None)
-    ids = list(waiting.values_list("pk", flat=True))
-    random.Random(seed).shuffle(ids)  # noqa: S311 - it guards nothing
+    quiet_since = time.monotonic()
     with ThreadPoolExecutor(THREADS) as threads:
-        for done in [threads.submit(place, intent_id) for intent_id in ids]:
-            done.result()
+        while time.monotonic() < quiet_since + QUIET_SECONDS:
+            ids = list(waiting.values_list("pk", flat=True))
+            random.Random(seed).shuffle(ids)  # noqa: S311 - it guards nothing
+            for done in [threads.submit(place, intent_id) for intent_id in ids[: 2 * THREADS]]:
+                done.result()
+            if ids:
+                quiet_since = time.monotonic()
+            time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ from trademaster.rehearsal.weather import (
     RESTS,
     SHARES,
     SPLIT,
+    WAITING,
 )
 
 
@@ -88,6 +89,7 @@ class Storm:
         self.trader = User.objects.get(username=house.login["username"])
         self.faults: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.wishes: list[tuple[OrderIntent, RoutingDecision]] = []
         self.ending = threading.Event()
 
     # --- before -------------------------------------------------------------------------------------------------------
@@ -101,6 +103,7 @@ class Storm:
             self._post_to_us(connection)
         self.house.control.set_depth(100_000)
         self._wish(now)
+        self._feed()
 
     def _enrich(self, slug: str) -> None:
         book = self.house.control.book(slug)
@@ -140,8 +143,17 @@ class Storm:
             decisions.append(
                 RoutingDecision(intent=intent, made_at=now, problem={}, answer=answer, solver="storm", microseconds=0)
             )
-        OrderIntent.objects.bulk_create(intents)
-        RoutingDecision.objects.bulk_create(decisions)
+        self.wishes = list(zip(intents, decisions, strict=True))
+
+    def _feed(self) -> None:
+        """Let some intents wait at a time, as traders do: one that nobody sends for minutes is ended."""
+        waiting = OrderIntent.objects.filter(events=None).count()
+        batch = [self.wishes.pop() for _ in range(min(len(self.wishes), WAITING - waiting))]
+        now = timezone.now()
+        for intent, decision in batch:
+            intent.created_at = intent.status_since = decision.made_at = now
+        OrderIntent.objects.bulk_create([intent for intent, _ in batch])
+        RoutingDecision.objects.bulk_create([decision for _, decision in batch])
 
     def _intent(self, share: Instrument, last: Decimal, now: Any) -> OrderIntent:
         """Most are dealt in at once; some rest below the market."""
@@ -242,7 +254,7 @@ class Storm:
         for slug in self.house.slugs:
             report.wrong += differences(slug, [c for c in children if c.broker_type == slug], theirs[slug])
         report.wrong += _executed_twice(children, theirs)
-        unsent = OrderIntent.objects.filter(events=None).count()
+        unsent = OrderIntent.objects.filter(children=None).count() + len(self.wishes)
         if unsent:
             report.wrong.append(f"{unsent} intents were never sent")
         states = Counter(child.state for child in children)
@@ -270,6 +282,7 @@ class Storm:
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
             try:
+                self._feed()
                 if happened():
                     return
             except DatabaseError:

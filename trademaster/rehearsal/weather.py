@@ -12,6 +12,8 @@ ORDERS = sum(PARTS.values())
 SHARES = ("INFY", "SBIN", "ITC", "TATASTEEL", "RELIANCE")
 # One in so many intents is split over two brokers, rests away from the market, or is cancelled if it stands.
 SPLIT, RESTS, CANCELLED = 8, 4, 2
+# Intents that wait for a placing worker at a time.
+WAITING = 100
 FAULT_SECONDS = 2.0
 PATIENCE_SECONDS = 420.0
 # The broker does what an order asks, or not, or says so too late, or never; and tells of it late, twice, or not.
