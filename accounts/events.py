@@ -53,8 +53,16 @@ class Event(TextChoices):
 
     RATE_CHANGED = "charges.rate_changed", "A rate or a broker's plan was entered or changed"
     CHARGE_TERMS_CHANGED = "charges.terms_changed", "What an account pays was entered or changed"
+    ORDER_PLACED = "order.placed", "An order was placed"
+    ORDER_CHANGED = "order.changed", "An order was changed"
+    ORDER_CANCELLED = "order.cancelled", "An order was cancelled"
+    ORDER_APPROVED = "order.approved", "An order was approved"
+    ORDER_DECLINED = "order.declined", "An order was not approved"
+    GTT_PLACED = "order.gtt_placed", "An order that waits for a price was placed"
+    GTT_CANCELLED = "order.gtt_cancelled", "An order that waits for a price was cancelled"
 
     REMINDER_CHANGED = "setting.reminder", "The reminder of logins was changed"
+    ORDER_SETTINGS = "setting.orders", "Routing and approval of orders were changed"
     LIMIT_CHANGED = "setting.limit", "A limit was changed"
     KEYS_ROTATED = "vault.keys_rotated", "Stored secrets were moved under another key"
 

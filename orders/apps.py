@@ -8,7 +8,8 @@ class OrdersConfig(AppConfig):
 
     def ready(self) -> None:
         from brokers import order_news
-        from orders import hearing, rates
+        from orders import failover, hearing, intake, rates
 
         order_news.listen(hearing.hear)
+        failover.decide_by(intake.decide_anew)
         post_migrate.connect(rates.fill_empty_tables, sender=self, dispatch_uid="rates")

@@ -115,13 +115,14 @@ class OrderIntent(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """A key that was used, for ever: the same key and the same body answer the same intent, or the same group."""
+    """A key that was used, for ever: the same key and the same body answer the same intent, group or GTT."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     key = models.CharField(max_length=100)
     request_hash = models.CharField(max_length=64)
     intent = models.ForeignKey(OrderIntent, on_delete=models.PROTECT, null=True, related_name="+")
     group = models.ForeignKey(OrderGroup, on_delete=models.PROTECT, null=True, related_name="+")
+    gtt = models.ForeignKey("GttOrder", on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField()
 
     class Meta:
@@ -351,7 +352,8 @@ class GttOrder(models.Model):
 class OrderSettings(models.Model):
     """What its owner chose for routing and approval. Null: the house's default.
 
-    `approval_above`: orders of a larger value wait for approval; null: none does. `broker_order`: connections by the
+    `approval_above`: orders of a larger value wait for approval; null: none does. Those of `approval_products`
+    always do. `broker_order`: connections by the
     owner's preference, the last tie-break. `sells_unsettled`: shares bought yesterday may be sold (BTST).
     """
 
@@ -359,6 +361,7 @@ class OrderSettings(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="order_settings"
     )
     approval_above = money(null=True, blank=True)
+    approval_products = models.JSONField(default=list, blank=True)
     approval_minutes = models.PositiveSmallIntegerField(default=10)
     split_penalty = money(default=5)
     sells_unsettled = models.BooleanField(default=False)

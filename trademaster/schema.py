@@ -15,6 +15,9 @@ from rest_framework.permissions import SAFE_METHODS
 
 from trademaster.api import ErrorAnswer
 
+# Whose writes ask a broker.
+ASKING = ("brokers.views", "orders.views")
+
 
 class Described:
     """What decides which refusals an operation has."""
@@ -25,7 +28,7 @@ class Described:
         self.has_path = "path" in places
         self.has_input = self.has_body or bool(places)
         self.writes = method not in SAFE_METHODS
-        self.asks_brokers = self.writes and type(view).__module__ == "brokers.views"
+        self.asks_brokers = self.writes and type(view).__module__ in ASKING
 
 
 def always(_: Described) -> bool:

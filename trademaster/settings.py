@@ -500,6 +500,10 @@ GOVERNOR_ENABLED = env_bool("GOVERNOR_ENABLED", True)
 GOVERNOR_REDIS_URL = redis_database(REDIS_URL, 3)
 GOVERNOR_PROCESSES = max(1, int(env_number("GOVERNOR_PROCESSES", 4)))
 ORDERS_PER_SECOND = int(env_number("ORDERS_PER_SECOND", 8))
+# An order is decided by what its brokers told so long ago at most; what is older is asked anew.
+ORDER_FACTS_LIFETIME = timedelta(seconds=env_number("ORDER_FACTS_SECONDS", 15))
+# The same order again within so many seconds is asked about first.
+ORDER_DUPLICATE_SECONDS = int(env_number("ORDER_DUPLICATE_SECONDS", 10))
 if not 1 <= ORDERS_PER_SECOND <= 10:
     raise ImproperlyConfigured("ORDERS_PER_SECOND must be from 1 to 10: beyond that an algo must be registered.")
 # The whole answer comes within this time, however slow a broker is.
@@ -532,6 +536,7 @@ REST_FRAMEWORK = {
         "user": env_text("API_RATE", "600/min"),
         "connect": env_text("CONNECT_RATE", "30/min"),
         "account": "10/min",
+        "orders": env_text("ORDERS_RATE", "300/min"),
         "wrong_token": env_text("WRONG_TOKEN_RATE", "20/min"),  # of one address
     },
     "COERCE_DECIMAL_TO_STRING": True,

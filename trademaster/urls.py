@@ -15,6 +15,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("portfolio.urls")),
     path("", include("market.urls")),
     path("", include("brokers.urls")),
+    path("", include("orders.urls")),
     path("", include("orders.charge_urls")),
     path("", include("health.urls")),
     path("", include("accounts.audit_urls")),

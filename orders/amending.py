@@ -1,0 +1,100 @@
+"""Changing and ending what was asked for, wherever it stands. Each call goes out once; the book has the last word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.events import Event
+from accounts.models import User
+from brokers.dealing import OrderChange
+from brokers.domain import OrderType, Validity
+from brokers.errors import BrokerError
+from orders import approval, ruling, sending
+from orders.inputs import facts_of
+from orders.lifecycle import POSSIBLY_LIVE, STANDING
+from orders.models import ChildOrder, IntentStatus, OrderIntent
+from orders.refusals import BreaksRule, NothingStands, OutcomeOpen, SeveralStand
+
+
+def amend(
+    intent: OrderIntent,
+    *,
+    user: User,
+    now: datetime,
+    price: Decimal | None = None,
+    trigger_price: Decimal | None = None,
+    quantity: Decimal | None = None,
+) -> dict[UUID, str | BrokerError]:
+    """Change what stands: its price and trigger wherever it is, its quantity where it is one order.
+
+    What came of each, by child; a broker that refuses does not hold up the others. Raises NothingStands, OutcomeOpen,
+    SeveralStand, BreaksRule.
+    """
+    children = list(intent.children.filter(state__in=STANDING | POSSIBLY_LIVE))
+    if not children:
+        raise NothingStands
+    if any(child.state in POSSIBLY_LIVE for child in children):
+        raise OutcomeOpen
+    if quantity is not None and len(children) > 1:
+        raise SeveralStand
+    changes = {child.pk: _change(child, price, trigger_price, quantity) for child in children}
+    for child in children:
+        broken = ruling.broken_by_change(facts_of(intent, now), child, changes[child.pk])
+        if broken:
+            raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
+    _keep_wish(intent, user, price, trigger_price, now)
+    answers: dict[UUID, str | BrokerError] = {}
+    for child in children:
+        try:
+            answers[child.pk] = sending.modify(child, changes[child.pk], now=now).value
+        except BrokerError as error:
+            answers[child.pk] = error
+    return answers
+
+
+def _change(
+    child: ChildOrder, price: Decimal | None, trigger_price: Decimal | None, quantity: Decimal | None
+) -> OrderChange:
+    """The order as it shall stand. Of one that went in slices the quantity is that of its only slice left."""
+    return OrderChange(
+        order_type=OrderType(child.order_type),
+        validity=Validity(child.validity),
+        quantity=child.quantity if quantity is None else quantity,
+        price=child.price if price is None else price,
+        trigger_price=child.trigger_price if trigger_price is None else trigger_price,
+    )
+
+
+@transaction.atomic
+def _keep_wish(
+    intent: OrderIntent, user: User, price: Decimal | None, trigger_price: Decimal | None, now: datetime
+) -> None:
+    """What moves to another broker later moves at the new price."""
+    said: dict[str, Any] = {"price": price, "trigger_price": trigger_price}
+    new = {name: value for name, value in said.items() if value is not None}
+    if new:
+        OrderIntent.objects.filter(pk=intent.pk).update(**new)
+    audit.record(Event.ORDER_CHANGED, subject=intent.user_id, actor=user, thing=("order", intent.pk), now=now)
+
+
+def cancel(intent: OrderIntent, *, user: User, now: datetime) -> Mapping[UUID, str | BrokerError]:
+    """End it wherever it stands, or may stand; what waits for approval ends at once. Cancelling breaks no rule.
+
+    Raises NothingStands.
+    """
+    if intent.status == IntentStatus.AWAITING_APPROVAL:
+        approval.decline(intent, user=user, now=now)
+        return {}
+    if intent.status != IntentStatus.WORKING:
+        raise NothingStands
+    with transaction.atomic():
+        audit.record(Event.ORDER_CANCELLED, subject=intent.user_id, actor=user, thing=("order", intent.pk), now=now)
+    answers = sending.cancel_all(intent, now=now)
+    return {key: each if isinstance(each, BrokerError) else each.value for key, each in answers.items()}

@@ -1,0 +1,237 @@
+"""Today's orders and trades over all brokers, ours and those placed elsewhere, as each broker says now.
+
+A broker that cannot be asked is shown by what its book last said, marked stale, and by name among `sources`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.core.cache import cache
+from django.db.models import Max
+
+from accounts.models import User
+from brokers.base import BrokerClient
+from brokers.domain import BrokerOrder, BrokerTrade, Rows
+from brokers.errors import BrokerError, BrokerUnavailable
+from brokers.models import BrokerConnection
+from brokers.transport import Deadline
+from brokers.wire import IST
+from orders import calling
+from orders.explaining import plainly
+from orders.models import ChildOrder, Fill, SeenOrder
+
+DEADLINE_SECONDS = 4.0
+# Brokers let their books be read about once a second: who reloads is served from the last reading.
+KEPT_SECONDS = 2
+
+Row = TypeVar("Row", BrokerOrder, BrokerTrade)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one broker's book said, or why it could not be read."""
+
+    rows: Rows[Any] | None
+    error: BrokerError | None
+
+
+def orders(user: User, now: datetime) -> dict[str, Any]:
+    """`orders` newest first, and `sources`: one line for each connection."""
+    return _kept(user, "orders", lambda: _orders(user, now))
+
+
+def trades(user: User, now: datetime) -> dict[str, Any]:
+    return _kept(user, "trades", lambda: _trades(user, now))
+
+
+def _kept(user: User, which: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    found: Any = cache.get_or_set(f"orders:{which}:{user.pk}", make, KEPT_SECONDS)
+    return dict(found)
+
+
+def _orders(user: User, now: datetime) -> dict[str, Any]:
+    connections = _connections(user)
+    read = _read(connections, lambda client: client.orders(), now)
+    ours = _ours(user, now)
+    rows, sources = [], []
+    for connection in connections:
+        answer = read[connection.pk]
+        if answer.rows is not None:
+            rows += [_order(connection, each, ours, now, stale=False) for each in answer.rows.items]
+            sources.append(_source(connection, answer, now, now))
+        else:
+            seen = list(SeenOrder.objects.filter(broker_connection=connection, day=now.astimezone(IST).date()))
+            rows += [_order(connection, each, ours, each.seen_at, stale=True) for each in seen]
+            sources.append(_source(connection, answer, max((each.seen_at for each in seen), default=None), now))
+    rows.sort(key=lambda row: row["placed_at"] or "", reverse=True)
+    return {"as_of": now.isoformat(), "orders": rows, "sources": sources}
+
+
+def _trades(user: User, now: datetime) -> dict[str, Any]:
+    connections = _connections(user)
+    read = _read(connections, lambda client: client.trades(), now)
+    ours = _ours(user, now)
+    rows, sources = [], []
+    for connection in connections:
+        answer = read[connection.pk]
+        if answer.rows is not None:
+            rows += [_trade(connection, each, ours, now) for each in answer.rows.items]
+            sources.append(_source(connection, answer, now, now))
+        else:
+            fills = _fills(connection, now)
+            rows += [_fill(connection, each) for each in fills]
+            last = fills.aggregate(last=Max("noted_at"))["last"]
+            sources.append(_source(connection, answer, last, now))
+    rows.sort(key=lambda row: row["traded_at"] or "", reverse=True)
+    return {"as_of": now.isoformat(), "trades": rows, "sources": sources}
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+def _connections(user: User) -> list[BrokerConnection]:
+    rows = BrokerConnection.objects.active().filter(user=user).select_related("user")
+    return list(rows.prefetch_related("user__broker_apps"))
+
+
+def _read(
+    connections: Sequence[BrokerConnection], call: Callable[[BrokerClient], Rows[Any]], now: datetime
+) -> dict[UUID, Read]:
+    """All at the same time, under one deadline. Threads do HTTP alone."""
+    deadline = Deadline(DEADLINE_SECONDS)
+    clients = calling.clients_for(connections, now)
+    asked: dict[UUID, Future[Read]] = {
+        row.pk: calling.submit(row.broker_type, _reading(clients[row.pk], call)) for row in connections
+    }
+    wait(asked.values(), timeout=max(0.0, deadline.remaining()))
+    late = Read(None, BrokerUnavailable("The broker did not answer in time."))
+    return {key: future.result() if future.done() else late for key, future in asked.items()}
+
+
+def _reading(client: BrokerClient | BrokerError, call: Callable[[BrokerClient], Rows[Any]]) -> Callable[[], Read]:
+    def read() -> Read:
+        if isinstance(client, BrokerError):
+            return Read(None, client)
+        try:
+            return Read(call(client.within(DEADLINE_SECONDS)), None)
+        except BrokerError as error:
+            return Read(None, error)
+
+    return read
+
+
+# --- whose they are ---------------------------------------------------------------------------------------------------
+Ours = Mapping[tuple[UUID | None, str], ChildOrder]
+
+
+def _ours(user: User, now: datetime) -> Ours:
+    """Our own of today, by the broker's id and by tag."""
+    today = now.astimezone(IST).replace(hour=0, minute=0, second=0, microsecond=0)
+    found: dict[tuple[UUID | None, str], ChildOrder] = {}
+    for child in ChildOrder.objects.filter(intent__user=user, sent_at__gte=today):
+        found[child.broker_connection_id, child.tag] = child
+        if child.broker_order_id:
+            found[child.broker_connection_id, child.broker_order_id] = child
+    return dict(found)
+
+
+def _child_of(connection: BrokerConnection, names: Iterable[str | None], ours: Ours) -> ChildOrder | None:
+    return next((ours[connection.pk, name] for name in names if name and (connection.pk, name) in ours), None)
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+def _common(connection: BrokerConnection, each: Any, child: ChildOrder | None) -> dict[str, Any]:
+    return {
+        "connection_id": str(connection.pk),
+        "broker_type": connection.broker_type,
+        "broker_name": connection.broker_name,
+        "order": str(child.intent_id) if child else None,
+        "is_ours": child is not None,
+        "broker_order_id": each.broker_order_id,
+        "exchange": str(each.exchange),
+        "tradingsymbol": each.tradingsymbol,
+        "side": str(each.side),
+        "product": str(each.product),
+        "quantity": plainly(each.quantity),
+    }
+
+
+def _order(
+    connection: BrokerConnection, each: BrokerOrder | SeenOrder, ours: Ours, as_of: datetime, *, stale: bool
+) -> dict[str, Any]:
+    child = _child_of(connection, (each.broker_order_id, each.tag), ours)
+    return _common(connection, each, child) | {
+        "order_type": str(each.order_type),
+        "validity": str(each.validity) if isinstance(each, BrokerOrder) else None,
+        "filled_quantity": plainly(each.filled_quantity),
+        "price": _number(each.price),
+        "trigger_price": _number(each.trigger_price),
+        "average_price": _number(each.average_price),
+        "status": str(each.status),
+        "status_message": each.status_message or None,
+        "placed_at": each.placed_at.isoformat() if each.placed_at else None,
+        "as_of": as_of.isoformat(),
+        "stale": stale,
+    }
+
+
+def _trade(connection: BrokerConnection, each: BrokerTrade, ours: Ours, as_of: datetime) -> dict[str, Any]:
+    child = _child_of(connection, (each.broker_order_id,), ours)
+    return _common(connection, each, child) | {
+        "trade_id": each.trade_id,
+        "price": plainly(each.price),
+        "traded_at": each.traded_at.isoformat() if each.traded_at else None,
+        "as_of": as_of.isoformat(),
+        "stale": False,
+    }
+
+
+def _fills(connection: BrokerConnection, now: datetime) -> Any:
+    today = now.astimezone(IST).replace(hour=0, minute=0, second=0, microsecond=0)
+    return Fill.objects.filter(child__broker_connection=connection, noted_at__gte=today).select_related("child")
+
+
+def _fill(connection: BrokerConnection, fill: Fill) -> dict[str, Any]:
+    child = fill.child
+    return {
+        "connection_id": str(connection.pk),
+        "broker_type": connection.broker_type,
+        "broker_name": connection.broker_name,
+        "order": str(child.intent_id),
+        "is_ours": True,
+        "broker_order_id": child.broker_order_id or "",
+        "exchange": child.exchange,
+        "tradingsymbol": child.traded.get("listing", {}).get("tradingsymbol", ""),
+        "side": child.side,
+        "product": child.product,
+        "quantity": plainly(fill.quantity),
+        "trade_id": fill.trade_id,
+        "price": plainly(fill.price),
+        "traded_at": fill.traded_at.isoformat() if fill.traded_at else None,
+        "as_of": fill.noted_at.isoformat(),
+        "stale": True,
+    }
+
+
+def _source(connection: BrokerConnection, answer: Read, as_of: datetime | None, now: datetime) -> dict[str, Any]:
+    error = answer.error
+    return {
+        "connection_id": str(connection.pk),
+        "broker_type": connection.broker_type,
+        "broker_name": connection.broker_name,
+        "state": "LIVE" if answer.rows is not None else "STALE" if as_of else "MISSING",
+        "as_of": as_of.isoformat() if as_of else None,
+        "age_seconds": max(0, int((now - as_of).total_seconds())) if as_of else None,
+        "unreadable_rows": len(answer.rows.problems) if answer.rows is not None else 0,
+        "error_code": error.code if error else None,
+        "error_message": error.message if error else None,
+        "user_action": error.user_action if error else None,
+    }
+
+
+def _number(number: Any) -> str | None:
+    return None if number is None else plainly(number)

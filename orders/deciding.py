@@ -1,0 +1,159 @@
+"""Decide where an order goes. Pure glue: rules, then the router's problem, then its answer in words.
+
+Preview and execution run this very same function; what it answered is stored with all that it was given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from brokers.domain import DELIVERY_PRODUCTS, Exchange, Side
+from orders import explaining, routing, ruling
+from orders.charges import ChargeError
+from orders.decisions import Answer, Decision
+from orders.facts import Account, Choices, Facts, Wanted, Why, facts_from, wanted_from
+from orders.problems import Terms, problem_of, reason_against, terms_of
+from orders.routing import BadProblem, Problem
+from orders.tariffs import Rates
+
+HELD = Why(
+    code="held_for_reconciliation",
+    words="All of it may stand at a broker already, which has not said what became of it.",
+    remedy="Wait: it is being settled from the broker's own book.",
+)
+NOWHERE = Why(
+    code="nowhere_to_go",
+    words="None of your brokers can take this order now.",
+    remedy="See why under `excluded`: each broker says what would have to change.",
+)
+
+
+def decide(facts: Facts, wanted: Wanted, rates: Rates) -> Decision:
+    """Where it goes and why; or why it goes nowhere. Nothing is asked and nothing is kept."""
+    begun = time.perf_counter_ns()
+    decision = _decided(facts, wanted, rates)
+    return replace(decision, microseconds=(time.perf_counter_ns() - begun) // 1000)
+
+
+def replayed(stored: Mapping[str, Any]) -> Decision:
+    """The decision made again from what was stored with it, at the rates of that time."""
+    return _decided(facts_from(stored["facts"]), wanted_from(stored["wanted"]), stored["routing"])
+
+
+def after(decision: Decision, facts: Facts) -> Facts:
+    """The facts of the next order of a basket, when this one has gone before it."""
+    taken: dict[str, Decimal] = defaultdict(Decimal)
+    sold: dict[str, Decimal] = defaultdict(Decimal)
+    if not decision.answer.is_sent:
+        return facts
+    for line in decision.answer.costs:
+        taken[line.connection_id] += line.total
+    same = _is_same(decision.facts, facts)
+    for child in decision.answer.children:
+        taken[child.connection_id] += explaining.bound(decision.facts, child)
+        if same and child.side is Side.SELL and child.product in DELIVERY_PRODUCTS:
+            sold[child.connection_id] += child.quantity
+    return facts.after(taken, sold)
+
+
+def _is_same(one: Facts, other: Facts) -> bool:
+    ids = {each.instrument_id for each in one.tradables.values()}
+    return not ids.isdisjoint(each.instrument_id for each in other.tradables.values())
+
+
+def _decided(facts: Facts, wanted: Wanted, rates: Rates | Mapping[str, Any] | None) -> Decision:
+    """`rates`: those of now; or the routing problem that was stored, which carries its own."""
+    terms, refusals = terms_of(facts, wanted)
+    if not refusals:
+        terms, refusals = ruling.at_exchanges(facts, wanted, terms)
+    accounts = _in_order(facts)
+    against = {
+        each.connection_id: reason_against(each, facts, wanted) or ruling.against(each, facts, wanted, terms)
+        for each in accounts
+    }
+    answer = Answer(
+        refusals=refusals,
+        warnings=ruling.warnings(facts, wanted),
+        excluded=tuple(
+            explaining.excluded(each, why) for each in accounts if (why := against[each.connection_id]) is not None
+        ),
+        unrouted=wanted.quantity,
+        ages=explaining.ages(facts),
+        value=_value(wanted, terms),
+    )
+    if answer.refusals:
+        return Decision(facts=facts, wanted=wanted, problem=None, answer=answer)
+    try:
+        problem = problem_of(facts, wanted, terms, accounts, against)
+        problem = _with_rates(problem, rates)
+        routed = routing.solve(problem)
+    except (ChargeError, BadProblem) as error:
+        return Decision(facts=facts, wanted=wanted, problem=None, answer=replace(answer, refusals=(_odd(error),)))
+    answer = explaining.explained(answer, routed, facts, wanted, terms)
+    if not answer.children:
+        answer = replace(answer, refusals=(NOWHERE if answer.excluded or not accounts else HELD,))
+    else:
+        answer = replace(answer, needs_approval=needs_approval(facts.choices, wanted, answer.value))
+    return Decision(facts=facts, wanted=wanted, problem=problem.plain(), answer=answer)
+
+
+def _with_rates(problem: Problem, rates: Rates | Mapping[str, Any] | None) -> Problem:
+    if isinstance(rates, Rates):
+        return routing.pinned(problem, rates)
+    assert rates is not None  # noqa: S101 - what was solved was stored with its rates
+    return replace(problem, rates=rates["rates"])
+
+
+def _odd(error: ChargeError | BadProblem) -> Why:
+    return Why(
+        code=error.code,
+        words=f"It cannot be reckoned. {error}",
+        remedy="Correct the order; if it is right, tell support.",
+    )
+
+
+def _in_order(facts: Facts) -> tuple[Account, ...]:
+    """The owner's order of preference; then that of the brokers' list."""
+    order = {key: number for number, key in enumerate(facts.choices.broker_order)}
+    return tuple(
+        sorted(
+            facts.accounts,
+            key=lambda each: (order.get(each.connection_id, len(order)), each.rank, each.connection_id),
+        )
+    )
+
+
+def _value(wanted: Wanted, terms: Mapping[Exchange, Terms]) -> Decimal | None:
+    """The most that it may come to, INR: at its limit, or at its protected price."""
+    worst = [each.price for each in terms.values() if each.price is not None]
+    return wanted.quantity * max(worst) if worst else None
+
+
+def needs_approval(choices: Choices, wanted: Wanted, value: Decimal | None) -> Why | None:
+    """Why a person must say yes first. What cannot be read or reckoned needs it: the queue fails closed."""
+    remedy = "Approve it with a fresh second factor, before its time is over."
+    if not choices.approval_known:
+        return Why(
+            code="approval_unreadable",
+            words="Your setting for approval cannot be read, and so every order waits for you.",
+            remedy="Set it again under order settings. " + remedy,
+        )
+    if wanted.product in choices.approval_products:
+        return Why(code="approval_product", words=f"Every {wanted.product} order waits for approval.", remedy=remedy)
+    if choices.approval_above is None:
+        return None
+    if value is None:
+        return Why(code="approval_value_unknown", words="What it comes to is not known.", remedy=remedy)
+    if value > choices.approval_above:
+        return Why(
+            code="approval_value",
+            words=f"It may come to ₹{explaining.rupees(value)}: orders above "
+            f"₹{explaining.rupees(choices.approval_above)} wait for approval.",
+            remedy=remedy,
+        )
+    return None

@@ -1,0 +1,297 @@
+"""Orders that wait at a broker for their price (good till triggered): written down before the call, asked for once.
+
+SENDING → ACTIVE | REJECTED | NOT_PLACED | UNKNOWN        UNKNOWN → ACTIVE | NOT_PLACED, by the broker's list alone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import transaction
+
+from accounts import audit
+from accounts.events import Event
+from accounts.models import User
+from brokers import registry
+from brokers.base import BrokerClient
+from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttRequest, GttStatus, Traded
+from brokers.domain import Exchange, Product, Side
+from brokers.errors import BrokerError, NotSupported
+from brokers.models import BrokerConnection
+from market.models import Instrument
+from orders import calling, keys, listings, ruling
+from orders.inputs import gather
+from orders.lifecycle import State, after_call
+from orders.models import GttOrder, IdempotencyKey
+from orders.refusals import (
+    BreaksRule,
+    KeyReused,
+    NoGtt,
+    NothingStands,
+    OutcomeOpen,
+    UnknownConnection,
+    UnknownInstrument,
+)
+
+CALL_SECONDS = calling.CALL_SECONDS
+FEATURE = "gtt"
+BECAME = {
+    State.PENDING: GttStatus.ACTIVE,
+    State.REJECTED: GttStatus.REJECTED,
+    State.NOT_PLACED: GttStatus.NOT_PLACED,
+    State.UNKNOWN: GttStatus.UNKNOWN,
+}
+# A list that lacks it proves something only so long after the call, and only the second time.
+PROVES_AFTER = timedelta(seconds=30)
+ABSENT_ONCE = "absent_once"
+OPEN = (GttStatus.SENDING, GttStatus.ACTIVE, GttStatus.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedGtt:
+    """`legs`: one, or for OCO two, the lower trigger first."""
+
+    connection_id: UUID
+    instrument_id: int
+    kind: GttKind
+    side: Side
+    product: Product
+    legs: tuple[GttLeg, ...]
+
+
+def place(*, user: User, wanted: WantedGtt, key: str | None, now: datetime) -> tuple[GttOrder, bool]:
+    """Leave an order at its broker, once per key; and whether this call did.
+
+    Raises UnknownConnection, UnknownInstrument, NoGtt, BreaksRule, KeyReused.
+    """
+    connection, instrument = _own(user, wanted)
+    row, is_new = _claimed(user, connection, wanted, keys.checked_key(key), now)
+    if not is_new:
+        return row, False
+    try:
+        request = _request(user, connection, instrument, wanted, now)
+    except BaseException as error:
+        code = getattr(error, "default_code", "not_decided")
+        _became(row, GttStatus.NOT_PLACED, now, reason_code=code, reason=str(error) or "Nothing was sent.")
+        raise
+    answer = _call(connection, now, lambda client: client.place_gtt(request))
+    rules = registry.load(connection.broker_type).spec.order_rules
+    state = after_call(answer.error, throttled_before_entry=rules.throttled_before_entry)
+    if not answer.is_sent:
+        state = State.NOT_PLACED
+    elif state is State.PENDING and not answer.value:
+        state = State.UNKNOWN
+    _became(row, BECAME[state], now, broker_gtt_id=answer.value, reason_code=answer.code, reason=answer.reason)
+    return row, True
+
+
+def cancel(row: GttOrder, *, user: User, now: datetime) -> GttOrder:
+    """Take it back. Raises NothingStands, OutcomeOpen, NotSupported, and the broker's refusal."""
+    if row.status in (GttStatus.UNKNOWN, GttStatus.SENDING):
+        raise OutcomeOpen
+    connection = row.broker_connection
+    if row.status != GttStatus.ACTIVE or connection is None or row.broker_gtt_id is None:
+        raise NothingStands
+    with transaction.atomic():
+        audit.record(Event.GTT_CANCELLED, subject=user, thing=("gtt", row.pk), now=now)
+    known = _as_at_broker(row, connection)
+    answer = _call(connection, now, lambda client: _cancelled(client, known))
+    if isinstance(answer.error, BrokerError):
+        raise answer.error
+    if answer.error is not None:
+        raise OutcomeOpen
+    _became(row, GttStatus.CANCELLED, now)
+    return row
+
+
+def refresh(user: User, now: datetime) -> dict[UUID, BrokerError | None]:
+    """Bring our rows to what the brokers' lists say now; what went wrong at each that has such orders."""
+    connections = [row for row in user.broker_connections.active() if _offers(row)]
+    clients = calling.clients_for(connections, now)
+    asked = {row.pk: calling.submit(row.broker_type, _reader(clients[row.pk])) for row in connections}
+    outcomes: dict[UUID, BrokerError | None] = {}
+    for row in connections:
+        found = asked[row.pk].result()
+        outcomes[row.pk] = found if isinstance(found, BrokerError) else None
+        if not isinstance(found, BrokerError):
+            settle(row, found, now)
+    return outcomes
+
+
+def settle(connection: BrokerConnection, told: Sequence[BrokerGtt], now: datetime, *, is_whole: bool = True) -> None:
+    """What a broker's list says of our rows: found ones are adopted; an UNKNOWN one that lacks twice was never there."""
+    by_id = {each.broker_gtt_id: each for each in told}
+    rows = list(GttOrder.objects.filter(broker_connection=connection, status__in=OPEN).select_related("instrument"))
+    taken = {row.broker_gtt_id for row in GttOrder.objects.filter(broker_connection=connection)}
+    for row in rows:
+        known = by_id.get(row.broker_gtt_id or "")
+        if known is None and row.status == GttStatus.UNKNOWN:
+            alike = [each for each in told if each.broker_gtt_id not in taken and _is_same(row, each)]
+            known = alike[0] if len(alike) == 1 else None
+        if known is not None:
+            if known.status != row.status or row.broker_gtt_id is None:
+                _became(row, known.status, now, broker_gtt_id=known.broker_gtt_id)
+        elif row.status == GttStatus.UNKNOWN and is_whole and now >= row.status_since + PROVES_AFTER:
+            if row.reason_code == ABSENT_ONCE:
+                _became(row, GttStatus.NOT_PLACED, now, reason="The broker's list does not have it.")
+            else:
+                _became(row, GttStatus.UNKNOWN, now, reason_code=ABSENT_ONCE, reason=row.reason)
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+def _own(user: User, wanted: WantedGtt) -> tuple[BrokerConnection, Instrument]:
+    connection = user.broker_connections.filter(pk=wanted.connection_id).first()
+    if connection is None:
+        raise UnknownConnection
+    instrument = Instrument.objects.filter(pk=wanted.instrument_id).first()
+    if instrument is None:
+        raise UnknownInstrument
+    if not _offers(connection):
+        raise NoGtt
+    return connection, instrument
+
+
+def _offers(connection: BrokerConnection) -> bool:
+    return FEATURE in registry.load(connection.broker_type).spec.capabilities.features
+
+
+@transaction.atomic
+def _claimed(
+    user: User, connection: BrokerConnection, wanted: WantedGtt, key: str, now: datetime
+) -> tuple[GttOrder, bool]:
+    """The row of this key, made SENDING where the key is new. Raises KeyReused."""
+    keys.take_turn(user)
+    request_hash = sha256(msgspec.json.encode(wanted, order="sorted")).hexdigest()
+    used = IdempotencyKey.objects.filter(user=user, key=key).select_related("gtt").first()
+    if used is not None:
+        if used.request_hash != request_hash or used.gtt is None:
+            raise KeyReused
+        return used.gtt, False
+    row = GttOrder.objects.create(
+        user=user,
+        broker_connection=connection,
+        broker_type=connection.broker_type,
+        instrument_id=wanted.instrument_id,
+        kind=wanted.kind,
+        side=wanted.side,
+        product=wanted.product,
+        legs=msgspec.to_builtins(wanted.legs),
+        status=GttStatus.SENDING,
+        status_since=now,
+        created_at=now,
+    )
+    IdempotencyKey.objects.create(user=user, key=key, request_hash=request_hash, gtt=row, created_at=now)
+    audit.record(Event.GTT_PLACED, subject=user, thing=("gtt", row.pk), now=now)
+    return row, True
+
+
+def _request(
+    user: User, connection: BrokerConnection, instrument: Instrument, wanted: WantedGtt, now: datetime
+) -> GttRequest:
+    """What is sent; each leg keeps to the rules of an order of its own. Raises BreaksRule, NotSupported."""
+    as_order = ruling.as_orders(wanted.instrument_id, wanted.side, wanted.product, wanted.legs, str(connection.pk))
+    facts = gather(user, as_order[0], now=now)
+    for each in as_order:
+        if broken := ruling.broken_waiting(facts, each, Exchange(instrument.exchange)):
+            raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
+    exchange = Exchange(instrument.exchange)
+    priced = facts.prices.get(exchange)
+    if priced is None:
+        raise BreaksRule(
+            "Its last price is not known, and brokers want it with such an order.",
+            remedy="Try again when it trades.",
+            where={"rule": "price_unknown"},
+        )
+    traded = listings.traded(instrument, [(connection.broker_type, exchange)])[connection.broker_type, exchange]
+    if isinstance(traded, NotSupported):
+        raise traded
+    return GttRequest(
+        traded=traded,
+        kind=wanted.kind,
+        side=wanted.side,
+        product=wanted.product,
+        legs=wanted.legs,
+        last_price=priced.last_price,
+    )
+
+
+def _call(connection: BrokerConnection, now: datetime, call: Callable[[BrokerClient], str | None]) -> calling.Answer:
+    if connection.trading_enabled_at is None:
+        refusal = NotSupported(
+            "Trading is turned off for this connection.",
+            code="trading_off",
+            user_action="Turn it on for this connection, with a fresh second factor.",
+        )
+        return calling.Answer(error=refusal, is_sent=False)
+    client = calling.clients_for([connection], now)[connection.pk]
+    if not isinstance(client, BrokerClient):
+        return calling.Answer(error=client, is_sent=False)
+    return calling.answered(lambda: call(client.within(CALL_SECONDS)), connection.broker_type)
+
+
+def _cancelled(client: BrokerClient, known: BrokerGtt) -> str | None:
+    client.cancel_gtt(known)
+    return known.broker_gtt_id
+
+
+def _reader(client: BrokerClient | BrokerError) -> Callable[[], Sequence[BrokerGtt] | BrokerError]:
+    def read() -> Sequence[BrokerGtt] | BrokerError:
+        if isinstance(client, BrokerError):
+            return client
+        try:
+            return client.within(CALL_SECONDS).gtts().items
+        except BrokerError as error:
+            return error
+
+    return read
+
+
+@transaction.atomic
+def _became(row: GttOrder, status: GttStatus, now: datetime, **facts: Any) -> None:
+    said = {name: value for name, value in facts.items() if value is not None}
+    said.setdefault("reason_code", "")
+    said.setdefault("reason", "")
+    said["reason_code"] = str(said["reason_code"])[:60]
+    GttOrder.objects.filter(pk=row.pk).update(status=status, status_since=now, **said)
+    row.refresh_from_db()
+
+
+def _as_at_broker(row: GttOrder, connection: BrokerConnection) -> BrokerGtt:
+    exchange = Exchange(row.instrument.exchange)
+    traded = listings.traded(row.instrument, [(connection.broker_type, exchange)])[connection.broker_type, exchange]
+    if not isinstance(traded, Traded):
+        raise traded
+    return BrokerGtt(
+        broker_gtt_id=row.broker_gtt_id or "",
+        exchange=exchange,
+        tradingsymbol=traded.listing.tradingsymbol,
+        broker_token=traded.listing.broker_token,
+        kind=GttKind(row.kind),
+        side=Side(row.side),
+        product=Product(row.product),
+        legs=legs_of(row.legs),
+        status=GttStatus(row.status),
+        created_at=row.created_at,
+    )
+
+
+def legs_of(stored: Iterable[Mapping[str, str]]) -> tuple[GttLeg, ...]:
+    return tuple(GttLeg(**{name: Decimal(value) for name, value in leg.items()}) for leg in stored)
+
+
+def _is_same(row: GttOrder, other: BrokerGtt) -> bool:
+    """Whether a row of the broker's list may be this very order. (Quantities there are as the broker counts them.)"""
+    prices = [(leg.trigger_price, leg.price) for leg in legs_of(row.legs)]
+    return (
+        other.exchange == row.instrument.exchange
+        and other.side == row.side
+        and other.product == row.product
+        and [(leg.trigger_price, leg.price) for leg in other.legs] == prices
+    )

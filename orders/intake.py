@@ -1,0 +1,317 @@
+"""The way in: an order is previewed, taken in once, decided, stored, and handed over to be sent.
+
+    key and intent (one short transaction) → facts → decision → stored (another one) → `sending.send`
+
+Preview takes the two steps in the middle and no other. No transaction is open while a broker is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.events import Event
+from accounts.models import User
+from brokers.domain import ZERO, Exchange, OrderType, Product, Side, Validity
+from orders import deciding, keys, push, sending, story
+from orders.decisions import Decision
+from orders.facts import Facts, Wanted, Why
+from orders.inputs import InstrumentUnknown, gather_all
+from orders.keys import Claimed
+from orders.lifecycle import POSSIBLY_LIVE
+from orders.models import (
+    IntentStatus,
+    OrderGroup,
+    OrderIntent,
+    Origin,
+    RoutingDecision,
+    Teller,
+)
+from orders.rates import current_rates
+from orders.refusals import UnknownConnection, UnknownInstrument
+
+Gather = Callable[..., list[Facts]]
+Send = Callable[..., bool]
+MOST_AT_ONCE = 20
+# Whoever took an order in and has not decided by then is no more.
+UNDECIDED_AFTER = timedelta(seconds=60)
+NOT_DECIDED = Why(
+    code="not_decided",
+    words="Something failed before it was decided where the order goes; nothing was sent.",
+    remedy="Place it again, with a new key.",
+)
+NOT_WHOLE = Why(
+    code="not_wholly_routable",
+    words="A part of it can go nowhere now, and of a basket all goes or nothing.",
+    remedy="Make it smaller, or place it by itself.",
+)
+WHOLE_BASKET = Why(
+    code="basket_refused",
+    words="Another order of the basket cannot go, and so none was sent.",
+    remedy="See the others; leave out or correct the one that was refused.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a key stands for. `is_new`: this call made it."""
+
+    intents: tuple[OrderIntent, ...]
+    group: OrderGroup | None
+    is_new: bool
+
+
+# --- preview ----------------------------------------------------------------------------------------------------------
+def preview(*, user: User, wanted: Sequence[Wanted], now: datetime, gather: Gather = gather_all) -> list[Decision]:
+    """What would come of these, placed together now: the same as comes of them. Nothing is kept.
+
+    Raises UnknownInstrument, UnknownConnection, NoBrokerConnections.
+    """
+    _check_connections(user, wanted)
+    return decided(user, wanted, now, gather)
+
+
+def decided(
+    user: User, wanted: Sequence[Wanted], now: datetime, gather: Gather = gather_all, intent: OrderIntent | None = None
+) -> list[Decision]:
+    """One after another: each finds the money and shares that those before it leave."""
+    try:
+        every = gather(user, wanted, now=now, intent=intent)
+    except InstrumentUnknown:
+        raise UnknownInstrument from None
+    rates, decisions = current_rates(), list[Decision]()
+    for facts, each in zip(every, wanted, strict=True):
+        for before in decisions:
+            facts = deciding.after(before, facts)
+        decisions.append(deciding.decide(facts, each, rates))
+    return decisions
+
+
+# --- taking in --------------------------------------------------------------------------------------------------------
+def create(
+    *,
+    user: User,
+    wanted: Sequence[Wanted],
+    key: str | None,
+    now: datetime,
+    origin: Origin = Origin.ORDER,
+    confirm_duplicate: bool = False,
+    request_hash: str | None = None,
+    gather: Gather = gather_all,
+    send: Send = sending.send,
+) -> Taken:
+    """Take orders in once, and send them: one by itself, or several as a group, all or none.
+
+    The same key and the same wish answer the same rows for ever. What breaks a rule or finds no broker is kept as
+    REFUSED, with the reason; what needs approval waits. Raises the refusals of `orders.refusals`, NoBrokerConnections.
+    """
+    _check_connections(user, wanted)
+    claimed = keys.claim(
+        user=user,
+        key=keys.checked_key(key),
+        request_hash=request_hash or keys.hash_of(origin, wanted),
+        make=lambda: _rows(user, wanted, origin, now),
+        guard=lambda: None if confirm_duplicate else keys.refuse_duplicate(user, wanted, now),
+        now=now,
+    )
+    if not claimed.is_new:
+        return Taken(claimed.intents, claimed.group, is_new=False)
+    try:
+        decisions = decided(user, wanted, now, gather)
+    except BaseException:
+        refuse(claimed.intents, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
+        raise
+    stored = store(claimed, decisions, now)
+    for intent, decision in stored:
+        if intent.status == IntentStatus.WORKING:
+            send(intent=intent, decision=decision, now=now)
+            intent.refresh_from_db()
+    return Taken(claimed.intents, claimed.group, is_new=True)
+
+
+def taken_before(user: User, key: str | None, request_hash: str) -> Taken | None:
+    """What this key was used for before; None: it is new. Raises KeyMissing, KeyReused."""
+    claimed = keys.known(user, keys.checked_key(key), request_hash)
+    return None if claimed is None else Taken(claimed.intents, claimed.group, is_new=False)
+
+
+def _check_connections(user: User, wanted: Sequence[Wanted]) -> None:
+    named = {each for one in wanted for each in one.connection_ids}
+    own = {str(pk) for pk in user.broker_connections.filter(pk__in=named).values_list("pk", flat=True)}
+    if named - own:
+        raise UnknownConnection
+
+
+def _rows(
+    user: User, wanted: Sequence[Wanted], origin: Origin, now: datetime
+) -> tuple[list[OrderIntent], OrderGroup | None]:
+    is_group = origin in (Origin.BASKET, Origin.COPY)
+    group = OrderGroup.objects.create(user=user, origin=origin, created_at=now) if is_group else None
+    intents = []
+    for number, each in enumerate(wanted):
+        moment = now + timedelta(microseconds=number)  # they stay in the order they were asked for
+        intent = OrderIntent.objects.create(
+            user=user,
+            group=group,
+            origin=origin,
+            instrument_id=each.instrument_id,
+            side=each.side,
+            order_type=each.order_type,
+            product=each.product,
+            validity=each.validity,
+            quantity=each.quantity,
+            price=each.price,
+            trigger_price=each.trigger_price,
+            exchanges=list(each.exchanges),
+            connection_ids=list(each.connection_ids),
+            created_at=moment,
+            valid_until=each.valid_until,
+            status=IntentStatus.WORKING,
+            status_since=now,
+            unsent_quantity=each.quantity,
+        )
+        story.note(intent.pk, "asked", teller=Teller.TRADER, now=now, to_state=intent.status)
+        intents.append(intent)
+    return intents, group
+
+
+@transaction.atomic
+def store(claimed: Claimed, decisions: Sequence[Decision], now: datetime) -> list[tuple[OrderIntent, RoutingDecision]]:
+    """Keep what was decided, and what that makes of each order. Of a group none goes unless all go."""
+    whole = claimed.group is None or all(decision.answer.is_whole for decision in decisions)
+    stored = []
+    for intent, decision in zip(claimed.intents, decisions, strict=True):
+        row = keep(intent, decision, now)
+        _become(intent, decision, whole, now)
+        stored.append((intent, row))
+    for intent in claimed.intents:
+        audit.record(
+            Event.ORDER_PLACED,
+            subject=intent.user,
+            thing=("order", intent.pk),
+            now=now,
+            status=intent.status,
+            origin=intent.origin,
+        )
+    return stored
+
+
+def keep(intent: OrderIntent, decision: Decision, now: datetime) -> RoutingDecision:
+    """One more decision of an order, whole."""
+    return RoutingDecision.objects.create(
+        intent=intent,
+        made_at=now,
+        problem=decision.stored_problem(),
+        answer=decision.stored_answer(),
+        solver=decision.answer.solver[:40],
+        microseconds=decision.microseconds,
+    )
+
+
+def _become(intent: OrderIntent, decision: Decision, whole: bool, now: datetime) -> None:
+    answer = decision.answer
+    prices = [price.last_price for price in decision.facts.prices.values()]
+    intent.market_price = prices[0] if prices else None
+    intent.unsent_quantity = intent.quantity
+    due = now + timedelta(minutes=decision.facts.choices.approval_minutes)
+    if not answer.is_sent:
+        _end(intent, answer.refusals[0], IntentStatus.REFUSED, now)
+    elif not whole:
+        _end(intent, WHOLE_BASKET if answer.is_whole else NOT_WHOLE, IntentStatus.REFUSED, now)
+    elif answer.needs_approval is not None:
+        intent.status, intent.status_since, intent.approval_due_at = IntentStatus.AWAITING_APPROVAL, now, due
+        intent.reason_code, intent.reason = answer.needs_approval.code, answer.needs_approval.words
+        story.note(intent.pk, "awaits_approval", teller=Teller.ROUTER, now=now, to_state=intent.status)
+    else:
+        story.note(intent.pk, "decided", teller=Teller.ROUTER, now=now, to_state=intent.status)
+    intent.version += 1
+    intent.save()
+    push.order_update(intent.pk)
+
+
+def _end(intent: OrderIntent, why: Why, status: IntentStatus, now: datetime) -> None:
+    story.note(intent.pk, why.code[:40], teller=Teller.ROUTER, now=now, from_state=intent.status, to_state=status)
+    intent.status, intent.status_since = status, now
+    intent.reason_code, intent.reason = why.code[:60], f"{why.words} {why.remedy}"
+
+
+@transaction.atomic
+def refuse(intents: Sequence[OrderIntent], why: Why, status: IntentStatus, now: datetime) -> None:
+    """End orders of which nothing was sent."""
+    for intent in intents:
+        _end(intent, why, status, now)
+        intent.version += 1
+        intent.save()
+        push.order_update(intent.pk)
+
+
+def settle_undecided(now: datetime) -> int:
+    """End what somebody took in and never sent, because their process is no more; returns how many.
+
+    `sending` looks at the status under a lock before it writes the first child: of the two, one comes too late.
+    """
+    rows = OrderIntent.objects.filter(
+        status=IntentStatus.WORKING, children=None, status_since__lt=now - UNDECIDED_AFTER
+    )
+    count = 0
+    for row in rows:
+        count += refuse_unsent(row, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
+    return count
+
+
+@transaction.atomic
+def refuse_unsent(intent: OrderIntent, why: Why, status: IntentStatus, now: datetime) -> bool:
+    """End an order of which nothing was sent, unless somebody is quicker."""
+    row = OrderIntent.objects.select_for_update(no_key=True).filter(pk=intent.pk, status=intent.status).first()
+    if row is None or row.children.exists():
+        return False
+    _end(row, why, status, now)
+    row.version += 1
+    row.save()
+    push.order_update(row.pk)
+    return True
+
+
+# --- for others -------------------------------------------------------------------------------------------------------
+def wanted_of(intent: OrderIntent, quantity: Decimal | None = None, avoid: Collection[UUID] = ()) -> Wanted:
+    """What an order wants, or still wants."""
+    return Wanted(
+        instrument_id=intent.instrument_id,
+        side=Side(intent.side),
+        order_type=OrderType(intent.order_type),
+        product=Product(intent.product),
+        validity=Validity(intent.validity),
+        quantity=intent.quantity if quantity is None else quantity,
+        price=intent.price,
+        trigger_price=intent.trigger_price,
+        exchanges=tuple(Exchange(each) for each in intent.exchanges),
+        connection_ids=tuple(intent.connection_ids),
+        valid_until=intent.valid_until,
+        reduces=intent.origin == Origin.SQUARE_OFF,
+        avoids=tuple(sorted(map(str, avoid))),
+    )
+
+
+def decide_anew(
+    intent: OrderIntent,
+    quantity: Decimal,
+    avoid: frozenset[UUID],
+    now: datetime,
+    gather: Gather = gather_all,
+) -> RoutingDecision | None:
+    """A fresh decision about a part of an order that was proved unexecuted, kept; None: it goes nowhere.
+
+    What may stand somewhere is no part of `quantity`; the router wants to know of it, to leave its broker out.
+    """
+    held = sum(
+        (child.quantity - child.filled_quantity for child in intent.children.filter(state__in=POSSIBLY_LIVE)), ZERO
+    )
+    (decision,) = decided(intent.user, [wanted_of(intent, quantity + held, avoid)], now, gather, intent)
+    row = keep(intent, decision, now)
+    return row if decision.answer.is_sent else None
