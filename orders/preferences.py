@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +16,7 @@ from orders.refusals import UnknownConnection
 
 def settings_of(user: User) -> OrderSettings:
     """The row; one that is not stored yet says what the house does by itself."""
-    return OrderSettings.objects.filter(user=user).first() or OrderSettings(user=user)
+    return OrderSettings.objects.filter(user=user).first() or OrderSettings(user=user, split_penalty=Decimal(5))
 
 
 @transaction.atomic

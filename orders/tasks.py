@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from orders import alerts, failover, reconciling
+from orders import alerts, approval, failover, intake, reconciling
 
 
 @shared_task(name="orders.reconcile_orders")
@@ -38,3 +38,9 @@ def expire_orders() -> None:
 @shared_task(name="orders.send_alert")
 def send_alert(event_id: int) -> None:
     alerts.send(event_id)
+
+
+@shared_task(name="orders.end_unsent")
+def end_unsent() -> None:
+    approval.expire_all(timezone.now())
+    intake.settle_undecided(timezone.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.credentials import Scope
 from accounts.models import User
 from accounts.permissions import IsTrader, trader
 from accounts.step_up import FreshlyProven
@@ -98,6 +99,7 @@ def _grouped(taken: intake.Taken) -> Response:
 
 
 class PreviewView(APIView):
+    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.READ}
     throttle_classes = [OrderThrottle]
 
     @extend_schema(
@@ -248,6 +250,7 @@ class DeclineView(APIView):
 
 # --- several ----------------------------------------------------------------------------------------------------------
 class BasketPreviewView(APIView):
+    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.READ}
     throttle_classes = [OrderThrottle]
 
     @extend_schema(
@@ -288,6 +291,7 @@ class BasketView(APIView):
 
 
 class CopyPreviewView(APIView):
+    scopes: ClassVar[dict[str, Scope]] = {"POST": Scope.READ}
     throttle_classes = [OrderThrottle]
 
     @extend_schema(

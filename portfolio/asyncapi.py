@@ -122,6 +122,7 @@ def document() -> Schema:
                     asked={"type": "boolean"},
                     as_of=INSTANT_OR_NULL,
                 ),
+                "OrderUpdate": _order_update(),
                 "Price": _object(
                     instrument={"type": "string", "examples": ["NSE:2885"]},
                     last_price=TEXT,
@@ -160,11 +161,49 @@ def _sent() -> dict[str, tuple[Schema, str]]:
             _object(prices={"type": "array", "items": _ref("Price")}),
             "The latest prices of instruments subscribed to.",
         ),
-        "ORDERS": (OPEN, "A hint that orders changed. Reserved: nothing sends it yet."),
+        "ORDER_UPDATE": (_ref("OrderUpdate"), "An order changed, or a person must see something of it."),
         "SUBSCRIBED": (subscribed, "What is subscribed to now: the answer to subscribe and unsubscribe."),
         "HEARTBEAT": (OPEN, "Every 15 seconds, and the answer to ping."),
         "ERROR": (_ref("Complaint"), "A message from the client could not be followed."),
     }
+
+
+def _order_update() -> Schema:
+    """An order with its parts at brokers. The room of orders stands above this one: its words are repeated here, and
+    tests/orders holds what it sends to them.
+    """
+    child = _object(
+        child_id=TEXT,
+        connection_id=TEXT_OR_NULL,
+        broker_type=TEXT,
+        exchange=TEXT,
+        state=TEXT,
+        state_since=INSTANT,
+        quantity=TEXT,
+        filled_quantity=TEXT,
+        average_price=TEXT_OR_NULL,
+        price=TEXT_OR_NULL,
+        broker_order_id=TEXT_OR_NULL,
+        reason_code=TEXT_OR_NULL,
+        reason=TEXT_OR_NULL,
+        is_explained={"type": "boolean"},
+    )
+    return _object(
+        order_id=TEXT,
+        version=NUMBER,
+        status=TEXT,
+        status_since=INSTANT,
+        side=TEXT,
+        exchange=TEXT,
+        tradingsymbol=TEXT,
+        quantity=TEXT,
+        filled_quantity=TEXT,
+        unsent_quantity=TEXT,
+        reason_code=TEXT_OR_NULL,
+        reason=TEXT_OR_NULL,
+        children={"type": "array", "items": child},
+        alert=TEXT_OR_NULL,
+    )
 
 
 def _received() -> dict[str, tuple[Schema, str]]:

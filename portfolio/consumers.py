@@ -59,7 +59,7 @@ TOPICS: dict[str, Topic] = {
     "PORTFOLIO_UPDATE": "portfolio",
     "PRICE_STATE": "portfolio",
     "BROKER_STATUS_UPDATE": "status",
-    "ORDERS": "orders",
+    "ORDER_UPDATE": "orders",
 }
 
 

@@ -39,6 +39,7 @@ from brokers.domain import InstrumentKind
 from brokers.models import BrokerConnection
 from market.models import Instrument
 from tests.conftest import signed_in
+from tests.orders.samples import orders_of
 from tests.people import trader
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
@@ -127,7 +128,11 @@ def marks(db: None, settings: Settings) -> dict[str, str]:
     morning.set_reminder(user=user, by_email=True, webhook_url="", rotate_secret=False)
     audit.record(Event.BROKER_RENAMED, subject=user, actor=user, thing=("connection", row.pk))
     client, token = clients_of(user, f"{MARK}'s program")
-    return {"connection": str(row.pk), "grant": str(given), "received": str(given), "client": client, "token": token}
+    orders = {kind: str(key) for kind, key in orders_of(user, row, reason=f"{MARK} said so").items()}
+    return {
+        **{"connection": str(row.pk), "grant": str(given), "received": str(given), "client": client, "token": token},
+        **orders,
+    }
 
 
 @pytest.fixture
@@ -155,6 +160,7 @@ def hers(alice: User, alices: dict[str, BrokerConnection]) -> dict[str, str]:
         "instrument": str(share.pk),
         "broker": "zerodha",
         **dict(zip(("client", "token"), clients_of(alice, "Hers"), strict=True)),
+        **{kind: str(key) for kind, key in orders_of(alice, alices["zerodha"]).items()},
     }
 
 
@@ -167,6 +173,8 @@ KINDS = {
     "instruments": "instrument",
     "sessions": "client",
     "tokens": "token",
+    "gtt": "gtt",
+    "orders": "order",
 }
 # What lets people in is for strangers too.
 FOR_STRANGERS = ("/api/v1/auth/login", "/api/v1/auth/refresh")
@@ -222,7 +230,9 @@ def test_a_stranger_is_told_to_sign_in(case: Any, hers: dict[str, str]) -> None:
     assert told in (401, 404, 405, 406) or (case.operation.path in FOR_STRANGERS and told in (400, 409, 413, 415))
 
 
-@pytest.mark.parametrize("path", ["brokers/connections", "brokers/grants", "brokers/logins", "brokers/logins/reminder"])
+@pytest.mark.parametrize(
+    "path", ["brokers/connections", "brokers/grants", "brokers/logins", "brokers/logins/reminder", "orders"]
+)
 def test_whose_rows_they_are_does_see_the_mark(path: str, marks: dict[str, str]) -> None:
     """Else nothing above would find a leak."""
     assert MARK in signed_in(User.objects.get(username=MARK)).get(f"/api/v1/{path}").content.decode()

@@ -343,6 +343,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": ORDERS_TICK_SECONDS,
         "options": {"expires": ORDERS_TICK_SECONDS},
     },
+    "end-unsent-orders": {
+        "task": "orders.end_unsent",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "expire-orders": {
         "task": "orders.expire_orders",
         "schedule": timedelta(minutes=1),

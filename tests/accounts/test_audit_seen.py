@@ -60,7 +60,7 @@ class TestSupportIsSeen:
         """A page of a model that leads to a person must say how."""
         leading = [
             model._meta.label
-            for app in ("accounts", "brokers", "health", "market", "portfolio")
+            for app in ("accounts", "brokers", "health", "market", "orders", "portfolio")
             for model in apps.get_app_config(app).get_models()
             if any(
                 field.is_relation and field.related_model in (User, BrokerConnection)

@@ -18,9 +18,11 @@ from accounts.models import ApiSession, PersonalToken, TrustedDevice, User
 from brokers import grants
 from brokers.models import BrokerConnection, ConnectionGrant
 from brokers.simulation.server import SimulatedBrokers
+from orders.models import ChildOrder, OrderIntent
 from tests.accounts.door import person, sign_in
 from tests.attacks.routes import Route, routes
 from tests.attacks.rows import everything
+from tests.orders.samples import orders_of
 from tests.test_schema_fuzz import API
 
 Alices = dict[str, BrokerConnection]
@@ -43,6 +45,12 @@ class TestIdsOfAnother:
         "api-session": "client",
         "end_api_session": "client",
         "api-token": "token",
+        "order": "order",
+        "order-decision": "order",
+        "order-timeline": "order",
+        "order-approve": "order",
+        "order-decline": "order",
+        "gtt": "gtt",
         "revoke_personal_token": "token",
         "end_session": "session",
         "mfa_edit_webauthn": "passkey",
@@ -88,6 +96,7 @@ class TestIdsOfAnother:
             "passkey": passkey.pk,
             "client": client.pk,
             "token": token.pk,
+            **orders_of(alice, alices["zerodha"]),
         }
 
     @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
@@ -113,6 +122,11 @@ class TestFieldsOfAnother:
     @pytest.fixture
     def bodies(self, alice: User, alices: Alices, brokers: SimulatedBrokers) -> dict[str, tuple[str, dict[str, Any]]]:
         connection = alices["zerodha"].pk
+        hers = orders_of(alice, alices["zerodha"])
+        dealt = {
+            **{"instrument": 1, "side": "BUY", "order_type": "LIMIT", "product": "CNC", "quantity": "1"},
+            **{"price": "1", "connections": [str(connection)]},
+        }
         return {
             "PUT /api/v1/brokers/apps/{broker_type}": (
                 "/api/v1/brokers/apps/zerodha",
@@ -132,6 +146,30 @@ class TestFieldsOfAnother:
             "PUT /api/v1/charges/terms/{id}": (f"/api/v1/charges/terms/{connection}", {"is_woman": False}),
             "POST /api/v1/brokers/grants": ("", {"to": "bob", "connections": [str(connection)]}),
             "PUT /api/v1/brokers/logins/reminder": ("", {"by_email": False}),
+            **{
+                f"POST /api/v1/orders{more}": ("", body)
+                for more, body in {
+                    "": dealt,
+                    "/preview": dealt,
+                    "/basket": {"orders": [dealt]},
+                    "/basket/preview": {"orders": [dealt]},
+                    "/copy": {"order": dealt, "accounts": [{"connection": str(connection), "ratio": "1"}]},
+                    "/copy/preview": {"order": dealt, "accounts": [{"connection": str(connection), "ratio": "1"}]},
+                    "/square-off": {"connection": str(connection), "instrument": 1, "product": "CNC"},
+                    "/gtt": {
+                        **{"connection": str(connection), "instrument": 1, "kind": "SINGLE", "side": "BUY"},
+                        **{"product": "CNC", "legs": [{"trigger_price": "1", "price": "1", "quantity": "1"}]},
+                    },
+                }.items()
+            },
+            "PATCH /api/v1/orders/{id}": (f"/api/v1/orders/{hers['order']}", {"price": "1"}),
+            "PUT /api/v1/orders/settings": (
+                "",
+                {
+                    **{"approval_above": None, "approval_products": [], "approval_minutes": 5, "split_penalty": "5"},
+                    **{"sells_unsettled": False, "minimises_tax": False, "broker_order": []},
+                },
+            ),
             "POST /api/v1/auth/login": ("", {"login": "alice", "password": "wrong"}),
             "POST /api/v1/auth/refresh": ("", {"refresh_token": "none"}),
             "POST /api/v1/auth/step-up": ("", {"password": "wrong"}),
@@ -163,6 +201,8 @@ class TestFieldsOfAnother:
         assert {grant.owner for grant in ConnectionGrant.objects.all()} == {alice}
         assert not ConnectionGrant.objects.filter(viewer=mallory).exists()
         assert not mallory.broker_apps.exists()
+        assert {order.user for order in OrderIntent.objects.all()} == {alice}
+        assert not ChildOrder.objects.exists()
         assert [token.user for token in PersonalToken.objects.all()] == [alice]
         assert not ApiSession.objects.exists()
 

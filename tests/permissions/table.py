@@ -24,7 +24,7 @@ from tests.permissions.cells import (
     staff,
     traders,
 )
-from tests.permissions.world import CONNECTION, GIVEN_GRANT, POSTBACK_SECRET, RECEIVED_GRANT
+from tests.permissions.world import CONNECTION, GIVEN_GRANT, GTT, ORDER, POSTBACK_SECRET, RECEIVED_GRANT
 
 DESK = "302 /admin/"
 HOME = "302 /"
@@ -227,6 +227,32 @@ API: dict[str, Address] = {
     "market/instruments/<int:pk>": api("market/instruments/{instrument}", GET=traders("200")),
     "market/quotes": api("market/quotes", GET=Row(traders("200"), query="instruments=NSE:1")),
     "market/status": api("market/status", GET=traders("200")),
+    "orders": api("orders", GET=traders("200"), POST=traders("400 invalid_input")),
+    "orders/preview": api("orders/preview", POST=traders("400 invalid_input")),
+    "orders/basket": api("orders/basket", POST=traders("400 invalid_input")),
+    "orders/basket/preview": api("orders/basket/preview", POST=traders("400 invalid_input")),
+    "orders/copy": api("orders/copy", POST=traders("400 invalid_input")),
+    "orders/copy/preview": api("orders/copy/preview", POST=traders("400 invalid_input")),
+    "orders/square-off": api("orders/square-off", POST=traders("400 invalid_input")),
+    "orders/book": api("orders/book", GET=traders("200")),
+    "orders/trades": api("orders/trades", GET=traders("200")),
+    "orders/gtt": api("orders/gtt", GET=traders("200"), POST=traders("400 invalid_input")),
+    "orders/gtt/<uuid:id>": api(f"orders/gtt/{GTT}", DELETE=traders("409 nothing_stands", NOT_FOUND)),
+    "orders/settings": api("orders/settings", GET=traders("200"), PUT=traders("400 invalid_input", stale=NEEDS_PROOF)),
+    "orders/<uuid:id>": api(
+        f"orders/{ORDER}",
+        GET=traders("200", NOT_FOUND),
+        PATCH=Row(traders("409 nothing_stands", NOT_FOUND), {"price": "1"}),
+        DELETE=traders("409 nothing_stands", NOT_FOUND),
+    ),
+    "orders/<uuid:id>/decision": api(f"orders/{ORDER}/decision", GET=traders("200", NOT_FOUND)),
+    "orders/<uuid:id>/timeline": api(f"orders/{ORDER}/timeline", GET=traders("200", NOT_FOUND)),
+    "orders/<uuid:id>/approve": api(
+        f"orders/{ORDER}/approve", POST=traders("409 not_awaiting_approval", NOT_FOUND, stale=NEEDS_PROOF)
+    ),
+    "orders/<uuid:id>/decline": api(
+        f"orders/{ORDER}/decline", POST=traders("409 not_awaiting_approval", NOT_FOUND, stale=NEEDS_PROOF)
+    ),
     "health/brokers": api("health/brokers", GET=traders("200")),
     "health/brokers/<str:broker_type>/report": api("health/brokers/zerodha/report", GET=traders("200")),
     "health/connections/<uuid:id>/timeline": api(

@@ -50,7 +50,8 @@ from accounts.models import (
 )
 from brokers import consents, vault
 from brokers.agreements import Act, ConnectionConsent, ConnectionGrant
-from brokers.domain import BrokerPortfolio, ConnectionStatus
+from brokers.dealing import GttKind, GttStatus
+from brokers.domain import BrokerPortfolio, ConnectionStatus, OrderStatus
 from brokers.models import (
     Actor,
     BrokerApp,
@@ -84,7 +85,25 @@ from market.models import (
     MarketDay,
     MasterLoad,
 )
-from orders.charge_models import AccountTerms, BrokerPlan, StatutoryRate
+from orders.charge_models import AccountTerms, BrokerPlan, ContractNote, StatutoryRate
+from orders.decisions import Answer
+from orders.facts import plain
+from orders.lifecycle import State
+from orders.models import (
+    ChildOrder,
+    Fill,
+    GttOrder,
+    IdempotencyKey,
+    IntentStatus,
+    OrderEvent,
+    OrderGroup,
+    OrderIntent,
+    OrderSettings,
+    Origin,
+    RoutingDecision,
+    SeenOrder,
+    Teller,
+)
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
 from tests.accounts.door import PASSWORD, with_app, with_recovery_codes
 from tests.people import support, trader
@@ -93,11 +112,23 @@ CONNECTION = UUID("a11ce000-0000-4000-8000-000000000001")
 RECEIVED = UUID("a11ce000-0000-4000-8000-000000000002")  # Bob's connection, that Alice was granted a look at
 GIVEN_GRANT = UUID("a11ce000-0000-4000-8000-000000000003")
 RECEIVED_GRANT = UUID("a11ce000-0000-4000-8000-000000000004")
+ORDER = UUID("a11ce000-0000-4000-8000-000000000005")
+GTT = UUID("a11ce000-0000-4000-8000-000000000006")
 POSTBACK_SECRET = "the-end-of-alices-address"
 STATE = "the-state-of-alices-login"
 ACCOUNT = "ALICE7731"
 # What nobody but Alice may be shown: of each some letters that turn up nowhere by chance.
-HERS = ("alice", str(CONNECTION), str(RECEIVED), str(GIVEN_GRANT), str(RECEIVED_GRANT), ACCOUNT, "Alice's")
+HERS = (
+    "alice",
+    str(CONNECTION),
+    str(RECEIVED),
+    str(GIVEN_GRANT),
+    str(RECEIVED_GRANT),
+    str(ORDER),
+    str(GTT),
+    ACCOUNT,
+    "Alice's",
+)
 
 # One hash for everybody: it costs as much as it should.
 HASHED = make_password(PASSWORD)
@@ -148,6 +179,9 @@ def build() -> World:
     assert isinstance(connection, BrokerConnection)
     rows |= {type(row): row for row in (*_of_health(connection), *_of_portfolio(alice, connection))}
     rows |= {type(row): row for row in _of_charges(connection)}
+    instrument = rows[Instrument]
+    assert isinstance(instrument, Instrument)
+    rows |= {type(row): row for row in _of_orders(alice, connection, instrument)}
     for name in ("unproven", "stale admin"):
         with_app(people[name])
     return World(people, rows, _sessions(people))
@@ -351,6 +385,80 @@ def _of_charges(connection: BrokerConnection) -> list[Model]:
         StatutoryRate.objects.earliest("pk"),
         BrokerPlan.objects.earliest("pk"),
         AccountTerms.objects.create(broker_connection=connection),
+    ]
+
+
+def _of_orders(alice: User, connection: BrokerConnection, instrument: Instrument) -> list[Model]:
+    """An order that ended long ago, and a GTT that was never placed: no broker is asked about either."""
+    now = timezone.now()
+    group = OrderGroup.objects.create(user=alice, origin=Origin.BASKET, created_at=now)
+    dealt = {"side": "BUY", "order_type": "LIMIT", "product": "CNC", "validity": "DAY", "quantity": Decimal(1)}
+    intent = OrderIntent.objects.create(
+        id=ORDER,
+        user=alice,
+        group=group,
+        instrument=instrument,
+        price=Decimal(1500),
+        created_at=now,
+        status=IntentStatus.CANCELLED,
+        status_since=now,
+        **dealt,
+    )
+    answer = plain(Answer(unrouted=Decimal(1)))
+    decision = RoutingDecision.objects.create(
+        intent=intent, made_at=now, problem={}, answer=answer, solver="none", microseconds=1
+    )
+    child = ChildOrder.objects.create(
+        intent=intent,
+        decision=decision,
+        broker_connection=connection,
+        broker_type="zerodha",
+        number=1,
+        exchange="NSE",
+        traded={},
+        tag="talicestag00000001",
+        state=State.CANCELLED,
+        state_since=now,
+        sent_at=now,
+        **dealt,
+    )
+    seen = {**dealt, "exchange": "NSE", "tradingsymbol": "INFY", "broker_token": "1", "filled_quantity": Decimal(0)}
+    return [
+        group,
+        intent,
+        decision,
+        child,
+        OrderEvent.objects.create(intent=intent, at=now, teller=Teller.TRADER, code="asked"),
+        Fill.objects.create(child=child, trade_id="T1", quantity=Decimal(1), price=Decimal(1500), noted_at=now),
+        SeenOrder.objects.create(
+            broker_connection=connection,
+            day=now.date(),
+            broker_order_id="1",
+            status=OrderStatus.CANCELLED,
+            seen_at=now,
+            **seen,
+        ),
+        GttOrder.objects.create(
+            id=GTT,
+            user=alice,
+            broker_connection=connection,
+            broker_type="zerodha",
+            instrument=instrument,
+            kind=GttKind.SINGLE,
+            side="BUY",
+            product="CNC",
+            legs=[{"trigger_price": "1400", "price": "1401", "quantity": "1"}],
+            status=GttStatus.NOT_PLACED,
+            status_since=now,
+            created_at=now,
+        ),
+        OrderSettings.objects.create(user=alice),
+        IdempotencyKey.objects.create(
+            user=alice, key="alices-key-0001", request_hash=_hash("asked"), group=group, created_at=now
+        ),
+        ContractNote.objects.create(
+            child=child, dated=now.date(), components={}, total=Decimal(1), source="test", noted_at=now
+        ),
     ]
 
 

@@ -291,14 +291,14 @@ class TestWhatAClientSays:
             message = await told(page)
             assert message["data"] == {"topics": ["status"], "instruments": []}
             copy.sequence = message["sequence"]
-            await publish(alice, "ORDERS", "{}")
+            await publish(alice, "ORDER_UPDATE", "{}")
             await tick(host, 120)
             assert await page.receive_nothing(timeout=0.2)
             await page.send_to(text_data='{"type":"subscribe","topics":["portfolio","orders"]}')
             await copy.follow(page, host)
-            await publish(alice, "ORDERS", "{}")
+            await publish(alice, "ORDER_UPDATE", "{}")
             copy.take(await told(page))
-        assert copy.kinds[-1] == "ORDERS"
+        assert copy.kinds[-1] == "ORDER_UPDATE"
         assert copy.agrees_with(host)
 
     async def test_a_snapshot_is_sent_when_it_asks(

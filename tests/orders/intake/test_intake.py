@@ -259,7 +259,7 @@ class TestGroups:
         told("upstox", cash=100)
         taken = place(buy(infy), buy(infy, price=Decimal("1500.1")), origin=Origin.BASKET)
         assert {intent.status for intent in taken.intents} == {IntentStatus.REFUSED}
-        assert [intent.reason_code for intent in taken.intents] == ["basket_refused", "nowhere_to_go"]
+        assert [intent.reason_code for intent in taken.intents] == ["basket_refused", "not_wholly_routable"]
         assert not ChildOrder.objects.exists()
 
     def test_its_key_answers_the_whole_group(self, place: Place, infy: Instrument) -> None:
