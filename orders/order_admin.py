@@ -51,7 +51,8 @@ class OrderIntentAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrderIntent]:
         """What nobody knows comes first."""
         counted = Count("children", filter=Q(children__state=State.UNKNOWN))
-        return super().get_queryset(request).annotate(unknowns=counted).order_by("-unknowns", "-created_at")
+        rows: QuerySet[OrderIntent] = super().get_queryset(request)
+        return rows.annotate(unknowns=counted).order_by("-unknowns", "-created_at")
 
     @admin.display(description="not known")
     def unknown(self, intent: Any) -> int:
@@ -74,7 +75,8 @@ class ChildOrderAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChildOrder]:
         lane = Case(When(UNKNOWN, then=Value(0)), default=Value(1), output_field=IntegerField())
-        return super().get_queryset(request).annotate(lane=lane).order_by("lane", "-sent_at", "id")
+        rows: QuerySet[ChildOrder] = super().get_queryset(request)
+        return rows.annotate(lane=lane).order_by("lane", "-sent_at", "id")
 
 
 @admin.register(OrderEvent)
