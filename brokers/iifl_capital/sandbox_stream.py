@@ -33,7 +33,8 @@ class TellOrder(Protocol):
 
 
 class Bridge(StreamSession):
-    """One connection. Prices, orders and trades are told; the other topics may be had, and stay silent."""
+    """One connection. Prices are told, and with a desk its orders and trades; the other topics may be had, and stay
+    silent."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class Bridge(StreamSession):
         by_topic: Mapping[str, Listing],
         client_id: str,
         now: Callable[[], datetime],
-        desk: Desk,
+        desk: Desk | None,
         tell: TellOrder,
     ) -> None:
         super().__init__(market, desk)

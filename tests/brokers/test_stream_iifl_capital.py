@@ -231,7 +231,8 @@ class TestSimulated:
             f"{FEED}nseeq/1594": market.instruments["NSE:INFY"],
             f"{FEED}nsecurr/1": market.instruments["CDS:USDINR26N13101.25PE"],
         }
-        return Bridge(market, by_topic, "31625881", lambda: datetime(2026, 3, 2, 5, 0, 1, tzinfo=UTC))
+        now = datetime(2026, 3, 2, 5, 0, 1, tzinfo=UTC)
+        return Bridge(market, by_topic, "31625881", lambda: now, None, lambda order, *, is_filled: {})
 
     @pytest.mark.parametrize(
         ("topic", "key", "last"),
