@@ -20,6 +20,6 @@ from orders.routing.problem import (
 from orders.routing.solve import pinned, replay, solve
 
 __all__ = [
-    "Alternative", "BadProblem", "Bar", "Broker", "Circuit", "CostLine", "Decision", "Exclusion", "Limit", "Order", "Part",
-    "Policy", "PossiblyLive", "Problem", "Tax", "TaxLot", "Warned", "pinned", "replay", "solve",
+    "Alternative", "BadProblem", "Bar", "Broker", "Circuit", "CostLine", "Decision", "Exclusion", "Limit", "Order",
+    "Part", "Policy", "PossiblyLive", "Problem", "Tax", "TaxLot", "Warned", "pinned", "replay", "solve",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The least costly spread at a kink of the tax: gains that losses just offset, an exemption that is just used.
 
-Boxes (so many lots at least and at most, for each account) are split until the best is found. A box is bounded from
+Boxes (so many lots at least and at most, for each account) are split until the best is found, or until there were too
+many: then the answer is the best that was found, and how far it may be from the best is known. A box is bounded from
 below by the hulls of its accounts' costs, with short- and long-term gains each taxed at some fraction of their rate:
 any fraction from 0 to 1 bounds, and the one that bounds best is looked for. Fractions are whole numbers of 2^-FINE.
 """
@@ -10,11 +11,11 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cmp_to_key, lru_cache
+from functools import lru_cache
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from orders.routing.grid import Point, Spread
+from orders.routing.grid import Point, Spread, by_slope
 
 if TYPE_CHECKING:
     from orders.routing.taxed import Solver
@@ -45,13 +46,17 @@ class _Place(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """A box seen at some fractions: its bound (in 2^-FINE), the gains taxed in it, and the whole lots nearest to it."""
+    """A box seen at some fractions: its bound (in 2^-FINE), the gains taxed in it, and the whole lots nearest to it.
+
+    `gap`: how far those of account `loose`, which stands between two corners of its hull, are above the hull.
+    """
 
     at: Fractions
     bound: int
     gains: tuple[int, int]
     lots: tuple[int, ...]
-    spread: Spread
+    loose: int
+    gap: int
 
 
 Places = list[list[_Place]]
@@ -59,8 +64,11 @@ Box = list[_Side]
 
 
 class Boxes:
-    def __init__(self, solver: Solver, total: int) -> None:
-        self._solver, self._total = solver, total
+    """`left`: by how much (a weight) the answer may be above the best, where the boxes ran out; 0: it is the best."""
+
+    def __init__(self, solver: Solver, total: int, most_boxes: int) -> None:
+        self._solver, self._total, self._most_boxes = solver, total, most_boxes
+        self.left = 0
         self._rupee = solver.packing.rupee
         self._exempt = (solver.exempt or 0) * self._rupee
         self._place = lru_cache(maxsize=None)(self._reckon)
@@ -70,7 +78,7 @@ class Boxes:
     def best(self, known: Spread) -> Spread:
         """`known`: an answer that is allowed, if not the best."""
         self._best = known
-        number = count()
+        number, split = count(), count()
         heap: list[tuple[int, int, Box, list[_Look]]] = []
 
         def put(box: Box, at: Fractions) -> None:
@@ -83,6 +91,9 @@ class Boxes:
         while heap:
             _, _, box, looks = heapq.heappop(heap)
             if self._is_settled(looks[0]):
+                break
+            if next(split) >= self._most_boxes:
+                self.left = self._best.weight - (looks[0].bound >> FINE)
                 break
             for half in self._halves(box, looks):
                 put(half, looks[0].at)
@@ -108,7 +119,7 @@ class Boxes:
 
     # --- the bound of a box -------------------------------------------------------------------------------------------
     def _looks(self, box: Box, at: Fractions) -> list[_Look]:
-        """The look that bounds best, and others beside it; only the first ones where that is enough to settle the box."""
+        """The look that bounds best, then others; only the first ones where that is enough to settle the box."""
         places = [self._places(rank, side) for rank, side in enumerate(box)]
         looks = [self._look(places, at)]
         for axis in (0, 1, 0, 1):
@@ -168,12 +179,13 @@ class Boxes:
             for rank, hull in enumerate(hulls)
             for number, (start, end) in enumerate(pairwise(hull))
         ]
-        pieces.sort(key=cmp_to_key(lambda one, two: one[1] * two[0] - two[1] * one[0]))
+        pieces.sort(key=by_slope)
         corners = [hull[0] for hull in hulls]
         left = self._total - sum(corner[0] for corner in corners)
         bound = sum(corner[1] for corner in corners) - at[1] * self._exempt
         gains = [sum(corner[2].short for corner in corners), sum(corner[2].long for corner in corners) - self._exempt]
         chosen = [corner[2] for corner in corners]
+        loose = gap = 0
         for run, rise, rank, number in pieces:
             if not left:
                 break
@@ -183,9 +195,12 @@ class Boxes:
             gains[0] += (end[2].short - start[2].short) * taken // run
             gains[1] += (end[2].long - start[2].long) * taken // run
             left -= taken
-            chosen[rank] = end[2] if taken == run else self._between(places, rank, start[0] + taken, at)
-        spread = self._seen(tuple(Point(place.lots, 0, 0, place.option) for place in chosen))
-        return _Look(at, bound, (gains[0], gains[1]), tuple(place.lots for place in chosen), spread)
+            chosen[rank] = end[2]
+            if taken < run:
+                chosen[rank] = self._between(places, rank, start[0] + taken, at)
+                loose, gap = rank, _value(chosen[rank], at) - (start[1] + rise * taken // run)
+        self._see(tuple(Point(place.lots, 0, 0, place.option) for place in chosen))
+        return _Look(at, bound, (gains[0], gains[1]), tuple(place.lots for place in chosen), loose, gap)
 
     def _between(self, places: Places, rank: int, lots: int, at: Fractions) -> _Place:
         """So many lots of an account by the best of the options that its box has."""
@@ -193,23 +208,30 @@ class Boxes:
         able = (self._place(rank, number, lots) for number in numbers if lots <= self._most(rank, number))
         return min(able, key=lambda place: _value(place, at))
 
-    def _seen(self, points: tuple[Point, ...]) -> Spread:
-        """What it truly weighs; kept where it is the best so far."""
+    def _see(self, points: tuple[Point, ...]) -> None:
+        """Keep it where it is the best so far."""
         spread = self._solver.weighed(points)
         if spread.children <= self._solver.most_children and spread.weight < self._best.weight:
             self._best = spread
-        return spread
 
     # --- two boxes of one ---------------------------------------------------------------------------------------------
     def _halves(self, box: Box, looks: Sequence[_Look]) -> Iterator[Box]:
-        """Split the account about whose lots the looks disagree most, else the widest: where the best look has it."""
-        seen = [[look.lots[rank] for look in looks] for rank in range(len(box))]
-        rank = max(range(len(box)), key=lambda each: (max(seen[each]) - min(seen[each]), box[each].high - box[each].low))
-        side = box[rank]
+        """Split where it tightens the bound: an account far above its hull, else that on which looks disagree."""
+        look = looks[0]
+        lack = (self._best.weight << FINE) - look.bound
+        if look.gap * 8 >= lack and box[look.loose].low < box[look.loose].high:
+            rank, side = look.loose, box[look.loose]
+            middle = min(look.lots[rank], side.high - 1) if side.low else 0
+        else:
+            seen = [[look.lots[rank] for look in looks] for rank in range(len(box))]
+            rank = max(
+                range(len(box)), key=lambda each: (max(seen[each]) - min(seen[each]), box[each].high - box[each].low)
+            )
+            side = box[rank]
+            middle = min(max((min(seen[rank]) + max(seen[rank])) // 2, side.low), side.high - 1)
         if side.low == side.high:
             yield from self._by_options(box)
             return
-        middle = min(max((min(seen[rank]) + max(seen[rank])) // 2, side.low), side.high - 1)
         yield [*box[:rank], side._replace(high=middle), *box[rank + 1 :]]
         yield [*box[:rank], side._replace(low=middle + 1), *box[rank + 1 :]]
 

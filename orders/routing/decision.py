@@ -36,7 +36,7 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
-    """Why an account gets nothing whatever it costs. `code` and `words` are stable; `sentence` and `remedy` for people."""
+    """Why an account gets nothing, whatever it costs. `code` and `words` are stable; the rest is for people."""
 
     broker: str
     code: str
@@ -59,9 +59,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """The best answer that does without one of the chosen accounts, or its exchange. `difference`: what it costs more, INR.
+    """The best answer that does without one of the chosen accounts, or without its exchange.
 
-    None where it routes less than the chosen one: then the two cannot be compared in rupees.
+    `difference`: what it costs more, INR; None where it routes less than the chosen one: then rupees do not compare.
     """
 
     allocation: tuple[Part, ...]

@@ -1,21 +1,23 @@
 """The least costly way to spread so many lots over accounts, exactly: a grid of breakpoints, and a programme over it.
 
-Why a grid is enough. Say that the accounts' costs are added, and that each is a function c of the number of lots. Call a
-number x *sharp* if it is 0, the account's bound, the end of a slice, or if c(x+1) − c(x) > c(x) − c(x−1). In the best
-answer at most one account stands at a number that is not sharp. For suppose i, before j in the owner's order, and j both
-do. Neither is at its bound or at the end of a slice, so a lot can be moved from one to the other, either way, without an
-order more and without another account in use. Moving it to i costs c_i(x+1) − c_i(x), which is at most c_i(x) − c_i(x−1);
-likewise for j. The answer being the best, and unique because the earlier account takes more where all else is equal, a move
-to i must cost more, and a move to j no less. The four differences would then each be smaller than the next, in a ring.
+Why a grid is enough. Say that the accounts' costs are added, and that each is a function c of the number of lots. Call
+a number x *sharp* if it is 0, the account's bound, the end of a slice, or if c(x+1) − c(x) > c(x) − c(x−1). In the best
+answer at most one account stands at a number that is not sharp. For suppose that i, before j in the owner's order, and
+j both do. Neither is at its bound or at the end of a slice, so a lot can be moved from one to the other, either way,
+without an order more and without another account in use. Moving it to i costs c_i(x+1) − c_i(x), which is at most
+c_i(x) − c_i(x−1); likewise for j. The answer being the best, and the only one because the earlier account takes more
+where all else is equal, a move to i must cost more, and a move to j no less. Each of the four differences would then be
+smaller than the next, in a ring.
 
-So all but one account are tried at their sharp numbers alone, and that one takes what remains. Likewise for whole slices:
-of the accounts with slices of one size, at most one *roams*, that is, has a slice to give and room for one more, because
-a whole slice has one price at each. Nothing is supposed about
-the shape of the costs: floors, caps, ceilings, slices, a debit charge that jumps, odd bounds merely make more numbers
-sharp. What would break it is a cost that is no sum over accounts: tax on gains, which `taxed` deals with.
+So all accounts but one are tried at their sharp numbers alone, and that one takes what remains. Likewise for whole
+slices: of the accounts with slices of one size, at most one *roams*, that is, has a slice to give and room for one
+more, because a whole slice has one price at each. Nothing is supposed about the shape of the costs: floors, caps,
+ceilings, slices, a debit charge that jumps, odd bounds merely make more numbers sharp; which are is found by comparing
+neighbours wherever a cost can bend (`Option.bends`). What breaks it is a cost that is no sum over accounts: tax on
+gains, which `taxed` deals with.
 
-The order of comparing (cost, number of orders, earlier takes more, preferred exchange) is packed into one whole number, a
-*weight*, in which equality means identity.
+The order of comparing (cost, number of orders, earlier takes more, preferred exchange) is packed into one whole number,
+a *weight*, in which equality means identity.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ class Packing:
     """How cost, orders, quantities and exchanges become one number that compares as they do one after the other."""
 
     def __init__(self, accounts: int, exchanges: int, total: int) -> None:
-        self._exchange = [(exchanges + 1) ** (accounts - 1 - rank) for rank in range(accounts)]
-        below = (exchanges + 1) ** accounts
-        self._lots = [below * (total + 1) ** (accounts - 1 - rank) for rank in range(accounts)]
-        self.order = below * (total + 1) ** accounts
+        self._exchange = [_power(exchanges + 1, accounts - 1 - rank) for rank in range(accounts)]
+        below = _power(exchanges + 1, accounts)
+        self._lots = [below * _power(total + 1, accounts - 1 - rank) for rank in range(accounts)]
+        self.order = below * _power(total + 1, accounts)
         self.rupee = self.order * (total + 1)
 
     def weight(self, rank: int, exchange: int, lots: int, cost: int, children: int) -> int:
@@ -47,6 +49,10 @@ class Packing:
         return (
             cost * self.rupee + children * self.order - lots * self._lots[rank] + (exchange + 1) * self._exchange[rank]
         )
+
+
+def _power(base: int, exponent: int) -> int:
+    return int(base**exponent)
 
 
 class Point(NamedTuple):
@@ -65,8 +71,8 @@ NOTHING = Point(0, 0, 0, None)
 class Column:
     """One account: its open options (one per exchange, by number), with the weight of every number of lots.
 
-    `slopes`: what a rupee of short- and of long-term gain, taxed by itself, adds (0 or 1 each): see `taxed`. `sizes`: the
-    bit of every size of slices.
+    `slopes`: what a rupee of short- and of long-term gain, taxed by itself, adds (0 or 1 each): see `taxed`. `sizes`:
+    the bit of every size of slices.
     """
 
     def __init__(
@@ -140,11 +146,19 @@ def _is_above(left: tuple[int, int], middle: tuple[int, int], right: tuple[int, 
     return (middle[1] - left[1]) * (right[0] - left[0]) >= (right[1] - left[1]) * (middle[0] - left[0])
 
 
+def _compared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """Pieces of hulls, that begin with their run and their rise, by slope."""
+    return one[1] * other[0] - other[1] * one[0]
+
+
+by_slope = cmp_to_key(_compared)
+
+
 class Bound:
     """The least that any spread of some lots over some of the columns can weigh: their hulls, added up.
 
-    Never above the truth; `least` is None where they cannot take so many. `toll` is put on every order where orders are
-    scarce, and taken off again once for each that there may be: that is no more than the truth either, and nearer to it.
+    Never above the truth; `least` is None where they cannot take so many. `toll` is put on every order where orders
+    are scarce, and taken off again once for each that there may be: no more than the truth either, and nearer to it.
     """
 
     def __init__(self, columns: Sequence[Column], toll: int = 0) -> None:
@@ -153,7 +167,8 @@ class Bound:
             for rank, hull in enumerate(lower_hull(column.points, toll) for column in columns)
             for (start, before), (end, after) in pairwise(hull)
         ]
-        self._pieces = sorted(pieces, key=cmp_to_key(lambda one, other: one[1] * other[0] - other[1] * one[0]))
+        pieces.sort(key=by_slope)
+        self._pieces = pieces
         self._curves: dict[int, tuple[list[int], list[int]]] = {}
 
     def least(self, columns: int, lots: int) -> int | None:
@@ -194,8 +209,8 @@ class Spread(NamedTuple):
 
 
 class State(NamedTuple):
-    """Some columns decided: the lots given so far, which column takes what remains (None: none yet), the sizes of slices of
-    which one account roams, and the orders so far (0 where they do not count).
+    """Some columns decided: the lots given so far, which column takes what remains (None: none yet), the sizes of
+    slices of which one account roams, and the orders so far (0 where they do not count).
     """
 
     lots: int
@@ -232,10 +247,12 @@ class _Search:
         if self._most_children is None:
             return 0, Bound(self._columns)
 
+        scarce = self._most_children
+
         def bounded(toll: int) -> tuple[int, int, Bound]:
             bound = Bound(self._columns, toll)
             least = bound.least(everything, self._total)
-            return (0 if least is None else least) - toll * self._most_children, toll, bound  # type: ignore[operator]
+            return (0 if least is None else least) - toll * scarce, toll, bound
 
         heaviest = max(abs(point.weight) for column in self._columns for point in column.points)
         found = [bounded(0), *(bounded(heaviest >> shift) for shift in range(0, 48, 3))]

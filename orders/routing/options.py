@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from brokers.domain import ZERO, Exchange, Side
-from orders.charges import Costs, Deal, Tariff, tariff
+from orders.charges import Costs, Deal, tariff
 from orders.routing.problem import BadProblem, Broker, Circuit, Order, Policy, Tax
 from orders.tariffs import Brokerage, Rates
 from portfolio.sums import EXACT

@@ -1,7 +1,7 @@
 """What is to be routed, and all that the choice depends on: one plain value, which can be stored and solved again.
 
-Quantities are units, money is INR, both exact. None means unknown or, where a field says so, no limit. The plain form is
-JSON whose numbers are text; it is also the format of the worked examples.
+Quantities are units, money is INR, both exact. None means unknown or, where a field says so, no limit. The plain form
+is JSON whose numbers are text; it is also the format of the worked examples.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Order:
     """What is wanted. `exchanges` in the order of preference, which decides between equal ones.
 
     `prices`: what is expected per unit and exchange, after protection. `segment` is a word of the charges' table.
-    `margin_rate` is the margin as a fraction of the value; None: all of it. `is_exit`: it closes a position, which needs
-    no margin and can happen only where the position is. `freeze_quantities`: the largest single order.
+    `margin_rate` is the margin as a fraction of the value; None: all of it. `is_exit`: it closes a position, which
+    needs no margin and can happen only where the position is. `freeze_quantities`: the largest single order.
     """
 
     side: Side
@@ -178,7 +178,7 @@ class Problem:
     rates: Mapping[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
-        rows = msgspec.to_builtins(replace(self, rates=None))
+        rows: dict[str, Any] = msgspec.to_builtins(replace(self, rates=None))
         rows["order"] = _renamed(rows["order"], ORDER_NAMES)
         rows["order"]["side"] = rows["order"]["side"].lower()
         rows["policy"] = _renamed(rows["policy"], POLICY_NAMES)

@@ -1,4 +1,4 @@
-"""A problem in, a decision out: who may be asked, what each could take, the best spread, and what there is to say of it."""
+"""A problem in, a decision out: who may be asked, what each could take, the best spread, and what to say of it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ import msgspec
 
 from brokers.domain import ZERO, Exchange, Side
 from orders.charges import TARIFF_OF
-from orders.routing.decision import Alternative, CostLine, Decision, Exclusion, Limit, Part, Warned
+from orders.routing.decision import (
+    PAISA,
+    Alternative,
+    CostLine,
+    Decision,
+    Exclusion,
+    Limit,
+    Part,
+    Warned,
+    in_paise,
+)
 from orders.routing.grid import Packing, Spread
 from orders.routing.options import Option, scaled, slice_lots, tidy, unscaled
-from orders.routing.problem import BadProblem, Broker, Circuit, Order, Problem
+from orders.routing.problem import BadProblem, Broker, Circuit, Problem
 from orders.routing.reasons import EMPTY_LIMIT, LIMITS, barred, excluded
 from orders.routing.taxed import Solver
 from orders.tariffs import ChargeError, Rates
@@ -226,7 +236,7 @@ class _Told:
                 )
 
     def _alternative(self) -> Alternative | None:
-        """Of the spreads that do without one of the options chosen: those that route the most, and the best of these."""
+        """Of the spreads that do without one of the chosen options those that route the most; the best of these."""
         total = sum(point.lots for point in self._spread.points)
         chosen = ((rank, point.option) for rank, point in enumerate(self._spread.points) if point.option is not None)
         solvers = [self._solver.without(rank, number) for rank, number in chosen]
@@ -251,6 +261,12 @@ class _Told:
                 code="held_for_reconciliation",
                 sentence=f"{held} may be at a broker already and are sent nowhere before that is known.",
             )
+        if self._solver.left:
+            rupees = in_paise(unscaled(self._solver.left // self._solver.packing.rupee)) + PAISA
+            yield Warned(
+                code="not_proved",
+                sentence=f"The tax of these lots is hard to weigh: no answer is as much as ₹{rupees} better.",
+            )
         if unrouted:
             yield Warned(code="unrouted", sentence=f"{unrouted} find no account that can take them.")
         for option, lots in used:
@@ -266,7 +282,7 @@ class _Told:
             if option.gains and option.gains.is_guess(lots * order.lot_size):
                 yield Warned(
                     code="cost_unknown",
-                    sentence=f"What some of the shares at {broker.words} cost is not known: their tax is the most it can be.",
+                    sentence=f"What some shares at {broker.words} cost is not known: their tax is the most it can be.",
                 )
 
 

@@ -18,6 +18,8 @@ from orders.routing.grid import NOTHING, Column, Packing, Point, Spread
 from orders.routing.options import Option
 
 CORNERS = ((1, 1), (0, 0), (1, 0), (0, 1))
+# So many boxes are split for the answer, and for each candidate for the next best. What is open then is told: `left`.
+MOST_BOXES, MOST_BOXES_ASIDE = 1500, 100
 
 Account = Sequence[tuple[int, Option]]  # its options, each with the rank of its exchange
 
@@ -25,7 +27,7 @@ Account = Sequence[tuple[int, Option]]  # its options, each with the rank of its
 class Solver:
     """All spreads over some accounts. `exempt`: what of the tax on long-term gains is forgiven; None: no tax at all.
 
-    `shut`: an option (rank of the account, number) that may not be used.
+    `shut`: an option (rank of the account, number) that may not be used. `left`: see `Boxes`, of the last answer.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Solver:
             tuple(number for number in range(len(account)) if (rank, number) != shut)
             for rank, account in enumerate(accounts)
         ]
+        self.left, self._origin = 0, origin
         self._sizes = grid.sizes_of(accounts)
         # The same column serves in every solver in which its account may do the same.
         self._column: Callable[[int, tuple[int, ...], tuple[int, int]], Column] = (
@@ -68,7 +71,10 @@ class Solver:
             if true.weight == found.weight - forgiven:
                 return true
             known.append(true)
-        return Boxes(self, total).best(min(known))
+        boxes = Boxes(self, total, MOST_BOXES if self._origin is None else MOST_BOXES_ASIDE)
+        found = boxes.best(min(known))
+        self.left = boxes.left
+        return found
 
     def without(self, rank: int, number: int) -> Solver:
         """The same with one option of one account shut."""

@@ -57,7 +57,7 @@ class Oracle:
         self.cost = lru_cache(maxsize=None)(self._cost)
         self.charges = lru_cache(maxsize=None)(self._charges)
 
-    # --- one account ---------------------------------------------------------------------------------------------------
+    # --- one account ------------------------------------------------------------------------------------------------
     def choices(self, broker: Broker) -> list[Choice]:
         found: list[Choice] = [None]
         if self.may_deal(broker):
@@ -166,7 +166,7 @@ class Oracle:
             self.health(self.broker(broker_id), exchange, lots),
         )
 
-    # --- tax -----------------------------------------------------------------------------------------------------------
+    # --- tax --------------------------------------------------------------------------------------------------------
     def gains(self, broker: Broker, choice: Choice) -> tuple[Decimal, Decimal]:
         """Short and long, unit by unit from the oldest."""
         if choice is None:
@@ -192,7 +192,7 @@ class Oracle:
             times(tax.stcg, max(Decimal(0), short)), times(tax.ltcg, max(Decimal(0), long - tax.ltcg_exemption_left))
         )
 
-    # --- all of them ---------------------------------------------------------------------------------------------------
+    # --- all of them ------------------------------------------------------------------------------------------------
     def answer(self, choices: tuple[Choice, ...]) -> Answer:
         taken = [0 if choice is None else choice[1] for choice in choices]
         parts, children = [self.tax(choices)], 0

@@ -42,6 +42,10 @@ OWN = (
 )  # fmt: skip
 
 
+def chance_of(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - no secret
+
+
 def problem(chance: random.Random, *, brokers: int, lots: int, taxed: bool = False) -> Problem:
     segment = "equity_delivery" if taxed else chance.choice(SEGMENTS)
     side = Side.SELL if taxed else chance.choice((Side.BUY, Side.SELL))
