@@ -23,6 +23,7 @@ SETTINGS = {
     "streams": "bench.settings",
     "sockets": "bench.settings",
     "masters": "bench.settings",
+    "routing": "bench.settings",
     "latency": "bench.live_settings",
     "budgets": "bench.governed_settings",
     "isolation": "bench.governed_settings",

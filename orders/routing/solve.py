@@ -47,7 +47,7 @@ def solve(problem: Problem, rates: Rates | None = None) -> Decision:
     """
     problem.check()
     known = _rates_of(problem, rates)
-    layout = _Layout(problem, known)
+    layout = Layout(problem, known)
     solver = Solver(
         [account.options for account in layout.accounts],
         Packing(len(layout.accounts), len(problem.order.exchanges), layout.wanted),
@@ -70,7 +70,7 @@ class _Account(NamedTuple):
     options: list[tuple[int, Option]]
 
 
-class _Layout:
+class Layout:
     """Who may take part, and how far. Accounts that may not are told with their reason."""
 
     def __init__(self, problem: Problem, rates: Rates) -> None:
@@ -155,7 +155,7 @@ class _Layout:
 class _Told:
     """The words and figures of one spread."""
 
-    def __init__(self, problem: Problem, layout: _Layout, solver: Solver, spread: Spread, version: str) -> None:
+    def __init__(self, problem: Problem, layout: Layout, solver: Solver, spread: Spread, version: str) -> None:
         self._problem, self._layout, self._solver = problem, layout, solver
         self._spread, self._version = spread, version
 
