@@ -11,7 +11,6 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,7 +70,7 @@ class Boxes:
         self.left = 0
         self._rupee = solver.packing.rupee
         self._exempt = (solver.exempt or 0) * self._rupee
-        self._place = lru_cache(maxsize=None)(self._reckon)
+        self._known: dict[tuple[int, int, int], _Place] = {}
         self._bends = [[option.bends() for _, option in account] for account in solver.accounts]
         self._best = Spread(0, ())
 
@@ -165,6 +164,12 @@ class Boxes:
                 inner = bends[bisect_right(bends, low) : bisect_left(bends, high)]
                 found += [self._place(rank, number, lots) for lots in dict.fromkeys((low, *inner, high))]
         return found
+
+    def _place(self, rank: int, number: int, lots: int) -> _Place:
+        known = self._known.get((rank, number, lots))
+        if known is None:
+            known = self._known[rank, number, lots] = self._reckon(rank, number, lots)
+        return known
 
     def _reckon(self, rank: int, number: int, lots: int) -> _Place:
         exchange, option = self._solver.accounts[rank][number]

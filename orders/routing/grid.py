@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import cmp_to_key, lru_cache
+from functools import cmp_to_key
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -85,16 +85,20 @@ class Column:
     ) -> None:
         self.rank, self.options, self._packing, self._sizes = rank, options, packing, sizes
         self._short, self._long = slopes
-        self._at = lru_cache(maxsize=None)(self._reckon)
+        self._known: dict[tuple[int, int], Point] = {}
         self.most = max((option.most for _, option in options.values()), default=0)
         self.points = [NOTHING, *(point for number in options for point in self._sharp(number))]
 
     def at(self, number: int, lots: int) -> Point:
-        return self._at(number, lots)
+        """So many lots by one option. Kept: the same are asked for again and again."""
+        known = self._known.get((number, lots))
+        if known is None:
+            known = self._known[number, lots] = self._reckon(number, lots)
+        return known
 
     def every(self, lots: int) -> list[Point]:
         """So many lots by each option that can take them."""
-        return [self._at(number, lots) for number, (_, option) in self.options.items() if lots <= option.most]
+        return [self.at(number, lots) for number, (_, option) in self.options.items() if lots <= option.most]
 
     def _reckon(self, number: int, lots: int) -> Point:
         exchange, option = self.options[number]
@@ -114,11 +118,11 @@ class Column:
         for lots in option.bends():
             if lots == 0:
                 continue
-            here = self._at(number, lots)
+            here = self.at(number, lots)
             if lots == option.most or lots % step == 0:
                 found.append(here)
                 continue
-            before, after = self._at(number, lots - 1), self._at(number, lots + 1)
+            before, after = self.at(number, lots - 1), self.at(number, lots + 1)
             if after.weight - here.weight > here.weight - before.weight:
                 found.append(here)
         return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from decimal import Decimal
-from functools import lru_cache
 
 from brokers.domain import ZERO, Exchange, Side
 from orders.charges import Costs, Deal, tariff
@@ -69,7 +68,7 @@ class Option:
         self.tariff = tariff(_deal(order, broker, exchange), rates)
         self.pays_debit = not broker.dp_paid_today
         self.slice_lots = slice_lots(order, broker, exchange)
-        self._brokerage = lru_cache(maxsize=None)(self._reckon_brokerage)
+        self._brokerages: dict[int, int] = {}
         self._statutory = scaled(self.tariff.statutory(self.lot_value))
         self.health = scaled(product(self.lot_value, _health_rate(broker, policy)))
         self._price = scaled(self.lot_value) * (1 if order.side is Side.BUY else -1)
@@ -134,9 +133,14 @@ class Option:
             yield size
             lots -= size
 
-    def _reckon_brokerage(self, lots: int) -> int:
-        turnover = product(Decimal(lots), self.lot_value)
-        return scaled(self.tariff.with_gst(self.tariff.brokerage(turnover, Decimal(lots))))
+    def _brokerage(self, lots: int) -> int:
+        """Of one order, with GST. Kept: the same sizes come again and again."""
+        known = self._brokerages.get(lots)
+        if known is None:
+            turnover = product(Decimal(lots), self.lot_value)
+            known = scaled(self.tariff.with_gst(self.tariff.brokerage(turnover, Decimal(lots))))
+            self._brokerages[lots] = known
+        return known
 
     def _debit(self, lots: int) -> int:
         if not lots or not self.pays_debit or self.tariff.debit is None:

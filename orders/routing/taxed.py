@@ -9,8 +9,7 @@ it is the best. Where none does, the best lies at a kink, and `boxes` finds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
 from orders.routing import grid
 from orders.routing.boxes import Boxes
@@ -48,9 +47,7 @@ class Solver:
         self.left, self._origin = 0, origin
         self._sizes = grid.sizes_of(accounts)
         # The same column serves in every solver in which its account may do the same.
-        self._column: Callable[[int, tuple[int, ...], tuple[int, int]], Column] = (
-            origin._column if origin else lru_cache(maxsize=None)(self._make_column)
-        )
+        self._known: dict[tuple[int, tuple[int, ...], tuple[int, int]], Column] = origin._known if origin else {}
 
     def best(self, total: int, below: int | None = None) -> Spread | None:
         """The lightest spread of `total` lots (`below`: see `grid.best`); None: there is none.
@@ -105,6 +102,10 @@ class Solver:
     def _columns(self, corner: tuple[int, int]) -> list[Column]:
         return [self._column(rank, numbers, corner) for rank, numbers in enumerate(self.open)]
 
-    def _make_column(self, rank: int, numbers: tuple[int, ...], corner: tuple[int, int]) -> Column:
-        options = {number: self.accounts[rank][number] for number in numbers}
-        return Column(rank, options, self.packing, self._sizes, corner)
+    def _column(self, rank: int, numbers: tuple[int, ...], corner: tuple[int, int]) -> Column:
+        known = self._known.get((rank, numbers, corner))
+        if known is None:
+            options = {number: self.accounts[rank][number] for number in numbers}
+            known = Column(rank, options, self.packing, self._sizes, corner)
+            self._known[rank, numbers, corner] = known
+        return known
