@@ -78,8 +78,9 @@ class Option:
 
     def charges(self, lots: int) -> int:
         """All that it costs to deal, of every slice, the debit charge once."""
-        full, rest = divmod(lots, self.slice_lots) if self.slice_lots else (0, lots)
-        slices = (full * self._brokerage(self.slice_lots) if full else 0) + (self._brokerage(rest) if rest else 0)
+        size = self.slice_lots or max(lots, 1)
+        full, rest = divmod(lots, size)
+        slices = (full * self._brokerage(size) if full else 0) + (self._brokerage(rest) if rest else 0)
         return lots * self._statutory + slices + self._debit(lots)
 
     def cost(self, lots: int) -> int:
