@@ -126,7 +126,8 @@ def _status(intent: OrderIntent, now: datetime) -> tuple[str, ChildOrder | None]
 
     children = list(intent.children.order_by("number"))
     ending = intent_status(((State(child.state), child.filled_quantity) for child in children), intent.quantity)
-    if not children and intent.status_since > now - RUN:
+    begun = intent.events.filter(code=BEGAN)
+    if not children and intent.status_since > now - RUN and not begun.exists():
         return IntentStatus.WORKING, None  # its sender is only about to begin
     last = next((child for child in reversed(children) if child.state in ENDED), None)
     if ending is not Ending.WORKING and (is_under_way(intent.pk, now) or failover.is_wanted(intent, children, now)):

@@ -1,4 +1,4 @@
-"""A placing worker of the storm: sends every intent that waits, many at a time, until none has come for a while. It may be killed.
+"""A placing worker of the storm: sends every intent that waits, until none has come for a while. It may be killed.
 
 `python -m trademaster.rehearsal.placing SEED`. Several may run at once, over the same intents.
 """
