@@ -24,6 +24,7 @@ SETTINGS = {
     "sockets": "bench.settings",
     "masters": "bench.settings",
     "routing": "bench.settings",
+    "orders": "bench.settings",
     "latency": "bench.live_settings",
     "budgets": "bench.governed_settings",
     "isolation": "bench.governed_settings",
