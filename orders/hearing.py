@@ -19,6 +19,6 @@ def hear(connection_id: UUID, news: OrderNews, now: datetime) -> None:
         books.take(connection_id, news.items, teller=Teller.POSTBACK, now=now)
     elif isinstance(news, OrderUpdate) and news.order is not None:
         books.take(connection_id, [news.order], teller=Teller.STREAM, now=now)
-    elif not story.wake([connection_id], now=now):
+    elif not story.wake(connection_id, now=now):
         # Nothing of ours is there: whoever placed it, it shall be seen.
         postbacks.want_reading(connection_id, now)

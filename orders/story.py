@@ -5,7 +5,7 @@ Whoever locks rows of an intent locks children before the intent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -142,7 +142,7 @@ def alarm(child: ChildOrder, code: str, *, teller: Teller, now: datetime, **deta
     alerts.send_later(event)
 
 
-def wake(connection_ids: Iterable[UUID], *, now: datetime) -> int:
-    """Have the books of these connections read at once, as far as orders of ours stand, or may stand, there."""
-    rows = ChildOrder.objects.filter(broker_connection__in=list(connection_ids), state__in=LIVE)
-    return rows.filter(reconcile_due_at__gt=now).update(reconcile_due_at=now)
+def wake(connection_id: UUID, *, now: datetime) -> bool:
+    """Have a connection's book read at once, if orders of ours stand, or may stand, there. Returns whether they do."""
+    rows = ChildOrder.objects.filter(broker_connection=connection_id, state__in=LIVE)
+    return rows.filter(reconcile_due_at__gt=now).update(reconcile_due_at=now) > 0 or rows.exists()

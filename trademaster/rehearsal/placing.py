@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import django
 
@@ -24,7 +25,7 @@ def main(seed: int) -> None:
     from orders import sending
     from orders.models import IntentStatus, OrderIntent
 
-    def place(intent_id: object) -> None:
+    def place(intent_id: UUID) -> None:
         try:
             intent = OrderIntent.objects.select_related("instrument").get(pk=intent_id)
             decision = intent.decisions.earliest("made_at")
