@@ -204,7 +204,7 @@ class Storm:
         return self.house.processes[name].poll() is not None
 
     def _rage(self) -> None:
-        """One more fault somewhere every two seconds; and a page is open."""
+        """One more fault somewhere about every second; and a page is open."""
         while not self.ending.wait(FAULT_SECONDS / len(self.house.slugs)):
             kind, how = self.random.choice(FAULTS)
             self.house.control.set_fault(self.random.choice(self.house.slugs), kind, **how)
@@ -261,12 +261,14 @@ class Storm:
         unknown = [child for child in children if child.state in POSSIBLY_LIVE]
         report.wrong += [f"{c.tag} is {c.state} and unexplained" for c in unknown if c.explained_at is None]
         was_unknown = ChildOrder.objects.exclude(unknown_since=None)
+        not_placed = Counter(child.reason_code for child in children if child.state == State.NOT_PLACED)
         absent = ChildOrder.objects.filter(state=State.NOT_PLACED, reason_code="never_placed").count()
         report.lines += [
             ("orders", str(len(children))),
             ("intents", str(OrderIntent.objects.count())),
             ("orders at the exchange", str(sum(map(len, theirs.values())))),
             ("states", ", ".join(f"{name} {count}" for name, count in sorted(states.items()))),
+            ("not placed because", ", ".join(f"{name} {count}" for name, count in sorted(not_placed.items()))),
             ("were unknown for a while", str(was_unknown.count())),
             ("of these proved absent", str(absent)),
             ("still unknown, and explained", str(len(unknown))),

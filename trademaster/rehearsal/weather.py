@@ -14,7 +14,8 @@ SHARES = ("INFY", "SBIN", "ITC", "TATASTEEL", "RELIANCE")
 SPLIT, RESTS, CANCELLED = 8, 4, 2
 # Intents that wait for a placing worker at a time.
 WAITING = 100
-FAULT_SECONDS = 2.0
+# So often each broker gets another fault.
+FAULT_SECONDS = 6.0
 PATIENCE_SECONDS = 420.0
 # The broker does what an order asks, or not, or says so too late, or never; and tells of it late, twice, or not.
 FAULTS: Sequence[tuple[str, Mapping[str, Any]]] = (
