@@ -21,7 +21,7 @@ import msgspec
 from brokers import reach
 from brokers.base import BrokerClient
 from brokers.dealing import OrderRequest
-from brokers.domain import Exchange, OrderType, Product, Side, Validity
+from brokers.domain import OrderType, Product, Side, Validity
 from brokers.errors import BrokerError, RequestRefused
 from brokers.models import BrokerConnection
 from brokers.reach import ConnectRefused
@@ -121,10 +121,6 @@ def request_of(child: ChildOrder) -> OrderRequest:
 def request_hash(request: OrderRequest) -> str:
     """Of all that a request says, in hex."""
     return sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
-
-
-def exchange_of(child: ChildOrder) -> Exchange:
-    return Exchange(child.exchange)
 
 
 def submit(slug: str, call: Callable[[], T]) -> Future[T]:

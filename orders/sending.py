@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 # Between two slices at one broker.
 PAUSE_SECONDS = 0.12
+# A call that has not begun after so long is not made: it would end after its order was given up.
+START_SECONDS = LAPSE.total_seconds() - 2 * CALL_SECONDS
 # How soon the book is first looked at for an order that was taken.
 FIRST_LOOK = timedelta(seconds=1)
 NO_CLIENT = NotSupported("This account takes no orders from here.", code="trading_off")
@@ -282,6 +284,7 @@ class _Run:
     def _call(self, lane: _Lane, child: ChildOrder, request: OrderRequest | BrokerError, *, wait_first: bool) -> None:
         client, slug = lane.client, lane.connection.broker_type
         pause = self.pause if wait_first else None
+        began = time.monotonic()
 
         def place() -> Answer:
             for refusal in (client, request):
@@ -289,11 +292,13 @@ class _Run:
                     return Answer(error=refusal, is_sent=False)
             if pause is not None:
                 pause(PAUSE_SECONDS)
+            if time.monotonic() > began + START_SECONDS:  # whoever reconciles may have concluded that it never left
+                return Answer(error=BrokerUnavailable("Its turn came too late; it was not sent."), is_sent=False)
             assert isinstance(client, BrokerClient)  # noqa: S101 - told above
             assert isinstance(request, OrderRequest)  # noqa: S101
             return calling.answered(lambda: client.within(CALL_SECONDS).place(request), slug)
 
-        until = time.monotonic() + LAPSE.total_seconds()
+        until = began + LAPSE.total_seconds()
         self.running[calling.submit(slug, place)] = _Sent(lane, child, until)
 
     def work(self, lanes: Sequence[_Lane]) -> None:

@@ -238,6 +238,16 @@ def test_the_answer_of_a_sender_that_was_given_up_still_counts(wish: Wish, desks
         assert (child.state, child.broker_order_id) == (after, "z-1")
 
 
+def test_a_call_whose_turn_comes_too_late_is_not_made(
+    wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the process stood still: its order may have been proved absent, and moved, meanwhile."""
+    monkeypatch.setattr(sending, "START_SECONDS", -1.0)
+    intent, decision = wish(("zerodha", 10))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    assert (child_of(intent).state, desk.placed) == (State.NOT_PLACED, [])
+
+
 def test_what_may_be_live_is_exactly_what_nobody_knows() -> None:
     assert {State.SENDING, State.UNKNOWN} == POSSIBLY_LIVE
     assert timedelta(seconds=2 * calling.CALL_SECONDS) < calling.LAPSE
