@@ -126,7 +126,7 @@ def refresh(user: User, now: datetime) -> dict[UUID, BrokerError | None]:
 
 
 def settle(connection: BrokerConnection, told: Sequence[BrokerGtt], now: datetime, *, is_whole: bool = True) -> None:
-    """What a broker's list says of our rows: found ones are adopted; an UNKNOWN one that lacks twice was never there."""
+    """What a broker's list says of our rows: found ones are adopted; one UNKNOWN and twice absent never was there."""
     by_id = {each.broker_gtt_id: each for each in told}
     rows = list(GttOrder.objects.filter(broker_connection=connection, status__in=OPEN).select_related("instrument"))
     taken = {row.broker_gtt_id for row in GttOrder.objects.filter(broker_connection=connection)}
