@@ -36,7 +36,7 @@ def maybe(help_text: str = "") -> Text:
 
 
 # --- a decision -------------------------------------------------------------------------------------------------------
-class WhyAnswer(serializers.Serializer[Any]):
+class OrderReason(serializers.Serializer[Any]):
     code = Text(help_text="Stable: programs may decide on it.")
     words = Text()
     remedy = Text(allow_blank=True)
@@ -84,8 +84,8 @@ class RoutingAnswer(serializers.Serializer[Any]):
 
     children = PlannedAnswer(many=True, help_text="The orders, in the order in which they are sent.")
     why = Text(allow_blank=True)
-    refusals = WhyAnswer(many=True, help_text="What stops it; nothing is sent then.")
-    warnings = WhyAnswer(many=True)
+    refusals = OrderReason(many=True, help_text="What stops it; nothing is sent then.")
+    warnings = OrderReason(many=True)
     excluded = ExcludedAnswer(many=True)
     unrouted = Text(help_text="Units that nobody can take.")
     held_for_reconciliation = Text(help_text="Units of this order that may stand at a broker already.")
@@ -96,7 +96,7 @@ class RoutingAnswer(serializers.Serializer[Any]):
     tax = Text()
     split_penalty = Text()
     next_best = NextBestAnswer(allow_null=True)
-    needs_approval = WhyAnswer(allow_null=True)
+    needs_approval = OrderReason(allow_null=True)
     ages = serializers.DictField(
         child=serializers.IntegerField(allow_null=True),
         help_text="How old what it was decided by is, in seconds: `account:{connection}`, `price:{exchange}`.",
@@ -265,7 +265,7 @@ class OrdersAnswer(serializers.Serializer[Any]):
     next = serializers.UUIDField(allow_null=True, help_text="Send it as `before` for the next page; null: that is all.")
 
 
-class EventAnswer(serializers.Serializer[Any]):
+class StoryLine(serializers.Serializer[Any]):
     at = Instant()
     teller = serializers.ChoiceField([each.value for each in Teller])
     code = Text()
@@ -275,8 +275,8 @@ class EventAnswer(serializers.Serializer[Any]):
     details = serializers.JSONField()
 
 
-class TimelineAnswer(serializers.Serializer[Any]):
-    events = EventAnswer(many=True)
+class StoryAnswer(serializers.Serializer[Any]):
+    events = StoryLine(many=True)
 
 
 class AskedAnswer(serializers.Serializer[Any]):

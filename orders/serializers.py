@@ -150,7 +150,7 @@ class SquareOffRequest(serializers.Serializer[Any]):
     price = Amount(required=False, allow_null=True, default=None, help_text="A limit; absent: near the last price.")
 
 
-class AmendRequest(serializers.Serializer[Any]):
+class ChangeRequest(serializers.Serializer[Any]):
     """At least one of the three."""
 
     price = Amount(required=False)

@@ -28,8 +28,8 @@ from orders.lifecycle import State
 from orders.models import GttOrder, IntentStatus, OrderIntent, Origin
 from orders.refusals import UnknownInstrument
 from orders.serializers import (
-    AmendRequest,
     BasketRequest,
+    ChangeRequest,
     CopyRequest,
     GttPlaceRequest,
     ListQuery,
@@ -179,13 +179,13 @@ class OrderView(APIView):
     @extend_schema(
         summary="Change what stands: price, trigger or quantity",
         description="Each broker is asked once; what came of it only its book tells.",
-        request=AmendRequest,
+        request=ChangeRequest,
         responses=answers.ChangedAnswer,
     )
     def patch(self, request: Request, id: UUID) -> Response:
         intent = _order(request, id)
         said = amending.amend(
-            intent, user=trader(request), now=timezone.now(), **_valid(AmendRequest(data=request.data))
+            intent, user=trader(request), now=timezone.now(), **_valid(ChangeRequest(data=request.data))
         )
         return _changed(intent, said)
 
@@ -216,10 +216,10 @@ class DecisionView(APIView):
 
 
 class TimelineView(APIView):
-    @extend_schema(summary="The story of an order", responses=answers.TimelineAnswer)
+    @extend_schema(summary="The story of an order", responses=answers.StoryAnswer)
     def get(self, request: Request, id: UUID) -> Response:
         events = _order(request, id).events.order_by("at", "id")
-        return Response(answers.TimelineAnswer({"events": events}).data)
+        return Response(answers.StoryAnswer({"events": events}).data)
 
 
 class ApproveView(APIView):
