@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
@@ -380,6 +380,10 @@ class BrokerClient(ABC):
         if book.problems:
             raise UnexpectedResponse(book.problems[0].field, "cannot be read in every order")
         return tuple(order for order in book.items if order.tag == tag)
+
+    def trades_of(self, orders: Collection[BrokerOrder]) -> Rows[BrokerTrade]:
+        """The fills of these orders; of all where the broker has a book of trades, which is one call whoever asks."""
+        return self.trades()
 
     def margin(self, request: OrderRequest) -> OrderMargin:
         """What the broker itself says that an order needs."""

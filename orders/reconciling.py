@@ -29,7 +29,6 @@ from orders import alerts, books, calling, changing, story
 from orders.calling import CALL_SECONDS, LAPSE, Clients
 from orders.lifecycle import (
     DAY_OVER,
-    LATER_ATTEMPTS,
     LIVE,
     STANDING,
     Reading,
@@ -102,9 +101,10 @@ def _claimed(connection_id: UUID, now: datetime) -> list[ChildOrder]:
         children = list(rows.select_for_update(no_key=True, skip_locked=True).order_by("pk"))
         if not any(child.reconcile_due_at is not None and child.reconcile_due_at <= now for child in children):
             return []
-        ChildOrder.objects.filter(pk__in=[child.pk for child in children]).update(
-            reconcile_due_at=now + LEASE, reconcile_attempts=F("reconcile_attempts") + 1
-        )
+        rows = ChildOrder.objects.filter(pk__in=[child.pk for child in children])
+        # What is read along with the others has not used up a turn of its own schedule.
+        rows.filter(reconcile_due_at__lte=now).update(reconcile_attempts=F("reconcile_attempts") + 1)
+        rows.update(reconcile_due_at=now + LEASE)
     return children
 
 
@@ -147,14 +147,18 @@ def _read(client: BrokerClient, connection_id: UUID, now: datetime) -> Book:
     orders = client.within(CALL_SECONDS).orders()
     orders += _found(client, followed, orders)
     trades = None
-    if _needs_trades(followed, orders.items):
+    lacking = _lacking(followed, orders.items)
+    tags = {order.tag for order in orders.items}
+    if lacking or any(child.state == State.UNKNOWN and child.tag not in tags for child in followed):
         try:
-            trades = client.within(CALL_SECONDS).trades()
+            trades = client.within(CALL_SECONDS).trades_of(lacking[:MOST_ASKED])
         except BrokerError as error:  # what the book says counts all the same
             logger.info("Connection %s: its trades were not read: %s", connection_id, error.code)
     return Book(now, orders, trades)
 
 
+# Some brokers tell the trades of one order at a time: of no more than so many in one reading.
+MOST_ASKED = 10
 # By a search of its own, some brokers find an order that their book does not tag. No more than so many in one reading.
 MOST_SEARCHED = 5
 
@@ -172,17 +176,16 @@ def _found(client: BrokerClient, followed: Iterable[ChildOrder], orders: Rows[Br
     return Rows(tuple(order for order in found if order.broker_order_id not in known))
 
 
-def _needs_trades(followed: Sequence[ChildOrder], orders: Collection[BrokerOrder]) -> bool:
-    tags = {order.tag for order in orders}
-    if any(child.state == State.UNKNOWN and child.tag not in tags for child in followed):
-        return True
+def _lacking(followed: Sequence[ChildOrder], orders: Iterable[BrokerOrder]) -> list[BrokerOrder]:
+    """Orders of ours of which more was filled than we have trades of."""
     held = books.unfilled(followed)
     ours = {child.tag for child in followed}
-    return any(
-        order.filled_quantity > held.get(order.broker_order_id, Decimal(0))
+    return [
+        order
         for order in orders
-        if order.broker_order_id in held or order.tag in ours
-    )
+        if (order.broker_order_id in held or order.tag in ours)
+        and order.filled_quantity > held.get(order.broker_order_id, Decimal(0))
+    ]
 
 
 def _is_heard(connection_id: UUID) -> bool:
@@ -307,7 +310,7 @@ def _schedule(child: ChildOrder, now: datetime, wait: timedelta = WORKING_WAIT) 
         after = max(child.sent_at + LAPSE, now + WORKING_WAIT)
     elif child.state in STANDING:
         after = now + wait
-    elif child.reconcile_attempts < LATER_ATTEMPTS and _lacks_fills(child):
+    elif _day(now) == _day(child.sent_at) and _lacks_fills(child):
         after = now + next_reconcile(child.reconcile_attempts)
     mine = ChildOrder.objects.filter(pk=child.pk, reconcile_due_at=now + LEASE)
     mine.update(reconcile_due_at=after)

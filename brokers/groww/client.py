@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -85,6 +85,14 @@ class GrowwClient(BrokerClient):
         orders = self.orders()
         found: Rows[BrokerTrade] = Rows((), orders.problems)
         for order in orders.items:
+            if order.filled_quantity:
+                found += self._trades_of(order)
+        return found
+
+    def trades_of(self, orders: Collection[BrokerOrder]) -> Rows[BrokerTrade]:
+        """One call an order, and none for what was not filled."""
+        found: Rows[BrokerTrade] = Rows(())
+        for order in orders:
             if order.filled_quantity:
                 found += self._trades_of(order)
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -52,6 +52,8 @@ class Desk:
     faults: deque[str | Exception] = field(default_factory=deque)
     refuses: deque[BrokerError] = field(default_factory=deque)
     unreadable: bool = False
+    # Where the trades of one order at a time are told: whose were asked for.
+    asked_trades: list[str] | None = None
     cancels: int = 0
     reads: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -170,6 +172,13 @@ class FakeClient(BrokerClient):
 
     def trades(self) -> Rows[BrokerTrade]:
         return Rows(tuple(self.desk.deals))
+
+    def trades_of(self, orders: Collection[BrokerOrder]) -> Rows[BrokerTrade]:
+        if self.desk.asked_trades is None:
+            return self.trades()
+        ids = {order.broker_order_id for order in orders}
+        self.desk.asked_trades += sorted(ids)
+        return Rows(tuple(deal for deal in self.desk.deals if deal.broker_order_id in ids))
 
     def authorization(self) -> Secret:
         return Secret("")

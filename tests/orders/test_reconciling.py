@@ -345,3 +345,28 @@ def test_a_listener_that_fails_stops_nobody(accounts: dict[str, BrokerConnection
     finally:
         order_news._listeners[:] = before
     assert len(heard) == 1
+
+
+def test_a_broker_that_tells_the_trades_of_one_order_is_asked_for_a_few_at_a_time(
+    wish: Wish, desk: Desk, desks: Desks
+) -> None:
+    """A hundred filled orders would be a hundred calls; each is asked for once, and all are read in the end."""
+    desk.asked_trades = []
+    number = 2 * reconciling.MOST_ASKED + 3
+    for _ in range(number):
+        sent(wish, desks)
+    for order_id in list(desk.orders):
+        desk.tell(order_id, OrderStatus.FILLED, 10)
+    reconciling.run(later(2), desks)
+    assert Fill.objects.count() == len(desk.asked_trades) == reconciling.MOST_ASKED
+    pass_seconds(desks, 20, since=3)
+    assert Fill.objects.count() == len(desk.asked_trades) == number
+    assert not reconciling.due(later(600))
+
+
+def test_where_trades_belong_to_orders_an_absent_order_has_none(wish: Wish, desk: Desk, desks: Desks) -> None:
+    desk.asked_trades = []
+    desk.faults.append(LOST_REQUEST)
+    intent = sent(wish, desks)
+    pass_seconds(desks, 61, step=2)
+    assert (child_of(intent).state, desk.asked_trades) == (State.NOT_PLACED, [])
