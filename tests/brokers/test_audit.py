@@ -14,13 +14,14 @@ from pytest_django import Settings
 from accounts import audit, audit_check
 from accounts.events import Event
 from accounts.models import AuditEntry, User
-from brokers import registry, rotation, services, sessions, vault
+from brokers import consents, registry, rotation, services, sessions, vault
 from brokers.base import Renewal
 from brokers.models import BrokerConnection
 from brokers.simulation.server import SimulatedBrokers
 from tests.people import connect, own_app
 
 API = "/api/v1/brokers"
+READ_VERSION = consents.current().version
 RENEWED_BY_TOKEN = [
     slug for slug in registry.slugs() if registry.load(slug).spec.session.renewal is Renewal.REFRESH_TOKEN
 ]
@@ -38,7 +39,7 @@ def test_connecting_names_the_broker_and_the_session(alice: User, brokers: Simul
     connect(alice, "zerodha", brokers)
     assert told(alice, after=before) == [
         (Event.BROKER_CONNECTED, str(first.pk), {"broker": "zerodha", "session": 1}),
-        (Event.CONSENT_GIVEN, str(first.pk), {"scope": "read", "version": "2026-11-26"}),
+        (Event.CONSENT_GIVEN, str(first.pk), {"scope": "read", "version": READ_VERSION}),
         (Event.BROKER_CONNECTED, str(first.pk), {"broker": "zerodha", "session": 2}),
     ]
 
@@ -56,7 +57,7 @@ def test_renaming_and_disconnecting(alice: User, as_alice: Client, alices: dict[
     ended = {"broker": "upstox", "ended_at_broker": True}
     assert found[2:] == [
         (Event.BROKER_DISCONNECTED, str(one.pk), ended),
-        (Event.CONSENT_WITHDRAWN, str(one.pk), {"scope": "read", "version": "2026-11-26"}),
+        (Event.CONSENT_WITHDRAWN, str(one.pk), {"scope": "read", "version": READ_VERSION}),
     ]
     rows = AuditEntry.objects.filter(sequence__gt=before)
     assert {(row.actor, row.actor_id, row.address) for row in rows} == {("user", alice.pk, "127.0.0.1")}

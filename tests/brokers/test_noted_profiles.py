@@ -71,7 +71,7 @@ def test_an_account_that_was_closed_meanwhile_gets_no_order_through(
     assert services.note_profile(connection, replace(profile, is_active=False))
     light = clearance_of(stored(connection), now=timezone.now()).trade
     assert light.state == "NO"
-    assert [reason.code for reason in light.reasons] == ["account_inactive"]
+    assert [reason.code for reason in light.reasons] == ["account_inactive", "trading_off"]
 
 
 @pytest.mark.parametrize("what", ["another account", "an older session", "disconnected"])

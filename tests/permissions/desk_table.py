@@ -117,7 +117,8 @@ REQUESTS: dict[tuple[str, str], tuple[str, str]] = {
 # What is a person's can be deleted by nobody here, and so they cannot: `manage.py delete_account` sees to it.
 NEVER_DELETED = frozenset({"accounts/user"})
 OTHERWISE: dict[tuple[str, str, str], str] = {
-    ("accounts/user", "POST", REMOVE): "403",
+    # The page again: it says that orders, which are kept, point at the person.
+    ("accounts/user", "POST", REMOVE): "200",
     # Nothing in it must be filled in: an account with no terms of its own pays the usual ones.
     ("orders/accountterms", "POST", ROW): "302 {list}",
     # Whoever may change none of them is not led back to their list.
