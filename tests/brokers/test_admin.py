@@ -132,7 +132,7 @@ def test_even_who_may_everything_changes_nothing_by_hand(root: User, book: dict[
 def test_support_sees_what_a_connection_is_cleared_for(desk: Client, book: dict[str, BrokerConnection]) -> None:
     listed = desk.get(page_of(BrokerConnection)).content.decode()
     assert '<td class="field-data">YES</td>' in listed
-    assert '<td class="field-orders">NO: trading_off</td>' in listed
+    assert '<td class="field-orders">NO: registered_ip_unknown, egress_ip_unknown, trading_off</td>' in listed
 
 
 def test_support_sees_what_became_of_postbacks_and_never_an_address(desk: Client, book: object) -> None:
