@@ -8,6 +8,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from urllib.parse import urlencode
 from uuid import UUID
@@ -19,7 +20,7 @@ from accounts import audit
 from accounts.audit import Happened
 from accounts.events import Event
 from accounts.models import User
-from brokers import consents, registry, sessions
+from brokers import consents, login_news, registry, sessions
 from brokers.base import Broker, BrokerAuth, LoginMethod
 from brokers.changes import connections_changed
 from brokers.domain import Profile, Session
@@ -250,6 +251,7 @@ def _store(login: OAuthState, broker: Broker, session: Session, profile: Profile
     connection.begin_session(session, renewal_due_at=due, user=user, now=now)
     connections_changed(user.pk)
     announce(connection)
+    transaction.on_commit(partial(login_news.tell, broker.spec.slug))
     happened = Happened(
         event=Event.BROKER_CONNECTED,
         subject=user.pk,

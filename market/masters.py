@@ -75,7 +75,7 @@ def load_master(*, broker_type: str, now: datetime) -> MasterLoad | None:
 def due(now: datetime) -> list[str]:
     """Brokers whose master of today is not loaded, and was not asked for a short while ago.
 
-    One that is not public is due only while somebody is logged in.
+    One that is not public is due only while somebody is logged in, and anew when somebody has logged in since.
     """
     rebuilt = datetime.combine(now.astimezone(IST).date(), REBUILT_AT, IST)
     if rebuilt > now:
@@ -89,7 +89,10 @@ def due(now: datetime) -> list[str]:
         for slug in registry.slugs()
         if (master := registry.load(slug).spec.master) is not None
         and loaded.get(slug, never) < rebuilt
-        and asked.get(slug, never) <= now - BETWEEN_ATTEMPTS
+        and (
+            asked.get(slug, never) <= now - BETWEEN_ATTEMPTS
+            or (master.needs_session and _sessions(slug).filter(session_began_at__gt=asked[slug]).exists())
+        )
         and not (master.needs_session and not _sessions(slug).exists())
     ]
 

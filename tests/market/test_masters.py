@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from brokers.domain import Exchange
 from brokers.simulation.masters import isin_of
 from brokers.simulation.server import SimulatedBrokers
 from market import masters as verbs
+from market import tasks
 from market.models import Instrument, InstrumentDispute, InstrumentListing, LoadOutcome, MasterLoad
 from tests.market.conftest import NOW, Load, Publisher, for_fyers, option, share
 from tests.people import connect
@@ -349,6 +351,39 @@ class TestTheMorning:
         assert "zerodha" not in verbs.due(NOW)
         connect(alice, "zerodha", masters)
         assert "zerodha" in verbs.due(NOW)
+
+    def test_a_login_makes_up_for_an_attempt_before_it(
+        self, load: Load, alice: User, masters: SimulatedBrokers, time_machine: Any
+    ) -> None:
+        load("zerodha", outcome=LoadOutcome.UNREACHABLE)
+        time_machine.move_to(NOW + timedelta(minutes=1), tick=False)
+        connect(alice, "zerodha", masters)
+        assert "zerodha" in verbs.due(NOW + timedelta(minutes=1))
+        load("zerodha", now=NOW + timedelta(minutes=2))
+        assert "zerodha" not in verbs.due(NOW + timedelta(minutes=2))
+
+    def test_a_login_asks_for_what_it_opens(
+        self,
+        alice: User,
+        masters: SimulatedBrokers,
+        monkeypatch: pytest.MonkeyPatch,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        asked: list[tuple[str, ...]] = []
+        monkeypatch.setattr(tasks.load_master_if_due, "apply_async", lambda args, **how: asked.append(args))
+        with django_capture_on_commit_callbacks() as waiting:
+            connect(alice, "zerodha", masters)
+            connect(alice, "groww", masters)  # whose master is public
+        assert asked == []  # within the login nothing happens
+        for callback in waiting:
+            callback()
+        assert asked == [("zerodha",)]
+
+    def test_what_a_login_asks_for_is_loaded_once(self, alice: User, masters: SimulatedBrokers) -> None:
+        connect(alice, "zerodha", masters)
+        tasks.load_master_if_due("zerodha")
+        tasks.load_master_if_due("zerodha")
+        assert list(MasterLoad.objects.values_list("broker_type", "outcome")) == [("zerodha", LoadOutcome.LOADED)]
 
     def test_one_loader_at_a_time(self, load: Load, masters: SimulatedBrokers) -> None:
         key = (verbs.LOADER, registry.order_of("groww"))
