@@ -29,6 +29,7 @@ from brokers.domain import (
     Quote,
     Rows,
     Session,
+    Validity,
 )
 from brokers.drift import Shape, shape_of
 from brokers.errors import BrokerError, NotSupported, OutcomeUnknown, RequestRefused, SessionEnded, UnexpectedResponse
@@ -71,6 +72,7 @@ class Capabilities:
     order_types: tuple[OrderType, ...]
     products: tuple[Product, ...]
     exchanges: tuple[Exchange, ...]
+    validities: tuple[Validity, ...]
     max_order_value: Decimal | None = None
     max_order_quantity: int | None = None
     supports_margin_trading: bool
@@ -229,6 +231,7 @@ class BrokerSpec:
     `callback` is None where the broker has no redirect login; `login_methods` are its logins by a form of ours.
     `app_fields` are the keys that a trader stores for it. `rate_classes` sorts its calls into the classes that the rate
     limits name. In its `maintenance` windows it is known not to answer. `postback` is None where it sends none.
+    `counts_lots_at`: where its orders and books count lots; everywhere else they count units.
     """
 
     slug: str
@@ -245,6 +248,7 @@ class BrokerSpec:
     login_methods: tuple[LoginMethod, ...] = ()
     session: SessionPolicy
     order_rules: OrderRules
+    counts_lots_at: tuple[Exchange, ...] = ()
     postback: PostbackSpec | None = None
     maintenance: tuple[DailyWindow, ...] = ()
     capabilities: Capabilities

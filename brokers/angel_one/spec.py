@@ -187,11 +187,13 @@ SPEC = BrokerSpec(
     capabilities=Capabilities(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
-        # UNCONFIRMED: currency and NSE's commodities stand in the master, but not in the list of exchanges for orders.
-        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.MCX),
+        # UNCONFIRMED: currency and NSE's commodities stand in the master, but not in the list of exchanges for orders;
+        # whether those to MCX count lots or units is published nowhere, and a hundred times apart: not offered.
+        exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO),
+        validities=(Validity.DAY, Validity.IOC),
         supports_margin_trading=True,
         supports_options_trading=True,
-        supports_commodity_trading=True,
+        supports_commodity_trading=False,
         rate_limits=(
             RateLimit(endpoints="session", per_path=True, calls=1, seconds=1),
             RateLimit(endpoints="refresh", calls=1, seconds=1),

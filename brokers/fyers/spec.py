@@ -127,6 +127,7 @@ SPEC = BrokerSpec(
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Fyers app, with CDSL’s TPIN.",
         throttled_before_entry=True,
     ),
+    counts_lots_at=(Exchange.CDS, Exchange.MCX, Exchange.NCO),
     postback=PostbackSpec(
         is_signed=False,
         instruction=(
@@ -141,11 +142,12 @@ SPEC = BrokerSpec(
     capabilities=Capabilities(
         # Market orders are bounded by Fyers itself. UNCONFIRMED whether those behind a trigger are, so none is offered.
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL),
-        products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF, Product.CO, Product.BO),
+        products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
         exchanges=(
             *(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO),
-            *(Exchange.CDS, Exchange.BCD, Exchange.MCX, Exchange.NCO),
+            *(Exchange.CDS, Exchange.MCX, Exchange.NCO),
         ),
+        validities=(Validity.DAY, Validity.IOC),
         supports_margin_trading=True,
         supports_options_trading=True,
         supports_commodity_trading=True,

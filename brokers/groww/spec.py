@@ -128,6 +128,7 @@ SPEC = BrokerSpec(
         products=(Product.CNC, Product.MIS, Product.NRML),
         # UNCONFIRMED: one page says that MCX is not supported, another that it is; in lots, or in units? Not offered.
         exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO),
+        validities=(Validity.DAY,),
         supports_margin_trading=False,  # MTF is a constant of the SDK, and nowhere in the documentation
         supports_options_trading=True,
         supports_commodity_trading=False,

@@ -145,11 +145,14 @@ SPEC = BrokerSpec(
             for segment in MASTER_SEGMENTS
         )
     ),
+    # UNCONFIRMED: should units be meant there, too little is dealt and not too much.
+    counts_lots_at=(Exchange.CDS, Exchange.BCD, Exchange.MCX),
     capabilities=Capabilities(
         # No market protection is documented, so nothing is offered that would need it.
         order_types=(OrderType.LIMIT, OrderType.SL),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
         exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX),
+        validities=(Validity.DAY, Validity.IOC),
         supports_margin_trading=True,
         supports_options_trading=True,
         supports_commodity_trading=True,

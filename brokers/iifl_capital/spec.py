@@ -116,11 +116,13 @@ SPEC = BrokerSpec(
         authorise_debit="Give a DDPI or PoA once, or authorise the day’s sales with IIFL.",
     ),
     master=MasterSpec(files=tuple(MasterFile(path=f"/v1/contractfiles/{name}.csv") for name in MASTER_NAMES)),
+    counts_lots_at=(Exchange.MCX, Exchange.NCO),
     capabilities=Capabilities(
         # A stop without a limit is refused, as clients report.
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
         exchanges=tuple(Exchange),
+        validities=(Validity.DAY, Validity.IOC),
         supports_margin_trading=True,
         supports_options_trading=True,
         supports_commodity_trading=True,
@@ -155,7 +157,7 @@ EXCHANGES = {
     "MCXCOMM": Exchange.MCX,
     "NSECOMM": Exchange.NCO,
 }
-COUNTED_IN_LOTS = frozenset({Exchange.MCX, Exchange.NCO})
+COUNTED_IN_LOTS = frozenset(SPEC.counts_lots_at)
 
 ORDER_TYPES = {
     "MARKET": OrderType.MARKET,

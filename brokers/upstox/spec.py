@@ -130,6 +130,7 @@ SPEC = BrokerSpec(
         register_ip="Register it on your app’s page at Upstox: one change a week, and it ends every session.",
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Upstox app.",
     ),
+    counts_lots_at=(Exchange.MCX, Exchange.NCO),
     postback=PostbackSpec(
         is_signed=False,
         instruction=(
@@ -145,6 +146,7 @@ SPEC = BrokerSpec(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
         exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.NCO),
+        validities=(Validity.DAY, Validity.IOC),
         supports_margin_trading=True,
         supports_options_trading=True,
         supports_commodity_trading=True,

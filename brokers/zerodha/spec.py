@@ -63,6 +63,8 @@ SPEC = BrokerSpec(
         throttled_before_entry=True,
         most_changes=25,
     ),
+    # UNCONFIRMED of BSE's currency: as NSE's. Its dump says a lot of 1 there; of how many units, other masters tell.
+    counts_lots_at=(Exchange.CDS, Exchange.BCD, Exchange.MCX),
     postback=PostbackSpec(
         is_signed=True,
         instruction=(
@@ -76,6 +78,7 @@ SPEC = BrokerSpec(
         order_types=(OrderType.MARKET, OrderType.LIMIT, OrderType.SL, OrderType.SL_M),
         products=(Product.CNC, Product.MIS, Product.NRML, Product.MTF),
         exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX),
+        validities=(Validity.DAY, Validity.IOC),
         supports_margin_trading=True,
         supports_options_trading=True,
         supports_commodity_trading=True,

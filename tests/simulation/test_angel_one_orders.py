@@ -19,7 +19,7 @@ from brokers.angel_one.spec import PIN_TOTP, SECURE
 from brokers.angel_one.stream import AngelOneOrderStream
 from brokers.base import BrokerClient
 from brokers.dealing import GttKind, GttLeg, GttRequest, GttStatus, StandingOrder
-from brokers.domain import AppCredentials, Exchange, OrderStatus, OrderType, Product, Side
+from brokers.domain import AppCredentials, OrderStatus, OrderType, Product, Side
 from brokers.errors import RequestRefused
 from brokers.secret import Secret
 from brokers.simulation.postbacks import Told
@@ -160,31 +160,29 @@ def test_the_broker_bounds_market_orders_itself(dealer: Dealer) -> None:
     assert dealer.client.find("t-stop-00001")[0].status is OrderStatus.CANCELLED
 
 
-def test_mcx_is_counted_in_units(dealer: Dealer) -> None:
+def test_mcx_is_counted_in_units_by_the_simulated_broker(dealer: Dealer) -> None:
     key, price = next(
         (key, price) for key, price in dealer.control.market()["prices"].items() if key.startswith("MCX:")
     )
     listing = dealer.simulated._simulation.market.instruments[key]
     units = Decimal(listing.contract_multiplier)
     assert units > 1
-    contract = traded(listing.exchange_token, Exchange.MCX, symbol=wire_name(listing))
-    order = asked(
-        traded=contract, product=Product.NRML, quantity=units, price=Decimal(price["last"]), tag="t-mcx-000001"
-    )
-    dealer.client.place(order)
-    [found] = dealer.client.find("t-mcx-000001")
-    assert found.quantity == units
-    [desk_order] = dealer.control.exchange()["desks"]["angel_one"]["orders"]
-    assert desk_order["asked"]["quantity"] == 1
-    odd = {
+    whole = {
         **PLACED,
         "tradingsymbol": wire_name(listing),
         "symboltoken": listing.exchange_token,
         "exchange": "MCX",
         "producttype": "CARRYFORWARD",
         "price": price["last"],
-        "quantity": str(units + 1),
+        "quantity": str(units),
+        "ordertag": "t-mcx-000001",
     }
+    assert dealer.post("/order/v1/placeOrder", whole)["status"] is True
+    [found] = dealer.client.find("t-mcx-000001")
+    assert found.quantity == units
+    [desk_order] = dealer.control.exchange()["desks"]["angel_one"]["orders"]
+    assert desk_order["asked"]["quantity"] == 1
+    odd = {**whole, "quantity": str(units + 1)}
     assert dealer.post("/order/v1/placeOrder", odd)["errorcode"] == "AB4018"
 
 

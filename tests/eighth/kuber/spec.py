@@ -60,6 +60,7 @@ SPEC = BrokerSpec(
         order_types=(OrderType.MARKET, OrderType.LIMIT),
         products=(Product.CNC, Product.MIS, Product.NRML),
         exchanges=(Exchange.NSE, Exchange.BSE, Exchange.NFO),
+        validities=(Validity.DAY, Validity.IOC),
         supports_margin_trading=False,
         supports_options_trading=True,
         supports_commodity_trading=False,
