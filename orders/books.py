@@ -17,7 +17,7 @@ from django.db.models import F, Q
 
 from brokers.domain import BrokerOrder, BrokerTrade
 from brokers.wire import IST
-from orders import alerts, story
+from orders import alerts, story, units
 from orders.changing import CANCEL_PATIENCE, CANCEL_SENT, follow_quantity
 from orders.lifecycle import ENDED, LIVE, POSSIBLY_LIVE, STANDING, Change, Known, State, merged
 from orders.models import ChildOrder, Fill, OrderEvent, SeenOrder, Teller
@@ -51,7 +51,7 @@ def take(
 ) -> Taken:
     """Write down what was told of orders and trades, whichever of it is new.
 
-    An order is ours by its tag, or by the id that the broker gave us for it.
+    An order is ours by its tag, or by the id that the broker gave us for it. What is told is as the broker counts it.
     """
     orders = [_as_kept(order) for order in orders]
     with transaction.atomic():
@@ -64,7 +64,8 @@ def take(
         changed = [
             child
             for order in orders
-            if (child := ours[order.broker_order_id]) is not None and _told(child, order, teller, now)
+            if (child := ours[order.broker_order_id]) is not None
+            and _told(child, units.of_child(child, order), teller, now)
         ]
         by_id |= {order_id: child for order_id, child in ours.items() if child is not None}
         filled = _fill(by_id, trades, now)
@@ -223,7 +224,7 @@ def _fill(children: Mapping[str, ChildOrder], trades: Iterable[BrokerTrade], now
         Fill(
             child=children[trade.broker_order_id],
             trade_id=trade.trade_id,
-            quantity=trade.quantity,
+            quantity=units.of_child(children[trade.broker_order_id], trade).quantity,
             price=trade.price,
             traded_at=trade.traded_at,
             noted_at=now,

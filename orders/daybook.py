@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,9 +23,10 @@ from brokers.errors import BrokerError, BrokerUnavailable
 from brokers.models import BrokerConnection
 from brokers.transport import Deadline
 from brokers.wire import IST
-from orders import calling
+from orders import calling, listings
 from orders.explaining import plainly
 from orders.models import ChildOrder, Fill, SeenOrder
+from orders.units import Units
 
 DEADLINE_SECONDS = 4.0
 # Brokers let their books be read about once a second: who reloads is served from the last reading.
@@ -63,11 +65,13 @@ def _orders(user: User, now: datetime) -> dict[str, Any]:
     for connection in connections:
         answer = read[connection.pk]
         if answer.rows is not None:
-            rows += [_order(connection, each, ours, now, stale=False) for each in answer.rows.items]
+            each_in = _units(connection, answer.rows.items)
+            rows += [_order(connection, each, ours, each_in, now, stale=False) for each in answer.rows.items]
             sources.append(_source(connection, answer, now, now))
         else:
             seen = list(SeenOrder.objects.filter(broker_connection=connection, day=now.astimezone(IST).date()))
-            rows += [_order(connection, each, ours, each.seen_at, stale=True) for each in seen]
+            each_in = _units(connection, seen)
+            rows += [_order(connection, each, ours, each_in, each.seen_at, stale=True) for each in seen]
             sources.append(_source(connection, answer, max((each.seen_at for each in seen), default=None), now))
     rows.sort(key=lambda row: row["placed_at"] or "", reverse=True)
     return {"as_of": now.isoformat(), "orders": rows, "sources": sources}
@@ -81,7 +85,8 @@ def _trades(user: User, now: datetime) -> dict[str, Any]:
     for connection in connections:
         answer = read[connection.pk]
         if answer.rows is not None:
-            rows += [_trade(connection, each, ours, now) for each in answer.rows.items]
+            each_in = _units(connection, answer.rows.items)
+            rows += [_trade(connection, each, ours, each_in, now) for each in answer.rows.items]
             sources.append(_source(connection, answer, now, now))
         else:
             fills = _fills(connection, now)
@@ -144,7 +149,20 @@ def _child_of(connection: BrokerConnection, names: Iterable[str | None], ours: O
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
-def _common(connection: BrokerConnection, each: Any, child: ChildOrder | None) -> dict[str, Any]:
+def _units(connection: BrokerConnection, rows: Iterable[BrokerOrder | SeenOrder | BrokerTrade]) -> Units:
+    return Units.at((connection.broker_type, str(each.exchange), each.broker_token) for each in rows)
+
+
+def _in_units(
+    connection: BrokerConnection, each: Any, child: ChildOrder | None, known: Units, count: Decimal
+) -> str | None:
+    """As a book counts it, in units; null where it counts lots of nobody knows how many."""
+    if child is not None and child.traded:
+        return plainly(listings.of_row(child.traded).units(count))
+    return _number(known.of((connection.broker_type, str(each.exchange), each.broker_token), count))
+
+
+def _common(connection: BrokerConnection, each: Any, child: ChildOrder | None, known: Units) -> dict[str, Any]:
     return {
         "connection_id": str(connection.pk),
         "broker_type": connection.broker_type,
@@ -156,18 +174,24 @@ def _common(connection: BrokerConnection, each: Any, child: ChildOrder | None) -
         "tradingsymbol": each.tradingsymbol,
         "side": str(each.side),
         "product": str(each.product),
-        "quantity": plainly(each.quantity),
+        "quantity": _in_units(connection, each, child, known, each.quantity),
     }
 
 
 def _order(
-    connection: BrokerConnection, each: BrokerOrder | SeenOrder, ours: Ours, as_of: datetime, *, stale: bool
+    connection: BrokerConnection,
+    each: BrokerOrder | SeenOrder,
+    ours: Ours,
+    known: Units,
+    as_of: datetime,
+    *,
+    stale: bool,
 ) -> dict[str, Any]:
     child = _child_of(connection, (each.broker_order_id, each.tag), ours)
-    return _common(connection, each, child) | {
+    return _common(connection, each, child, known) | {
         "order_type": str(each.order_type),
         "validity": str(each.validity) if isinstance(each, BrokerOrder) else None,
-        "filled_quantity": plainly(each.filled_quantity),
+        "filled_quantity": _in_units(connection, each, child, known, each.filled_quantity),
         "price": _number(each.price),
         "trigger_price": _number(each.trigger_price),
         "average_price": _number(each.average_price),
@@ -179,9 +203,11 @@ def _order(
     }
 
 
-def _trade(connection: BrokerConnection, each: BrokerTrade, ours: Ours, as_of: datetime) -> dict[str, Any]:
+def _trade(
+    connection: BrokerConnection, each: BrokerTrade, ours: Ours, known: Units, as_of: datetime
+) -> dict[str, Any]:
     child = _child_of(connection, (each.broker_order_id,), ours)
-    return _common(connection, each, child) | {
+    return _common(connection, each, child, known) | {
         "trade_id": each.trade_id,
         "price": plainly(each.price),
         "traded_at": each.traded_at.isoformat() if each.traded_at else None,

@@ -125,11 +125,14 @@ class Why:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """What one broker calls it at one exchange, and its own word on lot, tick and freeze."""
+    """What one broker calls it at one exchange, and its own word on lot, tick and freeze.
+
+    `multiplier`: the units in one of what it counts; None where it counts lots, and nobody knows of how many.
+    """
 
     broker_token: str
     tradingsymbol: str
-    multiplier: Decimal = Decimal(1)
+    multiplier: Decimal | None = Decimal(1)
     lot_size: Decimal | None = None
     tick_size: Decimal | None = None
     freeze_quantity: Decimal | None = None
@@ -169,6 +172,8 @@ class Account:
     segments: Mapping[str, str] = field(default_factory=dict)
     products: tuple[Product, ...] = ()
     order_types: tuple[OrderType, ...] = ()
+    exchanges: tuple[Exchange, ...] = tuple(Exchange)
+    validities: tuple[Validity, ...] = tuple(Validity)
     answered: bool = False
     as_of: datetime | None = None
     available: Decimal | None = None

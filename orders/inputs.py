@@ -44,7 +44,7 @@ from market import calendar
 from market.days import days_of
 from market.models import Instrument, InstrumentListing
 from market.publishing import latest
-from orders import costing
+from orders import costing, units
 from orders.charge_models import AccountTerms
 from orders.examples import DATA
 from orders.facts import (
@@ -120,7 +120,9 @@ class _House:
             circuit.broker_type: circuit for circuit in breaker.states(now=now) if circuit.kind is Kind.ORDERS
         }
         self.children = _todays_children(user, now)
-        self.seen = _seen_elsewhere(user, now)
+        seen = _seen_elsewhere(user, now)
+        types = {row.pk: row.broker_type for row in self.connections}
+        self.seen, self.unclear = units.of_seen(seen, types)
         self.terms = AccountTerms.objects.in_bulk([row.pk for row in self.connections])
         self.sources: dict[str, Source] = {}
 
@@ -183,6 +185,8 @@ class _House:
             segments={segment.value: answer.value for segment, answer in lights.segments.items()},
             products=tuple(capabilities.products),
             order_types=tuple(capabilities.order_types),
+            exchanges=tuple(capabilities.exchanges),
+            validities=tuple(capabilities.validities),
             answered=answered,
             listed=listed,
             circuit=circuit.state.value if circuit else "closed",
@@ -233,7 +237,7 @@ class _House:
         return replace(
             account,
             as_of=funds_as_of,
-            available=book.funds.available if book.funds else None,
+            available=book.funds.available if book.funds and not self._binds_unknown(row, funds_as_of) else None,
             reserved=self._reserved(row, mine, funds_as_of),
             owned=sum((lot.settled for lot in lots), ZERO),
             t1=sum((lot.t1 for lot in lots), ZERO),
@@ -259,6 +263,13 @@ class _House:
                 price = order.price or order.average_price or order.trigger_price
                 total += order.quantity * (price or ZERO)
         return total
+
+    def _binds_unknown(self, row: BrokerConnection, as_of: datetime) -> bool:
+        """Whether an order from outside takes money since then, and nobody knows how much."""
+        return any(
+            order.broker_connection_id == row.pk and order.placed_at is not None and order.placed_at >= as_of
+            for order in self.unclear
+        )
 
     def _possibly_live(self, row: BrokerConnection, intent: OrderIntent | None) -> Decimal:
         return sum(
@@ -300,7 +311,8 @@ class _House:
             for exchange, each in places.items()
         }
         types = {row.pk: row.broker_type for row in self.connections}
-        for order in self.seen:
+        # (Of lots of unknown units it counts alone that they stand.)
+        for order in (*self.seen, *self.unclear):
             broker_type = types.get(order.broker_connection_id)
             if (broker_type, order.exchange, order.broker_token) in names:
                 yield Resting(
@@ -459,12 +471,12 @@ def _listed(rows: Sequence[Instrument], brokers: Iterable[str]) -> dict[str, dic
     found: dict[str, dict[str, Listed]] = defaultdict(dict)
     listings = InstrumentListing.objects.filter(
         instrument__in=exchange_of, broker_type__in=set(brokers), withdrawn_on=None
-    )
+    ).select_related("instrument")
     for each in listings:
         found[each.broker_type][exchange_of[each.instrument_id]] = Listed(
             broker_token=each.broker_token,
             tradingsymbol=each.tradingsymbol,
-            multiplier=each.multiplier,
+            multiplier=units.in_one(each, each.instrument),
             lot_size=each.lot_size,
             tick_size=each.tick_size,
             freeze_quantity=each.freeze_quantity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from brokers.dealing import Traded
 from brokers.domain import Contract, Exchange, InstrumentKind, Listing, OptionType
 from brokers.errors import NotSupported
 from market.models import Instrument, InstrumentListing
+from orders import units
 
 
 def at_exchanges(instrument: Instrument, exchanges: Collection[str]) -> dict[Exchange, Instrument]:
@@ -43,12 +45,17 @@ def traded(
             answer[broker, exchange] = NotSupported(
                 f"This broker does not list {instrument} at {exchange}.", code="not_listed"
             )
+        elif (in_one := units.in_one(row, place)) is None:
+            answer[broker, exchange] = NotSupported(
+                f"This broker counts {instrument} in lots, and it is not known of how many units.",
+                code="units_unknown",
+            )
         else:
-            answer[broker, exchange] = _traded(place, row)
+            answer[broker, exchange] = _traded(place, row, in_one)
     return answer
 
 
-def _traded(instrument: Instrument, listing: InstrumentListing) -> Traded:
+def _traded(instrument: Instrument, listing: InstrumentListing, in_one: Decimal) -> Traded:
     exchange = Exchange(instrument.exchange)
     lot_size = listing.lot_size or instrument.lot_size
     return Traded(
@@ -61,9 +68,9 @@ def _traded(instrument: Instrument, listing: InstrumentListing) -> Traded:
         kind=InstrumentKind(instrument.kind),
         exchange_token=instrument.exchange_token,
         contract=_contract(instrument),
-        lot_size=listing.multiplier if lot_size is None else lot_size,
+        lot_size=in_one if lot_size is None else lot_size,
         tick_size=listing.tick_size or instrument.tick_size,
-        multiplier=listing.multiplier,
+        multiplier=in_one,
     )
 
 

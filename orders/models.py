@@ -282,7 +282,7 @@ class OrderEvent(models.Model):
 class SeenOrder(models.Model):
     """An order as a broker's book last showed it, whoever placed it; of ours, with the `child` it is.
 
-    Quantities are units.
+    Quantities are as the broker counts them: `orders.units` makes units of them.
     """
 
     broker_connection = models.ForeignKey(

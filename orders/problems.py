@@ -136,6 +136,19 @@ def reason_against(account: Account, facts: Facts, wanted: Wanted) -> Why | None
         return Why(
             code="not_listed", words=f"{name} does not list this instrument", remedy="Use another broker for it."
         )
+    offered = [each for place, each in account.listed.items() if place in account.exchanges]
+    if not offered:
+        return Why(
+            code="exchange_not_offered",
+            words=f"{name} takes no orders at this exchange from here",
+            remedy="Use another broker for it.",
+        )
+    if any(each.multiplier is None for each in offered):
+        return Why(
+            code="units_unknown",
+            words=f"{name} counts it in lots, and it is not known of how many units",
+            remedy="Use another broker for it, until an instrument list says so.",
+        )
     if segment is not None and account.segments.get(segment) == Light.NO:
         return Why(
             code="segment_not_enabled",
@@ -216,7 +229,7 @@ def _broker(account: Account, facts: Facts, wanted: Wanted, segment: str, why: W
         circuit=Circuit(account.circuit),
         circuit_since=_clock(account.circuit_since),
         barred=Bar(code=why.code, words=why.words.rstrip("."), remedy=why.remedy) if why else None,
-        exchanges=tuple(Exchange(each) for each in account.listed),
+        exchanges=tuple(Exchange(each) for each in account.listed if each in account.exchanges),
         products=account.products,
         available=account.available,
         reserved=account.reserved,

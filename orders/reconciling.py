@@ -25,7 +25,7 @@ from brokers.models import BrokerConnection
 from brokers.shared import redis
 from brokers.wire import IST
 from market.feed_states import orders_told_now
-from orders import alerts, books, calling, changing, story
+from orders import alerts, books, calling, changing, story, units
 from orders.calling import CALL_SECONDS, LAPSE, Clients
 from orders.lifecycle import (
     DAY_OVER,
@@ -179,12 +179,12 @@ def _found(client: BrokerClient, followed: Iterable[ChildOrder], orders: Rows[Br
 def _lacking(followed: Sequence[ChildOrder], orders: Iterable[BrokerOrder]) -> list[BrokerOrder]:
     """Orders of ours of which more was filled than we have trades of."""
     held = books.unfilled(followed)
-    ours = {child.tag for child in followed}
+    ours = {name: child for child in followed for name in (child.broker_order_id, child.tag) if name}
     return [
         order
         for order in orders
-        if (order.broker_order_id in held or order.tag in ours)
-        and order.filled_quantity > held.get(order.broker_order_id, Decimal(0))
+        if (child := ours.get(order.tag or "") or ours.get(order.broker_order_id)) is not None
+        and units.of_child(child, order).filled_quantity > held.get(order.broker_order_id, Decimal(0))
     ]
 
 

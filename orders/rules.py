@@ -96,6 +96,7 @@ class OrderFacts:
     order_types: frozenset[OrderType] = frozenset(OrderType)
     products: frozenset[Product] = frozenset(Product)
     exchanges: frozenset[Exchange] = frozenset(Exchange)
+    validities: frozenset[Validity] = frozenset(Validity)
     lot_size: Decimal | None = None
     tick_size: Decimal | None = None
     freeze_quantity: Decimal | None = None
@@ -187,7 +188,11 @@ def _product(facts: OrderFacts) -> str | None:
 
 
 def _validity(facts: OrderFacts) -> str | None:
-    return None if facts.validity in VALIDITIES else f"Orders are placed for the day or IOC, not {facts.validity}."
+    if facts.validity not in VALIDITIES:
+        return f"Orders are placed for the day or IOC, not {facts.validity}."
+    if facts.validity in facts.validities:
+        return None
+    return f"{facts.broker_name} takes no orders with the validity {facts.validity}."
 
 
 def _prices(facts: OrderFacts) -> str | None:

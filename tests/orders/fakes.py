@@ -42,7 +42,10 @@ NOWHERE = Transport(
 
 @dataclass
 class Desk:
-    """One account at a broker. `faults` are used up one a call to place: a name from above, or an error to raise."""
+    """One account at a broker, whose book counts as the broker does.
+
+    `faults` are used up one a call to place: a name from above, or an error to raise.
+    """
 
     name: str = ""
     orders: dict[str, BrokerOrder] = field(default_factory=dict)
@@ -70,7 +73,7 @@ class Desk:
             order_type=request.order_type,
             product=request.product,
             validity=request.validity,
-            quantity=request.quantity,
+            quantity=Decimal(request.count),
             filled_quantity=Decimal(0),
             price=request.price,
             trigger_price=request.trigger_price,
@@ -159,7 +162,8 @@ class FakeClient(BrokerClient):
         lost = self.desk.refuses.popleft() if self.desk.refuses else None
         if lost is not None and not isinstance(lost, OutcomeUnknown):
             raise lost
-        self.desk.orders[standing.broker_order_id] = replace(order, quantity=change.quantity, price=change.price)
+        count = Decimal(standing.request.traded.counted(change.quantity))
+        self.desk.orders[standing.broker_order_id] = replace(order, quantity=count, price=change.price)
         if lost is not None:
             raise lost
         return standing.broker_order_id

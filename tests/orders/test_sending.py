@@ -15,7 +15,6 @@ from brokers.domain import OrderType
 from brokers.errors import (
     BrokerError,
     BrokerUnavailable,
-    NotSupported,
     OrderRejected,
     OutcomeUnknown,
     RateLimited,
@@ -207,15 +206,6 @@ def test_an_instrument_that_the_broker_does_not_list_is_not_sent(wish: Wish, des
     sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
     child = child_of(intent)
     assert (child.state, child.reason_code, desk.placed) == (State.NOT_PLACED, "not_listed", [])
-
-
-def test_a_broker_that_counts_lots_is_told_lots(wish: Wish, desk: Desk, desks: Desks) -> None:
-    intent, decision = wish(("zerodha", 200))
-    intent.instrument.listings.update(multiplier=100)
-    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
-    assert (desk.placed[0].quantity, desk.placed[0].count) == (200, 2)
-    with pytest.raises(NotSupported):
-        listings.of_row(child_of(intent).traded).counted(Decimal(150))
 
 
 def test_a_decision_may_price_an_order_by_itself(wish: Wish, desk: Desk, desks: Desks) -> None:

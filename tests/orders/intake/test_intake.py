@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,14 +12,23 @@ import pytest
 from django.db import connection as database
 
 from accounts.models import AuditEntry, User
-from brokers.domain import OrderType, Product, Side
+from brokers import registry
+from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import OutcomeUnknown
 from brokers.models import BrokerConnection
 from market.models import Instrument
 from orders import deciding, intake
 from orders.facts import plain
 from orders.lifecycle import State
-from orders.models import ChildOrder, IdempotencyKey, IntentStatus, OrderIntent, OrderSettings, Origin
+from orders.models import (
+    ChildOrder,
+    IdempotencyKey,
+    IntentStatus,
+    OrderIntent,
+    OrderSettings,
+    Origin,
+    SeenOrder,
+)
 from orders.refusals import ConfirmDuplicate, KeyMissing, KeyReused, UnknownConnection, UnknownInstrument
 from portfolio.services import NoBrokerConnections
 from tests.orders.conftest import NOW, later
@@ -59,6 +69,16 @@ def test_without_a_price_an_order_at_any_price_is_refused(place: Place, infy: In
     assert not intent.children.exists()
 
 
+def offer(monkeypatch: pytest.MonkeyPatch, slug: str, **less: Any) -> None:
+    change_spec(monkeypatch, slug, capabilities=replace(registry.load(slug).spec.capabilities, **less))
+
+
+def change_spec(monkeypatch: pytest.MonkeyPatch, slug: str, **facts: Any) -> None:
+    load = registry.load
+    told = replace(load(slug), spec=replace(load(slug).spec, **facts))
+    monkeypatch.setattr(registry, "load", lambda name: told if name == slug else load(name))
+
+
 class TestWhoTakesNoPart:
     def codes(self, intent: OrderIntent) -> dict[str, str]:
         return {each["broker_type"]: each["code"] for each in intent.decisions.get().answer["excluded"]}
@@ -80,6 +100,52 @@ class TestWhoTakesNoPart:
     def test_who_does_not_list_it(self, place: Place, infy: Instrument) -> None:
         infy.listings.filter(broker_type="zerodha").delete()
         assert self.codes(only(place(buy(infy)))) == {"zerodha": "not_listed"}
+
+    def test_who_takes_no_orders_at_that_exchange(
+        self, place: Place, infy: Instrument, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A broker lists more than it takes orders for: it is left out before anything is sent."""
+        offer(monkeypatch, "zerodha", exchanges=(Exchange.BSE, Exchange.MCX))
+        intent = only(place(buy(infy)))
+        assert [child.broker_type for child in intent.children.all()] == ["upstox"]
+        assert self.codes(intent) == {"zerodha": "exchange_not_offered"}
+
+    def test_who_does_not_offer_the_validity(
+        self, place: Place, infy: Instrument, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        offer(monkeypatch, "zerodha", validities=(Validity.DAY,))
+        intent = only(place(buy(infy, validity=Validity.IOC)))
+        assert [child.broker_type for child in intent.children.all()] == ["upstox"]
+        assert self.codes(intent) == {"zerodha": "validity_not_offered"}
+
+    def test_who_counts_lots_of_nobody_knows_how_many_units(
+        self, place: Place, infy: Instrument, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        change_spec(monkeypatch, "zerodha", counts_lots_at=(Exchange.NSE,))
+        assert self.codes(only(place(buy(infy)))) == {"zerodha": "units_unknown"}
+
+    def test_whose_money_an_order_of_unknown_units_may_take(
+        self, place: Place, infy: Instrument, accounts: dict[str, BrokerConnection]
+    ) -> None:
+        SeenOrder.objects.create(
+            broker_connection=accounts["zerodha"],
+            day=NOW.date(),
+            broker_order_id="outside",
+            exchange=Exchange.MCX,
+            tradingsymbol="CRUDEOIL26DECFUT",
+            broker_token="570001",
+            side=Side.BUY,
+            order_type=OrderType.LIMIT,
+            product=Product.NRML,
+            validity=Validity.DAY,
+            quantity=1,
+            filled_quantity=0,
+            price=5500,
+            status=OrderStatus.OPEN,
+            placed_at=later(1),
+            seen_at=later(1),
+        )
+        assert self.codes(only(place(buy(infy)))) == {"zerodha": "funds_unknown"}
 
     def test_nobody_left_is_a_refusal_with_every_reason(self, place: Place, infy: Instrument, told: Told) -> None:
         told("zerodha", cash=0)
