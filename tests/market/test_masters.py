@@ -21,9 +21,12 @@ from brokers.simulation.server import SimulatedBrokers
 from market import masters as verbs
 from market import tasks
 from market.models import Instrument, InstrumentDispute, InstrumentListing, LoadOutcome, MasterLoad
+from orders import units
 from tests.market.conftest import NOW, Load, Publisher, for_fyers, option, share
 from tests.people import connect
 
+# Units in one of what an order in dollars counts; 0: not known, as a lot of 1 is listed where units are counted.
+COUNTED = {"zerodha": 1000, "upstox": 0, "fyers": 1000, "iifl": 1000, "iifl_capital": 1}
 TODAY, DAY = date(2026, 11, 26), timedelta(days=1)
 PUBLIC = [slug for slug in registry.slugs() if not registry.load(slug).spec.master.needs_session]  # type: ignore[union-attr]
 RELIANCE, KOTAK_OLD, KOTAK_NEW = "INE002A01018", "INE237A01028", "INE237A01036"
@@ -75,6 +78,13 @@ class TestDialects:
         gold = Instrument.objects.get(exchange="MCX", underlying="GOLD", kind="FUTURE")
         assert gold.lot_size == 100  # whether a broker writes 100, or 1 times 100
         assert gold.listings.get(broker_type="zerodha").lot_size is None  # or 1 and no more
+        counted = {listing.broker_type: units.in_one(listing, gold) for listing in gold.listings.all()}
+        assert {slug for slug, each in counted.items() if each == 100} == {
+            *("zerodha", "upstox", "fyers", "iifl", "iifl_capital"),
+        }
+        dollar = Instrument.objects.get(exchange="CDS", underlying="USDINR")
+        counted = {listing.broker_type: units.in_one(listing, dollar) for listing in dollar.listings.all()}
+        assert {slug: int(each or 0) for slug, each in counted.items() if slug in COUNTED} == COUNTED
         assert set(InstrumentDispute.objects.values_list("field", "said")) == set()
         assert Instrument.objects.filter(kind="EQUITY", exchange="NSE", isin=None).count() == 0
 
