@@ -219,3 +219,14 @@ def test_where_it_is_not_known_whether_lots_are_counted_no_commodity_is_dealt_in
     offered = registry.load(slug).spec.capabilities
     assert not {Exchange.MCX, Exchange.NCO} & set(offered.exchanges)
     assert not offered.supports_commodity_trading
+
+
+@pytest.mark.parametrize("slug", registry.slugs())
+def test_nobody_is_said_to_offer_what_is_never_sent(slug: str) -> None:
+    """Cover and bracket orders are read, and not placed."""
+    offered = registry.load(slug).spec.capabilities
+    assert not {Product.CO, Product.BO} & set(offered.products)
+
+
+def test_what_has_no_name_is_not_offered() -> None:
+    assert Exchange.BCD not in registry.load("fyers").spec.capabilities.exchanges
