@@ -254,6 +254,8 @@ class BrokerSpec:
     capabilities: Capabilities
     rate_classes: RateClasses
     errors: ErrorTable
+    # What means something else where it answers a write: it stops the order, and no reading.
+    order_errors: ErrorTable = field(default_factory=dict)
 
     def rate_class(self, method: str, path: str) -> tuple[str, str]:
         """The class of a call, and the entry of the table that says so: the longest that fits, else "other" and "".
@@ -524,6 +526,7 @@ class Broker:
             slug=self.spec.slug,
             endpoints=endpoints or self.spec.endpoints,
             errors=self.spec.errors,
+            order_errors=self.spec.order_errors,
             failure=self.failure,
             headers=self.spec.headers,
             loopback_only=loopback_only,

@@ -175,6 +175,8 @@ INSUFFICIENT_FUNDS = Verdict(
 INSUFFICIENT_HOLDINGS = Verdict(
     OrderRejected, "insufficient_holdings", None, "Sell no more than what is settled, free and authorised there."
 )
+# The code of an order from an address that the broker does not know. The token is fine, and reads are not bound to one.
+IP_NOT_REGISTERED = "ip_not_registered"
 MISCONFIGURED = Verdict(
     RequestRefused,
     "app_misconfigured",

@@ -160,7 +160,8 @@ class Transport:
     """Speaks HTTP to one broker.
 
     `failure` reads the dialect's error envelope out of a decoded body (None: no error there); `errors` is the spec's
-    table, looked up by (status, code), then (None, code), then (status, None). `secrets` are cut out of every reason.
+    table, looked up by (status, code), then (None, code), then (status, None); `order_errors` are asked first where a
+    write is answered. `secrets` are cut out of every reason.
     With `loopback_only`, which the demo and the tests set, no other host is ever spoken to. Calls pass the `gate`.
     """
 
@@ -170,6 +171,7 @@ class Transport:
         slug: str,
         endpoints: Endpoints,
         errors: ErrorTable,
+        order_errors: ErrorTable | None = None,
         failure: Callable[[Any], Failure | None],
         headers: Mapping[str, str] | None = None,
         loopback_only: bool = False,
@@ -179,6 +181,7 @@ class Transport:
         self.slug = slug
         self.endpoints = endpoints
         self._errors = errors
+        self._order_errors = {**errors, **(order_errors or {})}
         self._failure = failure
         self._headers = dict(headers or {})
         self._loopback_only = loopback_only
@@ -366,7 +369,7 @@ class Transport:
     def _error(
         self, status: int, headers: Mapping[str, str], failure: Failure, *, writes: bool, secrets: Sequence[Secret]
     ) -> BrokerError:
-        verdict = self._verdict(status, failure.code)
+        verdict = self._verdict(status, failure, self._order_errors if writes else self._errors)
         if writes and (status >= 500 or _leaves_open(verdict)):
             return OutcomeUnknown(
                 "The broker failed while it was writing.",
@@ -387,10 +390,13 @@ class Transport:
             error.retry_after = _retry_after(headers.get("Retry-After"))
         return error
 
-    def _verdict(self, status: int, code: str | None) -> Verdict:
-        for key in ((status, code), (None, code), (status, None)):
-            if key != (None, None) and key in self._errors:
-                return self._errors[key]
+    @staticmethod
+    def _verdict(status: int, failure: Failure, errors: ErrorTable) -> Verdict:
+        # A proxy answers 400, too: without the broker's own words it is nobody's no.
+        is_told = failure.code is not None or failure.message is not None
+        for key in ((status, failure.code), (None, failure.code), (status, None)):
+            if key != (None, None) and key in errors and (is_told or key != (400, None)):
+                return errors[key]
         if status == 429:
             return RATE_LIMITED
         return UNAVAILABLE if status >= 500 else Verdict(UnexpectedResponse)

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import transaction
 
 from brokers.domain import ZERO
+from brokers.errors import IP_NOT_REGISTERED
 from brokers.wire import IST
 from orders import calling, sending, story
 from orders.calling import Clients
@@ -28,7 +29,12 @@ logger = logging.getLogger(__name__)
 MOVING = "moving"
 SAME_REJECTS = 3
 # Refusals that are about the account or the app at that broker, and not about the order.
-BROKERS_OWN = frozenset({"access_suspended", "app_misconfigured", "broker_app_missing", "address_not_registered"})
+BROKERS_OWN = frozenset(
+    {
+        *("access_suspended", "app_misconfigured", "app_permission_missing", "broker_app_missing"),
+        *(IP_NOT_REGISTERED, "algo_not_registered"),
+    }
+)
 
 
 class Decide(Protocol):

@@ -19,6 +19,7 @@ from brokers.base import (
 from brokers.dealing import GttStatus, reversed_table
 from brokers.domain import ConnectionStatus, Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
+    IP_NOT_REGISTERED,
     MAINTENANCE,
     MISCONFIGURED,
     RATE_LIMITED,
@@ -27,7 +28,6 @@ from brokers.errors import (
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
-    BrokerUnavailable,
     RequestRefused,
     Verdict,
 )
@@ -87,12 +87,12 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
         RequestRefused, "login_by_mpin", None, "This account has moved to MPIN: log in on Angel One's own page instead."
     ),
     (None, "AG8004"): Verdict(
-        BrokerUnavailable, "app_misconfigured", ConnectionStatus.ERROR, "Check your app's API key at the broker."
+        RequestRefused, "app_misconfigured", ConnectionStatus.ERROR, "Check your app's API key at the broker."
     ),
     # Orders alone are bound to an address: the account can still be read, and nothing was placed.
     (None, "AG7002"): Verdict(
         RequestRefused,
-        "address_not_registered",
+        IP_NOT_REGISTERED,
         None,
         "Register this installation's IP address for your app at the broker: orders are bound to it.",
     ),

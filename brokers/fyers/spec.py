@@ -14,7 +14,7 @@ from brokers.base import (
     SessionPolicy,
 )
 from brokers.dealing import GttKind, GttStatus, reversed_table
-from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
+from brokers.domain import ConnectionStatus, Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     MAINTENANCE,
     MISCONFIGURED,
@@ -23,7 +23,6 @@ from brokers.errors import (
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
-    BrokerUnavailable,
     OrderRejected,
     RequestRefused,
     Verdict,
@@ -40,10 +39,11 @@ LOGIN_REFUSED = Verdict(
     None,
     "Start the connection again; if it fails again, check your app's ID and secret.",
 )
+# A no, and no outage: an order that is answered so was not placed. What cannot be read leaves the connection in error.
 NOT_PERMITTED = Verdict(
-    BrokerUnavailable,
+    RequestRefused,
     "app_permission_missing",
-    None,
+    ConnectionStatus.ERROR,
     "Give your app this permission in the Fyers API dashboard, then log in to the broker again.",
 )
 
@@ -74,6 +74,7 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     **dict.fromkeys(_codes(-161, -162, -164), Verdict(RequestRefused, "order_has_ended")),
     **dict.fromkeys(_codes(-96), UNAVAILABLE),
     **dict.fromkeys(_codes(-201, -202, -204, -205), MAINTENANCE),
+    (400, None): REJECTED_INPUT,  # a code of which the page knows nothing, in the broker's own envelope
     (401, None): TOKEN_EXPIRED,
     (403, None): UNAVAILABLE,  # a page of the CDN in front, not the API
     (404, None): UNEXPECTED,

@@ -16,6 +16,7 @@ from brokers.base import (
 from brokers.dealing import reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
+    IP_NOT_REGISTERED,
     MAINTENANCE,
     MISCONFIGURED,
     RATE_LIMITED,
@@ -61,6 +62,7 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     **dict.fromkeys(_udapi(100040, 100041), Verdict(RequestRefused, "order_has_ended")),
     **dict.fromkeys(_udapi(100060, 10000, 100015), UNEXPECTED),
     **dict.fromkeys(_udapi(100500), UNAVAILABLE),
+    (400, None): REJECTED_INPUT,  # a code of which the page knows nothing, in the broker's own envelope
     (401, None): TOKEN_EXPIRED,
     (403, None): UNAVAILABLE,  # the CDN's HTML page, not the API
     (404, None): UNEXPECTED,
@@ -70,6 +72,15 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (502, None): MAINTENANCE,
     (503, None): MAINTENANCE,
     (504, None): MAINTENANCE,
+}
+
+REGISTER_IP = "Register it on your app’s page at Upstox: one change a week, and it ends every session."
+# "The token is fine": what stops an order stops no reading.
+ORDER_ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    (None, "UDAPI1154"): Verdict(RequestRefused, IP_NOT_REGISTERED, None, REGISTER_IP),
+    (None, "UDAPI1156"): Verdict(
+        RequestRefused, "algo_not_registered", None, "See on your app’s page at Upstox which algo name it is bound to."
+    ),
 }
 
 CALLBACK = CallbackSpec(code="code")
@@ -127,7 +138,7 @@ SPEC = BrokerSpec(
     maintenance=(DailyWindow(starts_at=time(0), ends_at=time(5, 30)),),
     order_rules=OrderRules(
         needs_registered_ip=True,
-        register_ip="Register it on your app’s page at Upstox: one change a week, and it ends every session.",
+        register_ip=REGISTER_IP,
         authorise_debit="Give a DDPI once, or authorise the day’s sales in the Upstox app.",
     ),
     counts_lots_at=(Exchange.MCX, Exchange.NCO),
@@ -165,6 +176,7 @@ SPEC = BrokerSpec(
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
+    order_errors=ORDER_ERRORS,
 )
 
 EXCHANGES = {

@@ -17,6 +17,7 @@ from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
     INSUFFICIENT_FUNDS,
     INSUFFICIENT_HOLDINGS,
+    IP_NOT_REGISTERED,
     MAINTENANCE,
     REJECTED_INPUT,
     SUSPENDED,
@@ -24,6 +25,7 @@ from brokers.errors import (
     UNAVAILABLE,
     UNEXPECTED,
     OrderRejected,
+    RequestRefused,
     Verdict,
 )
 from brokers.masters import MasterFile, MasterSpec
@@ -46,6 +48,22 @@ RATE_CLASSES: RateClasses = {
 
 AUTHORISE_DEBIT = "Give a DDPI once, or authorise the day’s sales in Kite, with CDSL’s TPIN."
 
+NOT_AUTHORISED = Verdict(OrderRejected, "debit_not_authorised", None, AUTHORISE_DEBIT)
+# Of a key without a data plan; and, where it answers an order, of an address that is not registered.
+REGISTER_IP = "Register it in the Kite developer console: two addresses per app, one change a week."
+ORDER_ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    (None, name): Verdict(
+        RequestRefused, IP_NOT_REGISTERED, None, f"See the broker’s reason. An address: {REGISTER_IP}"
+    )
+    for name in ("PermissionException", "PermissionError")
+}
+
+TYPES = (
+    *("TokenException", "TwoFAException", "PermissionException", "PermissionError", "UserException"),
+    *("InputException", "MarginException", "HoldingException", "OrderException"),
+    *("GeneralException", "DataException", "NetworkException"),
+)
+
 SPEC = BrokerSpec(
     slug="zerodha",
     name="Zerodha",
@@ -58,7 +76,7 @@ SPEC = BrokerSpec(
     session=SessionPolicy(ends_at=time(6, 0), always_next_day=True),
     order_rules=OrderRules(
         needs_registered_ip=True,
-        register_ip="Register it in the Kite developer console: two addresses per app, one change a week.",
+        register_ip=REGISTER_IP,
         authorise_debit=AUTHORISE_DEBIT,
         throttled_before_entry=True,
         most_changes=25,
@@ -107,7 +125,10 @@ SPEC = BrokerSpec(
         (None, "HoldingException"): INSUFFICIENT_HOLDINGS,
         (400, "OrderException"): Verdict(OrderRejected),
         (500, "OrderException"): UNAVAILABLE,
-        (428, None): Verdict(OrderRejected, "debit_not_authorised", None, AUTHORISE_DEBIT),
+        # Its type is unpublished; whatever stands there, the status says more.
+        **dict.fromkeys(((428, code) for code in (*TYPES, None)), NOT_AUTHORISED),
+        # Unknown types exist: "fall back on the status".
+        (400, None): REJECTED_INPUT,
         (404, None): UNEXPECTED,
         (405, None): UNEXPECTED,
         (410, None): UNEXPECTED,
@@ -116,6 +137,7 @@ SPEC = BrokerSpec(
         (503, None): MAINTENANCE,
         (504, None): MAINTENANCE,
     },
+    order_errors=ORDER_ERRORS,
 )
 
 EXCHANGES = {exchange.value: exchange for exchange in Exchange}  # Kite uses our words; "MF" is not an exchange of ours

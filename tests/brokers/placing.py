@@ -150,6 +150,7 @@ OPEN_ENDS = {
     "no JSON": (b"{", 200, JSON),
     "a page": (HTML_PAGE, 200, "text/html"),
     "an empty answer": (b"{}", 200, JSON),
+    "somebody else's no": (HTML_PAGE, 400, "text/html"),
     "internal error": (b"{}", 500, JSON),
     "gateway": (HTML_PAGE, 502, "text/html"),
     "maintenance": (HTML_PAGE, 503, "text/html"),

@@ -186,15 +186,15 @@ ACTS = [
         ("error_order_not_found.json", 200, RequestRefused, "order_not_found"),
         ("error_ordertag_too_long.json", 200, RequestRefused, "tag_refused"),
         ("error_client_blocked.json", 200, RequestRefused, "access_suspended"),
-        ("error_static_ip.json", 403, RequestRefused, "address_not_registered"),
-        ("error_static_ip.json", 200, RequestRefused, "address_not_registered"),
+        ("error_static_ip.json", 403, RequestRefused, "ip_not_registered"),
+        ("error_static_ip.json", 200, RequestRefused, "ip_not_registered"),
         ("error_invalid_token_gateway.json", 200, SessionEnded, "session_ended"),
         ("error_session_expired.json", 200, SessionEnded, "session_ended"),
         ("error_rate_limited_json.json", 200, RateLimited, "broker_rate_limited"),
         # The order system, or the gateway before it, failed: at which moment nobody says.
         ("error_internal.json", 200, OutcomeUnknown, "outcome_unknown"),
         ("error_try_later.json", 200, OutcomeUnknown, "outcome_unknown"),
-        ("error_invalid_api_key.json", 200, OutcomeUnknown, "outcome_unknown"),
+        ("error_invalid_api_key.json", 200, RequestRefused, "app_misconfigured"),
         ("error_order_not_found.json", 500, OutcomeUnknown, "outcome_unknown"),
     ],
 )

@@ -154,9 +154,15 @@ def test_an_order_that_has_ended_is_not_ended_again(number: int) -> None:
     assert (type(error), error.code) == (RequestRefused, "order_has_ended")
 
 
-def test_only_words_that_are_known_reject_an_order() -> None:
+@pytest.mark.parametrize(("status", "kind"), [(400, RequestRefused), (404, OutcomeUnknown), (200, OutcomeUnknown)])
+def test_a_code_that_nobody_knows_says_no_by_its_status_alone(status: int, kind: type) -> None:
     body = json.dumps({"s": "error", "code": -9999, "message": "No."}).encode()
-    assert type(refused(BROKER, place(), "POST", ORDERS, body, 400)) is OutcomeUnknown
+    assert type(refused(BROKER, place(), "POST", ORDERS, body, status)) is kind
+
+
+def test_an_app_that_may_not_place_orders_is_told_no() -> None:
+    error = refused(BROKER, place(), "POST", ORDERS, payload("fyers", "error_permission.json"), 403)
+    assert (type(error), error.code) == (RequestRefused, "app_permission_missing")
 
 
 @pytest.mark.parametrize("end", OPEN_ENDS)

@@ -231,6 +231,8 @@ def test_a_reference_that_is_there_already_may_be_this_very_orders(client: Broke
         (requests.ConnectionError(ConnectionResetError()), 200),
         (b"<html>502</html>", 502),
         (b"<html>ok</html>", 200),
+        (b"<html>400</html>", 400),
+        (b'{"status":"FAILURE"}', 400),
         (b'{"status":"FAILURE","error":{"code":"GA999","message":"Something else"}}', 200),
         (b'{"status":"FAILURE"}', 200),
         (b'{"status":"SUCCESS","payload":null}', 200),

@@ -11,7 +11,7 @@ import pytest
 
 from brokers.base import BrokerClient
 from brokers.dealing import OrderMargin
-from brokers.domain import Exchange, OrderType, Product, Side, Validity
+from brokers.domain import ConnectionStatus, Exchange, OrderType, Product, Side, Validity
 from brokers.errors import NotSupported, OrderRejected, OutcomeUnknown, RateLimited, RequestRefused, SessionEnded
 from brokers.upstox import BROKER
 from brokers.upstox.spec import CANCEL, MODIFY, PLACE, SPEC
@@ -156,7 +156,7 @@ def test_a_cancellation_is_the_documented_call() -> None:
         ("error_order_not_found_400.json", 400, RequestRefused, "unknown_order"),
         ("error_cancel_terminal_400.json", 400, RequestRefused, "order_has_ended"),
         ("error_input_400.json", 400, RequestRefused, "request_refused"),
-        ("error_static_ip_403.json", 403, RequestRefused, "access_suspended"),
+        ("error_static_ip_403.json", 403, RequestRefused, "ip_not_registered"),
         ("error_token_401.json", 401, SessionEnded, "session_ended"),
         ("error_rate_limit_429.json", 429, RateLimited, "broker_rate_limited"),
         ("error_internal_500.json", 500, OutcomeUnknown, "outcome_unknown"),
@@ -168,9 +168,21 @@ def test_a_recorded_error_says_what_became_of_the_order(reply: str, status: int,
     assert (type(error), error.code) == (kind, code)
 
 
-def test_only_words_that_are_known_reject_an_order() -> None:
-    body = {"status": "error", "errors": [{"error_code": "UDAPI99999", "message": "No."}]}
-    assert type(refused(BROKER, place(), "POST", PLACE, json.dumps(body).encode(), 400)) is OutcomeUnknown
+def _said(code: str) -> bytes:
+    return json.dumps({"status": "error", "errors": [{"error_code": code, "message": "No."}]}).encode()
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, RequestRefused), (404, OutcomeUnknown), (200, OutcomeUnknown)])
+def test_a_code_that_nobody_knows_says_no_by_its_status_alone(status: int, kind: type) -> None:
+    assert type(refused(BROKER, place(), "POST", PLACE, _said("UDAPI99999"), status)) is kind
+
+
+@pytest.mark.parametrize(("code", "means"), [("UDAPI1154", "ip_not_registered"), ("UDAPI1156", "algo_not_registered")])
+def test_what_stops_orders_alone_leaves_the_connection_as_it_is(code: str, means: str) -> None:
+    error = refused(BROKER, place(), "POST", PLACE, _said(code), 403)
+    assert (type(error), error.code, error.connection_status) == (RequestRefused, means, None)
+    read = refused(BROKER, lambda upstox: upstox.profile(), "GET", "/v2/user/profile", _said(code), 403)
+    assert (read.code, read.connection_status) == ("access_suspended", ConnectionStatus.SUSPENDED)
 
 
 @pytest.mark.parametrize("end", OPEN_ENDS)

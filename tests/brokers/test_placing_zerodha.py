@@ -11,7 +11,7 @@ import pytest
 
 from brokers.base import BrokerClient
 from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttStatus, OrderMargin
-from brokers.domain import Exchange, OrderType, Product, Side, Validity
+from brokers.domain import ConnectionStatus, Exchange, OrderType, Product, Side, Validity
 from brokers.errors import NotSupported, OrderRejected, OutcomeUnknown, RateLimited, RequestRefused, SessionEnded
 from brokers.zerodha import BROKER, mapping
 from brokers.zerodha.spec import SPEC
@@ -135,7 +135,7 @@ def test_a_cancellation_is_the_documented_call() -> None:
         ("error_margin_400.json", 400, OrderRejected, "insufficient_funds"),
         ("error_edis_428.json", 428, OrderRejected, "debit_not_authorised"),
         ("error_input_400.json", 400, RequestRefused, "request_refused"),
-        ("error_permission_403.json", 403, RequestRefused, "access_suspended"),
+        ("error_permission_403.json", 403, RequestRefused, "ip_not_registered"),
         ("error_token_403.json", 403, SessionEnded, "session_ended"),
         ("error_rate_limit_429.json", 429, RateLimited, "broker_rate_limited"),
         ("error_general_500.json", 500, OutcomeUnknown, "outcome_unknown"),
@@ -154,7 +154,11 @@ def test_a_recorded_error_says_what_became_of_the_order(reply: str, status: int,
         (400, "HoldingException", OrderRejected, "insufficient_holdings"),
         (400, "OrderException", OrderRejected, "order_rejected"),
         (500, "OrderException", OutcomeUnknown, "outcome_unknown"),
-        (400, "TypeOfTomorrow", OutcomeUnknown, "outcome_unknown"),
+        (400, "TypeOfTomorrow", RequestRefused, "request_refused"),  # "fall back on the status"
+        (404, "TypeOfTomorrow", OutcomeUnknown, "outcome_unknown"),
+        (428, "InputException", OrderRejected, "debit_not_authorised"),
+        (428, "OrderException", OrderRejected, "debit_not_authorised"),
+        (428, "TypeOfTomorrow", OrderRejected, "debit_not_authorised"),
         (404, "GeneralException", OutcomeUnknown, "outcome_unknown"),
     ],
 )
@@ -162,6 +166,13 @@ def test_only_words_that_are_known_reject_an_order(status: int, error_type: str,
     body = json.dumps({"status": "error", "message": "No.", "data": None, "error_type": error_type}).encode()
     error = refused(BROKER, place(), "POST", ORDERS, body, status)
     assert (type(error), error.code) == (kind, code)
+
+
+def test_what_stops_orders_alone_leaves_the_connection_as_it_is() -> None:
+    said = payload("zerodha", "error_permission_403.json")
+    assert refused(BROKER, place(), "POST", ORDERS, said, 403).connection_status is None
+    read = refused(BROKER, lambda kite: kite.profile(), "GET", "/user/profile", said, 403)
+    assert (read.code, read.connection_status) == ("access_suspended", ConnectionStatus.SUSPENDED)
 
 
 def test_the_broker_s_own_reason_comes_along() -> None:

@@ -226,7 +226,7 @@ def test_most_accounts_fail(alice: User, statuses: list[str], widespread: bool) 
     assert set(Incident.objects.values_list("closed_at", flat=True)) <= {later(5)}
 
 
-@pytest.mark.parametrize("code", ["broker_app_missing", "app_misconfigured", "address_not_registered"])
+@pytest.mark.parametrize("code", ["broker_app_missing", "app_misconfigured", "ip_not_registered"])
 def test_what_their_owners_must_mend_is_no_trouble_of_the_broker(code: str, alice: User) -> None:
     for number in range(2):
         BrokerConnection.objects.create(

@@ -9,11 +9,15 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brokers import registry
+from brokers.base import BrokerSpec
 from brokers.domain import BrokerOrder, Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
+    BrokerError,
     BrokerUnavailable,
     BudgetSpent,
     CircuitOpen,
@@ -26,6 +30,7 @@ from brokers.errors import (
     SessionEnded,
     UnexpectedResponse,
 )
+from brokers.transport import Failure, Transport
 from orders import lifecycle
 from orders.lifecycle import ENDED, FOLLOWS, LIVE, POSSIBLY_LIVE, STANDING, Known, Reading, State, Word, merged
 
@@ -91,6 +96,29 @@ def test_what_a_call_brings_makes_the_state(state: State, error: BaseException |
 
 def test_too_many_is_never_placed_where_the_broker_throttles_before_entry() -> None:
     assert lifecycle.after_call(RateLimited("too many"), throttled_before_entry=True) is State.NOT_PLACED
+
+
+@pytest.mark.parametrize("slug", registry.slugs())
+def test_a_dead_session_is_no_order_and_an_outage_that_names_one_is_not_known(slug: str) -> None:
+    spec = registry.load(slug).spec
+    dead = [key for key, verdict in spec.errors.items() if verdict.error is SessionEnded]
+    assert dead
+    for status, code in dead:
+        assert _after_write(spec, status or 400, code) is State.NOT_PLACED
+        assert _after_write(spec, 502, code) is State.UNKNOWN
+
+
+def _after_write(spec: BrokerSpec, status: int, code: str | None) -> State:
+    """What an order is to which a broker answers so."""
+    transport = Transport(
+        slug=spec.slug, endpoints=spec.endpoints, errors=spec.errors, order_errors=spec.order_errors,
+        failure=lambda body: Failure(code, "No."),
+    )  # fmt: skip
+    with responses.RequestsMock() as mock:
+        mock.post(f"{spec.endpoints.base_url}/order", body=b"{}", status=status)
+        with pytest.raises(BrokerError) as caught:
+            transport.call("POST", "/order", writes=True)
+    return lifecycle.after_call(caught.value, throttled_before_entry=False)
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
