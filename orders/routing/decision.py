@@ -59,7 +59,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """The best answer that does without one of the chosen accounts, or without its exchange.
+    """The best answer that does without one of the chosen accounts; where there is none, without its exchange.
 
     `difference`: what it costs more, INR; None where it routes less than the chosen one: then rupees do not compare.
     """

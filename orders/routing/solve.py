@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -236,10 +236,17 @@ class _Told:
                 )
 
     def _alternative(self) -> Alternative | None:
-        """Of the spreads that do without one of the chosen options those that route the most; the best of these."""
+        """Of the spreads without one of the chosen accounts those that route the most; the best of these.
+
+        Where nobody else can take any of it: without one of the chosen exchanges at its account.
+        """
+        chosen = [(rank, point.option) for rank, point in enumerate(self._spread.points) if point.option is not None]
+        return self._best_of([self._solver.without(rank) for rank, _ in chosen]) or self._best_of(
+            [self._solver.without(rank, number) for rank, number in chosen]
+        )
+
+    def _best_of(self, solvers: Sequence[Solver]) -> Alternative | None:
         total = sum(point.lots for point in self._spread.points)
-        chosen = ((rank, point.option) for rank, point in enumerate(self._spread.points) if point.option is not None)
-        solvers = [self._solver.without(rank, number) for rank, number in chosen]
         reach = [min(total, solver.most()) for solver in solvers]
         most = max(reach, default=0)
         best: Spread | None = None

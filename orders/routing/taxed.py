@@ -26,7 +26,8 @@ Account = Sequence[tuple[int, Option]]  # its options, each with the rank of its
 class Solver:
     """All spreads over some accounts. `exempt`: what of the tax on long-term gains is forgiven; None: no tax at all.
 
-    `shut`: an option (rank of the account, number) that may not be used. `left`: see `Boxes`, of the last answer.
+    `shut`: an option (rank of the account, number; None: all of them) that may not be used. `left`: see `Boxes`, of the
+    last answer.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class Solver:
         exempt: int | None,
         *,
         origin: Solver | None = None,
-        shut: tuple[int, int] | None = None,
+        shut: tuple[int, int | None] | None = None,
     ) -> None:
         self.accounts, self.packing, self.most_children, self.exempt = accounts, packing, most_children, exempt
         self.open = [
-            tuple(number for number in range(len(account)) if (rank, number) != shut)
+            tuple(number for number in range(len(account)) if shut not in ((rank, number), (rank, None)))
             for rank, account in enumerate(accounts)
         ]
         self.left, self._origin = 0, origin
@@ -73,8 +74,8 @@ class Solver:
         self.left = boxes.left
         return found
 
-    def without(self, rank: int, number: int) -> Solver:
-        """The same with one option of one account shut."""
+    def without(self, rank: int, number: int | None = None) -> Solver:
+        """The same with one option of one account shut, or with the account left out."""
         return Solver(self.accounts, self.packing, self.most_children, self.exempt, origin=self, shut=(rank, number))
 
     def weighed(self, points: tuple[Point, ...]) -> Spread:

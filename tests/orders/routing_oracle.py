@@ -226,18 +226,18 @@ class Oracle:
         return min(self.answers(), key=lambda answer: answer[:5])
 
     def best_without_one_of(self, chosen: Answer) -> Answer | None:
-        """The best in which at least one account of `chosen`, or its exchange, is left out."""
+        """The best in which at least one account of `chosen` is left out; if there is none, its exchange there."""
         places = [choice and choice[0] for choice in chosen.choices]
-        others = (
-            answer
-            for answer in self.answers()
-            if any(
-                place is not None and (choice and choice[0]) != place
-                for place, choice in zip(places, answer.choices, strict=True)
-            )
-            and answer.unrouted < self.to_route
-        )
-        return min(others, key=lambda answer: answer[:5], default=None)
+        elsewhere, else_at = [], []
+        for answer in self.answers():
+            if answer.unrouted >= self.to_route:
+                continue
+            pairs = [(old, new) for old, new in zip(places, answer.choices, strict=True) if old is not None]
+            if any(new is None for _, new in pairs):
+                elsewhere.append(answer)
+            if any(new is not None and new[0] != old for old, new in pairs):
+                else_at.append(answer)
+        return min(elsewhere or else_at, key=lambda answer: answer[:5], default=None)
 
     def best_by_dense_programme(self) -> Answer:
         """The same by dynamic programming over every number of lots: for problems without tax."""

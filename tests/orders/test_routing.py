@@ -213,7 +213,14 @@ class TestWhatItSays:
         assert parts(decision.alternative.allocation) == [("groww", "NSE", 100)]
         assert decision.alternative.difference == Decimal("23.6")  # its brokerage of 20, and 18 % on it
 
-    def test_or_without_its_exchange(self):
+    def test_another_account_says_more_than_another_exchange_of_the_same(self):
+        order = an_order(exchanges=(NSE, BSE), prices={NSE: Decimal(1000), BSE: Decimal(1000)})
+        decision = solve(a_problem(a_broker("zerodha"), a_broker("groww"), order=order), RATES)
+        assert parts(decision.allocation) == [("zerodha", "NSE", 100)]
+        assert parts(decision.alternative.allocation) == [("groww", "NSE", 100)]
+        assert decision.alternative.difference == Decimal("23.6")
+
+    def test_where_nobody_else_is_it_is_without_the_exchange(self):
         order = an_order(exchanges=(NSE, BSE), prices={NSE: Decimal(1000), BSE: Decimal(1000)})
         decision = solve(a_problem(a_broker("zerodha"), order=order), RATES)
         assert parts(decision.allocation) == [("zerodha", "NSE", 100)]
