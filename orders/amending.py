@@ -13,6 +13,7 @@ from django.db import transaction
 from accounts import audit
 from accounts.events import Event
 from accounts.models import User
+from brokers import registry
 from brokers.dealing import OrderChange
 from brokers.domain import OrderType, Validity
 from brokers.errors import BrokerError
@@ -45,8 +46,10 @@ def amend(
     if quantity is not None and len(children) > 1:
         raise SeveralStand
     changes = {child.pk: _change(child, price, trigger_price, quantity) for child in children}
+    facts = facts_of(intent, now)
     for child in children:
-        broken = ruling.broken_by_change(facts_of(intent, now), child, changes[child.pk])
+        most = registry.load(child.broker_type).spec.order_rules.most_changes
+        broken = ruling.broken_by_change(facts, child, changes[child.pk], most)
         if broken:
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
     _keep_wish(intent, user, price, trigger_price, now)

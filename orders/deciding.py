@@ -84,7 +84,7 @@ def _decided(facts: Facts, wanted: Wanted, rates: Rates | Mapping[str, Any] | No
         ),
         unrouted=wanted.quantity,
         ages=explaining.ages(facts),
-        value=_value(wanted, terms),
+        value=None if (value := _value(wanted, terms)) is None else explaining.paise(value),
     )
     if answer.refusals:
         return Decision(facts=facts, wanted=wanted, problem=None, answer=answer)
@@ -95,10 +95,12 @@ def _decided(facts: Facts, wanted: Wanted, rates: Rates | Mapping[str, Any] | No
     except (ChargeError, BadProblem) as error:
         return Decision(facts=facts, wanted=wanted, problem=None, answer=replace(answer, refusals=(_odd(error),)))
     answer = explaining.explained(answer, routed, facts, wanted, terms)
+    unsure = ruling.unsure(facts, {child.connection_id for child in answer.children})
+    answer = replace(answer, warnings=(*unsure, *answer.warnings))
     if not answer.children:
         answer = replace(answer, refusals=(NOWHERE if answer.excluded or not accounts else HELD,))
     else:
-        answer = replace(answer, needs_approval=needs_approval(facts.choices, wanted, answer.value))
+        answer = replace(answer, needs_approval=needs_approval(facts.choices, wanted, _value(wanted, terms)))
     return Decision(facts=facts, wanted=wanted, problem=problem.plain(), answer=answer)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.db import connection as database
@@ -158,6 +159,15 @@ class _House:
             resting=tuple(self._resting(instrument, rows, listed)),
             held_quantity=sum((account.possibly_live for account in accounts), ZERO),
         )
+
+    def standing(self, wanted: Wanted, intent: OrderIntent, rows: Sequence[Instrument]) -> dict[str, Any]:
+        """The accounts and the resting orders, for what stands already. No price is asked for."""
+        listed = _listed(rows, {row.broker_type for row in self.connections})
+        accounts = tuple(
+            self._account(row, wanted, intent.instrument, listed.get(row.broker_type, {}), intent)
+            for row in self.connections
+        )
+        return {"accounts": accounts, "resting": tuple(self._resting(intent.instrument, rows, listed))}
 
     # --- one account --------------------------------------------------------------------------------------------------
     def _account(
@@ -407,7 +417,11 @@ def _listings_of(instrument: Instrument, wanted: Wanted) -> list[Instrument]:
 
 
 def facts_of(intent: OrderIntent, now: datetime) -> Facts:
-    """What the rules ask of an order that stands already: the instrument and its market, no account."""
+    """What the rules ask of an order that stands already: the instrument, its market, and what else is the owner's.
+
+    A broker is asked for its positions only where they decide: in the ban of an underlying.
+    """
+    standing = intent.children.filter(state__in=STANDING)
     wanted = Wanted(
         instrument_id=intent.instrument_id,
         side=Side(intent.side),
@@ -415,9 +429,18 @@ def facts_of(intent: OrderIntent, now: datetime) -> Facts:
         product=Product(intent.product),
         quantity=intent.quantity,
         exchanges=tuple(Exchange(each) for each in intent.exchanges),
+        connection_ids=tuple(str(key) for key in standing.values_list("broker_connection_id", flat=True) if key),
     )
-    tradables = {row.exchange: _tradable(row, wanted) for row in _listings_of(intent.instrument, wanted)}
-    return Facts(now=now, tradables=tradables, prices={}, markets=_markets(tradables.values(), now), accounts=())
+    rows = _listings_of(intent.instrument, wanted)
+    tradables = {row.exchange: _tradable(row, wanted) for row in rows}
+    facts = Facts(now=now, tradables=tradables, prices={}, markets=_markets(tradables.values(), now), accounts=())
+    try:
+        house = _House(intent.user, now)
+    except NoBrokerConnections:  # the account was taken away: its order cannot be reached, as the answer says
+        return facts
+    if any(place.banned for place in tradables.values()):
+        house.read_sources([wanted])
+    return replace(facts, **house.standing(wanted, intent, rows))
 
 
 def _charged_as(row: Instrument, wanted: Wanted) -> tuple[str, str]:

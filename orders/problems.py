@@ -192,7 +192,7 @@ def problem_of(
         prices={exchange: each.expected for exchange, each in terms.items()},
         on=facts.now.astimezone(IST).date(),
         lot_size=first.lot or Decimal(1),
-        freeze_quantities=_freezes(places, accounts),
+        freeze_quantities=freezes(places, accounts),
         margin_rate=_margin_rate(places, wanted, terms),
         asset=first.asset,
         bse_group=next((place.bse_group for place in places if place.exchange is Exchange.BSE), "A"),
@@ -258,7 +258,7 @@ def _sellable(account: Account, facts: Facts, wanted: Wanted, here: Decimal) -> 
     return max(ZERO, account.owned - account.sold)
 
 
-def _freezes(places: Sequence[Tradable], accounts: Sequence[Account]) -> dict[Exchange, Decimal]:
+def freezes(places: Sequence[Tradable], accounts: Sequence[Account]) -> dict[Exchange, Decimal]:
     """The smallest that anybody names: brokers' masters are not equally fresh."""
     found = {}
     for place in places:

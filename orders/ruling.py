@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -25,7 +25,7 @@ from market.calendar import Phase
 from orders import rules
 from orders.facts import Account, Facts, Market, Tradable, Wanted, Why
 from orders.margins import is_estimated
-from orders.problems import Terms
+from orders.problems import Terms, freezes
 from orders.rules import Broken, OrderFacts
 
 if TYPE_CHECKING:
@@ -89,8 +89,6 @@ def warnings(facts: Facts, wanted: Wanted) -> tuple[Why, ...]:
             )
         )
     for account in facts.accounts:
-        if account.trading_enabled and account.trade is Light.UNKNOWN:
-            found += [each for each in account.trade_reasons if each not in found]
         if _stands_against(account, facts, wanted):
             found.append(
                 Why(
@@ -102,8 +100,19 @@ def warnings(facts: Facts, wanted: Wanted) -> tuple[Why, ...]:
     return tuple(found)
 
 
-def broken_by_change(facts: Facts, child: ChildOrder, change: OrderChange) -> tuple[Why, ...]:
-    """What an order that stands would break as it shall stand. Its broker's own limits the broker's room keeps."""
+def unsure(facts: Facts, chosen: Set[str]) -> tuple[Why, ...]:
+    """What is not known of the accounts that the order goes to; of the others nobody needs to know."""
+    reasons = [
+        each
+        for account in facts.accounts
+        if account.connection_id in chosen and account.trade is Light.UNKNOWN
+        for each in account.trade_reasons
+    ]
+    return tuple(dict.fromkeys(reasons))
+
+
+def broken_by_change(facts: Facts, child: ChildOrder, change: OrderChange, most_changes: int | None) -> tuple[Why, ...]:
+    """What an order that stands would break as it shall stand. `most_changes`: of one order at its broker."""
     exchange = Exchange(child.exchange)
     place = facts.tradables.get(exchange)
     if place is None:
@@ -114,8 +123,25 @@ def broken_by_change(facts: Facts, child: ChildOrder, change: OrderChange) -> tu
         quantity=change.quantity,
         price=change.price,
         trigger_price=change.trigger_price,
+        broker=str(child.broker_connection_id),
+        broker_name=_names(facts).get(str(child.broker_connection_id), ANYBODY),
+        freeze_quantity=freezes([place], facts.accounts).get(exchange),
+        position=_position_before(facts, child),
+        resting=_resting(facts),
+        changes=child.changes,
+        most_changes=most_changes,
     )
     return tuple(why(each) for each in rules.broken(asked))
+
+
+def _position_before(facts: Facts, child: ChildOrder) -> Decimal | None:
+    """What its account held before the order: a change asks for all of it, and what is filled was taken off since."""
+    for account in facts.accounts:
+        if account.connection_id == str(child.broker_connection_id):
+            held = account.positions.get(f"{child.exchange}:{child.product}")
+            filled = child.filled_quantity
+            return None if held is None else held + (filled if child.side == Side.SELL else -filled)
+    return None
 
 
 def as_orders(
@@ -185,7 +211,7 @@ def _of_anybody(facts: Facts, wanted: Wanted, exchange: Exchange, terms: Terms) 
 
 
 def _at(account: Account, facts: Facts, wanted: Wanted, exchange: Exchange, terms: Terms) -> OrderFacts:
-    place, names = facts.tradables[exchange], {each.connection_id: each.name for each in facts.accounts}
+    place = facts.tradables[exchange]
     return replace(
         _of_anybody(facts, wanted, exchange, terms),
         broker=account.connection_id,
@@ -197,16 +223,25 @@ def _at(account: Account, facts: Facts, wanted: Wanted, exchange: Exchange, term
         is_banned=place.banned,
         position=account.positions.get(f"{exchange}:{wanted.product}"),
         squared_off_at=account.squared_off_at,
-        resting=tuple(
-            rules.Resting(
-                broker=each.connection_id,
-                broker_name=names.get(each.connection_id, "another broker"),
-                exchange=each.exchange,
-                side=each.side,
-                price=each.price,
-            )
-            for each in facts.resting
-        ),
+        resting=_resting(facts),
+    )
+
+
+def _names(facts: Facts) -> dict[str, str]:
+    return {each.connection_id: each.name for each in facts.accounts}
+
+
+def _resting(facts: Facts) -> tuple[rules.Resting, ...]:
+    names = _names(facts)
+    return tuple(
+        rules.Resting(
+            broker=each.connection_id,
+            broker_name=names.get(each.connection_id, "another broker"),
+            exchange=each.exchange,
+            side=each.side,
+            price=each.price,
+        )
+        for each in facts.resting
     )
 
 

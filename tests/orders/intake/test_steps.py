@@ -10,12 +10,12 @@ import pytest
 
 from accounts.models import AuditEntry, User
 from brokers.domain import OrderStatus, OrderType, Product, Side
-from brokers.errors import OrderRejected
+from brokers.errors import NotSupported, OrderRejected
 from brokers.models import BrokerConnection
 from market.models import Instrument
 from orders import amending, approval, failover, intake, squaring
 from orders.lifecycle import State
-from orders.models import ChildOrder, IntentStatus, OrderIntent, OrderSettings
+from orders.models import ChildOrder, IntentStatus, OrderIntent, OrderSettings, SeenOrder
 from orders.refusals import (
     ApprovalTooLate,
     BreaksRule,
@@ -126,6 +126,48 @@ class TestChanges:
             amending.amend(standing, user=alice, now=later(1), price=Decimal("1499.97"))
         assert refused.value.where == {"rule": "off_tick"}
         assert standing.children.get().price == Decimal("1500.05")
+
+    def test_it_does_not_move_to_where_it_meets_ones_own_order(
+        self, standing: OrderIntent, alice: User, infy: Instrument, accounts: dict[str, BrokerConnection]
+    ) -> None:
+        child = standing.children.get()
+        other = next(name for name in ("zerodha", "upstox") if name != child.broker_type)
+        SeenOrder.objects.create(
+            broker_connection=accounts[other], day=NOW.date(), broker_order_id="1", exchange="NSE",
+            tradingsymbol="INFY", broker_token=f"{other}|1594", side=Side.SELL, order_type=OrderType.LIMIT,
+            product=Product.CNC, validity="DAY", quantity=1, filled_quantity=0, price=Decimal("1500.10"),
+            status=OrderStatus.OPEN, seen_at=NOW,
+        )  # fmt: skip
+        with pytest.raises(BreaksRule) as refused:
+            amending.amend(standing, user=alice, now=later(1), price=Decimal("1500.10"))
+        assert refused.value.where == {"rule": "self_trade"}
+        assert str(accounts[other].display_name or accounts[other].broker_name) in str(refused.value)
+        assert list(amending.amend(standing, user=alice, now=later(1), price=Decimal(1500)).values()) == ["DONE"]
+
+    def test_it_does_not_grow_beyond_what_the_exchange_freezes(
+        self, standing: OrderIntent, alice: User, infy: Instrument
+    ) -> None:
+        Instrument.objects.update(freeze_quantity=Decimal(12))
+        with pytest.raises(BreaksRule) as refused:
+            amending.amend(standing, user=alice, now=later(1), quantity=Decimal(13))
+        assert refused.value.where == {"rule": "above_freeze"}
+        assert list(amending.amend(standing, user=alice, now=later(1), quantity=Decimal(12)).values()) == ["DONE"]
+
+    def test_it_is_not_changed_more_often_than_its_broker_lets(self, standing: OrderIntent, alice: User) -> None:
+        assert standing.children.get().broker_type == "zerodha"
+        ChildOrder.objects.update(changes=25)
+        with pytest.raises(BreaksRule) as refused:
+            amending.amend(standing, user=alice, now=later(1), price=Decimal(1500))
+        assert refused.value.where == {"rule": "too_many_changes"}
+
+    def test_an_account_that_was_taken_away_is_told_so(
+        self, standing: OrderIntent, alice: User, accounts: dict[str, BrokerConnection]
+    ) -> None:
+        for row in accounts.values():
+            row.delete()
+        [answer] = amending.amend(standing, user=alice, now=later(1), price=Decimal(1500)).values()
+        assert isinstance(answer, NotSupported)
+        assert answer.code == "connection_gone"
 
     def test_what_is_not_known_is_not_changed(self, standing: OrderIntent, alice: User) -> None:
         ChildOrder.objects.update(state=State.UNKNOWN)
