@@ -114,8 +114,8 @@ def _planned(part: Part, known: Mapping[str, Account], wanted: Wanted, terms: Ma
         product=wanted.product,
         validity=wanted.validity,
         quantity=part.quantity,
-        price=at.price,
-        trigger_price=at.trigger_price,
+        price=_tidy(at.price),
+        trigger_price=_tidy(at.trigger_price),
     )
 
 
@@ -169,6 +169,10 @@ def rupees(amount: Decimal) -> str:
     head, tail = whole[:-3], whole[-3:]
     groups = [head[max(0, end - 2) : end] for end in range(len(head), 0, -2)][::-1]
     return f"{'-' if amount < 0 else ''}{','.join([*groups, tail])}.{part}"
+
+
+def _tidy(price: Decimal | None) -> Decimal | None:
+    return None if price is None else Decimal(plainly(price))
 
 
 def plainly(quantity: Decimal) -> str:

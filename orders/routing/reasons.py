@@ -82,10 +82,11 @@ def barred(broker: Broker) -> Exclusion | None:
     bar = broker.barred
     if bar is None:
         return None
+    words = bar.words.rstrip(".")
     return Exclusion(
         broker=broker.id,
         code=bar.code,
         words=bar.words,
-        sentence=f"{broker.words}: {bar.words.rstrip('.')}.",
+        sentence=f"{words}." if words.startswith(broker.words) else f"{broker.words}: {words}.",
         remedy=bar.remedy,
     )

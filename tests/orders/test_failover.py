@@ -110,6 +110,9 @@ def test_of_an_order_whose_reply_was_lost_nothing_ever_moves(
     ("error", "moves"),
     [
         (RequestRefused("blocked", code="access_suspended"), True),
+        (RequestRefused("from elsewhere", code="ip_not_registered"), True),
+        (RequestRefused("of another name", code="algo_not_registered"), True),
+        (RequestRefused("may not place orders", code="app_permission_missing"), True),
         (OrderRejected("too little money", code="insufficient_funds"), False),
         (OrderRejected("price out of band"), False),
     ],
