@@ -28,6 +28,7 @@ from brokers.errors import (
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
+    BrokerUnavailable,
     RequestRefused,
     Verdict,
 )
@@ -87,7 +88,7 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
         RequestRefused, "login_by_mpin", None, "This account has moved to MPIN: log in on Angel One's own page instead."
     ),
     (None, "AG8004"): Verdict(
-        RequestRefused, "app_misconfigured", ConnectionStatus.ERROR, "Check your app's API key at the broker."
+        BrokerUnavailable, "app_misconfigured", ConnectionStatus.ERROR, "Check your app's API key at the broker."
     ),
     # Orders alone are bound to an address: the account can still be read, and nothing was placed.
     (None, "AG7002"): Verdict(
@@ -107,6 +108,9 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (503, None): MAINTENANCE,
     (504, None): MAINTENANCE,
 }
+
+# An order with a wrong key was not placed; that the account cannot be read with it either, a reading will tell.
+ORDER_ERRORS: dict[tuple[int | None, str | None], Verdict] = {(None, "AG8004"): MISCONFIGURED}
 
 # What a code means while nobody is logged in: it is the trader, or his key, who is told no.
 LOGIN_ERRORS = {"AB1007": REJECTED_INPUT, "AG8004": MISCONFIGURED}
@@ -225,6 +229,7 @@ SPEC = BrokerSpec(
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
+    order_errors=ORDER_ERRORS,
 )
 
 # Rows and master use our words; profiles use these or the others. NCDEX is not an exchange of ours.

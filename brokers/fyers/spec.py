@@ -14,7 +14,7 @@ from brokers.base import (
     SessionPolicy,
 )
 from brokers.dealing import GttKind, GttStatus, reversed_table
-from brokers.domain import ConnectionStatus, Exchange, OrderStatus, OrderType, Product, Side, Validity
+from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     MAINTENANCE,
     MISCONFIGURED,
@@ -23,6 +23,7 @@ from brokers.errors import (
     TOKEN_EXPIRED,
     UNAVAILABLE,
     UNEXPECTED,
+    BrokerUnavailable,
     OrderRejected,
     RequestRefused,
     Verdict,
@@ -39,13 +40,8 @@ LOGIN_REFUSED = Verdict(
     None,
     "Start the connection again; if it fails again, check your app's ID and secret.",
 )
-# A no, and no outage: an order that is answered so was not placed. What cannot be read leaves the connection in error.
-NOT_PERMITTED = Verdict(
-    RequestRefused,
-    "app_permission_missing",
-    ConnectionStatus.ERROR,
-    "Give your app this permission in the Fyers API dashboard, then log in to the broker again.",
-)
+GIVE_PERMISSION = "Give your app this permission in the Fyers API dashboard, then log in to the broker again."
+NOT_PERMITTED = Verdict(BrokerUnavailable, "app_permission_missing", None, GIVE_PERMISSION)
 
 
 def _codes(*numbers: int | range) -> list[tuple[None, str]]:
@@ -74,7 +70,6 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     **dict.fromkeys(_codes(-161, -162, -164), Verdict(RequestRefused, "order_has_ended")),
     **dict.fromkeys(_codes(-96), UNAVAILABLE),
     **dict.fromkeys(_codes(-201, -202, -204, -205), MAINTENANCE),
-    (400, None): REJECTED_INPUT,  # a code of which the page knows nothing, in the broker's own envelope
     (401, None): TOKEN_EXPIRED,
     (403, None): UNAVAILABLE,  # a page of the CDN in front, not the API
     (404, None): UNEXPECTED,
@@ -85,6 +80,12 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (502, None): MAINTENANCE,
     (503, None): MAINTENANCE,
     (504, None): MAINTENANCE,
+}
+
+# What keeps an account from being read is trouble with it; to an order the same is a plain no: it was not placed.
+ORDER_ERRORS: dict[tuple[int | None, str | None], Verdict] = {
+    (None, "-373"): Verdict(RequestRefused, "app_permission_missing", None, GIVE_PERMISSION),
+    (400, None): REJECTED_INPUT,  # a code of which the page knows nothing, in the broker's own envelope
 }
 
 # `code` on the redirect is a status, 200; the grant is `auth_code`.
@@ -167,6 +168,7 @@ SPEC = BrokerSpec(
     ),
     rate_classes=RATE_CLASSES,
     errors=ERRORS,
+    order_errors=ORDER_ERRORS,
 )
 
 ORDER_TYPES = {"1": OrderType.LIMIT, "2": OrderType.MARKET, "3": OrderType.SL_M, "4": OrderType.SL}

@@ -62,7 +62,6 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     **dict.fromkeys(_udapi(100040, 100041), Verdict(RequestRefused, "order_has_ended")),
     **dict.fromkeys(_udapi(100060, 10000, 100015), UNEXPECTED),
     **dict.fromkeys(_udapi(100500), UNAVAILABLE),
-    (400, None): REJECTED_INPUT,  # a code of which the page knows nothing, in the broker's own envelope
     (401, None): TOKEN_EXPIRED,
     (403, None): UNAVAILABLE,  # the CDN's HTML page, not the API
     (404, None): UNEXPECTED,
@@ -81,6 +80,7 @@ ORDER_ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (None, "UDAPI1156"): Verdict(
         RequestRefused, "algo_not_registered", None, "See on your app’s page at Upstox which algo name it is bound to."
     ),
+    (400, None): REJECTED_INPUT,  # a code of which the page knows nothing, in the broker's own envelope
 }
 
 CALLBACK = CallbackSpec(code="code")

@@ -56,7 +56,7 @@ ORDER_ERRORS: dict[tuple[int | None, str | None], Verdict] = {
         RequestRefused, IP_NOT_REGISTERED, None, f"See the broker’s reason. An address: {REGISTER_IP}"
     )
     for name in ("PermissionException", "PermissionError")
-}
+} | {(400, None): REJECTED_INPUT}  # unknown types exist: "fall back on the status"
 
 TYPES = (
     *("TokenException", "TwoFAException", "PermissionException", "PermissionError", "UserException"),
@@ -127,8 +127,6 @@ SPEC = BrokerSpec(
         (500, "OrderException"): UNAVAILABLE,
         # Its type is unpublished; whatever stands there, the status says more.
         **dict.fromkeys(((428, code) for code in (*TYPES, None)), NOT_AUTHORISED),
-        # Unknown types exist: "fall back on the status".
-        (400, None): REJECTED_INPUT,
         (404, None): UNEXPECTED,
         (405, None): UNEXPECTED,
         (410, None): UNEXPECTED,

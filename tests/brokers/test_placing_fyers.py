@@ -162,7 +162,7 @@ def test_a_code_that_nobody_knows_says_no_by_its_status_alone(status: int, kind:
 
 def test_an_app_that_may_not_place_orders_is_told_no() -> None:
     error = refused(BROKER, place(), "POST", ORDERS, payload("fyers", "error_permission.json"), 403)
-    assert (type(error), error.code) == (RequestRefused, "app_permission_missing")
+    assert (type(error), error.code, error.connection_status) == (RequestRefused, "app_permission_missing", None)
 
 
 @pytest.mark.parametrize("end", OPEN_ENDS)
