@@ -219,8 +219,8 @@ def orders(row: Row) -> list[BrokerOrder]:
 
 def _tag(row: Row) -> str | None:
     """UNCONFIRMED whether `tag` stays where Kite adds tags of its own: `tags` holds them all."""
-    own = [tag for tag in texts(row, "tags") if not tag.startswith(SYSTEM_TAGS)]
-    return optional_text(row, "tag") or (own[0] if own else None)
+    told = [optional_text(row, "tag"), *texts(row, "tags")]
+    return next((tag for tag in told if tag and not tag.startswith(SYSTEM_TAGS)), None)
 
 
 def trades(row: Row) -> list[BrokerTrade]:

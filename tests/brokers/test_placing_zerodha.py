@@ -270,10 +270,11 @@ def test_a_waiting_order_is_taken_back() -> None:
     assert [(request.method, request.said) for request in asked] == [("DELETE", {})]
 
 
-def test_an_order_is_found_by_its_tag_though_kite_adds_its_own() -> None:
+@pytest.mark.parametrize("first", [None, "mktp", "autoslice"])
+def test_an_order_is_found_by_its_tag_though_kite_adds_its_own(first: str | None) -> None:
     book = json.loads(payload("zerodha", "orders.json"))
     protected = next(row for row in book["data"] if row.get("tags") == ["mktp", "mktp:2.00"])
-    protected["tags"] = ["mktp", "mktp:2.00", TAG]
+    protected |= {"tag": first, "tags": ["mktp", "mktp:2.00", TAG]}
     with replying(BROKER, "GET", "/orders", json.dumps(book).encode()):
         found = client(BROKER).find(TAG)
     assert [each.broker_order_id for each in found] == [protected["order_id"]]
