@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from brokers import services
 from brokers.base import BrokerClient
-from brokers.domain import BrokerOrder, BrokerTrade, Rows
+from brokers.domain import BrokerOrder, BrokerTrade, Listing, Rows
 from brokers.errors import BrokerError, SessionEnded
 from brokers.models import BrokerConnection
 from brokers.shared import redis
@@ -57,15 +57,23 @@ MISSING = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What one account's book and trades said, asked for at `began_at`. `trades` is None where they were not read."""
+    """What one account's book and trades said, asked for at `began_at`. `trades` is None where they were not read.
+
+    `searched`: the tags that were looked for beside the book; None where the broker has no such search.
+    """
 
     began_at: datetime
     orders: Rows[BrokerOrder]
     trades: Rows[BrokerTrade] | None
+    searched: frozenset[str] | None = None
 
     @property
     def is_whole(self) -> bool:
         return not self.orders.problems and self.trades is not None and not self.trades.problems
+
+    def is_whole_for(self, tag: str) -> bool:
+        """Whether it would show an order of this tag."""
+        return self.is_whole and (self.searched is None or tag in self.searched)
 
 
 # --- what is due ------------------------------------------------------------------------------------------------------
@@ -145,7 +153,8 @@ def _read(client: BrokerClient, connection_id: UUID, now: datetime) -> Book:
     """The book; and the trades, where it has fills that we do not, or lacks an order that may be there."""
     followed = books.followed(connection_id, now)
     orders = client.within(CALL_SECONDS).orders()
-    orders += _found(client, followed, orders)
+    found, searched = _found(client, followed, orders)
+    orders += found
     trades = None
     lacking = _lacking(followed, orders.items)
     tags = {order.tag for order in orders.items}
@@ -154,7 +163,7 @@ def _read(client: BrokerClient, connection_id: UUID, now: datetime) -> Book:
             trades = client.within(CALL_SECONDS).trades_of(lacking[:MOST_ASKED])
         except BrokerError as error:  # what the book says counts all the same
             logger.info("Connection %s: its trades were not read: %s", connection_id, error.code)
-    return Book(now, orders, trades)
+    return Book(now, orders, trades, searched)
 
 
 # Some brokers tell the trades of one order at a time: of no more than so many in one reading.
@@ -163,17 +172,34 @@ MOST_ASKED = 10
 MOST_SEARCHED = 5
 
 
-def _found(client: BrokerClient, followed: Iterable[ChildOrder], orders: Rows[BrokerOrder]) -> Rows[BrokerOrder]:
-    """Orders that the book does not show by our tag, and a broker that searches by it may."""
+def _found(
+    client: BrokerClient, followed: Iterable[ChildOrder], orders: Rows[BrokerOrder]
+) -> tuple[Rows[BrokerOrder], frozenset[str] | None]:
+    """Orders that the book does not show by our tag, and a broker's search by it does; and what was searched for."""
     if type(client).find is BrokerClient.find:
-        return Rows(())
+        return Rows(()), None
     tags = {order.tag for order in orders.items}
     known = {order.broker_order_id for order in orders.items}
     lost = [child for child in followed if child.state == State.UNKNOWN and child.tag not in tags]
     found: list[BrokerOrder] = []
-    for child in sorted(lost, key=lambda child: child.sent_at)[:MOST_SEARCHED]:
-        found += client.within(CALL_SECONDS).find(child.tag)
-    return Rows(tuple(order for order in found if order.broker_order_id not in known))
+    searched: set[str] = set()
+    for child in _in_turn(lost):
+        try:
+            found += client.within(CALL_SECONDS).find(child.tag)
+        except BrokerError as error:  # what the book says counts all the same, but for what is not in it
+            logger.info("Connection %s: a search was not answered: %s", child.broker_connection_id, error.code)
+            break
+        searched.add(child.tag)
+    return Rows(tuple(order for order in found if order.broker_order_id not in known)), frozenset(searched)
+
+
+def _in_turn(lost: Sequence[ChildOrder]) -> list[ChildOrder]:
+    """As many as one reading searches for, others in each: the first of them may stay unknown for long."""
+    if not lost:
+        return []
+    oldest_first = sorted(lost, key=lambda child: (child.sent_at, child.pk))
+    start = max(child.reconcile_attempts for child in lost) * MOST_SEARCHED % len(lost)
+    return [*oldest_first[start:], *oldest_first[:start]][:MOST_SEARCHED]
 
 
 def _lacking(followed: Sequence[ChildOrder], orders: Iterable[BrokerOrder]) -> list[BrokerOrder]:
@@ -212,8 +238,9 @@ def _not_there(child: ChildOrder, book: Book, is_heard: bool, now: datetime) -> 
     """Rule 4: two readings that say something, late enough, prove that the broker never had it."""
     reading = Reading(
         began_at=book.began_at,
-        is_whole=book.is_whole,
-        is_same_day=_day(book.began_at) == _day(child.sent_at),
+        is_whole=book.is_whole_for(child.tag),
+        # Read across midnight, it may be the book of the next day already.
+        is_same_day=_day(book.began_at + LEASE) == _day(child.sent_at),
         has_trade=_could_be(child, book),
         is_heard=is_heard,
     )
@@ -244,9 +271,16 @@ def _could_be(child: ChildOrder, book: Book) -> bool:
     return any(
         trade.broker_order_id not in known
         and (trade.exchange, trade.side) == (listing.exchange, child.side)
-        and listing.broker_token == trade.broker_token
+        and _is_in(listing, trade)
         for trade in (book.trades.items if book.trades is not None else ())
     )
+
+
+def _is_in(listing: Listing, trade: BrokerTrade) -> bool:
+    """Some brokers' trades name no token."""
+    if listing.broker_token and trade.broker_token:
+        return listing.broker_token == trade.broker_token
+    return listing.tradingsymbol == trade.tradingsymbol
 
 
 def _gone(child: ChildOrder, book: Book, now: datetime) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 import pytest
 from django.core import mail
 
 from brokers import order_news, postbacks
-from brokers.domain import OrderStatus, Rows
-from brokers.errors import BrokerUnavailable, SessionEnded
+from brokers.base import BrokerClient
+from brokers.domain import BrokerOrder, OrderStatus, Rows
+from brokers.errors import BrokerError, BrokerUnavailable, SessionEnded
 from brokers.models import BrokerConnection
 from brokers.postback_models import PostbackInbox
 from brokers.shared import redis
@@ -24,7 +27,7 @@ from orders import alerts, calling, reconciling, sending
 from orders.lifecycle import State
 from orders.models import ChildOrder, Fill, IntentStatus, OrderIntent, SeenOrder
 from tests.orders.conftest import NOW, Wish, child_of, codes, later
-from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks
+from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks, FakeClient
 
 pytestmark = pytest.mark.django_db
 
@@ -98,6 +101,119 @@ def test_a_book_that_cannot_be_read_as_a_whole_proves_nothing(wish: Wish, desk: 
     desk.unreadable = True
     intent = sent(wish, desks)
     pass_seconds(desks, 120)
+    assert (child_of(intent).state, child_of(intent).absences) == (State.UNKNOWN, 0)
+
+
+@pytest.mark.parametrize(("symbol", "ends"), [("INFY", State.UNKNOWN), ("RELIANCE", State.NOT_PLACED)])
+def test_trades_without_a_token_are_known_by_their_symbol(
+    wish: Wish, desk: Desk, desks: Desks, symbol: str, ends: State
+) -> None:
+    """Angel One's book of trades names none."""
+    desk.faults.append(LOST_REPLY)
+    intent = sent(wish, desks)
+    desk.hidden.add("z-1")
+    desk.deal("z-1", Decimal(3))
+    desk.deals[:] = [replace(deal, broker_token="", tradingsymbol=symbol) for deal in desk.deals]
+    pass_seconds(desks, 120, step=3)
+    assert child_of(intent).state == ends
+
+
+# --- brokers that search by our tag -----------------------------------------------------------------------------------
+@dataclass
+class Searching(Desks):
+    """`asked`: which tags were searched for. `fails`: those whose search is not answered."""
+
+    asked: list[str] = field(default_factory=list)
+    fails: set[str] = field(default_factory=set)
+
+    def __call__(
+        self, connections: Sequence[BrokerConnection], now: datetime
+    ) -> Mapping[UUID, BrokerClient | BrokerError]:
+        return {each.pk: SearchingClient(self[each], self) for each in connections}
+
+
+class SearchingClient(FakeClient):
+    def __init__(self, desk: Desk, search: Searching) -> None:
+        super().__init__(desk)
+        self.search = search
+
+    def find(self, tag: str) -> tuple[BrokerOrder, ...]:
+        self.search.asked.append(tag)
+        if tag in self.search.fails:
+            raise BrokerUnavailable("gone")
+        return tuple(order for order in self.desk.orders.values() if order.tag == tag)
+
+
+@pytest.fixture
+def searching(desks: Desks, desk: Desk) -> Searching:
+    return Searching(by_connection=desks.by_connection)
+
+
+def test_an_order_that_the_book_does_not_show_is_found_by_a_search(
+    wish: Wish, desk: Desk, searching: Searching
+) -> None:
+    desk.faults.append(LOST_REPLY)
+    desk.hidden.add("z-1")
+    intent = sent(wish, searching)
+    reconciling.run(later(1.5), searching)
+    assert (child_of(intent).state, child_of(intent).broker_order_id) == (State.OPEN, "z-1")
+
+
+def test_a_search_that_fails_leaves_the_book_and_proves_nothing(wish: Wish, desk: Desk, searching: Searching) -> None:
+    """The book that was just read counts for every other order of the account."""
+    standing = sent(wish, searching)
+    desk.faults.append(LOST_REQUEST)
+    absent = sent(wish, searching)
+    searching.fails.add(child_of(absent).tag)
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    pass_seconds(searching, 120, step=3)
+    assert child_of(standing).state == State.FILLED
+    assert (child_of(absent).state, child_of(absent).absences) == (State.UNKNOWN, 0)
+    searching.fails.clear()
+    pass_seconds(searching, 180, since=121, step=3)
+    assert child_of(absent).state == State.NOT_PLACED
+
+
+def test_absence_counts_for_those_alone_that_were_searched_for(wish: Wish, desk: Desk, searching: Searching) -> None:
+    for _ in range(2 * reconciling.MOST_SEARCHED + 1):
+        desk.faults.append(LOST_REQUEST)
+        sent(wish, searching)
+    ChildOrder.objects.update(reconcile_due_at=later(40))
+    before = set(searching.asked)
+    reconciling.run(later(40), searching)
+    counted = set(ChildOrder.objects.filter(absences=1).values_list("tag", flat=True))
+    assert counted == set(searching.asked) - before
+    assert len(counted) == reconciling.MOST_SEARCHED
+    pass_seconds(searching, 240, since=41, step=5)
+    assert set(ChildOrder.objects.values_list("state", flat=True)) == {State.NOT_PLACED}
+
+
+# --- the day's end ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("first_absence", [False, True])
+def test_no_book_of_another_day_proves_that_an_order_is_absent(
+    wish: Wish, desk: Desk, desks: Desks, *, first_absence: bool
+) -> None:
+    """It stays unknown, and its owner is told."""
+    desk.faults.append(LOST_REQUEST)
+    intent = sent(wish, desks)
+    if first_absence:
+        ChildOrder.objects.update(reconcile_due_at=later(40))
+        reconciling.run(later(40), desks)
+    day = timedelta(days=1).total_seconds()
+    pass_seconds(desks, day + 7200, since=day, step=600)
+    child = child_of(intent)
+    assert (child.state, child.absences) == (State.UNKNOWN, int(first_absence))
+    assert child.explained_at is not None
+    assert codes(intent).count(alerts.UNKNOWN) == 1
+
+
+def test_nor_does_one_that_is_read_across_midnight(wish: Wish, desk: Desk, desks: Desks) -> None:
+    desk.faults.append(LOST_REQUEST)
+    intent = sent(wish, desks)
+    midnight = (datetime(2026, 11, 26, 18, 30, tzinfo=UTC) - NOW).total_seconds()
+    ChildOrder.objects.update(reconcile_due_at=later(midnight - 20))
+    pass_seconds(desks, midnight - 1, since=midnight - 20)
+    assert desk.reads >= 1
     assert (child_of(intent).state, child_of(intent).absences) == (State.UNKNOWN, 0)
 
 
