@@ -159,7 +159,10 @@ class GttLeg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GttRequest:
-    """An order that waits at the broker for a price (good till triggered). SINGLE has one leg, OCO two, lower first."""
+    """An order that waits at the broker for a price (good till triggered). SINGLE has one leg, OCO two, lower first.
+
+    `tag` is our own label on it, for brokers that take one.
+    """
 
     traded: Traded
     kind: GttKind
@@ -167,6 +170,7 @@ class GttRequest:
     product: Product
     legs: tuple[GttLeg, ...]
     last_price: Decimal
+    tag: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

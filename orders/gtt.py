@@ -5,16 +5,15 @@ SENDING → ACTIVE | REJECTED | NOT_PLACED | UNKNOWN        UNKNOWN → ACTIVE |
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from hashlib import sha256
-from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.db import transaction
+from django.db.models import Q
 
 from accounts import audit
 from accounts.events import Event
@@ -27,6 +26,7 @@ from brokers.errors import BrokerError, NotSupported
 from brokers.models import BrokerConnection
 from market.models import Instrument
 from orders import calling, keys, listings, ruling
+from orders.gtt_settling import became, lapse, legs_of, reader, settle
 from orders.inputs import gather
 from orders.lifecycle import State, after_call
 from orders.models import GttOrder, IdempotencyKey
@@ -39,6 +39,7 @@ from orders.refusals import (
     UnknownConnection,
     UnknownInstrument,
 )
+from orders.tags import new_tag
 
 CALL_SECONDS = calling.CALL_SECONDS
 FEATURE = "gtt"
@@ -48,10 +49,6 @@ BECAME = {
     State.NOT_PLACED: GttStatus.NOT_PLACED,
     State.UNKNOWN: GttStatus.UNKNOWN,
 }
-# A list that lacks it proves something only so long after the call, and only the second time.
-PROVES_AFTER = timedelta(seconds=30)
-ABSENT_ONCE = "absent_once"
-OPEN = (GttStatus.SENDING, GttStatus.ACTIVE, GttStatus.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +73,10 @@ def place(*, user: User, wanted: WantedGtt, key: str | None, now: datetime) -> t
     if not is_new:
         return row, False
     try:
-        request = _request(user, connection, instrument, wanted, now)
+        request = _request(user, connection, instrument, wanted, row.tag, now)
     except BaseException as error:
         code = getattr(error, "default_code", "not_decided")
-        _became(row, GttStatus.NOT_PLACED, now, reason_code=code, reason=str(error) or "Nothing was sent.")
+        became(row, GttStatus.NOT_PLACED, now, reason_code=code, reason=str(error) or "Nothing was sent.")
         raise
     answer = _call(connection, now, lambda client: client.place_gtt(request))
     rules = registry.load(connection.broker_type).spec.order_rules
@@ -88,16 +85,22 @@ def place(*, user: User, wanted: WantedGtt, key: str | None, now: datetime) -> t
         state = State.NOT_PLACED
     elif state is State.PENDING and not answer.value:
         state = State.UNKNOWN
-    _became(row, BECAME[state], now, broker_gtt_id=answer.value, reason_code=answer.code, reason=answer.reason)
+    # While the answer was on its way the list may have told more; the broker's id in the answer outranks that.
+    only = None if answer.value else Q(broker_gtt_id=None)
+    became(
+        row, BECAME[state], now, only=only, broker_gtt_id=answer.value, reason_code=answer.code, reason=answer.reason
+    )
     return row, True
 
 
 def cancel(row: GttOrder, *, user: User, now: datetime) -> GttOrder:
     """Take it back. Raises NothingStands, OutcomeOpen, NotSupported, and the broker's refusal."""
-    if row.status in (GttStatus.UNKNOWN, GttStatus.SENDING):
+    if row.status in (GttStatus.UNKNOWN, GttStatus.SENDING) and row.broker_gtt_id is None:
         raise OutcomeOpen
     connection = row.broker_connection
-    if row.status != GttStatus.ACTIVE or connection is None or row.broker_gtt_id is None:
+    # Of a status that we cannot read it may still fire.
+    stands = row.status in (GttStatus.ACTIVE, GttStatus.UNKNOWN)
+    if not stands or connection is None or row.broker_gtt_id is None:
         raise NothingStands
     with transaction.atomic():
         audit.record(Event.GTT_CANCELLED, subject=user, thing=("gtt", row.pk), now=now)
@@ -107,15 +110,16 @@ def cancel(row: GttOrder, *, user: User, now: datetime) -> GttOrder:
         raise answer.error
     if answer.error is not None:
         raise OutcomeOpen
-    _became(row, GttStatus.CANCELLED, now)
+    became(row, GttStatus.CANCELLED, now)
     return row
 
 
 def refresh(user: User, now: datetime) -> dict[UUID, BrokerError | None]:
     """Bring our rows to what the brokers' lists say now; what went wrong at each that has such orders."""
+    lapse(now)
     connections = [row for row in user.broker_connections.active() if _offers(row)]
     clients = calling.clients_for(connections, now)
-    asked = {row.pk: calling.submit(row.broker_type, _reader(clients[row.pk])) for row in connections}
+    asked = {row.pk: calling.submit(row.broker_type, reader(clients[row.pk])) for row in connections}
     outcomes: dict[UUID, BrokerError | None] = {}
     for row in connections:
         found = asked[row.pk].result()
@@ -123,26 +127,6 @@ def refresh(user: User, now: datetime) -> dict[UUID, BrokerError | None]:
         if not isinstance(found, BrokerError):
             settle(row, found, now)
     return outcomes
-
-
-def settle(connection: BrokerConnection, told: Sequence[BrokerGtt], now: datetime, *, is_whole: bool = True) -> None:
-    """What a broker's list says of our rows: found ones are adopted; one UNKNOWN and twice absent never was there."""
-    by_id = {each.broker_gtt_id: each for each in told}
-    rows = list(GttOrder.objects.filter(broker_connection=connection, status__in=OPEN).select_related("instrument"))
-    taken = {row.broker_gtt_id for row in GttOrder.objects.filter(broker_connection=connection)}
-    for row in rows:
-        known = by_id.get(row.broker_gtt_id or "")
-        if known is None and row.status == GttStatus.UNKNOWN:
-            alike = [each for each in told if each.broker_gtt_id not in taken and _is_same(row, each)]
-            known = alike[0] if len(alike) == 1 else None
-        if known is not None:
-            if known.status != row.status or row.broker_gtt_id is None:
-                _became(row, known.status, now, broker_gtt_id=known.broker_gtt_id)
-        elif row.status == GttStatus.UNKNOWN and is_whole and now >= row.status_since + PROVES_AFTER:
-            if row.reason_code == ABSENT_ONCE:
-                _became(row, GttStatus.NOT_PLACED, now, reason="The broker's list does not have it.")
-            else:
-                _became(row, GttStatus.UNKNOWN, now, reason_code=ABSENT_ONCE, reason=row.reason)
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -185,6 +169,8 @@ def _claimed(
         legs=msgspec.to_builtins(wanted.legs),
         status=GttStatus.SENDING,
         status_since=now,
+        tag=new_tag(),
+        settle_due_at=now + calling.LAPSE,
         created_at=now,
     )
     IdempotencyKey.objects.create(user=user, key=key, request_hash=request_hash, gtt=row, created_at=now)
@@ -193,7 +179,7 @@ def _claimed(
 
 
 def _request(
-    user: User, connection: BrokerConnection, instrument: Instrument, wanted: WantedGtt, now: datetime
+    user: User, connection: BrokerConnection, instrument: Instrument, wanted: WantedGtt, tag: str, now: datetime
 ) -> GttRequest:
     """What is sent; each leg keeps to the rules of an order of its own. Raises BreaksRule, NotSupported."""
     as_order = ruling.as_orders(wanted.instrument_id, wanted.side, wanted.product, wanted.legs, str(connection.pk))
@@ -219,6 +205,7 @@ def _request(
         product=wanted.product,
         legs=wanted.legs,
         last_price=priced.last_price,
+        tag=tag,
     )
 
 
@@ -241,28 +228,6 @@ def _cancelled(client: BrokerClient, known: BrokerGtt) -> str | None:
     return known.broker_gtt_id
 
 
-def _reader(client: BrokerClient | BrokerError) -> Callable[[], Sequence[BrokerGtt] | BrokerError]:
-    def read() -> Sequence[BrokerGtt] | BrokerError:
-        if isinstance(client, BrokerError):
-            return client
-        try:
-            return client.within(CALL_SECONDS).gtts().items
-        except BrokerError as error:
-            return error
-
-    return read
-
-
-@transaction.atomic
-def _became(row: GttOrder, status: GttStatus, now: datetime, **facts: Any) -> None:
-    said = {name: value for name, value in facts.items() if value is not None}
-    said.setdefault("reason_code", "")
-    said.setdefault("reason", "")
-    said["reason_code"] = str(said["reason_code"])[:60]
-    GttOrder.objects.filter(pk=row.pk).update(status=status, status_since=now, **said)
-    row.refresh_from_db()
-
-
 def _as_at_broker(row: GttOrder, connection: BrokerConnection) -> BrokerGtt:
     exchange = Exchange(row.instrument.exchange)
     traded = listings.traded(row.instrument, [(connection.broker_type, exchange)])[connection.broker_type, exchange]
@@ -279,19 +244,4 @@ def _as_at_broker(row: GttOrder, connection: BrokerConnection) -> BrokerGtt:
         legs=legs_of(row.legs),
         status=GttStatus(row.status),
         created_at=row.created_at,
-    )
-
-
-def legs_of(stored: Iterable[Mapping[str, str]]) -> tuple[GttLeg, ...]:
-    return tuple(GttLeg(**{name: Decimal(value) for name, value in leg.items()}) for leg in stored)
-
-
-def _is_same(row: GttOrder, other: BrokerGtt) -> bool:
-    """Whether a row of the broker's list may be this very order. (Quantities there are as the broker counts them.)"""
-    prices = [(leg.trigger_price, leg.price) for leg in legs_of(row.legs)]
-    return (
-        other.exchange == row.instrument.exchange
-        and other.side == row.side
-        and other.product == row.product
-        and [(leg.trigger_price, leg.price) for leg in other.legs] == prices
     )

@@ -321,7 +321,11 @@ class SeenOrder(models.Model):
 
 
 class GttOrder(models.Model):
-    """An order that waits at a broker for its price. `legs`: `[{"trigger_price", "price", "quantity"}]`, as strings."""
+    """An order that waits at a broker for its price. `legs`: `[{"trigger_price", "price", "quantity"}]`, as strings.
+
+    `tag` is our label on it, written before the call. `settle_due_at`: when the broker's list is to be asked next, as
+    long as nobody knows what became of it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="gtt_orders")
@@ -337,6 +341,8 @@ class GttOrder(models.Model):
     status = models.CharField(max_length=10, choices=choices(GttStatus))
     status_since = models.DateTimeField()
     broker_gtt_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - null: not known
+    tag = models.CharField(max_length=19, blank=True)
+    settle_due_at = models.DateTimeField(null=True, blank=True)
     reason_code = models.CharField(max_length=60, blank=True)
     reason = models.TextField(blank=True)
     created_at = models.DateTimeField()
@@ -344,6 +350,7 @@ class GttOrder(models.Model):
     class Meta:
         db_table = "order_gtts"
         ordering = ["-created_at", "id"]
+        indexes = [models.Index(fields=["settle_due_at"], name="idx_gtts_settle_due")]
 
     def __str__(self) -> str:
         return f"GTT {self.side} {self.instrument}"

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from orders import alerts, approval, failover, intake, reconciling
+from orders import alerts, approval, failover, gtt_settling, intake, reconciling
 
 
 @shared_task(name="orders.reconcile_orders")
@@ -17,6 +17,18 @@ def reconcile_orders() -> None:
 @shared_task(name="orders.reconcile_connection")
 def reconcile_connection(connection_id: str) -> None:
     reconciling.reconcile(UUID(connection_id), now=timezone.now())
+
+
+@shared_task(name="orders.settle_gtts")
+def settle_gtts() -> None:
+    gtt_settling.lapse(timezone.now())
+    for connection_id in gtt_settling.due(timezone.now()):
+        settle_gtts_of.apply_async((str(connection_id),), expires=60)
+
+
+@shared_task(name="orders.settle_gtts_of")
+def settle_gtts_of(connection_id: str) -> None:
+    gtt_settling.settle_connection(UUID(connection_id), now=timezone.now())
 
 
 @shared_task(name="orders.move_orders")

@@ -338,6 +338,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": ORDERS_TICK_SECONDS,
         "options": {"expires": ORDERS_TICK_SECONDS},
     },
+    "settle-gtts": {
+        "task": "orders.settle_gtts",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "move-orders": {
         "task": "orders.move_orders",
         "schedule": ORDERS_TICK_SECONDS,

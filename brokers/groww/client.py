@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -114,15 +113,7 @@ class GrowwClient(BrokerClient):
         return Listing(exchange=exchange, tradingsymbol=tradingsymbol, broker_token=key, isin=isin)
 
     def place(self, request: OrderRequest) -> str:
-        """A second order under one reference is refused: the first may be this very one, sent twice on its way."""
-        try:
-            return self.acknowledged(dealing.placed_id, "POST", "/v1/order/create", json=dealing.order_params(request))
-        except RequestRefused as refusal:
-            if refusal.vendor_code != DUPLICATE_REFERENCE:
-                raise
-            raise OutcomeUnknown(
-                "The broker has an order under this reference.", vendor_code=refusal.vendor_code
-            ) from None
+        return self._placed(dealing.placed_id, "/v1/order/create", dealing.order_params(request))
 
     def modify(self, standing: StandingOrder, change: OrderChange) -> str:
         body = dealing.change_params(standing, change)
@@ -132,8 +123,18 @@ class GrowwClient(BrokerClient):
         self.acknowledged(dealing.order_id, "POST", "/v1/order/cancel", json=dealing.cancel_params(standing))
 
     def place_gtt(self, request: GttRequest) -> str:
-        body = dealing.gtt_params(request, secrets.token_hex(8))
-        return self.acknowledged(dealing.gtt_id, "POST", "/v1/order-advance/create", json=body)
+        return self._placed(dealing.gtt_id, "/v1/order-advance/create", dealing.gtt_params(request))
+
+    def _placed(self, read: Callable[[Any], str], path: str, body: Row) -> str:
+        """A second order under one reference is refused: the first may be this very one, sent twice on its way."""
+        try:
+            return self.acknowledged(read, "POST", path, json=body)
+        except RequestRefused as refusal:
+            if refusal.vendor_code != DUPLICATE_REFERENCE:
+                raise
+            raise OutcomeUnknown(
+                "The broker has an order under this reference.", vendor_code=refusal.vendor_code
+            ) from None
 
     def cancel_gtt(self, gtt: BrokerGtt) -> None:
         self.acknowledged(dealing.gtt_id, "POST", f"/v1/order-advance/cancel/{dealing.gtt_path(gtt)}")

@@ -172,7 +172,7 @@ def margin(row: Any) -> OrderMargin:
     return OrderMargin(required=amount(row, "total_requirement"), charges=charges)
 
 
-def gtt_params(request: GttRequest, reference: str) -> dict[str, Any]:
+def gtt_params(request: GttRequest) -> dict[str, Any]:
     """The body of POST /v1/order-advance/create for one trigger. Raises NotSupported.
 
     Two triggers (OCO) need the net position of the account, and at NSE and BSE the docs disagree whether they are taken
@@ -182,7 +182,7 @@ def gtt_params(request: GttRequest, reference: str) -> dict[str, Any]:
         raise NotSupported("A GTT with two triggers is not placed at Groww from here.", code="oco_not_offered")
     [leg], traded = request.legs, request.traded
     return {
-        "reference_id": reference,
+        "reference_id": request.tag,
         "smart_order_type": "GTT",
         **_listed(traded),
         "quantity": traded.counted(leg.quantity),

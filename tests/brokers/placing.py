@@ -75,7 +75,7 @@ def gtt(of: Traded, *triggers: str, side: Side = Side.SELL) -> GttRequest:
         for trigger in triggers
     )
     kind = GttKind.OCO if len(legs) == 2 else GttKind.SINGLE
-    return GttRequest(traded=of, kind=kind, side=side, product=Product.CNC, legs=legs, last_price=Decimal(800))
+    return GttRequest(traded=of, kind=kind, side=side, product=Product.CNC, legs=legs, last_price=Decimal(800), tag=TAG)
 
 
 def client(broker: Broker) -> BrokerClient:

@@ -46,6 +46,7 @@ GTT = GttRequest(
     side=Side.BUY,
     product=Product.CNC,
     legs=(LEG,),
+    tag="t2k3m4n5p6q7r8s9ta2",
     last_price=Decimal(200),
 )
 RULE = BrokerGtt(

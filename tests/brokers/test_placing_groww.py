@@ -59,6 +59,7 @@ GTT = GttRequest(
     side=Side.BUY,
     product=Product.CNC,
     legs=(LEG,),
+    tag=TAG,
     last_price=Decimal("4000.50"),
 )
 SMART = BrokerGtt(
@@ -354,11 +355,15 @@ def test_a_gtt_is_left_as_recorded(client: BrokerClient) -> None:
     placed, request = answered(client, lambda it: it.place_gtt(GTT), CREATE_SMART, body, status=201)
     assert placed == "gtt_91a7f4"
     sent, published = body_of(request), recorded(SLUG, "order_advance_create_gtt.request.json")
-    reference = sent.pop("reference_id")
     assert published.pop("reference_id")
+    assert sent.pop("reference_id") == TAG
     assert sent == published
-    assert 8 <= len(reference) <= 20
-    assert reference.isalnum()
+
+
+def test_a_gtt_under_a_reference_that_is_taken_may_be_this_very_one(client: BrokerClient) -> None:
+    body = payload(SLUG, "error_duplicate_reference.json")
+    error = refused(client, lambda it: it.place_gtt(GTT), CREATE_SMART, body, status=400)
+    assert (type(error), error.vendor_code) == (OutcomeUnknown, "GA007")
 
 
 def test_a_gtt_waits_for_the_price_from_where_it_is(client: BrokerClient) -> None:

@@ -382,6 +382,7 @@ def test_an_order_waits_at_the_broker_for_its_price(account: Account) -> None:
             side=Side.BUY,
             product=Product.CNC,
             legs=(leg,),
+            tag=TAG,
             last_price=account.last,
         )
     )

@@ -189,7 +189,13 @@ def test_mcx_is_counted_in_units_by_the_simulated_broker(dealer: Dealer) -> None
 def test_rules_are_listed_by_status_and_page(dealer: Dealer) -> None:
     leg = GttLeg(trigger_price=LOW, price=LOW, quantity=Decimal(1))
     wanted = GttRequest(
-        traded=INFY, kind=GttKind.SINGLE, side=Side.BUY, product=Product.CNC, legs=(leg,), last_price=LAST
+        traded=INFY,
+        kind=GttKind.SINGLE,
+        side=Side.BUY,
+        product=Product.CNC,
+        legs=(leg,),
+        tag="t2k3m4n5p6q7r8s9ta2",
+        last_price=LAST,
     )
     ids = [dealer.client.place_gtt(wanted) for _ in range(12)]
     first = dealer.client.gtts().items[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -185,9 +186,16 @@ def test_the_list_comes_in_pages(dealer: Dealer) -> None:
 def test_a_gtt_follows_the_price_and_the_desk(dealer: Dealer) -> None:
     leg = GttLeg(trigger_price=LOW, price=LOW, quantity=Decimal(1))
     wanted = GttRequest(
-        traded=INFY, kind=GttKind.SINGLE, side=Side.BUY, product=Product.CNC, legs=(leg,), last_price=LAST
+        traded=INFY,
+        kind=GttKind.SINGLE,
+        side=Side.BUY,
+        product=Product.CNC,
+        legs=(leg,),
+        tag="t2k3m4n5p6q7r8s9ta2",
+        last_price=LAST,
     )
-    first, second = dealer.client.place_gtt(wanted), dealer.client.place_gtt(wanted)
+    another = replace(wanted, tag="t2k3m4n5p6q7r8s9ta3")
+    first, second = dealer.client.place_gtt(wanted), dealer.client.place_gtt(another)
     listed = {gtt.broker_gtt_id: gtt for gtt in dealer.client.gtts().items}
     assert [gtt.status for gtt in listed.values()] == [GttStatus.ACTIVE] * 2
     assert listed[first].legs == (leg,)

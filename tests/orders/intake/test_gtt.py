@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +12,11 @@ import pytest
 
 from accounts.models import User
 from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttRequest, GttStatus
-from brokers.domain import Product, Rows, Side
-from brokers.errors import OrderRejected, OutcomeUnknown
+from brokers.domain import Exchange, Product, RowProblem, Rows, Side
+from brokers.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
 from brokers.models import BrokerConnection
 from market.models import Instrument
-from orders import gtt
+from orders import calling, gtt, gtt_settling
 from orders.models import GttOrder
 from orders.refusals import BreaksRule, KeyReused, NoGtt, NothingStands, OutcomeOpen, UnknownConnection
 from tests.orders.conftest import NOW, later
@@ -29,7 +30,10 @@ class Waiting:
 
     rows: dict[str, BrokerGtt] = field(default_factory=dict)
     faults: deque[tuple[Exception, bool]] = field(default_factory=deque)
+    problems: tuple[RowProblem, ...] = ()
+    tags: list[str] = field(default_factory=list)
     calls: int = 0
+    reads: int = 0
 
 
 class WaitingClient(FakeClient):
@@ -39,6 +43,9 @@ class WaitingClient(FakeClient):
 
     def place_gtt(self, request: GttRequest) -> str:
         self.waiting.calls += 1
+        self.waiting.tags.append(request.tag)
+        # Written down before it leaves.
+        assert GttOrder.objects.filter(tag=request.tag, status=GttStatus.SENDING).exists()
         error, is_there = self.waiting.faults.popleft() if self.waiting.faults else (None, True)
         key = f"G{self.waiting.calls}"
         if is_there:
@@ -62,7 +69,8 @@ class WaitingClient(FakeClient):
         del self.waiting.rows[known.broker_gtt_id]
 
     def gtts(self) -> Rows[BrokerGtt]:
-        return Rows(tuple(self.waiting.rows.values()))
+        self.waiting.reads += 1
+        return Rows(tuple(self.waiting.rows.values()), self.waiting.problems)
 
 
 @pytest.fixture
@@ -166,3 +174,192 @@ def test_not_every_broker_has_them(
     monkeypatch.setattr(gtt, "FEATURE", "nobody has this")
     with pytest.raises(NoGtt):
         place(alice, wanted)
+
+
+# --- what is in doubt -------------------------------------------------------------------------------------------------
+def lost(alice: User, waiting: Waiting, wanted: gtt.WantedGtt, *, is_there: bool = True) -> GttOrder:
+    waiting.faults.append((OutcomeUnknown("No answer."), is_there))
+    return place(alice, wanted)
+
+
+def status_of(row: GttOrder) -> tuple[str, str | None]:
+    row.refresh_from_db()
+    return row.status, row.broker_gtt_id
+
+
+def test_its_label_is_kept(alice: User, waiting: Waiting, wanted: gtt.WantedGtt) -> None:
+    row = place(alice, wanted)
+    assert waiting.tags == [row.tag]
+    assert 8 <= len(row.tag) <= 19
+
+
+OTHER_LEG = GttLeg(trigger_price=Decimal(1400), price=Decimal(1401), quantity=Decimal(6))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"broker_token": "zerodha|2885"},
+        {"broker_token": "", "tradingsymbol": "RELIANCE"},
+        {"exchange": Exchange.BSE},
+        {"kind": GttKind.OCO},
+        {"legs": (OTHER_LEG,)},
+        {"created_at": NOW - timedelta(days=2)},
+    ],
+)
+def test_another_order_is_never_taken_for_it(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt, changed: dict[str, Any]
+) -> None:
+    """And so its cancellation never ends that one."""
+    row = lost(alice, waiting, wanted)
+    waiting.rows["G1"] = replace(waiting.rows["G1"], **changed)
+    for seconds in (2, 31, 62):
+        gtt.refresh(alice, later(seconds))
+    assert status_of(row) == (GttStatus.NOT_PLACED, None)
+    with pytest.raises(NothingStands):
+        gtt.cancel(row, user=alice, now=later(63))
+    assert "G1" in waiting.rows
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"created_at": NOW - timedelta(minutes=5)},
+        {"created_at": NOW + timedelta(minutes=5)},
+        {"status": GttStatus.CANCELLED},
+    ],
+)
+def test_what_may_be_it_or_not_leaves_it_unknown(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt, changed: dict[str, Any]
+) -> None:
+    row = lost(alice, waiting, wanted)
+    waiting.rows["G1"] = replace(waiting.rows["G1"], **changed)
+    for seconds in (2, 31, 62, 93):
+        gtt.refresh(alice, later(seconds))
+    assert status_of(row) == (GttStatus.UNKNOWN, None)
+    assert row.reason_code == gtt_settling.AMBIGUOUS
+
+
+def test_one_made_within_the_second_is_it(alice: User, waiting: Waiting, wanted: gtt.WantedGtt) -> None:
+    row = lost(alice, waiting, wanted)
+    waiting.rows["G1"] = replace(waiting.rows["G1"], created_at=later(-1), broker_token="")
+    gtt.refresh(alice, later(2))
+    assert status_of(row) == (GttStatus.ACTIVE, "G1")
+
+
+def test_one_line_is_not_given_to_either_of_two(alice: User, waiting: Waiting, wanted: gtt.WantedGtt) -> None:
+    first = lost(alice, waiting, wanted)
+    waiting.faults.append((OutcomeUnknown("No answer."), False))
+    second = place(alice, wanted, "key-00002")
+    for seconds in (2, 31, 62):
+        gtt.refresh(alice, later(seconds))
+    assert [status_of(row) for row in (first, second)] == [(GttStatus.UNKNOWN, None)] * 2
+
+
+def test_a_list_with_a_row_that_cannot_be_read_proves_nothing(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt
+) -> None:
+    row = lost(alice, waiting, wanted, is_there=False)
+    waiting.problems = (RowProblem(part="gtts", row=0, field="status"),)
+    for seconds in (31, 62, 93):
+        gtt.refresh(alice, later(seconds))
+    assert status_of(row) == (GttStatus.UNKNOWN, None)
+
+
+def test_nor_does_one_that_may_not_reach_back_so_far(alice: User, waiting: Waiting, wanted: gtt.WantedGtt) -> None:
+    row = lost(alice, waiting, wanted, is_there=False)
+    for days in (8, 9, 10):
+        gtt.refresh(alice, NOW + timedelta(days=days))
+    assert status_of(row) == (GttStatus.UNKNOWN, None)
+
+
+def test_one_whose_id_is_known_was_there(alice: User, waiting: Waiting, wanted: gtt.WantedGtt) -> None:
+    """Its status cannot be read: that it left the list since proves nothing, and it may be taken back."""
+    row = place(alice, wanted)
+    told = waiting.rows["G1"]
+    waiting.rows["G1"] = replace(told, status=GttStatus.UNKNOWN)
+    gtt.refresh(alice, later(2))
+    waiting.rows.clear()
+    for seconds in (40, 80):
+        gtt.refresh(alice, later(seconds))
+    assert status_of(row) == (GttStatus.UNKNOWN, "G1")
+    waiting.rows["G1"] = told
+    assert gtt.cancel(row, user=alice, now=later(90)).status == GttStatus.CANCELLED
+
+
+def tick(until: float) -> None:
+    """What beat does."""
+    for seconds in range(0, int(until) + 1, 5):
+        gtt_settling.run(later(seconds))
+
+
+@pytest.mark.parametrize(("is_there", "ends"), [(True, GttStatus.ACTIVE), (False, GttStatus.NOT_PLACED)])
+def test_one_whose_sender_died_is_looked_for(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt, *, is_there: bool, ends: GttStatus
+) -> None:
+    row = lost(alice, waiting, wanted, is_there=is_there)
+    due = NOW + calling.LAPSE
+    GttOrder.objects.update(status=GttStatus.SENDING, settle_due_at=due, reason_code="", reason="")
+    gtt_settling.run(due - timedelta(seconds=1))
+    assert status_of(row)[0] == GttStatus.SENDING
+    assert waiting.reads == 0
+    tick(120)
+    assert status_of(row)[0] == ends
+    assert row.settle_due_at is None
+    assert waiting.calls == 1
+    reads = waiting.reads
+    gtt_settling.run(later(4000))
+    assert waiting.reads == reads
+
+
+def test_nobody_need_look_at_the_page(alice: User, waiting: Waiting, wanted: gtt.WantedGtt) -> None:
+    row = lost(alice, waiting, wanted)
+    tick(20)
+    assert status_of(row) == (GttStatus.ACTIVE, "G1")
+    assert gtt.cancel(row, user=alice, now=later(21)).status == GttStatus.CANCELLED
+
+
+def test_what_stays_unknown_is_looked_for_ever_more_rarely(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt
+) -> None:
+    lost(alice, waiting, wanted)
+    waiting.rows["G1"] = replace(waiting.rows["G1"], created_at=later(-300))
+    tick(600)
+    reads = waiting.reads
+    assert reads <= 41
+    tick_from, tick_until = 605, 4000
+    for seconds in range(tick_from, tick_until, 5):
+        gtt_settling.run(later(seconds))
+    assert waiting.reads <= reads + 2
+
+
+def test_a_list_that_is_not_told_is_asked_for_again(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = lost(alice, waiting, wanted)
+    clients = calling.clients_for
+
+    def away(rows: Any, now: datetime) -> Any:
+        return {each.pk: BrokerUnavailable("gone") for each in rows}
+
+    monkeypatch.setattr("orders.calling.clients_for", away)
+    tick(30)
+    assert status_of(row)[0] == GttStatus.UNKNOWN
+    monkeypatch.setattr("orders.calling.clients_for", clients)
+    gtt_settling.run(later(60))
+    assert status_of(row) == (GttStatus.ACTIVE, "G1")
+
+
+def test_the_answer_outranks_what_was_concluded_meanwhile(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that hung for so long that it was called lost: no answer does not undo what the list told."""
+    real = gtt._call
+
+    def slow(*args: Any) -> calling.Answer:
+        answer = real(*args)
+        tick(60)
+        return answer
+
+    monkeypatch.setattr(gtt, "_call", slow)
+    assert status_of(lost(alice, waiting, wanted)) == (GttStatus.ACTIVE, "G1")
