@@ -94,7 +94,9 @@ def settle_connection(connection_id: UUID, *, now: datetime) -> bool:
     rows = GttOrder.objects.filter(broker_connection=connection_id, status=GttStatus.UNKNOWN)
     if not rows.filter(settle_due_at__lte=now).update(settle_due_at=now + LEASE):
         return False
-    connection = BrokerConnection.objects.select_related("user").get(pk=connection_id)
+    connection = BrokerConnection.objects.filter(pk=connection_id).select_related("user").first()
+    if connection is None:
+        return False
     told = reader(calling.clients_for([connection], now)[connection.pk])()
     if isinstance(told, BrokerError):
         logger.info("Connection %s: its list of GTTs was not read: %s", connection_id, told.code)

@@ -12,7 +12,7 @@ from django.conf import settings
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 SETTINGS = (ROOT / "trademaster" / "settings.py").read_text()
-SPELT = {600.0: "10 min", 300.0: "5 min", 60.0: "1 min", 3600.0: "1 h"}
+SPELT = {10.0: "10 s", 600.0: "10 min", 300.0: "5 min", 60.0: "1 min", 3600.0: "1 h"}
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r'env_[a-z]+\(\s*"([A-Z_]+)"', SETTINGS))))
