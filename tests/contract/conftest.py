@@ -10,6 +10,7 @@ import pytest
 from brokers import registry
 from brokers.simulation.exchange import LEVEL_LOTS
 from brokers.simulation.server import SimulatedBrokers, available_slugs
+from tests.conftest import set_prices
 from tests.contract.live import LiveBroker
 from tests.contract.recorded import NOW
 
@@ -29,6 +30,7 @@ def live(simulated: SimulatedBrokers, slug: str, caplog: pytest.LogCaptureFixtur
     caplog.set_level(logging.DEBUG)
     broker = LiveBroker(registry.load(slug), simulated)
     book = broker.control.book(slug)
+    prices = broker.control.market()["prices"]
     broker.control.reset_counters()
     yield broker
     broker.control.clear_faults(slug)
@@ -36,6 +38,8 @@ def live(simulated: SimulatedBrokers, slug: str, caplog: pytest.LogCaptureFixtur
     broker.control.reset_exchange()
     broker.control.set_depth(LEVEL_LOTS)
     broker.control.set_book(slug, book)
+    now = broker.control.market()["prices"]
+    set_prices(broker.control, {key: price for key, price in prices.items() if now[key] != price})
     logged = "\n".join(
         f"{record.getMessage()} {record.exc_text or ''}"
         for phase in ("setup", "call")
