@@ -53,7 +53,11 @@ def trades(user: User, now: datetime) -> dict[str, Any]:
 
 
 def _kept(user: User, which: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    found: Any = cache.get_or_set(f"orders:{which}:{user.pk}", make, KEPT_SECONDS)
+    key = f"orders:{which}:{user.pk}"
+    found: Any = cache.get(key)
+    if found is None:  # and not get_or_set, which adds: that does not forgive Redis for being away
+        found = make()
+        cache.set(key, found, KEPT_SECONDS)
     return dict(found)
 
 
