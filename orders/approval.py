@@ -44,7 +44,7 @@ def approve(
     _claim(intent, user, now)
     wanted = intake.wanted_of(intent)
     try:
-        (decision,) = intake.decided(intent.user, [wanted], now, gather)
+        (decision,) = intake.decided(intent.user, [wanted], now, gather, intent)
     except BaseException:
         intake.refuse([intent], intake.NOT_DECIDED, IntentStatus.NOT_PLACED, now)
         raise

@@ -157,6 +157,7 @@ class Account:
     `as_of`, `reserved` what of it our own orders have taken since. `owned` are settled free shares of this ISIN, `t1`
     those that are not settled yet, `sold` those that open or newer sales take. `positions` is signed, by exchange and
     product (`NSE:MIS`). `possibly_live`: quantity of this same order that may stand here.
+    `closing`: of an exit, units that other orders close already.
     `plan_overrides`: see `AccountTerms.overrides`.
     """
 
@@ -197,6 +198,7 @@ class Account:
     is_woman: bool = False
     plan_overrides: Mapping[str, Any] = field(default_factory=dict)
     possibly_live: Decimal = ZERO
+    closing: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -24,13 +24,13 @@ from brokers.base import BrokerClient
 from brokers.breaker import Circuit, Kind
 from brokers.clearance import Answer, Light
 from brokers.domain import (
+    DELIVERY_PRODUCTS,
     ZERO,
     ConnectionStatus,
     Exchange,
     InstrumentKind,
     Listing,
     OptionType,
-    OrderStatus,
     OrderType,
     Product,
     Side,
@@ -45,8 +45,9 @@ from market import calendar
 from market.days import days_of
 from market.models import Instrument, InstrumentListing
 from market.publishing import latest
-from orders import costing, units
+from orders import closers, costing, units
 from orders.charge_models import AccountTerms
+from orders.closers import SEEN_STANDING
 from orders.examples import DATA
 from orders.facts import (
     SHARES_AT,
@@ -74,7 +75,6 @@ from portfolio.services import NoBrokerConnections
 # Whom to ask for a price that no stream tells: so many brokers, within so many seconds together.
 PRICE_TRIES = 2
 PRICE_SECONDS = 1.5
-SEEN_STANDING = frozenset({*(OrderStatus(state) for state in STANDING), OrderStatus.SENDING, OrderStatus.UNKNOWN})
 NEVER_THERE = frozenset({State.REJECTED, State.NOT_PLACED})
 
 
@@ -128,8 +128,11 @@ class _House:
         self.sources: dict[str, Source] = {}
 
     def read_sources(self, wanted: Sequence[Wanted]) -> None:
-        """The brokers' last answers; where one that counts is older than ORDER_FACTS_LIFETIME, all are asked anew."""
-        sources = portfolio.known_sources(self.user, now=self.now, recent=settings.ORDER_FACTS_LIFETIME)
+        """The brokers' last answers; where one that counts is older than ORDER_FACTS_LIFETIME, all are asked."""
+        # An exit by a figure of some seconds ago may turn the position round.
+        exits = any(each.reduces for each in wanted)
+        recent = timedelta(0) if exits else settings.ORDER_FACTS_LIFETIME
+        sources = portfolio.known_sources(self.user, now=self.now, recent=recent)
         live = {source.connection_id for source in sources if source.state is SourceState.LIVE}
         needed = {str(row.pk) for row in self.connections if _may_deal(row) and _is_asked(row, wanted)}
         if needed - live:
@@ -152,7 +155,7 @@ class _House:
         return Facts(
             now=self.now,
             tradables=tradables,
-            prices=self._prices(rows, chosen, listed),
+            prices=self.prices(rows, chosen, listed),
             markets=markets,
             accounts=accounts,
             choices=self.choices,
@@ -213,7 +216,7 @@ class _House:
         )
         if source is None or not answered:
             return account
-        return self._with_answer(account, source, row, wanted, instrument, listed)
+        return self._with_answer(account, source, row, wanted, instrument, listed, intent)
 
     def _with_answer(
         self,
@@ -223,6 +226,7 @@ class _House:
         wanted: Wanted,
         instrument: Instrument,
         listed: Mapping[str, Listed],
+        intent: OrderIntent | None,
     ) -> Account:
         """With what the broker said, and what our own orders have taken since."""
         book = source.portfolio
@@ -243,24 +247,42 @@ class _House:
             for order in self.seen
             if order.broker_connection_id == row.pk and order.broker_token in tokens and order.side == Side.SELL
         ]
+        reserved = self._reserved(row, mine, funds_as_of)
         dp_paid = any(each.is_delivery and each.day_sell_quantity > 0 for each in positions)
         return replace(
             account,
             as_of=funds_as_of,
-            available=book.funds.available if book.funds and not self._binds_unknown(row, funds_as_of) else None,
-            reserved=self._reserved(row, mine, funds_as_of),
+            available=book.funds.available if book.funds and reserved is not None else None,
+            reserved=reserved or ZERO,
             owned=sum((lot.settled for lot in lots), ZERO),
             t1=sum((lot.t1 for lot in lots), ZERO),
             sold=_sold(lots, sells, outside, book.as_of, source),
             positions={f"{each.exchange}:{each.product}": each.quantity for each in positions if each.quantity},
+            closing=self._closing(row, wanted, instrument, tokens, book.as_of, intent) if wanted.reduces else ZERO,
             dp_paid_today=dp_paid or any(child.filled_quantity > 0 for child in sells),
         )
 
-    def _reserved(self, row: BrokerConnection, mine: Iterable[ChildOrder], as_of: datetime) -> Decimal:
+    def _closing(
+        self,
+        row: BrokerConnection,
+        wanted: Wanted,
+        instrument: Instrument,
+        tokens: Collection[str],
+        as_of: datetime,
+        intent: OrderIntent | None,
+    ) -> Decimal:
+        return closers.closing(
+            row, instrument, wanted.product, wanted.side, tokens=tokens, as_of=as_of, now=self.now, besides=intent
+        )
+
+    def _reserved(self, row: BrokerConnection, mine: Iterable[ChildOrder], as_of: datetime) -> Decimal | None:
         """INR that orders have taken and the answer of `as_of` may not know of.
 
-        What left before it is in the broker's own figure, unless nobody knows whether it is there at all.
+        What left before it is in the broker's own figure, unless nobody knows whether it is there at all. None: nobody
+        knows the price of an order from outside.
         """
+        if self._binds_unknown(row, as_of):
+            return None
         total = ZERO
         for child in mine:
             taken = child.quantity if child.state in LIVE else child.filled_quantity
@@ -269,9 +291,15 @@ class _House:
                 side, product = Side(child.side), Product(child.product)
                 total += taken * bound_per_unit(child.intent.instrument, side, product, price)
         for order in self.seen:
-            if order.broker_connection_id == row.pk and order.placed_at is not None and order.placed_at >= as_of:
-                price = order.price or order.average_price or order.trigger_price
-                total += order.quantity * (price or ZERO)
+            if order.broker_connection_id != row.pk or not closers.is_newer(order, as_of):
+                continue
+            if order.side == Side.SELL and order.product in DELIVERY_PRODUCTS and order.exchange in SHARES_AT:
+                continue  # shares that are sold for keeps bind nothing: they are there
+            price = order.price or order.average_price or order.trigger_price or _last_price(order, row.broker_type)
+            if price is None:
+                return None
+            taken = order.quantity if order.status in SEEN_STANDING else order.filled_quantity
+            total += taken * price
         return total
 
     def _binds_unknown(self, row: BrokerConnection, as_of: datetime) -> bool:
@@ -324,7 +352,7 @@ class _House:
         # (Of lots of unknown units it counts alone that they stand.)
         for order in (*self.seen, *self.unclear):
             broker_type = types.get(order.broker_connection_id)
-            if (broker_type, order.exchange, order.broker_token) in names:
+            if order.status in SEEN_STANDING and (broker_type, order.exchange, order.broker_token) in names:
                 yield Resting(
                     connection_id=str(order.broker_connection_id),
                     exchange=Exchange(order.exchange),
@@ -333,7 +361,7 @@ class _House:
                     quantity=order.quantity - order.filled_quantity,
                 )
 
-    def _prices(
+    def prices(
         self,
         rows: Sequence[Instrument],
         chosen: Sequence[BrokerConnection],
@@ -398,11 +426,9 @@ def _todays_children(user: User, now: datetime) -> list[ChildOrder]:
 
 
 def _seen_elsewhere(user: User, now: datetime) -> list[SeenOrder]:
-    """What stands at the brokers and was placed outside."""
-    rows = SeenOrder.objects.filter(
-        broker_connection__user=user, day=now.astimezone(IST).date(), child=None, status__in=SEEN_STANDING
-    )
-    return list(rows)
+    """What was placed outside and stands at the brokers, or was filled today."""
+    rows = SeenOrder.objects.filter(broker_connection__user=user, day=now.astimezone(IST).date(), child=None)
+    return list(rows.filter(Q(status__in=SEEN_STANDING) | Q(filled_quantity__gt=0)))
 
 
 def _listings_of(instrument: Instrument, wanted: Wanted) -> list[Instrument]:
@@ -414,6 +440,12 @@ def _listings_of(instrument: Instrument, wanted: Wanted) -> list[Instrument]:
         ).exclude(exchange=instrument.exchange)
         rows += twins.order_by("rank", "id")[:1]
     return [row for row in rows if not wanted.exchanges or row.exchange in wanted.exchanges]
+
+
+def prices_of(intent: OrderIntent, now: datetime) -> Mapping[str, Priced]:
+    """Last prices of an order's instrument, by exchange; empty where nobody tells one. Raises NoBrokerConnections."""
+    house, rows = _House(intent.user, now), [intent.instrument]
+    return house.prices(rows, house.connections, _listed(rows, {row.broker_type for row in house.connections}))
 
 
 def facts_of(intent: OrderIntent, now: datetime) -> Facts:
@@ -577,8 +609,8 @@ def _sold(
 ) -> Decimal:
     """Shares that sales take beyond what the broker's own figure has taken out.
 
-    Sales that left before the answer and still stand may be blocked in it already (`used_quantity`); what left later,
-    and what may be there, is not.
+    Sales that left before the answer, and stood when it came, may be blocked in it already (`used_quantity`); what left
+    later, and what may be there, is not.
     """
     isins = {lot.isin for lot in lots if lot.isin}
     assert source.portfolio is not None  # noqa: S101 - it answered
@@ -590,20 +622,39 @@ def _sold(
         ),
         ZERO,
     )
+    mine = list(mine)
+    since = closers.filled_since(mine, as_of)
     before = later = ZERO
     for child in mine:
         taken = child.quantity if child.state in LIVE else child.filled_quantity
         if child.sent_at >= as_of or child.state in POSSIBLY_LIVE:
             later += taken
-        elif child.state in STANDING:
-            before += child.quantity - child.filled_quantity
-    for order in outside:
-        open_quantity = order.quantity - order.filled_quantity
-        if order.placed_at is not None and order.placed_at >= as_of:
-            later += open_quantity
         else:
-            before += open_quantity
+            standing = child.quantity - child.filled_quantity if child.state in STANDING else ZERO
+            before += standing + since[child.pk]
+    for order in outside:
+        taken = closers.open_or_new(order, as_of)
+        if closers.is_newer(order, as_of):
+            later += taken
+        else:
+            before += taken
     return later + max(ZERO, before - blocked)
+
+
+def _last_price(order: SeenOrder, broker_type: str) -> Decimal | None:
+    """What a stream says of an order's instrument, which is any."""
+    named = InstrumentListing.objects.filter(
+        broker_type=broker_type, broker_token=order.broker_token, instrument__exchange=order.exchange
+    )
+    token = named.values_list("instrument__exchange_token", flat=True).first()
+    if not token:
+        return None
+    with if_redis_is_there("the price of an order from outside"):
+        told = latest(redis(), [(Exchange(order.exchange), token)])
+        price = next(iter(told.prices.values()), None)
+        if told.is_fed and price is not None and not price.stale:
+            return price.last_price
+    return None
 
 
 def _quoted(client: BrokerClient, slug: str, places: Mapping[str, Listed], now: datetime) -> dict[str, Priced]:

@@ -41,6 +41,13 @@ Send = Callable[..., bool]
 MOST_AT_ONCE = 20
 # Whoever took an order in and has not decided by then is no more.
 UNDECIDED_AFTER = timedelta(seconds=60)
+# Nor whoever has not begun to send one by then, be it the last of the largest basket.
+UNSENT_AFTER = timedelta(minutes=15)
+NOT_SENT = Why(
+    code="not_sent",
+    words="It was decided where the order goes, and something failed before it went; nothing was sent.",
+    remedy="Place it again, with a new key.",
+)
 NOT_DECIDED = Why(
     code="not_decided",
     words="Something failed before it was decided where the order goes; nothing was sent.",
@@ -50,6 +57,11 @@ NOT_WHOLE = Why(
     code="not_wholly_routable",
     words="A part of it can go nowhere now, and of a basket all goes or nothing.",
     remedy="Make it smaller, or place it by itself.",
+)
+WITH_BASKET = Why(
+    code="approval_basket",
+    words="Another order of the basket waits for approval, and so all of them do.",
+    remedy="Approve it with a fresh second factor, before its time is over.",
 )
 WHOLE_BASKET = Why(
     code="basket_refused",
@@ -102,6 +114,7 @@ def create(
     now: datetime,
     origin: Origin = Origin.ORDER,
     confirm_duplicate: bool = False,
+    guard: Callable[[], None] | None = None,
     request_hash: str | None = None,
     gather: Gather = gather_all,
     send: Send = sending.send,
@@ -109,7 +122,9 @@ def create(
     """Take orders in once, and send them: one by itself, or several as a group, all or none.
 
     The same key and the same wish answer the same rows for ever. What breaks a rule or finds no broker is kept as
-    REFUSED, with the reason; what needs approval waits. Raises the refusals of `orders.refusals`, NoBrokerConnections.
+    REFUSED, with the reason; what needs approval waits. `guard` stands for the look for a duplicate, and like that
+    is asked while nobody else takes in an order of this person. Raises the refusals of `orders.refusals`,
+    NoBrokerConnections.
     """
     _check_connections(user, wanted)
     claimed = keys.claim(
@@ -117,13 +132,13 @@ def create(
         key=keys.checked_key(key),
         request_hash=request_hash or keys.hash_of(origin, wanted),
         make=lambda: _rows(user, wanted, origin, now),
-        guard=lambda: None if confirm_duplicate else keys.refuse_duplicate(user, wanted, now),
+        guard=guard or (lambda: None if confirm_duplicate else keys.refuse_duplicate(user, wanted, now)),
         now=now,
     )
     if not claimed.is_new:
         return Taken(claimed.intents, claimed.group, is_new=False)
     try:
-        decisions = decided(user, wanted, now, gather)
+        decisions = decided(user, wanted, now, gather, claimed.intents[0] if claimed.group is None else None)
     except BaseException:
         refuse(claimed.intents, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
         raise
@@ -185,10 +200,12 @@ def _rows(
 def store(claimed: Claimed, decisions: Sequence[Decision], now: datetime) -> list[tuple[OrderIntent, RoutingDecision]]:
     """Keep what was decided, and what that makes of each order. Of a group none goes unless all go."""
     whole = claimed.group is None or all(decision.answer.is_whole for decision in decisions)
+    needed = [each.answer.needs_approval for each in decisions if each.answer.needs_approval is not None]
     stored = []
     for intent, decision in zip(claimed.intents, decisions, strict=True):
         row = keep(intent, decision, now)
-        _become(intent, decision, whole, now)
+        waits = decision.answer.needs_approval or (WITH_BASKET if needed else None)
+        _become(intent, decision, whole, waits, now)
         stored.append((intent, row))
     for intent in claimed.intents:
         audit.record(
@@ -214,7 +231,7 @@ def keep(intent: OrderIntent, decision: Decision, now: datetime) -> RoutingDecis
     )
 
 
-def _become(intent: OrderIntent, decision: Decision, whole: bool, now: datetime) -> None:
+def _become(intent: OrderIntent, decision: Decision, whole: bool, waits: Why | None, now: datetime) -> None:
     answer = decision.answer
     prices = [price.last_price for price in decision.facts.prices.values()]
     intent.market_price = prices[0] if prices else None
@@ -224,9 +241,9 @@ def _become(intent: OrderIntent, decision: Decision, whole: bool, now: datetime)
         _end(intent, answer.refusals[0], IntentStatus.REFUSED, now)
     elif not whole:
         _end(intent, WHOLE_BASKET if answer.is_whole else NOT_WHOLE, IntentStatus.REFUSED, now)
-    elif answer.needs_approval is not None:
+    elif waits is not None:
         intent.status, intent.status_since, intent.approval_due_at = IntentStatus.AWAITING_APPROVAL, now, due
-        intent.reason_code, intent.reason = answer.needs_approval.code, answer.needs_approval.words
+        intent.reason_code, intent.reason = waits.code, waits.words
         story.note(intent.pk, "awaits_approval", teller=Teller.ROUTER, now=now, to_state=intent.status)
     else:
         story.note(intent.pk, "decided", teller=Teller.ROUTER, now=now, to_state=intent.status)
@@ -260,8 +277,11 @@ def settle_undecided(now: datetime) -> int:
         status=IntentStatus.WORKING, children=None, status_since__lt=now - UNDECIDED_AFTER
     )
     count = 0
-    for row in rows:
+    for row in rows.filter(decisions=None):
         count += refuse_unsent(row, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
+    # Orders of a basket go one after another: what is decided may have to wait for its turn.
+    for row in rows.filter(status_since__lt=now - UNSENT_AFTER).exclude(decisions=None):
+        count += refuse_unsent(row, NOT_SENT, IntentStatus.NOT_PLACED, now)
     return count
 
 

@@ -252,7 +252,8 @@ def _broker(account: Account, facts: Facts, wanted: Wanted, segment: str, why: W
 def _sellable(account: Account, facts: Facts, wanted: Wanted, here: Decimal) -> Decimal | None:
     """Units that may be sold there; of an exit, those of the position. None: not known, or not bound by it."""
     if wanted.reduces:
-        return max(ZERO, here if wanted.side is Side.SELL else -here) if account.answered else None
+        held = here if wanted.side is Side.SELL else -here
+        return max(ZERO, held - account.closing) if account.answered else None
     if not is_delivery_sale(facts, wanted) or account.owned is None:
         return None
     return max(ZERO, account.owned - account.sold)

@@ -6,24 +6,24 @@ the position stays, and its owner is told; a hedge elsewhere is an order of its 
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
-
-from django.conf import settings
 
 from accounts.models import User
 from brokers.domain import Exchange, OrderType, Position, Product, Side
 from brokers.models import BrokerConnection
-from market.models import Instrument, InstrumentListing
-from orders import intake, keys
+from market.models import InstrumentListing
+from orders import closers, intake, keys, sending
 from orders.facts import Wanted
 from orders.intake import Taken
-from orders.lifecycle import LIVE
-from orders.models import ChildOrder, Origin
+from orders.models import Origin
 from orders.refusals import BrokerAway, NoPosition, UnknownConnection
 from portfolio import services as portfolio
 from portfolio.domain import SourceState
+
+CLOSED_ALREADY = "Other orders close this position, or so much of it, already."
 
 
 def wanted_to_close(
@@ -40,6 +40,45 @@ def wanted_to_close(
 
     Raises UnknownConnection, BrokerAway, NoPosition.
     """
+    held = _held(user, connection_id, instrument_id, product, now)
+    left = held.left(now)
+    if left <= 0:
+        raise NoPosition(CLOSED_ALREADY)
+    return _wanted(held, left if quantity is None else min(quantity, left), price)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A position as its broker says now. `quantity` is signed, units."""
+
+    connection: BrokerConnection
+    listing: InstrumentListing
+    product: Product
+    quantity: Decimal
+    as_of: datetime
+
+    @property
+    def side(self) -> Side:
+        return Side.SELL if self.quantity > 0 else Side.BUY
+
+    def left(self, now: datetime) -> Decimal:
+        """What no order closes, as of this moment."""
+        connection, instrument = self.connection, self.listing.instrument
+        # In this order: what is written down between the two readings is counted twice, and not never.
+        promised = closers.promised(connection, instrument, self.product, self.side)
+        closing = closers.closing(
+            connection,
+            instrument,
+            self.product,
+            self.side,
+            tokens=[self.listing.broker_token],
+            as_of=self.as_of,
+            now=now,
+        )
+        return abs(self.quantity) - promised - closing
+
+
+def _held(user: User, connection_id: UUID, instrument_id: int, product: Product, now: datetime) -> _Held:
     connection = BrokerConnection.objects.without_secrets().filter(user=user, pk=connection_id).first()
     if connection is None:
         raise UnknownConnection
@@ -50,20 +89,20 @@ def wanted_to_close(
     )
     if listing is None:
         raise NoPosition
-    standing = _standing(user, connection, listing, product, now)
-    side = Side.SELL if standing > 0 else Side.BUY
-    left = abs(standing) - _closing(connection, listing.instrument, product, side)
-    if left <= 0:
-        raise NoPosition("Orders that stand close all of this position already.")
+    quantity, as_of = _standing(user, connection, listing, product, now)
+    return _Held(connection, listing, product, quantity, as_of)
+
+
+def _wanted(held: _Held, quantity: Decimal, price: Decimal | None) -> Wanted:
     return Wanted(
-        instrument_id=instrument_id,
-        side=side,
+        instrument_id=held.listing.instrument_id,
+        side=held.side,
         order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
-        product=product,
-        quantity=left if quantity is None else min(quantity, left),
+        product=held.product,
+        quantity=quantity,
         price=price,
-        exchanges=(Exchange(listing.instrument.exchange),),
-        connection_ids=(str(connection.pk),),
+        exchanges=(Exchange(held.listing.instrument.exchange),),
+        connection_ids=(str(held.connection.pk),),
         reduces=True,
     )
 
@@ -78,37 +117,40 @@ def square_off(
     price: Decimal | None,
     key: str | None,
     now: datetime,
+    send: intake.Send = sending.send,
 ) -> Taken:
     """Close it, once per key. Raises as `wanted_to_close` and `intake.create` do."""
     asked = keys.hash_of(Origin.SQUARE_OFF, [str(connection_id), instrument_id, product, str(quantity), str(price)])
     if (taken := intake.taken_before(user, key, asked)) is not None:
         return taken  # the position may be closed by now, and that by this very order
-    wanted = wanted_to_close(
-        user=user,
-        connection_id=connection_id,
-        instrument_id=instrument_id,
-        product=Product(product),
-        quantity=quantity,
-        price=price,
-        now=now,
-    )
+    held = _held(user, connection_id, instrument_id, Product(product), now)
+    left = held.left(now)
+    if left <= 0:
+        raise NoPosition(CLOSED_ALREADY)
+    wanted = _wanted(held, left if quantity is None else min(quantity, left), price)
+
+    def recheck() -> None:
+        """Another request may have been taken in since: within the turn of this person nobody else is."""
+        if held.left(now) < wanted.quantity:
+            raise NoPosition(CLOSED_ALREADY)
+
     return intake.create(
         user=user,
         wanted=[wanted],
         key=key,
         request_hash=asked,
         origin=Origin.SQUARE_OFF,
-        confirm_duplicate=True,  # what closes already was taken off above
+        guard=recheck,
         now=now,
+        send=send,
     )
 
 
 def _standing(
     user: User, connection: BrokerConnection, listing: InstrumentListing, product: Product, now: datetime
-) -> Decimal:
-    """The signed quantity as the broker says now. Raises BrokerAway, NoPosition."""
-    recent = settings.ORDER_FACTS_LIFETIME
-    sources = portfolio.known_sources(user, now=now, recent=recent)
+) -> tuple[Decimal, datetime]:
+    """The signed quantity as the broker says now, and when it said so. Raises BrokerAway, NoPosition."""
+    sources = portfolio.known_sources(user, now=now, recent=timedelta(0))
     own = [source for source in sources if source.connection_id == str(connection.pk)]
     if not own or own[0].state is not SourceState.LIVE:
         own = [
@@ -122,7 +164,7 @@ def _standing(
     quantity = sum((each.quantity for each in found), Decimal(0))
     if not quantity:
         raise NoPosition
-    return quantity
+    return quantity, own[0].portfolio.as_of
 
 
 def _is_this(position: Position, listing: InstrumentListing, product: Product) -> bool:
@@ -131,15 +173,3 @@ def _is_this(position: Position, listing: InstrumentListing, product: Product) -
         and position.exchange == listing.instrument.exchange
         and position.product is product
     )
-
-
-def _closing(connection: BrokerConnection, instrument: Instrument, product: Product, side: Side) -> Decimal:
-    """What orders of ours, that stand or may stand there, close already."""
-    rows = ChildOrder.objects.filter(
-        broker_connection=connection,
-        intent__instrument=instrument,
-        product=product,
-        side=side,
-        state__in=LIVE,
-    )
-    return sum((row.quantity - row.filled_quantity for row in rows), Decimal(0))

@@ -362,12 +362,15 @@ def test_every_order_is_an_event_of_the_audit_log(place: Place, infy: Instrument
     assert (event.subject_id, event.object_id) == (alice.pk, str(intent.pk))
 
 
-def test_what_nobody_finished_ends_unsent(place: Place, infy: Instrument, alice: User, desks: Desks) -> None:
-    def dies(*args: Any, **more: Any) -> bool:
+def test_what_nobody_finished_ends_unsent(
+    told: Told, infy: Instrument, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*args: Any, **more: Any) -> Any:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(intake, "refuse", dies)
     with pytest.raises(KeyboardInterrupt):
-        intake.create(user=alice, wanted=[buy(infy)], key="key-00001", now=NOW, send=dies)
+        intake.create(user=alice, wanted=[buy(infy)], key="key-00001", now=NOW, gather=dies)
     assert intake.settle_undecided(later(59)) == 0
     assert intake.settle_undecided(later(61)) == 1
     intent = OrderIntent.objects.get()
