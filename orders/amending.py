@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,13 +15,14 @@ from accounts.events import Event
 from accounts.models import User
 from brokers import registry
 from brokers.dealing import OrderChange
-from brokers.domain import OrderType, Validity
+from brokers.domain import ZERO, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError
-from orders import approval, ruling, sending
-from orders.inputs import facts_of
+from orders import approval, deciding, ruling, sending
+from orders.facts import Priced
+from orders.inputs import choices_of, facts_of, prices_of
 from orders.lifecycle import POSSIBLY_LIVE, STANDING
 from orders.models import ChildOrder, IntentStatus, OrderIntent
-from orders.refusals import BreaksRule, NothingStands, OutcomeOpen, SeveralStand
+from orders.refusals import ApprovalNeeded, BreaksRule, NothingStands, OutcomeOpen, SeveralStand, TradingOff
 
 
 def amend(
@@ -36,15 +37,17 @@ def amend(
     """Change what stands: its price and trigger wherever it is, its quantity where it is one order.
 
     What came of each, by child; a broker that refuses does not hold up the others. Raises NothingStands, OutcomeOpen,
-    SeveralStand, BreaksRule.
+    SeveralStand, TradingOff, BreaksRule, ApprovalNeeded.
     """
-    children = list(intent.children.filter(state__in=STANDING | POSSIBLY_LIVE))
+    children = list(intent.children.filter(state__in=STANDING | POSSIBLY_LIVE).select_related("broker_connection"))
     if not children:
         raise NothingStands
     if any(child.state in POSSIBLY_LIVE for child in children):
         raise OutcomeOpen
     if quantity is not None and len(children) > 1:
         raise SeveralStand
+    if not all(child.broker_connection is None or sending.takes_orders(child.broker_connection) for child in children):
+        raise TradingOff
     changes = {child.pk: _change(child, price, trigger_price, quantity) for child in children}
     facts = facts_of(intent, now)
     for child in children:
@@ -52,6 +55,7 @@ def amend(
         broken = ruling.broken_by_change(facts, child, changes[child.pk], most)
         if broken:
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
+    _check_approval(intent, children, changes, now)
     _keep_wish(intent, user, price, trigger_price, now)
     answers: dict[UUID, str | BrokerError] = {}
     for child in children:
@@ -73,6 +77,35 @@ def _change(
         price=child.price if price is None else price,
         trigger_price=child.trigger_price if trigger_price is None else trigger_price,
     )
+
+
+def _check_approval(
+    intent: OrderIntent, children: Sequence[ChildOrder], changes: Mapping[UUID, OrderChange], now: datetime
+) -> None:
+    """What a person must say yes to is not had by way of a change. Raises ApprovalNeeded.
+
+    An order that was approved may be changed to what comes to no more than it did.
+    """
+    choices = choices_of(intent.user)
+    prices = prices_of(intent, now) if choices.approval_above is not None and intent.side == Side.SELL else {}
+    before = _worth(intent, intent.quantity, children, prices)
+    more = sum((changes[child.pk].quantity - child.quantity for child in children), ZERO)
+    after = _worth(intent, intent.quantity + more, list(changes.values()), prices)
+    needed = deciding.needs_approval(choices, Product(intent.product), after)
+    if needed is None:
+        return
+    if intent.decided_by_id is not None and before is not None and after is not None and after <= before:
+        return
+    raise ApprovalNeeded(f"{needed.words} A change is not had without it.", where={"rule": needed.code})
+
+
+def _worth(
+    intent: OrderIntent, quantity: Decimal, parts: Sequence[ChildOrder | OrderChange], prices: Mapping[str, Priced]
+) -> Decimal | None:
+    """The most that the whole of it may come to: all of it at the dearest price of a part. None: not known."""
+    named = [part.trigger_price if part.price is None else part.price for part in parts]
+    known = [price for price in named if price is not None]
+    return deciding.worth(Side(intent.side), quantity, max(known), prices) if len(known) == len(named) else None
 
 
 @transaction.atomic

@@ -12,11 +12,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from brokers.domain import DELIVERY_PRODUCTS, Exchange, Side
+from brokers.domain import DELIVERY_PRODUCTS, Exchange, Product, Side
 from orders import explaining, routing, ruling
 from orders.charges import ChargeError
 from orders.decisions import Answer, Decision
-from orders.facts import Account, Choices, Facts, Wanted, Why, facts_from, wanted_from
+from orders.facts import Account, Choices, Facts, Priced, Wanted, Why, facts_from, wanted_from
 from orders.problems import Terms, problem_of, reason_against, terms_of
 from orders.routing import BadProblem, Problem
 from orders.tariffs import Rates
@@ -84,7 +84,7 @@ def _decided(facts: Facts, wanted: Wanted, rates: Rates | Mapping[str, Any] | No
         ),
         unrouted=wanted.quantity,
         ages=explaining.ages(facts),
-        value=None if (value := _value(wanted, terms)) is None else explaining.paise(value),
+        value=None if (value := _value(facts, wanted, terms)) is None else explaining.paise(value),
     )
     if answer.refusals:
         return Decision(facts=facts, wanted=wanted, problem=None, answer=answer)
@@ -100,7 +100,8 @@ def _decided(facts: Facts, wanted: Wanted, rates: Rates | Mapping[str, Any] | No
     if not answer.children:
         answer = replace(answer, refusals=(NOWHERE if answer.excluded or not accounts else HELD,))
     else:
-        answer = replace(answer, needs_approval=needs_approval(facts.choices, wanted, _value(wanted, terms)))
+        value = _value(facts, wanted, terms)
+        answer = replace(answer, needs_approval=needs_approval(facts.choices, wanted.product, value))
     return Decision(facts=facts, wanted=wanted, problem=problem.plain(), answer=answer)
 
 
@@ -130,13 +131,25 @@ def _in_order(facts: Facts) -> tuple[Account, ...]:
     )
 
 
-def _value(wanted: Wanted, terms: Mapping[Exchange, Terms]) -> Decimal | None:
-    """The most that it may come to, INR: at its limit, or at its protected price."""
-    worst = [each.price for each in terms.values() if each.price is not None]
-    return wanted.quantity * max(worst) if worst else None
+def _value(facts: Facts, wanted: Wanted, terms: Mapping[Exchange, Terms]) -> Decimal | None:
+    """The most that it may come to, INR. None: not known."""
+    if not terms:
+        return None
+    return worth(wanted.side, wanted.quantity, max(each.price for each in terms.values()), facts.prices)
 
 
-def needs_approval(choices: Choices, wanted: Wanted, value: Decimal | None) -> Why | None:
+def worth(side: Side, quantity: Decimal, price: Decimal, prices: Mapping[str, Priced]) -> Decimal | None:
+    """The most that an order may come to, INR: a purchase at its limit; a sale at that or the last price, if more.
+
+    The limit of a sale bounds it from below alone: where no last price is known, what it comes to is not either.
+    """
+    if side is Side.BUY:
+        return quantity * price
+    last = [each.last_price for each in prices.values()]
+    return quantity * max(price, *last) if last else None
+
+
+def needs_approval(choices: Choices, product: Product, value: Decimal | None) -> Why | None:
     """Why a person must say yes first. What cannot be read or reckoned needs it: the queue fails closed."""
     remedy = "Approve it with a fresh second factor, before its time is over."
     if not choices.approval_known:
@@ -145,8 +158,8 @@ def needs_approval(choices: Choices, wanted: Wanted, value: Decimal | None) -> W
             words="Your setting for approval cannot be read, and so every order waits for you.",
             remedy="Set it again under order settings. " + remedy,
         )
-    if wanted.product in choices.approval_products:
-        return Why(code="approval_product", words=f"Every {wanted.product} order waits for approval.", remedy=remedy)
+    if product in choices.approval_products:
+        return Why(code="approval_product", words=f"Every {product} order waits for approval.", remedy=remedy)
     if choices.approval_above is None:
         return None
     if value is None:

@@ -25,12 +25,14 @@ from brokers.domain import Exchange, Product, Side
 from brokers.errors import BrokerError, NotSupported
 from brokers.models import BrokerConnection
 from market.models import Instrument
-from orders import calling, keys, listings, ruling
+from orders import calling, deciding, keys, listings, ruling
+from orders.facts import Facts
 from orders.gtt_settling import became, lapse, legs_of, reader, settle
 from orders.inputs import gather
 from orders.lifecycle import State, after_call
 from orders.models import GttOrder, IdempotencyKey
 from orders.refusals import (
+    ApprovalNeeded,
     BreaksRule,
     KeyReused,
     NoGtt,
@@ -66,7 +68,7 @@ class WantedGtt:
 def place(*, user: User, wanted: WantedGtt, key: str | None, now: datetime) -> tuple[GttOrder, bool]:
     """Leave an order at its broker, once per key; and whether this call did.
 
-    Raises UnknownConnection, UnknownInstrument, NoGtt, BreaksRule, KeyReused.
+    Raises UnknownConnection, UnknownInstrument, NoGtt, BreaksRule, ApprovalNeeded, KeyReused.
     """
     connection, instrument = _own(user, wanted)
     row, is_new = _claimed(user, connection, wanted, keys.checked_key(key), now)
@@ -181,12 +183,13 @@ def _claimed(
 def _request(
     user: User, connection: BrokerConnection, instrument: Instrument, wanted: WantedGtt, tag: str, now: datetime
 ) -> GttRequest:
-    """What is sent; each leg keeps to the rules of an order of its own. Raises BreaksRule, NotSupported."""
+    """What is sent; each leg keeps to an order's own rules. Raises BreaksRule, ApprovalNeeded, NotSupported."""
     as_order = ruling.as_orders(wanted.instrument_id, wanted.side, wanted.product, wanted.legs, str(connection.pk))
     facts = gather(user, as_order[0], now=now)
     for each in as_order:
         if broken := ruling.broken_waiting(facts, each, Exchange(instrument.exchange)):
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
+    _check_approval(facts, wanted)
     exchange = Exchange(instrument.exchange)
     priced = facts.prices.get(exchange)
     if priced is None:
@@ -207,6 +210,22 @@ def _request(
         last_price=priced.last_price,
         tag=tag,
     )
+
+
+def _check_approval(facts: Facts, wanted: WantedGtt) -> None:
+    """What waits at a broker cannot wait for a person too: none is left there that needs a yes. By leg.
+
+    Raises ApprovalNeeded.
+    """
+    for leg in wanted.legs:
+        price = max(leg.price, leg.trigger_price)
+        value = deciding.worth(wanted.side, leg.quantity, price, facts.prices)
+        if (needed := deciding.needs_approval(facts.choices, wanted.product, value)) is not None:
+            raise ApprovalNeeded(
+                f"{needed.words} An order that waits for its price at a broker cannot.",
+                remedy="Make it smaller, or place an order when the price is there, which waits for your approval.",
+                where={"rule": needed.code},
+            )
 
 
 def _call(connection: BrokerConnection, now: datetime, call: Callable[[BrokerClient], str | None]) -> calling.Answer:

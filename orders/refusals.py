@@ -66,6 +66,18 @@ class ApprovalTooLate(OrderRefused):
     remedy = "Place it again."
 
 
+class ApprovalNeeded(OrderRefused):
+    default_detail = "As it would be then, this needs approval."
+    default_code = "approval_needed"
+    remedy = "Cancel it and place a new order, which waits for your approval."
+
+
+class TradingOff(OrderRefused):
+    default_detail = "Trading is turned off for this connection."
+    default_code = "trading_off"
+    remedy = "Turn it on for this connection, with a fresh second factor. Cancelling needs no switch."
+
+
 class NothingStands(OrderRefused):
     default_detail = "Nothing of this order stands at a broker any more."
     default_code = "nothing_stands"

@@ -228,7 +228,7 @@ class TestApproval:
         ],
     )
     def test_what_needs_it(self, choices: Choices, value: Decimal | None, code: str | None) -> None:
-        why = deciding.needs_approval(choices, self.wanted(), value)
+        why = deciding.needs_approval(choices, Product.CNC, value)
         assert (why.code if why else None) == code
 
 
