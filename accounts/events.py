@@ -58,6 +58,7 @@ class Event(TextChoices):
     ORDER_CANCELLED = "order.cancelled", "An order was cancelled"
     ORDER_APPROVED = "order.approved", "An order was approved"
     ORDER_DECLINED = "order.declined", "An order was not approved"
+    ORDER_SETTLED = "order.settled", "An order that was not known was settled by its owner"
     GTT_PLACED = "order.gtt_placed", "An order that waits for a price was placed"
     GTT_CANCELLED = "order.gtt_cancelled", "An order that waits for a price was cancelled"
 

@@ -95,6 +95,19 @@ class OutcomeOpen(OrderRefused):
     remedy = "Wait until it is settled from the broker's own book; nothing is sent twice meanwhile."
 
 
+class NotForSettling(OrderRefused):
+    default_detail = "Only an order that is UNKNOWN, and whose day is over, is settled by its owner."
+    default_code = "not_for_settling"
+    remedy = "Wait: until its day is over it is settled from the broker's own book."
+
+
+class MoreThanOrdered(OrderRefused):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_detail = "More was filled than was ordered, or nothing at a price."
+    default_code = "more_than_ordered"
+    remedy = "Take both figures from the contract note, in units and INR a unit."
+
+
 class BreaksRule(OrderRefused):
     default_detail = "This breaks a rule."
     default_code = "rule_broken"

@@ -163,6 +163,16 @@ class ChangeRequest(serializers.Serializer[Any]):
         return attrs
 
 
+class SettleRequest(serializers.Serializer[Any]):
+    """What the broker's contract note says of one order at one broker."""
+
+    child = serializers.UUIDField(help_text="Of the order's `children`, the one that is UNKNOWN.")
+    filled_quantity = serializers.DecimalField(max_digits=20, decimal_places=4, min_value=Decimal(0))
+    average_price = serializers.DecimalField(
+        max_digits=24, decimal_places=8, min_value=Decimal("0.00000001"), required=False, allow_null=True, default=None
+    )
+
+
 class ListQuery(serializers.Serializer[Any]):
     status = serializers.ChoiceField([each.value for each in IntentStatus], required=False)
     is_open = serializers.BooleanField(required=False, help_text="What works, or waits for approval, alone.")

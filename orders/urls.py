@@ -20,4 +20,5 @@ urlpatterns = [
     path("orders/<uuid:id>/timeline", views.TimelineView.as_view(), name="order-timeline"),
     path("orders/<uuid:id>/approve", views.ApproveView.as_view(), name="order-approve"),
     path("orders/<uuid:id>/decline", views.DeclineView.as_view(), name="order-decline"),
+    path("orders/<uuid:id>/settle", views.SettleView.as_view(), name="order-settle"),
 ]

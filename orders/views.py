@@ -22,7 +22,7 @@ from accounts.permissions import IsTrader, trader
 from accounts.step_up import FreshlyProven
 from accounts.throttles import PerUser
 from market.models import Instrument
-from orders import amending, answers, approval, daybook, gtt, intake, preferences, squaring
+from orders import amending, answers, approval, daybook, gtt, intake, preferences, settling, squaring
 from orders.facts import Wanted
 from orders.lifecycle import State
 from orders.models import GttOrder, IntentStatus, OrderIntent, Origin
@@ -36,6 +36,7 @@ from orders.serializers import (
     OrderRequest,
     PlaceRequest,
     SettingsRequest,
+    SettleRequest,
     SquareOffRequest,
     wanted_of,
 )
@@ -245,6 +246,25 @@ class DeclineView(APIView):
     @extend_schema(summary="Do not approve an order that waits", request=None, responses=answers.OrderAnswer)
     def post(self, request: Request, id: UUID) -> Response:
         intent = approval.decline(_order(request, id), user=trader(request), now=timezone.now())
+        return Response(answers.OrderAnswer(_shown(intent)).data)
+
+
+class SettleView(APIView):
+    permission_classes = [IsTrader, FreshlyProven]
+
+    @extend_schema(
+        summary="Settle an order of an earlier day by its contract note",
+        description="Of an order that is UNKNOWN and whose day is over no book tells any more: its owner does.",
+        request=SettleRequest,
+        responses={200: answers.OrderAnswer, 409: OpenApiResponse(description="not_for_settling")},
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        intent, data = _order(request, id), _valid(SettleRequest(data=request.data))
+        child = intent.children.filter(pk=data.pop("child")).first()
+        if child is None:
+            raise NotFound
+        settling.settle(child, user=trader(request), now=timezone.now(), **data)
+        intent.refresh_from_db()
         return Response(answers.OrderAnswer(_shown(intent)).data)
 
 

@@ -83,6 +83,7 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("GET", "orders/<uuid:id>/timeline"): READ,
     ("POST", "orders/<uuid:id>/approve"): TRADE,
     ("POST", "orders/<uuid:id>/decline"): TRADE,
+    ("POST", "orders/<uuid:id>/settle"): TRADE,
     ("GET", "health/brokers"): READ,
     ("GET", "health/brokers/<str:broker_type>/report"): READ,
     ("GET", "health/connections/<uuid:id>/timeline"): READ,

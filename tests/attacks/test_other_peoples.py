@@ -50,6 +50,7 @@ class TestIdsOfAnother:
         "order-timeline": "order",
         "order-approve": "order",
         "order-decline": "order",
+        "order-settle": "order",
         "gtt": "gtt",
         "revoke_personal_token": "token",
         "end_session": "session",
@@ -163,6 +164,10 @@ class TestFieldsOfAnother:
                 }.items()
             },
             "PATCH /api/v1/orders/{id}": (f"/api/v1/orders/{hers['order']}", {"price": "1"}),
+            "POST /api/v1/orders/{id}/settle": (
+                f"/api/v1/orders/{hers['order']}/settle",
+                {"child": str(hers["order"]), "filled_quantity": "0"},
+            ),
             "PUT /api/v1/orders/settings": (
                 "",
                 {

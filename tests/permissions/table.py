@@ -253,6 +253,9 @@ API: dict[str, Address] = {
     "orders/<uuid:id>/decline": api(
         f"orders/{ORDER}/decline", POST=traders("409 not_awaiting_approval", NOT_FOUND, stale=NEEDS_PROOF)
     ),
+    "orders/<uuid:id>/settle": api(
+        f"orders/{ORDER}/settle", POST=traders("400 invalid_input", NOT_FOUND, stale=NEEDS_PROOF)
+    ),
     "health/brokers": api("health/brokers", GET=traders("200")),
     "health/brokers/<str:broker_type>/report": api("health/brokers/zerodha/report", GET=traders("200")),
     "health/connections/<uuid:id>/timeline": api(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from accounts.models import User
 from brokers.models import BrokerConnection
 from market.models import Instrument
 from orders import push
+from orders.lifecycle import State
 from orders.models import ChildOrder, IntentStatus, OrderIntent, OrderSettings
 from tests.orders.conftest import NOW
 from tests.orders.fakes import Desks
@@ -177,3 +179,15 @@ def test_what_is_pushed_is_what_the_document_says(api: Any, body: dict[str, Any]
     message = msgspec.json.decode(msgspec.json.encode(push.described(intent) | {"alert": None}))
     schema = {**described["components"]["schemas"]["OrderUpdate"], "components": described["components"]}
     jsonschema.Draft7Validator(schema).validate(message)
+
+
+def test_an_order_of_yesterday_is_settled(api: Any, body: dict[str, Any]) -> None:
+    order = api("post", "", body, **KEY).json()["order"]
+    said = {"child": order["children"][0]["id"], "filled_quantity": "4", "average_price": "1499.5"}
+    ChildOrder.objects.update(state=State.UNKNOWN)
+    assert api("post", f"/{order['id']}/settle", said).json()["error"]["code"] == "not_for_settling"
+    ChildOrder.objects.update(sent_at=NOW - timedelta(days=1))
+    assert api("post", f"/{order['id']}/settle", {**said, "child": order["id"]}).status_code == 404
+    settled = api("post", f"/{order['id']}/settle", said).json()
+    assert (settled["status"], settled["has_unknown"]) == ("PARTIALLY_FILLED", False)
+    assert settled["children"][0]["reason_code"] == "contract_note"
