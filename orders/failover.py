@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
@@ -27,6 +27,8 @@ from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, Ori
 logger = logging.getLogger(__name__)
 
 MOVING = "moving"
+# Where a trader names no end: later, what it was for may be over. From when it was asked for, or approved.
+MOVES_FOR = timedelta(minutes=2)
 SAME_REJECTS = 3
 # Refusals that are about the account or the app at that broker, and not about the order.
 BROKERS_OWN = frozenset(
@@ -65,11 +67,16 @@ def is_wanted(intent: OrderIntent, children: Sequence[ChildOrder], now: datetime
     return is_open(intent, children, now) and bool(movable(children))
 
 
-def is_open(intent: OrderIntent, children: Iterable[ChildOrder], now: datetime) -> bool:
-    """Whether an intent may move at all: it is still valid, nobody has cancelled it, and brokers do not all say no."""
+def is_open(intent: OrderIntent, children: Sequence[ChildOrder], now: datetime) -> bool:
+    """Whether an intent may move at all: it is still valid, nobody has cancelled it, and brokers do not all say no.
+
+    Nor once its owner was told that a part of it is not known: they may have ordered the same elsewhere since.
+    """
     if intent.origin == Origin.SQUARE_OFF or is_cancelled(intent.pk):
         return False
-    if intent.valid_until is not None and now >= intent.valid_until:
+    if now >= (intent.valid_until or (intent.decided_at or intent.created_at) + MOVES_FOR):
+        return False
+    if any(child.explained_at is not None for child in children):
         return False
     if intent.created_at.astimezone(IST).date() != now.astimezone(IST).date():
         return False

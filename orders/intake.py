@@ -7,6 +7,7 @@ Preview takes the two steps in the middle and no other. No transaction is open w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from django.db import transaction
 from accounts import audit
 from accounts.events import Event
 from accounts.models import User
-from brokers.domain import ZERO, Exchange, OrderType, Product, Side, Validity
+from brokers.domain import Exchange, OrderType, Product, Side, Validity
 from orders import deciding, keys, push, sending, story
 from orders.decisions import Decision
 from orders.facts import Facts, Wanted, Why
@@ -33,8 +34,12 @@ from orders.models import (
     RoutingDecision,
     Teller,
 )
+from orders.problems import USUAL_TICK
 from orders.rates import current_rates
 from orders.refusals import UnknownConnection, UnknownInstrument
+from orders.rules import protected_price
+
+logger = logging.getLogger(__name__)
 
 Gather = Callable[..., list[Facts]]
 Send = Callable[..., bool]
@@ -89,12 +94,10 @@ def preview(*, user: User, wanted: Sequence[Wanted], now: datetime, gather: Gath
     return decided(user, wanted, now, gather)
 
 
-def decided(
-    user: User, wanted: Sequence[Wanted], now: datetime, gather: Gather = gather_all, intent: OrderIntent | None = None
-) -> list[Decision]:
+def decided(user: User, wanted: Sequence[Wanted], now: datetime, gather: Gather = gather_all) -> list[Decision]:
     """One after another: each finds the money and shares that those before it leave."""
     try:
-        every = gather(user, wanted, now=now, intent=intent)
+        every = gather(user, wanted, now=now)
     except InstrumentUnknown:
         raise UnknownInstrument from None
     rates, decisions = current_rates(), list[Decision]()
@@ -140,7 +143,8 @@ def create(
     try:
         decisions = decided(user, wanted, now, gather, claimed.intents[0] if claimed.group is None else None)
     except BaseException:
-        refuse(claimed.intents, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
+        for intent in claimed.intents:
+            refuse_unsent(intent, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
         raise
     stored = store(claimed, decisions, now)
     for intent, decision in stored:
@@ -198,7 +202,19 @@ def _rows(
 
 @transaction.atomic
 def store(claimed: Claimed, decisions: Sequence[Decision], now: datetime) -> list[tuple[OrderIntent, RoutingDecision]]:
-    """Keep what was decided, and what that makes of each order. Of a group none goes unless all go."""
+    """Keep what was decided, and what that makes of each order. Of a group none goes unless all go.
+
+    Where deciding took so long that one of them was ended meanwhile (`settle_undecided`), nothing is stored or sent.
+    """
+    rows = OrderIntent.objects.select_for_update(no_key=True).filter(pk__in=[intent.pk for intent in claimed.intents])
+    held = {row.pk: row for row in rows.order_by("pk")}
+    if any(row.status != IntentStatus.WORKING for row in held.values()):
+        logger.warning("What was decided came too late: order %s had been ended", claimed.intents[0].pk)
+        for intent in claimed.intents:
+            intent.refresh_from_db()
+        return []
+    for intent in claimed.intents:
+        intent.version = held[intent.pk].version
     whole = claimed.group is None or all(decision.answer.is_whole for decision in decisions)
     needed = [each.answer.needs_approval for each in decisions if each.answer.needs_approval is not None]
     stored = []
@@ -327,11 +343,38 @@ def decide_anew(
 ) -> RoutingDecision | None:
     """A fresh decision about a part of an order that was proved unexecuted, kept; None: it goes nowhere.
 
-    What may stand somewhere is no part of `quantity`; the router wants to know of it, to leave its broker out.
+    `quantity` is that part alone. What may stand somewhere is no part of it, and its broker is left out: reckoned
+    with and taken off again, it would be routed as soon as its account is not among those that are asked.
     """
-    held = sum(
-        (child.quantity - child.filled_quantity for child in intent.children.filter(state__in=POSSIBLY_LIVE)), ZERO
-    )
-    (decision,) = decided(intent.user, [wanted_of(intent, quantity + held, avoid)], now, gather, intent)
+    live = intent.children.filter(state__in=POSSIBLY_LIVE).exclude(broker_connection=None)
+    avoid = avoid | frozenset(live.values_list("broker_connection_id", flat=True))
+    (decision,) = decided(intent.user, [wanted_of(intent, quantity, avoid)], now, gather)
     row = keep(intent, decision, now)
-    return row if decision.answer.is_sent else None
+    if not decision.answer.is_sent:
+        return None
+    why = _held_back(intent, decision)
+    if why is None:
+        return row
+    story.note(intent.pk, why, teller=Teller.ROUTER, now=now, decision=row.pk)
+    return None
+
+
+def _held_back(intent: OrderIntent, decision: Decision) -> str | None:
+    """Why what could go elsewhere does not, by itself: a person would have to look at it first."""
+    if decision.answer.needs_approval is not None and intent.decided_at is None:
+        return "move_needs_approval"
+    if intent.order_type == OrderType.MARKET and not all(
+        _is_near(intent, decision.facts, child.exchange) for child in decision.answer.children
+    ):
+        return "move_beyond_collar"
+    return None
+
+
+def _is_near(intent: OrderIntent, facts: Facts, exchange: Exchange) -> bool:
+    """Whether an order at any price still finds one that its protected price, when it was asked for, allowed."""
+    priced, place = facts.prices.get(exchange), facts.tradables[exchange]
+    if priced is None or intent.market_price is None:
+        return False
+    side = Side(intent.side)
+    worst = protected_price(side, intent.market_price, place.kind, place.tick_size or USUAL_TICK)
+    return priced.last_price <= worst if side is Side.BUY else priced.last_price >= worst

@@ -121,7 +121,7 @@ def reason_against(account: Account, facts: Facts, wanted: Wanted) -> Why | None
     if account.connection_id in wanted.avoids:
         return Why(
             code="tried_already",
-            words=f"{name} had this part of the order already, and did not execute it",
+            words=f"{name} had a part of this order already, which it did not execute or may still hold",
             remedy="Place a new order if it shall go there again.",
         )
     if not account.trading_enabled:

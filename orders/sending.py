@@ -32,7 +32,7 @@ from orders.changing import cancel as cancel
 from orders.changing import cancel_all as cancel_all
 from orders.changing import is_cancelled
 from orders.changing import modify as modify
-from orders.lifecycle import State, after_call, next_reconcile
+from orders.lifecycle import ENDED, State, after_call, next_reconcile
 from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, RoutingDecision, Teller
 from orders.tags import new_tag
 
@@ -44,6 +44,7 @@ PAUSE_SECONDS = 0.12
 START_SECONDS = LAPSE.total_seconds() - 2 * CALL_SECONDS
 # How soon the book is first looked at for an order that was taken.
 FIRST_LOOK = timedelta(seconds=1)
+TOO_MUCH = "too_much_decided"
 NO_CLIENT = NotSupported("This account takes no orders from here.", code="trading_off")
 
 
@@ -149,6 +150,7 @@ class _Run:
         self.replaced = deque(replaces)
         # Of what is sent, so much was asked for before; only the rest was unsent until now.
         self.asked_before = sum((child.quantity - child.filled_quantity for child in replaces), ZERO)
+        self.is_move = bool(replaces)
         self.pause = pause
         self.running: dict[Future[Answer], _Sent] = {}
 
@@ -176,10 +178,14 @@ class _Run:
         """Write the first order of each lane, if nobody sent this decision before."""
         now = self.watch.now()
         with transaction.atomic():
+            # What they hold is not to change while it is reckoned with; children are locked before their intent.
+            list(self.intent.children.select_for_update(no_key=True).order_by("pk").values_list("pk"))
             if not self._may_go_on():
                 return False
             runs = OrderEvent.objects.filter(intent=self.intent, code=story.BEGAN)
             if runs.filter(details__decision=self.decision.pk).exists():
+                return False
+            if self._is_too_much(sum((order.quantity for lane in lanes for order, _ in lane.queue), ZERO), now):
                 return False
             story.note(self.intent.pk, story.BEGAN, teller=Teller.ROUTER, now=now, decision=self.decision.pk)
             if not self.replaced:
@@ -198,6 +204,27 @@ class _Run:
             .first()
         )
         return status == IntentStatus.WORKING and not is_cancelled(self.intent.pk)
+
+    def _is_too_much(self, quantity: Decimal, now: datetime) -> bool:
+        """Whether so much cannot be sent without sending something twice: then a line tells of it, and nothing goes.
+
+        Free is what of the intent is not filled and not, or possibly not, at a broker; of a move, what it replaces.
+        """
+        wanted = OrderIntent.objects.values_list("quantity", flat=True).get(pk=self.intent.pk)
+        rows = ChildOrder.objects.filter(intent=self.intent).values_list("state", "quantity", "filled_quantity")
+        free = wanted - sum((filled if state in ENDED else whole for state, whole, filled in rows), ZERO)
+        if self.is_move:
+            free = min(free, self.asked_before)
+        if quantity <= free:
+            return False
+        told: dict[str, Any] = {
+            "asked": f"{quantity.normalize():f}",
+            "free": f"{free.normalize():f}",
+            "decision": self.decision.pk,
+        }
+        story.note(self.intent.pk, TOO_MUCH, teller=Teller.ROUTER, now=now, **told)
+        logger.error("Decision %s asks for more of its order than may be sent", self.decision.pk)
+        return True
 
     def _written(
         self, lanes: Iterable[_Lane], now: datetime
@@ -315,7 +342,9 @@ class _Run:
 
     def _next(self, lane: _Lane) -> None:
         with transaction.atomic():
-            written = self._written([lane], self.watch.now()) if self._may_go_on() else []
+            now = self.watch.now()
+            goes_on = self._may_go_on() and not self._is_too_much(lane.queue[0][0].quantity, now)
+            written = self._written([lane], now) if goes_on else []
         for _, child, request in written:
             self._call(lane, child, request, wait_first=True)
 

@@ -206,6 +206,44 @@ def test_where_nobody_takes_it_the_intent_ends(send: Send, decider: Decider, des
     assert "not_moved" in codes(intent)
 
 
+@pytest.mark.parametrize("adopted", [False, True])
+def test_what_may_be_live_is_not_sent_again_whatever_a_decision_says(
+    send: Send, decider: Decider, desk: Desk, desks: Desks, accounts: dict[str, BrokerConnection], *, adopted: bool
+) -> None:
+    """100 wanted: 60 are or may be at a broker, which its owner may have left; 40 never left, at the other."""
+    desks[accounts["upstox"]].faults.append(BrokerUnavailable("it cannot be reached"))
+    intent = send(LOST_REPLY, parts=(("zerodha", 60), ("upstox", 40)))
+    if adopted:
+        reconciling.run(later(1.5), desks)
+    else:
+        ChildOrder.objects.filter(state=State.UNKNOWN).update(broker_connection=None)
+    third = BrokerConnection.objects.create(
+        user=intent.user, broker_type="upstox", account_id="third", trading_enabled_at=NOW
+    )
+    failover.decide_by(lambda intent, quantity, avoid, now: decide(intent, (third, 100)))
+    move(desks, 2)
+    assert desks[third].placed == []
+    assert {"too_much_decided", "not_moved"} <= set(codes(intent))
+    intent.refresh_from_db()
+    assert (intent.unsent_quantity, intent.children.count()) == (0, 2)
+
+
+def test_without_an_end_of_its_own_it_moves_for_two_minutes(send: Send, decider: Decider, desks: Desks) -> None:
+    late, approved = (send(BrokerUnavailable("it cannot be reached")) for _ in range(2))
+    OrderIntent.objects.filter(pk=approved.pk).update(decided_at=later(60))
+    ChildOrder.objects.update(sent_at=later(120))
+    move(desks, 120)
+    assert (late.children.count(), approved.children.count()) == (1, 2)
+
+
+def test_what_its_owner_was_told_of_does_not_move(send: Send, decider: Decider, desks: Desks) -> None:
+    """They may have ordered the same elsewhere since."""
+    intent = send(BrokerUnavailable("it cannot be reached"))
+    intent.children.update(explained_at=later(0.5))
+    move(desks, 1)
+    assert not decider.asked
+
+
 def test_two_movers_move_it_once(send: Send, decider: Decider, desks: Desks) -> None:
     intent = send(BrokerUnavailable("it cannot be reached"))
     [due] = failover.due(later(1))

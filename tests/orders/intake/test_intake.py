@@ -19,6 +19,7 @@ from brokers.models import BrokerConnection
 from market.models import Instrument
 from orders import deciding, intake
 from orders.facts import plain
+from orders.inputs import gather_all
 from orders.lifecycle import State
 from orders.models import (
     ChildOrder,
@@ -375,6 +376,21 @@ def test_what_nobody_finished_ends_unsent(
     assert intake.settle_undecided(later(61)) == 1
     intent = OrderIntent.objects.get()
     assert (intent.status, intent.reason_code) == (IntentStatus.NOT_PLACED, "not_decided")
+
+
+def test_what_was_ended_while_it_was_decided_stays_ended(place: Place, infy: Instrument, desks: Desks) -> None:
+    """Brokers that are slow to say what an account holds; meanwhile it was told that nothing was sent."""
+
+    def slow(*args: Any, **more: Any) -> Any:
+        facts = gather_all(*args, **more)
+        assert intake.settle_undecided(later(61)) == 1
+        return facts
+
+    intent = only(place(buy(infy), gather=slow))
+    assert (intent.status, intent.reason_code) == (IntentStatus.NOT_PLACED, "not_decided")
+    intent.refresh_from_db()
+    assert (intent.status, intent.children.count(), intent.decisions.count()) == (IntentStatus.NOT_PLACED, 0, 0)
+    assert not desks.by_connection
 
 
 def test_outside_trading_hours_it_is_refused(place: Place, infy: Instrument) -> None:

@@ -28,7 +28,7 @@ from orders.refusals import (
     UnknownConnection,
 )
 from tests.orders.conftest import NOW, later
-from tests.orders.fakes import Desks
+from tests.orders.fakes import LOST_REPLY, Desks
 from tests.orders.intake.conftest import Place, Told, buy, only, position
 
 
@@ -276,3 +276,51 @@ def test_a_rejected_order_moves_by_a_fresh_decision(
     assert intent.decisions.count() == 2
     nowhere = intake.decide_anew(intent, Decimal(10), frozenset(row.pk for row in accounts.values()), later(2))
     assert nowhere is None
+
+
+def test_what_may_be_at_a_broker_is_no_part_of_what_moves(
+    place: Place, infy: Instrument, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    """Nor where its account is not asked any more, because its owner disconnected it."""
+    desks[accounts["zerodha"]].faults.append(LOST_REPLY)
+    intent = only(place(buy(infy)))
+    row = intake.decide_anew(intent, Decimal(4), frozenset(), later(1))
+    assert row is not None
+    assert [(each["broker_type"], each["quantity"]) for each in row.answer["children"]] == [("upstox", "4")]
+    accounts["zerodha"].status = "DISCONNECTED"
+    accounts["zerodha"].save()
+    again = intake.decide_anew(intent, Decimal(4), frozenset(), later(2))
+    assert again is not None
+    assert [each["quantity"] for each in again.answer["children"]] == ["4"]
+
+
+class TestMovesByItself:
+    @pytest.fixture
+    def tried(self, place: Place, infy: Instrument, last_price: Any) -> OrderIntent:
+        last_price("1500")
+        return only(place(buy(infy, order_type=OrderType.MARKET, price=None)))
+
+    @pytest.mark.parametrize(("price", "moves"), [("1507.50", True), ("1508", False), ("1400", True)])
+    def test_only_at_a_price_that_it_could_have_had(
+        self, tried: OrderIntent, last_price: Any, accounts: dict[str, BrokerConnection], price: str, *, moves: bool
+    ) -> None:
+        last_price(price, at=later(1))
+        row = intake.decide_anew(tried, Decimal(10), frozenset({accounts["zerodha"].pk}), later(1))
+        assert (row is not None) is moves
+        assert tried.events.filter(code="move_beyond_collar").exists() is not moves
+
+    def test_not_where_nobody_knows_what_it_cost_then(
+        self, tried: OrderIntent, accounts: dict[str, BrokerConnection]
+    ) -> None:
+        tried.market_price = None
+        assert intake.decide_anew(tried, Decimal(10), frozenset({accounts["zerodha"].pk}), later(1)) is None
+
+    @pytest.mark.parametrize("approved", [False, True])
+    def test_not_without_the_approval_that_it_needs_by_now(
+        self, tried: OrderIntent, alice: User, accounts: dict[str, BrokerConnection], *, approved: bool
+    ) -> None:
+        OrderSettings.objects.create(user=alice, approval_above=Decimal(1000))
+        tried.decided_at = NOW if approved else None
+        row = intake.decide_anew(tried, Decimal(10), frozenset({accounts["zerodha"].pk}), later(1))
+        assert (row is not None) is approved
+        assert tried.events.filter(code="move_needs_approval").exists() is not approved
