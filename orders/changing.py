@@ -5,8 +5,10 @@ None of it happens within a transaction.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -17,11 +19,14 @@ from django.db.models import F, Q
 from brokers import registry, services
 from brokers.base import BrokerClient
 from brokers.dealing import OrderChange, StandingOrder
+from brokers.domain import ZERO
 from brokers.errors import BrokerError, NotSupported, OrderRejected, RateLimited, RequestRefused, SessionEnded
 from orders import calling, story
 from orders.calling import CALL_SECONDS, Answer, Clients
 from orders.lifecycle import ENDED, POSSIBLY_LIVE, STANDING, State, after_call
 from orders.models import ChildOrder, OrderEvent, OrderIntent, Teller
+
+logger = logging.getLogger(__name__)
 
 CANCEL_ASKED, CANCEL_SENT = "cancel_asked", "cancel_sent"
 # A cancellation that the book does not show after so long did not happen, and may be asked for again.
@@ -50,7 +55,10 @@ def cancel_all(
 
     One broker that refuses does not hold up the others: its error stands in its place.
     """
-    story.note(intent.pk, CANCEL_ASKED, teller=Teller.TRADER, now=now)
+    with transaction.atomic():
+        # Whoever writes an order of it holds this lock: it is seen below, or its writer sees the line.
+        OrderIntent.objects.select_for_update(no_key=True).get(pk=intent.pk)
+        story.note(intent.pk, CANCEL_ASKED, teller=Teller.TRADER, now=now)
     answers: dict[UUID, Asked | BrokerError] = {}
     for child in intent.children.exclude(state__in=ENDED):
         try:
@@ -145,7 +153,9 @@ def _keep_change(child: ChildOrder, change: OrderChange, answer: Answer, outcome
     if outcome is State.NOT_PLACED:
         rows.update(changes=F("changes") - 1)
     elif outcome is State.PENDING:
-        rows.filter(state__in=STANDING, filled_quantity__lte=change.quantity).update(
+        # The book may have been read during the call, and have told of the change already.
+        before = rows.values_list("quantity", flat=True).get()
+        changed = rows.filter(state__in=STANDING, filled_quantity__lte=change.quantity).update(
             order_type=change.order_type,
             validity=change.validity,
             quantity=change.quantity,
@@ -154,14 +164,25 @@ def _keep_change(child: ChildOrder, change: OrderChange, answer: Answer, outcome
             broker_order_id=answer.value or child.broker_order_id,
             version=F("version") + 1,
         )
-        follow_quantity(child.intent_id, change.quantity - child.quantity)
+        if changed:
+            follow_quantity(child.intent_id, change.quantity - before)
     rows.filter(Q(state__in=STANDING)).update(reconcile_due_at=now)
 
 
-def follow_quantity(intent_id: UUID, difference: Any) -> None:
-    """The intent wants as much more, or less, as its order was changed by."""
-    if difference:
-        OrderIntent.objects.filter(pk=intent_id).update(quantity=F("quantity") + difference)
+def follow_quantity(intent_id: UUID, difference: Decimal) -> None:
+    """The intent wants as much more, or less, as its order was changed by. Within a transaction.
+
+    Never less than was filled of it, nor nothing: what a broker tells may not fit what we hold.
+    """
+    if not difference:
+        return
+    intent = OrderIntent.objects.select_for_update(no_key=True).get(pk=intent_id)
+    filled = sum(intent.children.values_list("filled_quantity", flat=True), ZERO)
+    quantity = max(intent.quantity + difference, filled)
+    if quantity > 0:
+        OrderIntent.objects.filter(pk=intent_id).update(quantity=quantity)
+    else:
+        logger.warning("Order %s would want nothing any more, by what its broker tells of its quantity", intent_id)
 
 
 def due_cancels(children: Iterable[ChildOrder]) -> list[ChildOrder]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
+from django.db import OperationalError, transaction
+from django.db import connection as database
 
-from brokers.dealing import OrderChange
+from brokers.dealing import OrderChange, StandingOrder
 from brokers.domain import OrderStatus, OrderType, Validity
 from brokers.errors import BrokerUnavailable, NotSupported, OrderRejected, OutcomeUnknown
 from brokers.models import BrokerConnection
@@ -15,7 +18,7 @@ from orders.changing import Asked
 from orders.lifecycle import State
 from orders.models import ChildOrder, IntentStatus, OrderIntent
 from tests.orders.conftest import NOW, Wish, child_of, codes, later
-from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks
+from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks, FakeClient
 
 pytestmark = pytest.mark.django_db
 
@@ -105,6 +108,25 @@ def test_cancelling_all_goes_on_where_one_broker_refuses(
     assert kinds == {"zerodha": "OrderRejected", "upstox": Asked.DONE}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_cancellation_waits_for_whoever_writes_a_slice(standing: OrderIntent, desks: Desks) -> None:
+    """Told beside it, it would miss the slice, whose writer has not seen that nothing more is wanted."""
+
+    def cancels() -> None:
+        try:
+            with database.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '50ms'")
+            changing.cancel_all(standing, now=later(2), clients=desks)
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        OrderIntent.objects.select_for_update(no_key=True).get(pk=standing.pk)
+        with pytest.raises(OperationalError):
+            pool.submit(cancels).result()
+    assert "cancel_asked" not in codes(standing)
+
+
 # --- changing ---------------------------------------------------------------------------------------------------------
 def test_a_change_is_held_and_confirmed(standing: OrderIntent, desk: Desk, desks: Desks) -> None:
     assert changing.modify(child_of(standing), lowered(), now=later(2), clients=desks) is Asked.DONE
@@ -126,6 +148,52 @@ def test_a_change_without_an_answer_is_read_from_the_book(standing: OrderIntent,
     assert (child.quantity, child.price, child.state) == (8, Decimal("1490.00"), State.OPEN)
     standing.refresh_from_db()
     assert standing.quantity == 8
+
+
+def test_a_change_that_the_book_told_first_is_counted_once(
+    wish: Wish, desks: Desks, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 become 40; the book is read while the call is under way, and 40 is what is wanted, not less than nothing."""
+    intent, decision = wish(("zerodha", 100))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    reconciling.run(later(1.5), desks)
+    modify = FakeClient.modify
+
+    def modified(self: FakeClient, standing: StandingOrder, change: OrderChange) -> str:
+        order_id = modify(self, standing, change)
+        reconciling.run(later(300), desks)
+        return order_id
+
+    monkeypatch.setattr(FakeClient, "modify", modified)
+    assert changing.modify(child_of(intent), lowered(40), now=later(300), clients=desks) is Asked.DONE
+    intent.refresh_from_db()
+    assert (child_of(intent).quantity, intent.quantity) == (40, 40)
+
+
+def test_a_change_of_what_was_filled_meanwhile_changes_no_wish(
+    standing: OrderIntent, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modify = FakeClient.modify
+
+    def filled_first(self: FakeClient, standing: StandingOrder, change: OrderChange) -> str:
+        ChildOrder.objects.update(filled_quantity=9, state=State.PARTIALLY_FILLED)
+        return modify(self, standing, change)
+
+    monkeypatch.setattr(FakeClient, "modify", filled_first)
+    changing.modify(child_of(standing), lowered(8), now=later(2), clients=desks)
+    standing.refresh_from_db()
+    assert (child_of(standing).quantity, standing.quantity) == (10, 10)
+
+
+def test_a_wish_never_becomes_less_than_what_was_filled(standing: OrderIntent) -> None:
+    standing.children.update(filled_quantity=3)
+    changing.follow_quantity(standing.pk, Decimal(-15))
+    standing.refresh_from_db()
+    assert standing.quantity == 3
+    standing.children.update(filled_quantity=0)
+    changing.follow_quantity(standing.pk, Decimal(-15))
+    standing.refresh_from_db()
+    assert standing.quantity == 3
 
 
 def test_a_change_by_a_stale_page_is_not_made(standing: OrderIntent, desk: Desk, desks: Desks) -> None:
