@@ -5,24 +5,29 @@ Every order is kept as it was last seen, whoever placed it; one of ours moves it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import F, Q
 
 from brokers.domain import BrokerOrder, BrokerTrade
 from brokers.wire import IST
-from orders import alerts, story, units
+from orders import alerts, listings, story, units
 from orders.changing import CANCEL_PATIENCE, CANCEL_SENT, follow_quantity
 from orders.lifecycle import ENDED, LIVE, POSSIBLY_LIVE, STANDING, Change, Known, State, merged
 from orders.models import ChildOrder, Fill, OrderEvent, SeenOrder, Teller
 from orders.story import WORD_OF
 
+logger = logging.getLogger(__name__)
+
+# What a row does that is longer or larger than its column, or breaks a constraint.
+CANNOT_BE_KEPT = (DataError, IntegrityError, InvalidOperation)
 # A broker's id is its own for a day; an order that was sent longer ago is found by its tag.
 IDS_ARE_KEPT = timedelta(hours=36)
 FINEST = Decimal("0.00000001")
@@ -35,10 +40,14 @@ SEEN = [
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What news did: orders of ours that they speak of, and those of them that changed."""
+    """What news did: orders of ours that they speak of, and those of them that changed.
+
+    `left_out`: rows of the news that could not be kept; whose they are is not known.
+    """
 
     spoken_of: frozenset[UUID]
     changed: tuple[ChildOrder, ...]
+    left_out: int = 0
 
 
 def take(
@@ -52,14 +61,50 @@ def take(
     """Write down what was told of orders and trades, whichever of it is new.
 
     An order is ours by its tag, or by the id that the broker gave us for it. What is told is as the broker counts it.
+    One row that no column can hold leaves out nothing but itself: the news are taken row by row then.
     """
+    trades = tuple(trades)
+    try:
+        return _taken(connection_id, orders, teller, now, trades)
+    except CANNOT_BE_KEPT as error:
+        logger.warning("Connection %s: its news of orders cannot be kept (%s)", connection_id, type(error).__name__)
+    each = [_one(connection_id, order, teller, now, trades) for order in orders]
+    return Taken(
+        frozenset(pk for one in each for pk in one.spoken_of),
+        tuple(child for one in each for child in one.changed),
+        sum(one.left_out for one in each),
+    )
+
+
+def _one(
+    connection_id: UUID, order: BrokerOrder, teller: Teller, now: datetime, trades: Sequence[BrokerTrade]
+) -> Taken:
+    """One order with its trades, or without them where these are what cannot be kept."""
+    for some in (trades, ()):
+        try:
+            return _taken(connection_id, [order], teller, now, some)
+        except CANNOT_BE_KEPT as error:
+            logger.error(  # its text may quote the row
+                "Connection %s: a row %s trades cannot be kept (%s)",
+                connection_id,
+                "with" if some else "without",
+                type(error).__name__,
+            )
+    return Taken(frozenset(), (), left_out=1)
+
+
+def _taken(
+    connection_id: UUID, orders: Sequence[BrokerOrder], teller: Teller, now: datetime, trades: Iterable[BrokerTrade]
+) -> Taken:
     orders = [_as_kept(order) for order in orders]
     with transaction.atomic():
         children = _locked(connection_id, orders, now)
         by_tag = {child.tag: child for child in children}
         by_id = {child.broker_order_id: child for child in children if child.broker_order_id is not None}
-        ours = {order.broker_order_id: by_tag.get(order.tag or "") or by_id.get(order.broker_order_id)
-                for order in orders}  # fmt: skip
+        ours = {
+            order.broker_order_id: by_tag.get(order.tag or "") or _same(by_id.get(order.broker_order_id), order, now)
+            for order in orders
+        }
         _see(connection_id, orders, ours, teller, now)
         changed = [
             child
@@ -67,11 +112,22 @@ def take(
             if (child := ours[order.broker_order_id]) is not None
             and _told(child, units.of_child(child, order), teller, now)
         ]
-        by_id |= {order_id: child for order_id, child in ours.items() if child is not None}
-        filled = _fill(by_id, trades, now)
+        told_of = {child.broker_order_id or "": child for child in ours.values() if child is not None}
+        told_of |= {order_id: child for order_id, child in ours.items() if child is not None}
+        filled = _fill(told_of, trades, now)
         for intent_id in sorted({child.intent_id for child in changed} | filled):
             story.settle(intent_id, now=now)
     return Taken(frozenset(child.pk for child in ours.values() if child is not None), tuple(changed))
+
+
+def _same(child: ChildOrder | None, order: BrokerOrder, now: datetime) -> ChildOrder | None:
+    """The order of this id, if it is that one: another day, or another app, may count from one again."""
+    if child is None or not child.traded or child.side != order.side:
+        return None
+    listing = listings.of_row(child.traded).listing
+    is_in_it = listing.broker_token == order.broker_token or listing.tradingsymbol == order.tradingsymbol
+    day = (order.placed_at or now).astimezone(IST).date()
+    return child if is_in_it and child.sent_at.astimezone(IST).date() == day else None
 
 
 def _as_kept(order: BrokerOrder) -> BrokerOrder:

@@ -311,7 +311,7 @@ class Reading:
 
     `is_whole`: every row of both could be read. `is_same_day`: an older order would not be in it any more. `has_trade`:
     there is a trade of no known order that could be this one's. `is_heard`: news of orders do come in by themselves, or
-    it is known why none do.
+    the broker has no stream of them.
     """
 
     began_at: datetime

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -17,9 +17,9 @@ from django.db import transaction
 from django.db.models import F, Q
 from redis.exceptions import RedisError
 
-from brokers import services
+from brokers import registry, services
 from brokers.base import BrokerClient
-from brokers.domain import BrokerOrder, BrokerTrade, Listing, Rows
+from brokers.domain import BrokerOrder, BrokerTrade, Listing, RowProblem, Rows
 from brokers.errors import BrokerError, SessionEnded
 from brokers.models import BrokerConnection
 from brokers.shared import redis
@@ -129,24 +129,30 @@ def reconcile(connection_id: UUID, *, now: datetime, clients: Clients = calling.
     if connection is None:
         return False
     client = clients([connection], now)[connection.pk]
+    is_read = False
     try:
         if isinstance(client, BrokerError):
             raise client
-        book = _read(client, connection_id, now)
+        _learn(connection, claimed, _read(client, connection_id, now), now)
+        is_read = True
     except BrokerError as error:
         _not_read(connection, claimed, error, now)
-        return False
-    taken = books.take(
-        connection_id,
-        book.orders.items,
-        teller=Teller.BOOK,
-        now=now,
-        trades=book.trades.items if book.trades is not None else (),
-    )
-    is_heard = _is_heard(connection_id)
-    _absent([child.pk for child in claimed if child.pk not in taken.spoken_of], book, is_heard, now)
-    _after(claimed, now, clients)
-    return True
+    finally:
+        # Whatever failed: an owner who is to be told is told, and the next reading has its time.
+        children = _settled(claimed, now)
+    if is_read:
+        _cancel(children, now, clients)
+    return is_read
+
+
+def _learn(connection: BrokerConnection, claimed: Sequence[ChildOrder], book: Book, now: datetime) -> None:
+    """Let the orders be what the book says."""
+    trades = book.trades.items if book.trades is not None else ()
+    taken = books.take(connection.pk, book.orders.items, teller=Teller.BOOK, now=now, trades=trades)
+    if taken.left_out:  # whose rows these are is not known: of nothing it says now that it is not there
+        lost = (RowProblem(part="orders", row=row, field="") for row in range(taken.left_out))
+        book = replace(book, orders=Rows(book.orders.items, (*book.orders.problems, *lost)))
+    _absent([child.pk for child in claimed if child.pk not in taken.spoken_of], book, _is_heard(connection), now)
 
 
 def _read(client: BrokerClient, connection_id: UUID, now: datetime) -> Book:
@@ -154,7 +160,7 @@ def _read(client: BrokerClient, connection_id: UUID, now: datetime) -> Book:
     followed = books.followed(connection_id, now)
     orders = client.within(CALL_SECONDS).orders()
     found, searched = _found(client, followed, orders)
-    orders += found
+    orders = _named(orders, found)
     trades = None
     lacking = _lacking(followed, orders.items)
     tags = {order.tag for order in orders.items}
@@ -179,7 +185,6 @@ def _found(
     if type(client).find is BrokerClient.find:
         return Rows(()), None
     tags = {order.tag for order in orders.items}
-    known = {order.broker_order_id for order in orders.items}
     lost = [child for child in followed if child.state == State.UNKNOWN and child.tag not in tags]
     found: list[BrokerOrder] = []
     searched: set[str] = set()
@@ -190,7 +195,7 @@ def _found(
             logger.info("Connection %s: a search was not answered: %s", child.broker_connection_id, error.code)
             break
         searched.add(child.tag)
-    return Rows(tuple(order for order in found if order.broker_order_id not in known)), frozenset(searched)
+    return Rows(tuple(found)), frozenset(searched)
 
 
 def _in_turn(lost: Sequence[ChildOrder]) -> list[ChildOrder]:
@@ -200,6 +205,12 @@ def _in_turn(lost: Sequence[ChildOrder]) -> list[ChildOrder]:
     oldest_first = sorted(lost, key=lambda child: (child.sent_at, child.pk))
     start = max(child.reconcile_attempts for child in lost) * MOST_SEARCHED % len(lost)
     return [*oldest_first[start:], *oldest_first[:start]][:MOST_SEARCHED]
+
+
+def _named(orders: Rows[BrokerOrder], found: Rows[BrokerOrder]) -> Rows[BrokerOrder]:
+    """The book with what was found by our tags: it stands in the place of the same order without its tag."""
+    ids = {order.broker_order_id for order in found.items}
+    return Rows(tuple(order for order in orders.items if order.broker_order_id not in ids), orders.problems) + found
 
 
 def _lacking(followed: Sequence[ChildOrder], orders: Iterable[BrokerOrder]) -> list[BrokerOrder]:
@@ -214,14 +225,16 @@ def _lacking(followed: Sequence[ChildOrder], orders: Iterable[BrokerOrder]) -> l
     ]
 
 
-def _is_heard(connection_id: UUID) -> bool:
-    """Whether news of this account's orders come in by a stream; or it is known why none do: nobody holds one."""
+def _is_heard(connection: BrokerConnection) -> bool:
+    """Whether news of this account's orders come in by a stream, or could by none, because the broker has none."""
     try:
-        told = orders_told_now(redis(), [connection_id]).get(connection_id)
+        told = orders_told_now(redis(), [connection.pk]).get(connection.pk)
     except RedisError as error:
         logger.warning("Redis is away (%s): it is not known whether news of orders come in", type(error).__name__)
         return False
-    return told is None or told.is_well
+    if told is None:
+        return registry.load(connection.broker_type).order_stream is None
+    return told.is_well
 
 
 # --- what is not in the book ------------------------------------------------------------------------------------------
@@ -309,13 +322,19 @@ def _day(moment: datetime) -> date:
 
 
 # --- afterwards -------------------------------------------------------------------------------------------------------
-def _after(claimed: Iterable[ChildOrder], now: datetime, clients: Clients) -> None:
+def _settled(claimed: Iterable[ChildOrder], now: datetime) -> list[ChildOrder]:
+    """What was taken up, as it is now, with the time of its next reading."""
     children = list(
         ChildOrder.objects.filter(pk__in=[child.pk for child in claimed]).select_related("broker_connection")
     )
     for child in children:
         _explain(child, now)
         _schedule(child, now)
+    return children
+
+
+def _cancel(children: Sequence[ChildOrder], now: datetime, clients: Clients) -> None:
+    """What was wished for before they were found; and the wishes of which nothing came."""
     for child in changing.due_cancels(children):
         try:
             changing.send_cancel(child, now=now, clients=clients)

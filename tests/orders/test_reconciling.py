@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -217,6 +218,100 @@ def test_nor_does_one_that_is_read_across_midnight(wish: Wish, desk: Desk, desks
     assert (child_of(intent).state, child_of(intent).absences) == (State.UNKNOWN, 0)
 
 
+def test_an_order_of_a_broker_with_a_stream_is_not_proved_absent_while_nobody_holds_it(
+    wish: Wish, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    desks[accounts["upstox"]].faults.append(LOST_REQUEST)
+    intent = sent(wish, desks, ("upstox", 10))
+    pass_seconds(desks, 90, step=3)
+    assert (child_of(intent).state, child_of(intent).absences) == (State.UNKNOWN, 0)
+    assert child_of(intent).explained_at is not None
+    told = msgspec.json.encode(Told(FeedState.LIVE, NOW))
+    redis().set(f"feed:{accounts['upstox'].pk}:orders", told, px=20 * TOLD_MILLISECONDS)
+    pass_seconds(desks, 180, since=93, step=3)
+    assert child_of(intent).state == State.NOT_PLACED
+
+
+def test_an_order_that_only_the_search_names_is_found_though_the_book_shows_its_id(
+    wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.faults.append(LOST_REPLY)
+    intent = sent(wish, desks)
+    tagged = desk.orders["z-1"]
+    desk.orders["z-1"] = replace(tagged, tag=None)
+    monkeypatch.setattr(FakeClient, "find", lambda self, tag: [tagged] if tag == tagged.tag else [])
+    reconciling.run(later(1.5), desks)
+    assert (child_of(intent).state, child_of(intent).broker_order_id) == (State.OPEN, "z-1")
+
+
+def test_a_row_that_cannot_be_kept_holds_up_no_other(
+    wish: Wish, desk: Desk, desks: Desks, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does it prove that anything is not there: whose row it is is not known."""
+    placed, lost = sent(wish, desks), sent(wish, desks)
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    desk.orders["z-2"] = replace(desk.orders["z-2"], tradingsymbol="long" * 50, broker_order_id="z-2")
+    ChildOrder.objects.filter(intent=lost).update(state=State.UNKNOWN, unknown_since=NOW, broker_order_id=None)
+    pass_seconds(desks, 120, since=2, step=3)
+    placed.refresh_from_db()
+    assert placed.status == IntentStatus.FILLED
+    assert (child_of(lost).state, child_of(lost).absences) == (State.UNKNOWN, 0)
+    assert child_of(lost).explained_at is not None
+    assert "cannot be kept (DataError)" in caplog.text
+    assert "longlong" not in caplog.text
+
+
+def test_a_trade_that_cannot_be_kept_leaves_its_order_to_be_followed(
+    placed: OrderIntent, desk: Desk, desks: Desks
+) -> None:
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    desk.deals[0] = replace(desk.deals[0], trade_id="t" * 65)
+    reconciling.run(later(2), desks)
+    assert (child_of(placed).state, Fill.objects.count()) == (State.FILLED, 0)
+
+
+def test_a_reading_that_breaks_tells_the_owner_and_leaves_the_next_its_time(
+    wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.faults.append(LOST_REPLY)
+    intent = sent(wish, desks)
+
+    def breaks(self: FakeClient) -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(FakeClient, "orders", breaks)
+    with pytest.raises(ValueError, match="ours"):
+        reconciling.run(later(61), desks)
+    child = child_of(intent)
+    assert child.explained_at == later(61)
+    assert child.reconcile_due_at not in (None, later(61) + reconciling.LEASE)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"side": "SELL"},
+        {"broker_token": "zerodha|9", "tradingsymbol": "TCS"},
+        {"placed_at": later(-86_400)},
+    ],
+)
+def test_an_id_that_comes_again_is_another_order(
+    placed: OrderIntent, desk: Desk, desks: Desks, other: dict[str, Any]
+) -> None:
+    desk.orders["z-1"] = replace(desk.orders["z-1"], tag=None, **other)
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    reconciling.run(later(2), desks)
+    assert (child_of(placed).state, child_of(placed).filled_quantity, Fill.objects.count()) == (State.PENDING, 0, 0)
+    assert SeenOrder.objects.get().child is None
+
+
+def test_an_order_without_its_tag_is_known_by_its_id(placed: OrderIntent, desk: Desk, desks: Desks) -> None:
+    desk.orders["z-1"] = replace(desk.orders["z-1"], tag=None)
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    reconciling.run(later(2), desks)
+    assert (child_of(placed).state, Fill.objects.count()) == (State.FILLED, 1)
+
+
 @pytest.mark.parametrize(
     ("state", "ends"), [(FeedState.DOWN, State.UNKNOWN), (FeedState.LIVE, State.NOT_PLACED), (None, State.NOT_PLACED)]
 )
@@ -228,7 +323,7 @@ def test_silence_counts_only_while_news_would_be_heard(
     state: FeedState | None,
     ends: State,
 ) -> None:
-    """A stream that is held and down; one that is well; and none, because nobody holds one."""
+    """A stream that is held and down; one that is well; and none, at a broker that has none for orders alone."""
     desk.faults.append(LOST_REQUEST)
     intent = sent(wish, desks)
     if state is not None:
