@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection as database
@@ -24,7 +25,7 @@ from brokers.models import BrokerConnection
 from orders import calling, listings, sending
 from orders.changing import cancel_all
 from orders.lifecycle import POSSIBLY_LIVE, State
-from orders.models import ChildOrder, IntentStatus
+from orders.models import ChildOrder, IntentStatus, OrderIntent
 from orders.tags import new_tag
 from tests.orders.conftest import NOW, Wish, child_of, codes, later
 from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks
@@ -154,6 +155,28 @@ def test_a_decision_is_sent_once(wish: Wish, desk: Desk, desks: Desks) -> None:
     assert sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
     assert not sending.send(intent=intent, decision=decision, now=later(1), clients=desks)
     assert len(desk.placed) == 1
+
+
+def test_a_decision_for_more_than_is_wanted_is_not_sent(wish: Wish, desk: Desk, desks: Desks) -> None:
+    intent, decision = wish(("zerodha", 10), quantity=9)
+    assert not sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
+    assert (desk.placed, codes(intent)) == ([], ["too_much_decided"])
+
+
+def test_a_slice_that_is_too_much_by_now_is_not_sent(
+    wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent, decision = wish(("zerodha", 10), ("zerodha", 10))
+    noted = sending.note_answer
+
+    def lowered(*args: Any, **facts: Any) -> State:
+        OrderIntent.objects.update(quantity=15)
+        return noted(*args, **facts)
+
+    monkeypatch.setattr(sending, "note_answer", lowered)
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=Pauses())
+    assert [request.quantity for request in desk.placed] == [10]
+    assert "too_much_decided" in codes(intent)
 
 
 def test_nothing_goes_to_a_connection_that_is_not_to_trade(
