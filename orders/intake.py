@@ -94,10 +94,12 @@ def preview(*, user: User, wanted: Sequence[Wanted], now: datetime, gather: Gath
     return decided(user, wanted, now, gather)
 
 
-def decided(user: User, wanted: Sequence[Wanted], now: datetime, gather: Gather = gather_all) -> list[Decision]:
-    """One after another: each finds the money and shares that those before it leave."""
+def decided(
+    user: User, wanted: Sequence[Wanted], now: datetime, gather: Gather = gather_all, intent: OrderIntent | None = None
+) -> list[Decision]:
+    """One after another: each finds the money and shares that those before it leave. `intent`: see `inputs.gather`."""
     try:
-        every = gather(user, wanted, now=now)
+        every = gather(user, wanted, now=now, intent=intent)
     except InstrumentUnknown:
         raise UnknownInstrument from None
     rates, decisions = current_rates(), list[Decision]()
