@@ -145,8 +145,7 @@ def create(
     try:
         decisions = decided(user, wanted, now, gather, claimed.intents[0] if claimed.group is None else None)
     except BaseException:
-        for intent in claimed.intents:
-            refuse_unsent(intent, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
+        refuse(claimed.intents, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
         raise
     stored = store(claimed, decisions, now)
     for intent, decision in stored:
@@ -278,8 +277,13 @@ def _end(intent: OrderIntent, why: Why, status: IntentStatus, now: datetime) -> 
 
 @transaction.atomic
 def refuse(intents: Sequence[OrderIntent], why: Why, status: IntentStatus, now: datetime) -> None:
-    """End orders of which nothing was sent."""
+    """End orders of which nothing was sent, unless somebody ended them before."""
     for intent in intents:
+        held = OrderIntent.objects.select_for_update(no_key=True).filter(pk=intent.pk, status=intent.status).first()
+        if held is None:
+            intent.refresh_from_db()
+            continue
+        intent.version = held.version
         _end(intent, why, status, now)
         intent.version += 1
         intent.save()

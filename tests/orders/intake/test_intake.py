@@ -32,7 +32,7 @@ from orders.models import (
 )
 from orders.refusals import ConfirmDuplicate, KeyMissing, KeyReused, UnknownConnection, UnknownInstrument
 from portfolio.services import NoBrokerConnections
-from tests.orders.conftest import NOW, later
+from tests.orders.conftest import NOW, codes, later
 from tests.orders.fakes import Desks
 from tests.orders.intake.conftest import Place, Told, buy, holding, only
 from tests.people import trader
@@ -391,6 +391,16 @@ def test_what_was_ended_while_it_was_decided_stays_ended(place: Place, infy: Ins
     intent.refresh_from_db()
     assert (intent.status, intent.children.count(), intent.decisions.count()) == (IntentStatus.NOT_PLACED, 0, 0)
     assert not desks.by_connection
+
+
+def test_what_was_ended_before_deciding_failed_is_ended_once(place: Place, infy: Instrument) -> None:
+    def fails(*args: Any, **more: Any) -> Any:
+        assert intake.settle_undecided(later(61)) == 1
+        raise ValueError("a mistake of ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        place(buy(infy), gather=fails)
+    assert codes(OrderIntent.objects.get()) == ["asked", "not_decided"]
 
 
 def test_outside_trading_hours_it_is_refused(place: Place, infy: Instrument) -> None:
