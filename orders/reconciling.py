@@ -22,7 +22,7 @@ from brokers.base import BrokerClient
 from brokers.domain import BrokerOrder, BrokerTrade, Listing, RowProblem, Rows
 from brokers.errors import BrokerError, SessionEnded
 from brokers.models import BrokerConnection
-from brokers.shared import redis
+from brokers.shared import if_redis_is_there, redis
 from brokers.wire import IST
 from market.feed_states import orders_told_now
 from orders import alerts, books, calling, changing, story, units
@@ -38,6 +38,7 @@ from orders.lifecycle import (
     next_reconcile,
 )
 from orders.models import ChildOrder, Teller
+from portfolio import watching
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,8 @@ def reconcile(connection_id: UUID, *, now: datetime, clients: Clients = calling.
     connection = BrokerConnection.objects.filter(pk=connection_id).select_related("user").first()
     if connection is None:
         return False
+    if any(child.state == State.UNKNOWN for child in claimed):
+        _want_news(connection)
     client = clients([connection], now)[connection.pk]
     is_read = False
     try:
@@ -223,6 +226,12 @@ def _lacking(followed: Sequence[ChildOrder], orders: Iterable[BrokerOrder]) -> l
         if (child := ours.get(order.tag or "") or ours.get(order.broker_order_id)) is not None
         and units.of_child(child, order).filled_quantity > held.get(order.broker_order_id, Decimal(0))
     ]
+
+
+def _want_news(connection: BrokerConnection) -> None:
+    """Have its owner's streams held as for an open page: without news of orders, absence proves nothing."""
+    with if_redis_is_there("a watch over the streams"):
+        watching.watch(connection.user_id)
 
 
 def _is_heard(connection: BrokerConnection) -> bool:

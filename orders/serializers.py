@@ -19,6 +19,8 @@ from orders.models import IntentStatus
 LARGEST_ID = 2**63 - 1
 SMALLEST = Decimal("0.0001")
 # What is dealt in from here. (CO and BO are old rows alone.)
+GTT_PRODUCTS = [Product.CNC.value, Product.NRML.value]
+INTENT_STATUSES = [each.value for each in IntentStatus]
 PRODUCTS = [Product.CNC.value, Product.MIS.value, Product.NRML.value, Product.MTF.value]
 VALIDITIES = [Validity.DAY.value, Validity.IOC.value]
 NEEDS_PRICE = (OrderType.LIMIT, OrderType.SL)
@@ -174,7 +176,7 @@ class SettleRequest(serializers.Serializer[Any]):
 
 
 class ListQuery(serializers.Serializer[Any]):
-    status = serializers.ChoiceField([each.value for each in IntentStatus], required=False)
+    status = serializers.ChoiceField(INTENT_STATUSES, required=False)
     is_open = serializers.BooleanField(required=False, help_text="What works, or waits for approval, alone.")
     unknown = serializers.BooleanField(
         required=False, help_text="What may stand at a broker without anybody knowing, alone."
@@ -196,7 +198,7 @@ class GttPlaceRequest(serializers.Serializer[Any]):
     instrument = serializers.IntegerField(min_value=1, max_value=LARGEST_ID)
     kind = serializers.ChoiceField(words_of(GttKind))
     side = serializers.ChoiceField(words_of(Side))
-    product = serializers.ChoiceField([Product.CNC.value, Product.NRML.value])
+    product = serializers.ChoiceField(GTT_PRODUCTS)
     legs = LegRequest(  # type: ignore[call-arg]
         many=True, allow_empty=False, max_length=2, help_text="One; for OCO two, the lower trigger first."
     )

@@ -561,7 +561,21 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     # Two fields of one name with words of their own.
-    "ENUM_NAME_OVERRIDES": {"IncidentKindEnum": "health.models.IncidentKind"},
+    "ENUM_NAME_OVERRIDES": {
+        "IncidentKindEnum": "health.models.IncidentKind",
+        "ExchangeEnum": "brokers.domain.Exchange",
+        "ProductEnum": "brokers.domain.Product",
+        "ValidityEnum": "brokers.domain.Validity",
+        "ConnectionStatusEnum": "brokers.domain.ConnectionStatus",
+        "OrderStatusEnum": "brokers.domain.OrderStatus",
+        "OrderStateEnum": "orders.lifecycle.State",
+        "GttKindEnum": "brokers.dealing.GttKind",
+        "GttStatusEnum": "brokers.dealing.GttStatus",
+        "IntentStatusEnum": "orders.serializers.INTENT_STATUSES",
+        "OrderedProductEnum": "orders.serializers.PRODUCTS",
+        "OrderedValidityEnum": "orders.serializers.VALIDITIES",
+        "GttProductEnum": "orders.serializers.GTT_PRODUCTS",
+    },
 }
 
 # --- words, time, files -----------------------------------------------------------------------------------------------

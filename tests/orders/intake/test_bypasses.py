@@ -41,7 +41,7 @@ class TestSale:
         told("upstox", holdings=(holding("upstox", 1000),))
         intent = only(place(sale(infy, "1.00")))
         assert (intent.status, intent.reason_code) == (IntentStatus.AWAITING_APPROVAL, "approval_value")
-        assert intent.decisions.get().answer["value"] == "1500000"
+        assert intent.decisions.get().answer["value"] == "1500000.00"
 
     def test_what_it_comes_to_is_not_known_without_a_last_price(
         self, limit: OrderSettings, told: Told, place: Place, infy: Instrument
