@@ -121,9 +121,11 @@ class TestTheQueue:
             "health.check_chunk schedule_ids",
             "health.check_connection connection_id",
             "market.load_master broker_type",
+            "market.load_master_if_due broker_type",
             "orders.move_order intent_id",
             "orders.reconcile_connection connection_id",
             "orders.send_alert event_id",
+            "orders.settle_gtts_of connection_id",
             "portfolio.refresh user_id",
         }
 

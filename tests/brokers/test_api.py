@@ -473,7 +473,7 @@ def test_an_unforeseen_error_shows_nothing(alice: User, settings: Settings, monk
     ("body", "http_status", "code"),
     [
         ("{", 400, "invalid_json"),
-        ("[" * 100_000, 400, "invalid_json"),
+        ("[" * 20_000, 400, "invalid_json"),
         (f'{{"broker_type": "{"z" * 3_000_000}"}}', 413, "body_too_large"),
     ],
     ids=["no-json", "too-deep", "too-large"],

@@ -67,7 +67,7 @@ def test_what_is_no_object_is_a_row_that_nobody_can_read(content: str) -> None:
     assert {} in list(json_rows(file(content + " " * 10)))
 
 
-@pytest.mark.parametrize("content", ['{"a": 1', "[{} {}]", '{"a" {}}', "", "null", '[{"a": NaN,}]', "[" * 100_000])
+@pytest.mark.parametrize("content", ['{"a": 1', "[{} {}]", '{"a" {}}', "", "null", '[{"a": NaN,}]', "[" * 20_000])
 def test_what_is_no_master_is_broken(content: str) -> None:
     with pytest.raises(BrokenMaster):
         list(json_rows(file(content)))

@@ -133,7 +133,7 @@ def test_texts(name: str, event: object) -> None:
     assert stream().received((PLACE / f"{name}.json").read_text()) == [event]
 
 
-@pytest.mark.parametrize("frame", ["", "{", "[]", "null", '{"type":1}', '{"type":"order","data":[]}', "[" * 100_000])
+@pytest.mark.parametrize("frame", ["", "{", "[]", "null", '{"type":1}', '{"type":"order","data":[]}', "[" * 20_000])
 def test_a_text_that_is_none_of_these_is_named(frame: str) -> None:
     assert stream().received(frame) == [Unreadable("a text")]
 

@@ -90,7 +90,7 @@ def test_numbers_are_exact(canned: responses.RequestsMock) -> None:
     assert not [value for value in row.values() if isinstance(value, float)]
 
 
-@pytest.mark.parametrize("body", ["", "<html>", "{", "[" * 100_000, '{"price": 1e99999999999999999999}', "\xff"])
+@pytest.mark.parametrize("body", ["", "<html>", "{", "[" * 20_000, '{"price": 1e99999999999999999999}', "\xff"])
 def test_a_reply_that_is_no_json_is_unexpected(canned: responses.RequestsMock, body: str) -> None:
     canned.get(f"{URL}/row", body=body)
     error = error_of(lambda: transport().call("GET", "/row"), UnexpectedResponse)

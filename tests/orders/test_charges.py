@@ -202,7 +202,7 @@ def test_margin_funding_has_a_brokerage_of_its_own():
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"broker": "kuber"}, "plan_missing"),
+        ({"broker": "nobody"}, "plan_missing"),
         ({"plan_id": "gold"}, "plan_missing"),
         ({"on": date(2019, 1, 1)}, "plan_missing"),
         ({"broker": "groww", "segment": "currency_futures", "exchange": Exchange.CDS}, "not_offered"),

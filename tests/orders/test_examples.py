@@ -21,7 +21,7 @@ def test_every_example_is_printed_with_what_was_expected_and_what_came_out(capsy
 def test_a_difference_is_shown_and_ends_the_command(tmp_path, capsys):
     document = json.loads(FILE.read_text())
     document["examples"][1]["expected"]["dp"] = "15.93"
-    document["examples"][2]["input"]["broker"] = "kuber"
+    document["examples"][2]["input"]["broker"] = "nobody"
     (tmp_path / "wrong.json").write_text(json.dumps(document))
 
     with pytest.raises(CommandError, match="2 of 16 examples differ: C02, C03"):
