@@ -31,6 +31,7 @@ from brokers.simulation.server import SimulatedBrokers
 from brokers.simulation.web_token import signed_token
 from brokers.streaming import Alive, BookChanged, Event, Opening, OrderUpdate, Refused, SessionOver, Unreadable
 from tests.people import connect
+from tests.simulation.house import House
 
 PLACE = Path(__file__).parents[1] / "fixtures" / "fyers" / "stream"
 SBIN = Streamed(Exchange.NSE, "3045", isin="INE062A01020")
@@ -473,7 +474,8 @@ class TestSimulated:
             socket.received(frame)
             socket.received(b"\0\0" + kind + frame if isinstance(frame, bytes) else frame)
         assert socket.news() == []
-        assert len(OrderSocket(market).received(frame)) == 1
+        orders = OrderSocket(market, desk=House().desk("fyers"), told=lambda order: {})
+        assert len(orders.received(frame)) == 1
 
     def test_one_symbol_too_many_is_refused(self, prices: FyersPriceStream, address: str) -> None:
         with opened(prices, address) as socket:
