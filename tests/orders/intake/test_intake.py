@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -349,6 +350,27 @@ def test_a_preview_keeps_nothing_and_is_what_comes_of_it(place: Place, infy: Ins
     (decision,) = intake.preview(user=alice, wanted=[buy(infy)], now=NOW)
     assert not OrderIntent.objects.exists()
     assert only(place(buy(infy))).decisions.get().answer == plain(decision.answer)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_in_any_state_what_is_previewed_is_what_is_placed_and_what_is_made_again(
+    place: Place, told: Told, accounts: dict[str, BrokerConnection], infy: Instrument, alice: User, seed: int
+) -> None:
+    """Orders that were placed before bind money and shares of those that follow: each finds another state."""
+    chance = random.Random(seed)  # noqa: S311 - states to be made again
+    for number in range(20):
+        for broker in accounts:
+            cash = chance.choice([None, 0, 9_000, 60_000, 1_000_000])
+            told(broker, cash=cash, holdings=(holding(broker, chance.randrange(40)),))
+        side = chance.choice(list(Side))
+        wanted = buy(
+            infy, chance.randrange(1, 90), side=side, price=Decimal(chance.randrange(147_000, 153_000, 5)) / 100
+        )
+        (decision,) = intake.preview(user=alice, wanted=[wanted], now=NOW)
+        taken = place(wanted, key=f"key-{seed}-{number:05}", confirm_duplicate=True)
+        stored = only(taken).decisions.get()
+        assert stored.answer == plain(decision.answer)
+        assert plain(deciding.replayed(stored.problem).answer) == stored.answer
 
 
 def test_a_stored_decision_is_made_again_the_same(place: Place, infy: Instrument) -> None:
