@@ -126,7 +126,7 @@ def rest(mode: int, listing: Listing, price: Price, seconds: int) -> bytes:
     if mode == LTP:
         return b""
     average = round((price.high + price.low + price.last) / 3, 2)
-    waiting = float(100 * listing.lot_size)
+    waiting = 100 * listing.lot_size
     day = [on_wire(value, listing) for value in (price.open, price.high, price.low, price.close)]
     packet = struct.pack(
         "<qqqddqqqq", listing.lot_size, on_wire(average, listing), price.volume, waiting, waiting, *day

@@ -30,7 +30,7 @@ from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, Code, Session, next_at, random_text
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply, redirect
 
 TOKEN_DEATH = time(6, 0)  # IST, the first one after the login
 TIMESTAMP_LIFETIME = 600  # seconds
@@ -209,26 +209,26 @@ class GrowwSandbox(Sandbox):
     def margins(self, call: Call) -> Reply:
         """The balances are the same money seen from several sides."""
         funds = self.book.funds
-        available = float(funds.available)
+        available = double(funds.available)
         return success(
             {
-                "clear_cash": float(funds.cash),
-                "net_margin_used": float(funds.used),
+                "clear_cash": double(funds.cash),
+                "net_margin_used": double(funds.used),
                 "brokerage_and_charges": 0.0,
-                "collateral_used": float(funds.collateral_used),
-                "collateral_available": float(funds.collateral),
+                "collateral_used": double(funds.collateral_used),
+                "collateral_available": double(funds.collateral),
                 "adhoc_margin": 0.0,
                 "fno_margin_details": {
-                    "net_fno_margin_used": float(funds.used_span + funds.used_exposure),
-                    "span_margin_used": float(funds.used_span),
-                    "exposure_margin_used": float(funds.used_exposure),
+                    "net_fno_margin_used": double(funds.used_span + funds.used_exposure),
+                    "span_margin_used": double(funds.used_span),
+                    "exposure_margin_used": double(funds.used_exposure),
                     "future_balance_available": available,
                     "option_buy_balance_available": available,
                     "option_sell_balance_available": available,
                 },
                 "equity_margin_details": {
-                    "net_equity_margin_used": -float(funds.used_delivery),  # of no reliable sign, as in the sample
-                    "cnc_margin_used": -float(funds.used_delivery),
+                    "net_equity_margin_used": -double(funds.used_delivery),  # of no reliable sign, as in the sample
+                    "cnc_margin_used": -double(funds.used_delivery),
                     "mis_margin_used": 0.0,
                     "cnc_balance_available": available,
                     "mis_balance_available": available,
@@ -263,27 +263,27 @@ class GrowwSandbox(Sandbox):
             "trading_symbol": row.symbol,
             "segment": segment,
             "credit_quantity": row.day_buy_quantity * units,
-            "credit_price": float(row.day_buy_price),
+            "credit_price": double(row.day_buy_price),
             "debit_quantity": row.day_sell_quantity * units,
-            "debit_price": float(row.day_sell_price),
+            "debit_price": double(row.day_sell_price),
             "carry_forward_credit_quantity": row.overnight_buy_quantity * units,
-            "carry_forward_credit_price": float(row.overnight_price if row.overnight_buy_quantity else ZERO),
+            "carry_forward_credit_price": double(row.overnight_price if row.overnight_buy_quantity else ZERO),
             "carry_forward_debit_quantity": row.overnight_sell_quantity * units,
-            "carry_forward_debit_price": float(row.overnight_price if row.overnight_sell_quantity else ZERO),
+            "carry_forward_debit_price": double(row.overnight_price if row.overnight_sell_quantity else ZERO),
             "exchange": exchange,
             "symbol_isin": listing.isin or "",
             "quantity": row.quantity * units,
             "product": row.product,
             "net_carry_forward_quantity": row.overnight_quantity * units,
-            "net_price": float(row.average_price),
-            "net_carry_forward_price": float(row.overnight_price if row.overnight_quantity else ZERO),
-            "realised_pnl": float(realised),
+            "net_price": double(row.average_price),
+            "net_carry_forward_price": double(row.overnight_price if row.overnight_quantity else ZERO),
+            "realised_pnl": double(realised),
         }
 
     # --- market ----------------------------------------------------------------------------------
 
     def ltp(self, call: Call) -> Reply:
-        return success({key: float(price.last) for key, price in self._asked(call)})
+        return success({key: double(price.last) for key, price in self._asked(call)})
 
     def ohlc(self, call: Call) -> Reply:
         return success({key: day_so_far(price) for key, price in self._asked(call)})
@@ -308,24 +308,24 @@ class GrowwSandbox(Sandbox):
         price = self.market.price(listing.key) if listing else None
         if listing is None or price is None:
             raise Refusal(error(400, "GA001"))
-        last, change = float(price.last), price.last - price.close
+        last, change = double(price.last), price.last - price.close
         best: Json = {"price": last, "quantity": 100 * listing.lot_size}
         return success(
             {
-                "average_price": float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01"))),
+                "average_price": double(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01"))),
                 "bid_quantity": 100 * listing.lot_size,
                 "bid_price": last,
-                "day_change": float(change),
-                "day_change_perc": float((change / price.close * 100).quantize(Decimal("0.01"))),
-                "upper_circuit_limit": float(price.close * Decimal("1.1")),
-                "lower_circuit_limit": float(price.close * Decimal("0.9")),
+                "day_change": double(change),
+                "day_change_perc": double((change / price.close * 100).quantize(Decimal("0.01"))),
+                "upper_circuit_limit": double(price.close * Decimal("1.1")),
+                "lower_circuit_limit": double(price.close * Decimal("0.9")),
                 "ohlc": day_so_far(price),
                 "depth": {"buy": [best], "sell": [best]},
-                "high_trade_range": float(price.high),
+                "high_trade_range": double(price.high),
                 "implied_volatility": None,
                 "last_trade_quantity": listing.lot_size,
                 "last_trade_time": int(self.now().timestamp() * 1000),
-                "low_trade_range": float(price.low),
+                "low_trade_range": double(price.low),
                 "last_price": last,
                 "market_cap": None,
                 "offer_price": last,
@@ -337,8 +337,8 @@ class GrowwSandbox(Sandbox):
                 "total_buy_quantity": 100 * listing.lot_size,
                 "total_sell_quantity": 100 * listing.lot_size,
                 "volume": price.volume,
-                "week_52_high": float(max(price.high, price.close)),
-                "week_52_low": float(min(price.low, price.close)),
+                "week_52_high": double(max(price.high, price.close)),
+                "week_52_low": double(min(price.low, price.close)),
             }
         )
 
@@ -370,14 +370,14 @@ def holding(row: Holding) -> Json:
     return {
         "isin": row.isin,
         "trading_symbol": row.symbol,
-        "quantity": float(row.owned),
-        "average_price": float(row.average_price or 0),
-        "pledge_quantity": float(row.pledged),
+        "quantity": double(row.owned),
+        "average_price": double(row.average_price or 0),
+        "pledge_quantity": double(row.pledged),
         "demat_locked_quantity": 0.0,
-        "groww_locked_quantity": float(row.used_today),
+        "groww_locked_quantity": double(row.used_today),
         "repledge_quantity": 0.0,
-        "t1_quantity": float(row.t1),
-        "demat_free_quantity": float(row.settled),
+        "t1_quantity": double(row.t1),
+        "demat_free_quantity": double(row.settled),
         "corporate_action_additional_quantity": 0,
         "active_demat_transfer_quantity": 0,
     }
@@ -385,10 +385,10 @@ def holding(row: Holding) -> Json:
 
 def day_so_far(price: Price) -> Json:
     return {
-        "open": float(price.open),
-        "high": float(price.high),
-        "low": float(price.low),
-        "close": float(price.last),
+        "open": double(price.open),
+        "high": double(price.high),
+        "low": double(price.low),
+        "close": double(price.last),
     }
 
 
