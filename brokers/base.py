@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
@@ -16,6 +16,7 @@ from brokers.domain import (
     BrokerOrder,
     BrokerPortfolio,
     BrokerTrade,
+    Candle,
     Exchange,
     Funds,
     Holding,
@@ -309,11 +310,13 @@ Answer = TypeVar("Answer")
 class BrokerClient(ABC):
     """Reads one account, and deals in it. Every method is one call, raises a BrokerError, and returns domain objects.
 
-    Of one segment `quotes` asks for `quotes_at_once` listings in one call.
+    Of one segment `quotes` asks for `quotes_at_once` listings in one call. `candles` reaches over `candle_days`
+    calendar days in one; 0: the broker tells none.
     """
 
     spec: ClassVar[BrokerSpec]
     quotes_at_once: ClassVar[int] = 50
+    candle_days: ClassVar[int] = 0
 
     def __init__(self, http: Transport, app: AppCredentials, session: Session) -> None:
         self.http = http
@@ -397,6 +400,14 @@ class BrokerClient(ABC):
 
     def gtts(self) -> Rows[BrokerGtt]:
         raise NotSupported(f"{self.spec.name} has no GTT.")
+
+    def candles(self, listing: Listing, first: date, last: date) -> Rows[Candle]:
+        """Whole days of one listing or index, both ends included, oldest first; at most `candle_days` of them a call.
+
+        A day without trades is absent, and so is today as long as it is not over. Raises NotSupported where the broker
+        tells none.
+        """
+        raise NotSupported(f"{self.spec.name} tells no daily prices.")
 
     def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing | None:
         """This broker's name for another broker's share; None where it cannot be told without its master."""

@@ -334,6 +334,21 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candle:
+    """What one listing did on one trading day (IST). INR per unit and units; `volume` None: the broker does not say.
+
+    `close_price` is that day's own. Prices may be adjusted for splits and bonuses, as the broker does it.
+    """
+
+    day: date
+    open_price: Decimal
+    high_price: Decimal
+    low_price: Decimal
+    close_price: Decimal
+    volume: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """What a quote is asked for: where a share trades and what the broker calls it there."""
 

@@ -27,7 +27,8 @@ raise `self.refusal(kind)`, or `Refusal(reply)` for one that only this broker ha
 
 At hand inside a handler: `self.desk` (place, modify, cancel, margin, orders, deals, gtts: see desk.py; it raises
 `Refused`, which the dialect words), `self.book` (holdings, positions, funds, account), `self.price(key)`,
-`self.instruments` (what trades), `self.listed()` (what a master lists),
+`self.bars(key, first, last)` (whole days, see candles.py), `self.instruments` (what trades),
+`self.listed()` (what a master lists),
 `self.app` (key, secret, redirect URI), `self.sessions` (codes and tokens), `self.now()`, `self.login_values`.
 Reasons that name a fixture or a page of the broker's documentation belong beside the table they explain.
 """
@@ -39,13 +40,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum, StrEnum
 from typing import ClassVar
 
 import msgspec
 
 from brokers.simulation.book import Book
+from brokers.simulation.candles import Bar, bars
 from brokers.simulation.desk import Desk
 from brokers.simulation.exchange import Exchange
 from brokers.simulation.instruments import Instruments, Listing
@@ -230,6 +232,11 @@ class Sandbox(ABC):
         if price is None:
             raise KeyError(key)
         return price
+
+    def bars(self, key: str, first: date, last: date) -> list[Bar]:
+        """Return the whole days of a listing, both ends included, oldest first; none where it does not trade."""
+        today = self.now().astimezone(IST).date()
+        return bars(self.market, self.instruments[key], first, last, today=today)
 
     def login_form(self, call: Call) -> Reply:
         """Show the login page."""
