@@ -19,9 +19,10 @@ from brokers.domain import ZERO, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError
 from orders import approval, deciding, ruling, sending
 from orders.facts import Priced
-from orders.inputs import choices_of, facts_of, prices_of
+from orders.inputs import facts_of, prices_of
 from orders.lifecycle import POSSIBLY_LIVE, STANDING
 from orders.models import ChildOrder, IntentStatus, OrderIntent
+from orders.readings import choices_of
 from orders.refusals import ApprovalNeeded, BreaksRule, NothingStands, OutcomeOpen, SeveralStand, TradingOff
 
 
