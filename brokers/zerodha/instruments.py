@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import IO
 
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
+from brokers.errors import NotSupported
 from brokers.masters import csv_rows
 from brokers.wire import Row, amount, day, one_of, optional_text, positive, text, translated
 
@@ -31,6 +32,14 @@ KINDS = {
 
 def quote_key(listing: Listing) -> str:
     return f"{listing.exchange}:{listing.tradingsymbol}"
+
+
+def history_token(listing: Listing) -> str:
+    """Kite's own number, which candles are asked by. A name, as quotes are asked by, does not tell it."""
+    token = listing.broker_token
+    if not (token.isascii() and token.isdecimal()):
+        raise NotSupported("Kite tells daily prices only by its own number of an instrument, which its master says.")
+    return token
 
 
 def instrument_token(exchange: Exchange, exchange_token: int) -> int:

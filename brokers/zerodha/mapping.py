@@ -6,13 +6,15 @@ Sources: Kite Connect v3 docs ("User", "Portfolio", "Market quotes"); fixtures/z
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from brokers.candles import daily, ist_day, without_volumes
 from brokers.domain import (
     BrokerOrder,
     BrokerTrade,
+    Candle,
     Exchange,
     Funds,
     Holding,
@@ -21,6 +23,7 @@ from brokers.domain import (
     Product,
     Profile,
     Quote,
+    Rows,
     Session,
     Side,
 )
@@ -46,7 +49,16 @@ from brokers.wire import (
     whole,
 )
 from brokers.zerodha.instruments import exchange_token
-from brokers.zerodha.spec import DEBIT_AUTHORISED, EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, SYSTEM_TAGS, VALIDITIES
+from brokers.zerodha.spec import (
+    DEBIT_AUTHORISED,
+    EXCHANGES,
+    ORDER_TYPES,
+    PRODUCTS,
+    SPEC,
+    STATUSES,
+    SYSTEM_TAGS,
+    VALIDITIES,
+)
 
 
 def failure(body: Any) -> Failure | None:
@@ -292,3 +304,13 @@ def quotes(rows: Any, asked: Mapping[str, Listing]) -> tuple[Quote, ...]:
         for key, listing in asked.items()
         if key in found
     )
+
+
+def candles(body: Any, listing: Listing, first: date, last: date) -> Rows[Candle]:
+    """Map GET /instruments/historical/:token/day: `candles` of `[time, open, high, low, close, volume]`, INR.
+
+    Wire: the time is `2017-12-15T00:00:00+0530`. UNCONFIRMED whether prices are adjusted for splits and bonuses: they
+    are taken as they stand. UNCONFIRMED how many units a volume of lots is: unknown. An index has a volume of 0.
+    """
+    rows = daily(required(as_record(data(body), "data"), "candles"), ist_day, first, last)
+    return without_volumes(rows) if listing.exchange in SPEC.counts_lots_at else rows

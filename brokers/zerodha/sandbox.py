@@ -25,7 +25,7 @@ from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST, Session, random_text, tomorrow_at
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.wire import Call, Json, Refusal, Reply, redirect, trimmed
-from brokers.zerodha.sandbox_orders import KiteOrders
+from brokers.zerodha.sandbox_candles import KiteCandles
 from brokers.zerodha.sandbox_postback import news, postback
 from brokers.zerodha.sandbox_stream import KiteTicker
 from brokers.zerodha.sandbox_wire import error, kite_time, success
@@ -55,7 +55,7 @@ MASTER_COLUMNS = (
 )  # fmt: skip
 
 
-class ZerodhaSandbox(KiteOrders):
+class ZerodhaSandbox(KiteCandles):
     slug, name = "zerodha", "Zerodha"
     login_path = "/connect/login"
     login_fields = (
@@ -81,6 +81,7 @@ class ZerodhaSandbox(KiteOrders):
         yield Route("GET", "/quote", self.quote)
         yield Route("GET", "/quote/ohlc", self.quote_ohlc)
         yield Route("GET", "/quote/ltp", self.quote_ltp)
+        yield from self.candle_routes()
         yield Route("GET", "/instruments", self.instruments_master)
         yield Route("GET", "/instruments/{exchange}", self.instruments_master)
 

@@ -49,13 +49,14 @@ RATE_CLASSES: RateClasses = {
 AUTHORISE_DEBIT = "Give a DDPI once, or authorise the day’s sales in Kite, with CDSL’s TPIN."
 
 NOT_AUTHORISED = Verdict(OrderRejected, "debit_not_authorised", None, AUTHORISE_DEBIT)
-# Of a key without a data plan; and, where it answers an order, of an address that is not registered.
 REGISTER_IP = "Register it in the Kite developer console: two addresses per app, one change a week."
+# Of a key without a data plan; and, where it answers an order, of an address that is not registered.
+NO_PERMISSION = ("PermissionException", "PermissionError")
 ORDER_ERRORS: dict[tuple[int | None, str | None], Verdict] = {
     (None, name): Verdict(
         RequestRefused, IP_NOT_REGISTERED, None, f"See the broker’s reason. An address: {REGISTER_IP}"
     )
-    for name in ("PermissionException", "PermissionError")
+    for name in NO_PERMISSION
 } | {(400, None): REJECTED_INPUT}  # unknown types exist: "fall back on the status"
 
 TYPES = (
@@ -109,7 +110,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="other", also=("gtt", "session"), calls=10, seconds=1),
         ),
         features=(
-            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("holdings", "positions", "funds", "quotes", "candles", "orders", "trades", "revoke"),
             *("place", "modify", "cancel", "order_margin", "gtt"),
         ),
     ),

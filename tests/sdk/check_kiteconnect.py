@@ -19,6 +19,8 @@ from kiteconnect import exceptions as kite_exceptions
 from twisted.internet import reactor
 
 PATIENCE = 10.0
+IST = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+MOST_DAYS = 2000
 TOKEN_REFUSED = ("TokenException", 403)
 
 
@@ -46,6 +48,23 @@ def awaited(look: Callable[[], object]) -> object:
             return found
         time.sleep(0.05)
     raise AssertionError("it did not come")
+
+
+def check_candles(kite: KiteConnect) -> None:
+    """The SDK reads whole days, the last of which closes where a quote says, and is refused what Kite refuses."""
+    quote = kite.quote("NSE:INFY")["NSE:INFY"]
+    today = datetime.datetime.now(IST)
+    month_ago, too_long_ago = (today - datetime.timedelta(days=days) for days in (30, MOST_DAYS))
+    candles = kite.historical_data(quote["instrument_token"], month_ago, today, "day")
+    days = [row["date"].date() for row in candles]
+    assert days == sorted(set(days))
+    assert month_ago.date() <= days[0] < days[-1] < today.date()
+    assert candles[-1]["close"] == quote["ohlc"]["close"]
+    assert all(row["low"] <= row["close"] <= row["high"] for row in candles)
+    assert all(row["volume"] > 0 for row in candles)
+    refused = ("InputException", 400)
+    assert refusal(lambda: kite.historical_data(quote["instrument_token"], too_long_ago, today, "day")) == refused
+    assert refusal(lambda: kite.historical_data(1, month_ago, today, "day")) == refused
 
 
 def check_ticker(broker: dict, control_url: str, kite: KiteConnect) -> KiteTicker:
@@ -168,6 +187,7 @@ def check(broker: dict, control_url: str) -> None:
     assert isinstance(master["NFO", "NIFTY26DEC27000CE"]["expiry"], datetime.date)
     assert {row["exchange"] for row in kite.instruments("BSE")} == {"BSE"}
 
+    check_candles(kite)
     ticker = check_ticker(broker, control_url, kite)
     check_orders(broker, kite)
     access_token = kite.access_token
