@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import TypeVar
 
 from brokers.base import BrokerClient
 from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
-from brokers.domain import BrokerOrder, BrokerTrade, Exchange, Funds, Holding, Listing, Position, Profile, Quote, Rows
-from brokers.errors import BrokerError, SessionEnded
+from brokers.domain import (
+    BrokerOrder,
+    BrokerTrade,
+    Candle,
+    Exchange,
+    Funds,
+    Holding,
+    Listing,
+    Position,
+    Profile,
+    Quote,
+    Rows,
+)
+from brokers.errors import BrokerError, RequestRefused, SessionEnded
 from brokers.fyers import dealing, instruments, mapping
-from brokers.fyers.spec import QUOTES_PER_CALL, SPEC
+from brokers.fyers.spec import NOT_PERMITTED, QUOTES_PER_CALL, SPEC
 from brokers.secret import Secret
 from brokers.wire import each
 
@@ -21,6 +34,7 @@ ORDERS, TRIGGERS = "/api/v3/orders/sync", "/api/v3/gtt/orders/sync"
 
 class FyersClient(BrokerClient):
     spec = SPEC
+    candle_days = 366
 
     def authorization(self) -> Secret:
         return Secret(f"{self.app.api_key.reveal()}:{self.session.access_token.reveal()}")
@@ -54,6 +68,22 @@ class FyersClient(BrokerClient):
             body = self.get("/data/quotes", {"symbols": ",".join(key for key, _ in some)})
             found += mapping.quotes(mapping.data(body, "d"), some)
         return found
+
+    def candles(self, listing: Listing, first: date, last: date) -> Rows[Candle]:
+        """Of shares, contracts and indices alike, by ticker. An app without the permission for data is told none."""
+        try:
+            body = self.get("/data/history", mapping.history_params(listing, first, last))
+        except BrokerError as error:
+            if error.code != NOT_PERMITTED.code:
+                raise
+            raise RequestRefused(
+                "This app is told no market data.",
+                code="candles_not_permitted",
+                vendor_code=error.vendor_code,
+                reason=error.reason,
+                user_action=NOT_PERMITTED.user_action,
+            ) from None
+        return mapping.candles(body, listing, first, last)
 
     def place(self, request: OrderRequest) -> str:
         return self.acknowledged(dealing.placed_id, "POST", ORDERS, json=dealing.order_params(request))

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from brokers import web_token
+from brokers.candles import daily, without_volumes
 from brokers.domain import (
     ZERO,
     BrokerOrder,
     BrokerTrade,
+    Candle,
     Funds,
     Holding,
     Listing,
@@ -27,11 +29,12 @@ from brokers.domain import (
     Session,
 )
 from brokers.errors import UnexpectedResponse
-from brokers.fyers.instruments import contract, exchange, exchange_token, plain_symbol
+from brokers.fyers.instruments import contract, exchange, exchange_token, plain_symbol, quote_key
 from brokers.fyers.spec import ORDER_TYPES, PRODUCTS, SIDES, SPEC, STATUSES, VALIDITIES
 from brokers.secret import Secret
 from brokers.transport import Failure
 from brokers.wire import (
+    IST,
     Row,
     amount,
     as_record,
@@ -55,6 +58,8 @@ DATE_TIME = "%d-%b-%Y %H:%M:%S"
 CROSS_CURRENCY = "Y"
 OWN_TAG = "1:"
 T1 = "T1"
+NO_DATA = "no_data"
+LATEST_SECOND = 1 << 33  # what is later counts something else than seconds
 # The rows of the funds, told apart by their ids; titles are for people.
 USED, CLEAR, COLLATERAL, AVAILABLE = "2", "3", "5", "10"
 
@@ -62,13 +67,14 @@ USED, CLEAR, COLLATERAL, AVAILABLE = "2", "3", "5", "10"
 def failure(body: Any) -> Failure | None:
     """Read `{"s": "error", "code": -16, "message": "…"}`, whatever the HTTP status; some replies lack one of the three.
 
-    A success has a positive code (200, 1101, 201 "sent, not acknowledged"), a failure a negative one.
+    A success has a positive code (200, 1101, 201 "sent, not acknowledged"), a failure a negative one. `no_data` is how
+    a history says that it is empty.
     """
     if not isinstance(body, Mapping):
         return None
     code = body.get("code")
     negative = isinstance(code, int) and code < 0
-    if body.get("s", "ok") == "ok" and not negative:
+    if body.get("s", "ok") in ("ok", NO_DATA) and not negative:
         return None
     return Failure(None if code is None else str(code), optional_text(body, "message"))
 
@@ -358,3 +364,34 @@ def quotes(rows: Any, asked: Iterable[tuple[str, Listing]]) -> tuple[Quote, ...]
         for key, listing in asked
         if key in found
     )
+
+
+def history_params(listing: Listing, first: date, last: date) -> dict[str, str]:
+    """The query of GET /data/history: whole days, named as days. A contract's own days, not joined to others of it."""
+    return {
+        "symbol": quote_key(listing),
+        "resolution": "D",
+        "date_format": "1",
+        "range_from": first.isoformat(),
+        "range_to": last.isoformat(),
+        "cont_flag": "0",
+    }
+
+
+def candles(body: Any, listing: Listing, first: date, last: date) -> Rows[Candle]:
+    """Map GET /data/history: `candles` of `[epoch seconds, open, high, low, close, volume]`, INR.
+
+    Wire: a day's time is its midnight in UTC, half past five in India. UNCONFIRMED how an empty list comes: as clients
+    report it, with `no_data`. UNCONFIRMED whether prices are adjusted for splits and bonuses: they are taken as they
+    stand. UNCONFIRMED how many units a volume of lots is: unknown.
+    """
+    told = [] if as_record(body, "body").get("s") == NO_DATA else data(body, "candles")
+    rows = daily(told, _candle_day, first, last)
+    return without_volumes(rows) if listing.exchange in SPEC.counts_lots_at else rows
+
+
+def _candle_day(row: Row) -> date:
+    seconds = whole(row, "time")
+    if seconds >= LATEST_SECOND:
+        raise UnexpectedResponse("time", "is not in seconds")
+    return datetime.fromtimestamp(int(seconds), IST).date()

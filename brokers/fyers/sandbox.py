@@ -19,7 +19,7 @@ from typing import Any
 from msgspec import structs
 
 from brokers import web_token
-from brokers.fyers.sandbox_orders import FyersOrders
+from brokers.fyers.sandbox_candles import FyersCandles
 from brokers.fyers.sandbox_postback import postback
 from brokers.fyers.sandbox_stream import MarketSocket, OrderSocket, topic_names
 from brokers.fyers.sandbox_wire import PLACES, PRODUCTS, error, fy_token, series, success, ticker
@@ -75,7 +75,7 @@ TYPES_OF_UNDERLYING = {
 }
 
 
-class FyersSandbox(FyersOrders):
+class FyersSandbox(FyersCandles):
     slug, name = "fyers", "Fyers"
     login_path = "/api/v3/generate-authcode"
     login_fields = (
@@ -98,6 +98,7 @@ class FyersSandbox(FyersOrders):
         yield Route("POST", "/data/quotes", self.quotes)
         yield Route("POST", SYMBOL_TOKEN_PATH, self.symbol_tokens)
         yield Route("GET", "/data/depth", self.depth)
+        yield from self.candle_routes()
         yield Route("GET", "/data/marketStatus", self.market_status)
         yield Route("GET", "/sym_details/{file}", self.instruments_master, Access.PUBLIC)
 

@@ -162,7 +162,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="all", calls=100_000, seconds=86400),
         ),
         features=(
-            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("holdings", "positions", "funds", "quotes", "candles", "orders", "trades", "revoke"),
             *("place", "modify", "cancel", "order_margin", "gtt"),
         ),
     ),

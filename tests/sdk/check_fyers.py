@@ -10,6 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as wall_time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +21,8 @@ from fyers_apiv3.FyersWebsocket import data_ws, defines, order_ws
 
 STATE = "st/ate&1"
 PATIENCE = 10.0
+IST = timezone(timedelta(hours=5, minutes=30))
+MOST_DAYS = 366
 
 
 def auth_code(broker: dict, login_url: str) -> str:
@@ -157,6 +161,31 @@ def check_streams(broker: dict, control_url: str, fyers: fyersModel.FyersModel, 
     heard_orders.message(code=1605, s="ok")
 
 
+def check_history(fyers: fyersModel.FyersModel) -> None:
+    """The SDK reads whole days, the last of which closes where a quote says, and is refused what Fyers refuses."""
+    today = datetime.now(IST).date()
+
+    def history(first: date, last: date, **changed: str) -> dict:
+        asked = {"symbol": "NSE:INFY-EQ", "resolution": "D", "date_format": "1", "cont_flag": "1"}
+        return fyers.history({**asked, "range_from": first.isoformat(), "range_to": last.isoformat(), **changed})
+
+    def epoch(day: date) -> str:
+        return str(int(datetime.combine(day, wall_time(), IST).timestamp()))
+
+    month_ago, yesterday = today - timedelta(days=30), today - timedelta(days=1)
+    candles = history(month_ago, yesterday)["candles"]
+    days = [datetime.fromtimestamp(row[0], IST).date() for row in candles]
+    assert days == sorted(set(days))
+    assert month_ago <= days[0] < days[-1] <= yesterday
+    assert candles[-1][4] == fyers.quotes({"symbols": "NSE:INFY-EQ"})["d"][0]["v"]["prev_close_price"]
+    seconds = {"date_format": "0", "range_from": epoch(month_ago), "range_to": epoch(yesterday)}
+    assert history(month_ago, yesterday, **seconds)["candles"] == candles
+    saturday = today - timedelta(days=(today.weekday() - 5) % 7)
+    assert history(saturday, saturday)["s"] == "no_data"
+    assert refused_with(history(today - timedelta(days=MOST_DAYS), today), -50)
+    assert refused_with(history(month_ago, yesterday, symbol="NSE:NOSUCH-EQ"), -300)
+
+
 def check_orders(broker: dict, fyers: fyersModel.FyersModel, token: str, directory: str) -> None:
     """The SDK places, changes, cancels, and finds all of it in the books and on its socket."""
     last = fyers.quotes({"symbols": "NSE:INFY-EQ"})["d"][0]["v"]["lp"]
@@ -250,6 +279,8 @@ def check(broker: dict, control_url: str, log_directory: str) -> None:
     depth = fyers.depth({"symbol": "NSE:INFY-EQ", "ohlcv_flag": 1})["d"]["NSE:INFY-EQ"]
     assert len(depth["bids"]) == len(depth["ask"]) == 5
     assert {row["status"] for row in fyers.market_status()["marketStatus"]} == {"OPEN"}
+
+    check_history(fyers)
 
     # The SDK has no call for the symbol masters: they are files, open to everybody.
     address = broker["base_url"] + "/sym_details/{}_sym_master.json"
