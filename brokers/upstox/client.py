@@ -29,6 +29,8 @@ from brokers.wire import each
 class UpstoxClient(BrokerClient):
     spec = SPEC
     quotes_at_once = 500
+    # UNCONFIRMED: no call for daily prices is in the documentation that we go by, so none is asked. See ADR 6.
+    candle_days = 0
 
     def authorization(self) -> Secret:
         return Secret(f"Bearer {self.session.access_token.reveal()}")
