@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import date
 from itertools import count
 from typing import Any, TypeVar
 
 from brokers.angel_one import dealing, mapping
 from brokers.angel_one.mapping import Key
-from brokers.angel_one.spec import GTT_LISTED, GTT_PAGE, NOTHING_THERE, QUOTE_LIMIT, SECURE, SPEC
+from brokers.angel_one.spec import CANDLE_DAYS, GTT_LISTED, GTT_PAGE, NOTHING_THERE, QUOTE_LIMIT, SECURE, SPEC
 from brokers.base import BrokerClient
 from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
-from brokers.domain import BrokerOrder, BrokerTrade, Funds, Holding, Listing, Position, Profile, Quote, Rows
+from brokers.domain import BrokerOrder, BrokerTrade, Candle, Funds, Holding, Listing, Position, Profile, Quote, Rows
 from brokers.errors import BrokerError, RequestRefused, SessionEnded
 from brokers.secret import Secret
 from brokers.wire import each
@@ -22,6 +23,7 @@ Line = TypeVar("Line", Holding, Position)
 
 class AngelOneClient(BrokerClient):
     spec = SPEC
+    candle_days = CANDLE_DAYS
 
     def authorization(self) -> Secret:
         return Secret(f"Bearer {self.session.access_token.reveal()}")
@@ -61,6 +63,11 @@ class AngelOneClient(BrokerClient):
             body = self.post(f"{SECURE}/market/v1/quote", {"mode": "OHLC", "exchangeTokens": tokens})
             found += mapping.quotes(mapping.data(body), some)
         return found
+
+    def candles(self, listing: Listing, first: date, last: date) -> Rows[Candle]:
+        """Of shares, contracts and indices alike, by the master's tokens."""
+        body = self.post(f"{SECURE}/historical/v1/getCandleData", mapping.candle_params(listing, first, last))
+        return mapping.candles(body, listing, first, last)
 
     def place(self, request: OrderRequest) -> str:
         body = dealing.order_params(request)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from brokers.angel_one.instruments import exchange_of, expiry, plain_symbol
-from brokers.angel_one.spec import EXCHANGES, NOT_A_FAILURE, ORDER_TYPES, PRODUCTS, STATUSES, VALIDITIES
+from brokers.angel_one.spec import EXCHANGES, NOT_A_FAILURE, ORDER_TYPES, PRODUCTS, SPEC, STATUSES, VALIDITIES
+from brokers.candles import daily, ist_day, without_volumes
 from brokers.domain import (
     SEGMENT_OF,
     ZERO,
     BrokerOrder,
     BrokerTrade,
+    Candle,
     Contract,
     Exchange,
     Funds,
@@ -387,6 +389,28 @@ def quotes(found: Any, asked: Mapping[Key, Listing]) -> tuple[Quote, ...]:
         for wanted, listing in asked.items()
         if wanted in prices
     )
+
+
+def candle_params(listing: Listing, first: date, last: date) -> dict[str, str]:
+    exchange, token = key(listing)
+    return {
+        "exchange": exchange,
+        "symboltoken": token,
+        "interval": "ONE_DAY",
+        "fromdate": f"{first} 00:00",
+        "todate": f"{last} 23:59",
+    }
+
+
+def candles(body: Any, listing: Listing, first: date, last: date) -> Rows[Candle]:
+    """Map POST historical/v1/getCandleData: `data` of `[time, open, high, low, close, volume]`, INR and units.
+
+    Wire: the time is `2023-09-06T00:00:00+05:30`; null is an empty list; an index has a volume of 0. UNCONFIRMED
+    whether prices are adjusted for splits and bonuses: they are taken as they stand. UNCONFIRMED, as of orders, whether
+    MCX and currency count lots or units: their volume is unknown.
+    """
+    found = daily(rows(body), ist_day, first, last)
+    return found if listing.exchange in SPEC.capabilities.exchanges else without_volumes(found)
 
 
 def key(line: Listing | Quote | Holding | Position) -> Key:

@@ -19,17 +19,21 @@ from datetime import datetime, time
 from decimal import Decimal
 from functools import cached_property
 
-from brokers.angel_one.sandbox_orders import SECURE, Orders
+from brokers.angel_one.sandbox_candles import Candles
+from brokers.angel_one.sandbox_orders import Orders
 from brokers.angel_one.sandbox_postback import postback
 from brokers.angel_one.sandbox_stream import OrderStatusSocket, SmartStream
 from brokers.angel_one.sandbox_wire import (
     BAD_QUOTE,
     PRODUCTS,
+    PROFILE,
+    SECURE,
     UNKNOWN_SYMBOL,
     body,
     error,
     expiry,
     gateway_error,
+    handshake_refused,
     instrument_type,
     master_row,
     ohlc,
@@ -71,13 +75,6 @@ BAD_TOTP = ("AB1050", "Invalid totp")
 INTERNAL = ("AB2001", "Internal Error, Please try after sometime")
 BAD_REFRESH = ("AB8050", "Invalid Refresh Token")
 
-PROFILE = {
-    "exchanges": ["bse_fo", "cde_fo", "ncx_fo", "bse_cm", "nse_fo", "nse_cm", "mcx_fo"],
-    "products": ["NRML", "BO", "CNC", "CO", "MARGIN", "MIS"],
-    "lastlogintime": "",
-    "broker": "",
-}
-
 
 @dataclass(frozen=True)
 class Line:
@@ -117,6 +114,7 @@ class AngelOneSandbox(Sandbox):
         yield Route("GET", f"{SECURE}/portfolio/v1/getAllHolding", self.all_holding)
         yield Route("GET", f"{SECURE}/order/v1/getPosition", self.positions)
         yield from Orders(self.desk, lambda: self._by_token).routes()
+        yield from Candles(self.bars, lambda: self._by_token).routes()
         yield Route("POST", f"{SECURE}/order/v1/getLtpData", self.ltp)
         yield Route("POST", f"{SECURE}/order/v1/searchScrip", self.search)
         yield Route("POST", f"{SECURE}/market/v1/quote", self.quote)
@@ -498,7 +496,3 @@ class AngelOneSandbox(Sandbox):
 
 
 SANDBOX = AngelOneSandbox
-
-
-def handshake_refused(header: str) -> Refusal:
-    return Refusal(Reply(401, b"", headers={"x-error-message": f"Invalid Header - Invalid {header}"}))

@@ -17,6 +17,7 @@ from uuid import NAMESPACE_OID, uuid5
 from brokers.angel_one.sandbox_wire import (
     ORDER_TYPES,
     PRODUCTS,
+    SECURE,
     VARIETIES,
     body,
     error,
@@ -37,7 +38,6 @@ from brokers.simulation.gtts import Gtt, Leg
 from brokers.simulation.instruments import Listing
 from brokers.simulation.wire import Call, Json, Refusal, Reply, double
 
-SECURE = "/rest/secure/angelbroking"
 GTT_PREFIXES = ("", "/gtt-service")  # the docs' and the SDK's
 LONGEST_TAG = 19
 GTT_LIFE = timedelta(days=365)

@@ -12,11 +12,20 @@ from brokers.simulation.dealing import Deal, DeskOrder
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST
-from brokers.simulation.wire import Call, Json, Reply, double, json_reply
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply
+
+SECURE = "/rest/secure/angelbroking"
 
 # Code and words.
 BAD_QUOTE = ("AB4018", "Symbol token cannot be empty")
 UNKNOWN_SYMBOL = ("AB1018", "Failed to get symbol details")
+
+PROFILE = {
+    "exchanges": ["bse_fo", "cde_fo", "ncx_fo", "bse_cm", "nse_fo", "nse_cm", "mcx_fo"],
+    "products": ["NRML", "BO", "CNC", "CO", "MARGIN", "MIS"],
+    "lastlogintime": "",
+    "broker": "",
+}
 
 PRODUCTS = {"CNC": "DELIVERY", "MIS": "INTRADAY", "NRML": "CARRYFORWARD", "MTF": "MARGIN"}
 INDICES = frozenset({"NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX"})
@@ -60,6 +69,10 @@ def error(code: str, message: str) -> Reply:
 def gateway_error(code: str, message: str, *, status: int = 200) -> Reply:
     """The gateway's spelling, for tokens and keys."""
     return json_reply({"success": False, "message": message, "errorCode": code, "data": ""}, status)
+
+
+def handshake_refused(header: str) -> Refusal:
+    return Refusal(Reply(401, b"", headers={"x-error-message": f"Invalid Header - Invalid {header}"}))
 
 
 def body(call: Call) -> Mapping[str, Json]:

@@ -124,6 +124,9 @@ NOT_A_FAILURE = frozenset({"AG1000"})
 # The most tokens of one quote call.
 QUOTE_LIMIT = 50
 
+# The most days of daily candles of one call.
+CANDLE_DAYS = 2000
+
 # What the published request for a page of GTT rules asks for.
 GTT_PAGE, GTT_LISTED = 10, ("NEW", "CANCELLED", "ACTIVE", "SENTTOEXCHANGE", "FORALL")
 
@@ -223,7 +226,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="other", per_path=True, calls=5000, seconds=3600),
         ),
         features=(
-            *("holdings", "positions", "funds", "quotes", "orders", "trades", "refresh", "revoke"),
+            *("holdings", "positions", "funds", "quotes", "candles", "orders", "trades", "refresh", "revoke"),
             *("place", "modify", "cancel", "order_margin", "gtt"),
         ),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, Ord
 from brokers.domain import (
     BrokerOrder,
     BrokerTrade,
+    Candle,
     ConnectionStatus,
     Exchange,
     Funds,
@@ -29,6 +30,7 @@ from brokers.domain import (
 from brokers.errors import BrokerError, OutcomeUnknown, RequestRefused, SessionEnded
 from brokers.groww import dealing, instruments, mapping
 from brokers.groww.spec import (
+    CANDLE_DAYS,
     DUPLICATE_REFERENCE,
     EXCHANGE_WORDS,
     GTT_PAGE,
@@ -52,6 +54,7 @@ Line = TypeVar("Line", Holding, Position)
 
 class GrowwClient(BrokerClient):
     spec = SPEC
+    candle_days = CANDLE_DAYS
 
     def authorization(self) -> Secret:
         return Secret(f"Bearer {self.session.access_token.reveal()}")
@@ -104,6 +107,22 @@ class GrowwClient(BrokerClient):
             body = self.get("/v1/live-data/ltp", {"segment": segment, "exchange_symbols": ",".join(asked)})
             found += mapping.quotes(mapping.data(body), asked)
         return tuple(found)
+
+    def candles(self, listing: Listing, first: date, last: date) -> Rows[Candle]:
+        """Of shares and indices; contracts go here by a name that their listing does not tell."""
+        params = instruments.candle_params(listing, first, last)
+        try:
+            return mapping.candles(self.get("/v1/historical/candles", params), first, last)
+        except RequestRefused as refusal:
+            if refusal.connection_status is not ConnectionStatus.SUSPENDED:
+                raise
+            raise RequestRefused(
+                "Groww tells this account no market data.",
+                code="candles_not_permitted",
+                vendor_code=refusal.vendor_code,
+                reason=refusal.reason,
+                user_action="Check that the Trading API subscription of this Groww account is paid.",
+            ) from None
 
     def listing(self, exchange: Exchange, tradingsymbol: str, isin: str | None) -> Listing | None:
         """Shares go by the exchange's symbol; contracts are left alone."""

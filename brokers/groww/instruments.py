@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from decimal import Decimal
 from typing import IO
 
-from brokers.domain import Contract, Exchange, Holding, Instrument, InstrumentKind, Listing, OptionType, Position
+from brokers.domain import (
+    SEGMENT_OF,
+    Contract,
+    Exchange,
+    Holding,
+    Instrument,
+    InstrumentKind,
+    Listing,
+    OptionType,
+    Position,
+    Segment,
+)
+from brokers.errors import NotSupported
 from brokers.groww.spec import EXCHANGES
 from brokers.masters import csv_rows
 from brokers.wire import Row, amount, day, optional_text, positive, text, translated
@@ -27,6 +40,24 @@ TEST_CONTRACT = "NSETEST"
 
 def quote_key(exchange: Exchange, tradingsymbol: str) -> str:
     return f"{WORDS[exchange][1]}_{tradingsymbol}"
+
+
+def candle_params(listing: Listing, first: date, last: date) -> dict[str, str]:
+    """What to ask for: a share's or an index's `groww_symbol` is exchange and symbol.
+
+    Raises NotSupported for contracts, whose `groww_symbol` cannot be made of their symbol.
+    """
+    if SEGMENT_OF[listing.exchange] is not Segment.EQUITY:
+        raise NotSupported("Groww is asked here for daily prices of shares and indices alone.")
+    segment, exchange = WORDS[listing.exchange]
+    return {
+        "exchange": exchange,
+        "segment": segment,
+        "groww_symbol": f"{exchange}-{listing.tradingsymbol}",
+        "start_time": f"{first} 00:00:00",
+        "end_time": f"{last} 23:59:59",
+        "candle_interval": "1day",
+    }
 
 
 def segment_of(exchange: Exchange) -> str:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from brokers.candles import daily, ist_day
 from brokers.domain import (
     SEGMENT_OF,
     ZERO,
     BrokerOrder,
     BrokerTrade,
+    Candle,
     Exchange,
     Funds,
     Holding,
@@ -24,6 +26,7 @@ from brokers.domain import (
     Position,
     Profile,
     Quote,
+    Rows,
     Segment,
     Session,
     Side,
@@ -357,3 +360,12 @@ def quotes(row: Any, asked: Mapping[str, Listing]) -> tuple[Quote, ...]:
         for key, listing in asked.items()
         if key in found
     )
+
+
+def candles(body: Any, first: date, last: date) -> Rows[Candle]:
+    """Map GET /v1/historical/candles: `candles` of `[time, open, high, low, close, volume, open interest]`, INR, units.
+
+    Wire: the time is that of an Indian clock, without an offset. UNCONFIRMED whether prices are adjusted for splits and
+    bonuses: they are taken as they stand.
+    """
+    return daily(listed(body, "candles"), ist_day, first, last)

@@ -19,6 +19,7 @@ from functools import cached_property
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from brokers.groww import nkeys
+from brokers.groww.sandbox_candles import Candles
 from brokers.groww.sandbox_orders import Orders
 from brokers.groww.sandbox_stream import LiveFeed, SocketTokens
 from brokers.groww.sandbox_wire import WORDS, error, success
@@ -72,6 +73,7 @@ class GrowwSandbox(Sandbox):
         yield Route("GET", "/v1/live-data/quote", self.quote)
         yield Route("GET", "/v1/live-data/ltp", self.ltp)
         yield Route("GET", "/v1/live-data/ohlc", self.ohlc)
+        yield from Candles(self.bars, self.instruments).routes()
         yield Route("GET", "/instruments/instrument.csv", self.instruments_master, Access.PUBLIC)
         yield Route("POST", "/v1/api/apex/v1/socket/token/create/", self.socket_token)
 

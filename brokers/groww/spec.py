@@ -141,7 +141,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="other", calls=500, seconds=60),
         ),
         features=(
-            *("holdings", "positions", "funds", "quotes", "orders", "trades"),
+            *("holdings", "positions", "funds", "quotes", "candles", "orders", "trades"),
             *("place", "modify", "cancel", "order_margin", "gtt"),
         ),
     ),
@@ -150,6 +150,7 @@ SPEC = BrokerSpec(
 )
 
 QUOTE_BATCH = 50
+CANDLE_DAYS = 180
 ORDER_PAGE = 25  # the two variants of the documentation allow 100 and 25
 TRADE_PAGE = 50
 # Smart orders are listed of one segment and one status at a time, and of a month at most.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -16,6 +16,7 @@ from brokers.domain import (
     BrokerOrder,
     BrokerPortfolio,
     BrokerTrade,
+    Candle,
     Funds,
     Holding,
     Listing,
@@ -28,7 +29,7 @@ from brokers.domain import (
 from brokers.errors import BrokerUnavailable, NotSupported, OutcomeUnknown, RequestRefused, SessionEnded
 from brokers.iifl import dealing, instruments, mapping
 from brokers.iifl.auth import market_session
-from brokers.iifl.spec import ALREADY_SUBSCRIBED, EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
+from brokers.iifl.spec import ALREADY_SUBSCRIBED, CANDLE_DAYS, EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
 from brokers.secret import Secret, curtained
 from brokers.transport import Transport
 from brokers.wire import each
@@ -39,6 +40,7 @@ NO_VERDICT = frozenset({EMPTY_BOOK.code, ALREADY_SUBSCRIBED.code})
 
 class IiflClient(BrokerClient):
     spec = SPEC
+    candle_days = CANDLE_DAYS
 
     def __init__(self, http: Transport, app: AppCredentials, session: Session) -> None:
         super().__init__(http, app, session)
@@ -83,8 +85,15 @@ class IiflClient(BrokerClient):
         keys, quotes = list(asked), []
         for start in range(0, len(keys), QUOTE_BATCH):
             chunk = keys[start : start + QUOTE_BATCH]
-            quotes += mapping.quotes(mapping.data(self._ask_market(chunk)), asked)
+            quotes += mapping.quotes(mapping.data(self._ask_quotes(chunk)), asked)
         return tuple(quotes)
+
+    def candles(self, listing: Listing, first: date, last: date) -> Rows[Candle]:
+        """Of shares, contracts and indices alike, by segment and number. Raises what `quotes` raises."""
+        params = instruments.candle_params(listing, first, last)
+        path = "/apimarketdata/instruments/ohlc"
+        body = self._ask_market(lambda token: self._read("GET", path, token, params=params))
+        return mapping.candles(mapping.data(body), listing, first, last)
 
     def place(self, request: OrderRequest) -> str:
         """Taken by the gateway, not yet by the risk system: the book, or the socket, tells of that."""
@@ -123,20 +132,25 @@ class IiflClient(BrokerClient):
                 raise
             return []
 
-    def _ask_market(self, keys: list[tuple[int, int]]) -> Any:
-        """One call for quotes. A market data token dies on a schedule of its own: then one new login, and once more."""
+    def _ask_quotes(self, keys: list[tuple[int, int]]) -> Any:
         wanted = {
             "instruments": [{"exchangeSegment": segment, "exchangeInstrumentID": number} for segment, number in keys],
             "xtsMessageCode": TOUCHLINE,
             "publishFormat": "JSON",
         }
+        return self._ask_market(
+            lambda token: self.post("/apimarketdata/instruments/quotes", wanted, authorization=token)
+        )
+
+    def _ask_market(self, ask: Callable[[Secret], Any]) -> Any:
+        """One call for prices. A market data token dies on a schedule of its own: then one new login, and once more."""
         token = self._market_token(dead=None)
         try:
-            return self.post("/apimarketdata/instruments/quotes", wanted, authorization=token)
+            return ask(token)
         except SessionEnded:
             token = self._market_token(dead=token)
         try:
-            return self.post("/apimarketdata/instruments/quotes", wanted, authorization=token)
+            return ask(token)
         except SessionEnded as error:
             raise BrokerUnavailable("The market data session does not last.", vendor_code=error.vendor_code) from None
 

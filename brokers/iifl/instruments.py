@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import IO
 
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
+from brokers.errors import NotSupported, UnexpectedResponse
 from brokers.iifl.spec import EXCHANGES
 from brokers.masters import lines_of_text
-from brokers.wire import Row, amount, day, optional_text, positive, required, text, translated
+from brokers.wire import Row, amount, day, number, optional_text, positive, required, text, translated
 
 SEGMENTS = {exchange: word for word, exchange in EXCHANGES.items()}
 SEGMENT_CODES = {
@@ -22,6 +24,7 @@ SEGMENT_CODES = {
     Exchange.BCD: 13,
     Exchange.MCX: 51,
 }
+LATEST_SECOND = 1 << 33  # what is later counts another unit
 ISIN = re.compile(r"IN[A-Z0-9]{10}")
 
 SPREAD = "4"
@@ -60,6 +63,27 @@ def quote_key(listing: Listing) -> tuple[int, int] | None:
     if listing.exchange not in SEGMENT_CODES or not listing.broker_token.isdigit():
         return None
     return SEGMENT_CODES[listing.exchange], int(listing.broker_token)
+
+
+def candle_params(listing: Listing, first: date, last: date) -> dict[str, str]:
+    """What to ask for: the segment as a word here. Raises NotSupported for what has no number in a segment of ours."""
+    if quote_key(listing) is None:
+        raise NotSupported("IIFL tells daily prices by the number of an instrument: this one has none there.")
+    return {
+        "exchangeSegment": SEGMENTS[listing.exchange],
+        "exchangeInstrumentID": listing.broker_token,
+        "startTime": f"{first:%b %d %Y} 000000",
+        "endTime": f"{last:%b %d %Y} 235959",
+        "compressionValue": "D",
+    }
+
+
+def wall_day(row: Row) -> date:
+    """The day of a candle, whose `time` counts seconds from 1970 by a clock in India; quotes count from 1980."""
+    seconds = number(required(row, "time"), "time")
+    if seconds is None or not 0 < seconds < LATEST_SECOND:
+        raise UnexpectedResponse("time", "is not a time in seconds")
+    return datetime.fromtimestamp(int(seconds), UTC).date()  # as if the wall stood in Greenwich
 
 
 def plain_symbol(trading_symbol: str) -> str:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from brokers import web_token
+from brokers.candles import daily, without_volumes
 from brokers.domain import (
     ZERO,
     BrokerOrder,
     BrokerTrade,
+    Candle,
     Exchange,
     Funds,
     Holding,
@@ -29,12 +31,13 @@ from brokers.domain import (
     Product,
     Profile,
     Quote,
+    Rows,
     Segment,
     Session,
     Side,
 )
 from brokers.errors import RequestRefused, UnexpectedResponse
-from brokers.iifl.instruments import plain_symbol, valid_isin
+from brokers.iifl.instruments import plain_symbol, valid_isin, wall_day
 from brokers.iifl.spec import (
     EMPTY_BOOK_CODES,
     EMPTY_BOOK_WORDS,
@@ -44,6 +47,7 @@ from brokers.iifl.spec import (
     PRODUCTS,
     REJECTED_CODES,
     REJECTED_WORDS,
+    SPEC,
     STATUSES,
     TELLING_WORDS,
     VALIDITIES,
@@ -480,3 +484,15 @@ def _quote(document: Row, listing: Listing) -> Quote:
         last_price=positive(figures, "LastTradedPrice"),
         close_price=positive(figures, "Close") if "Close" in figures else None,
     )
+
+
+def candles(result: Any, listing: Listing, first: date, last: date) -> Rows[Candle]:
+    """Map GET /apimarketdata/instruments/ohlc: a text of `time|open|high|low|close|volume|…|`, parted by commas; INR.
+
+    UNCONFIRMED: no days are an empty text; prices are taken as they stand, adjusted for splits or not.
+    """
+    written = required(as_record(result, "result"), "dataReponse")  # the wire's spelling
+    if not isinstance(written, str):
+        raise UnexpectedResponse("dataReponse", "is not a text")
+    found = daily([row.split("|") for row in written.split(",") if row], wall_day, first, last)
+    return without_volumes(found) if listing.exchange in SPEC.counts_lots_at else found

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 from weakref import WeakSet
 
 from brokers.iifl.sandbox_account import SEGMENTS, bad_request, error, success
+from brokers.iifl.sandbox_candles import Candles
 from brokers.iifl.sandbox_orders import IiflOrders
 from brokers.iifl.sandbox_stream import (
     INTERACTIVE_PATH,
@@ -87,6 +88,7 @@ class IiflSandbox(IiflOrders):
         yield Route("POST", "/apimarketdata/instruments/quotes", self.quotes)
         yield Route("POST", "/apimarketdata/instruments/subscription", self.subscribe)
         yield Route("PUT", "/apimarketdata/instruments/subscription", self.unsubscribe)
+        yield from Candles(self.bars, lambda: self._by_number).routes()
         yield Route("POST", "/apimarketdata/instruments/master", self.master, Access.PUBLIC)
         yield Route("GET", "/apimarketdata/instruments/indexlist", self.index_list, Access.PUBLIC)
 

@@ -162,7 +162,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="other", also=("quotes", "history", "session"), per_path=True, calls=1, seconds=1),
         ),
         features=(
-            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("holdings", "positions", "funds", "quotes", "candles", "orders", "trades", "revoke"),
             *("place", "modify", "cancel"),
         ),
     ),
@@ -173,6 +173,7 @@ SPEC = BrokerSpec(
 SOURCE = "WEBAPI"
 QUOTE_BATCH = 50  # UNCONFIRMED: what clients use
 TOUCHLINE = 1501
+CANDLE_DAYS = 7  # UNCONFIRMED: no most is published; a client asks for a week at a time
 
 EXCHANGES = {
     "NSECM": Exchange.NSE,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from urllib.parse import quote
 
 from brokers.base import BrokerClient
 from brokers.dealing import OrderChange, OrderMargin, OrderRequest, StandingOrder
-from brokers.domain import BrokerOrder, BrokerTrade, Funds, Holding, Listing, Position, Profile, Quote, Rows
+from brokers.domain import BrokerOrder, BrokerTrade, Candle, Funds, Holding, Listing, Position, Profile, Quote, Rows
 from brokers.errors import OutcomeUnknown, RequestRefused
 from brokers.iifl_capital import dealing, instruments, mapping
-from brokers.iifl_capital.spec import CLIENT_ID, EMPTY_BOOK, QUOTE_BATCH, SPEC
+from brokers.iifl_capital.spec import CANDLE_DAYS, CLIENT_ID, EMPTY_BOOK, QUOTE_BATCH, SPEC
 from brokers.secret import Secret
 from brokers.wire import each
 
@@ -21,6 +22,7 @@ class IiflCapitalClient(BrokerClient):
     """Every call, reads too, must come from the IPv4 address registered for the app; any other is SUSPENDED."""
 
     spec = SPEC
+    candle_days = CANDLE_DAYS
 
     def authorization(self) -> Secret:
         return Secret(f"Bearer {self.session.access_token.reveal()}")
@@ -54,6 +56,12 @@ class IiflCapitalClient(BrokerClient):
             quotes += mapping.quotes(mapping.rows(self.post("/v1/marketdata/marketquotes", wanted)), asked)
         return tuple(quotes)
 
+    def candles(self, listing: Listing, first: date, last: date) -> Rows[Candle]:
+        """Of shares, contracts and indices alike, by exchange and number; counted with the quotes."""
+        wanted = instruments.candle_params(listing, first, last)
+        series = self._or_nothing(lambda: self.post("/v1/marketdata/historicaldata", wanted))
+        return mapping.candles(series, listing, first, last)
+
     def place(self, request: OrderRequest) -> str:
         """A list of one leg: the answer could be a success in which a leg failed."""
         return self._order("POST", "/v1/orders", json=[dealing.order_params(request)])
@@ -76,9 +84,12 @@ class IiflCapitalClient(BrokerClient):
             raise OutcomeUnknown("The broker's answer is not about the order.", vendor_code=error.vendor_code) from None
 
     def _book(self, path: str) -> list[Any]:
-        """The rows of a book, none where the API says with a code of its own that it is empty."""
+        return self._or_nothing(lambda: self.get(path))
+
+    def _or_nothing(self, ask: Callable[[], Any]) -> list[Any]:
+        """The rows of an answer, none where the API says with a code of its own that there are none."""
         try:
-            return mapping.rows(self.get(path))
+            return mapping.rows(ask())
         except RequestRefused as error:
             if error.code != EMPTY_BOOK.code:
                 raise

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import IO
 
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType
+from brokers.errors import NotSupported
 from brokers.iifl_capital.spec import COUNTED_IN_LOTS, EXCHANGES
 from brokers.masters import csv_rows
 from brokers.wire import Row, amount, day, optional_text, positive, required, text, translated
 
 WORDS = {exchange: word for word, exchange in EXCHANGES.items()}
 OPTION_TYPES = {"CE": OptionType.CE, "PE": OptionType.PE}
-EXPIRY_FORM = "%d-%b-%Y"
+DAY_FORM = "%d-%b-%Y"
 EXPIRY_LENGTH = len("30-Apr-2026")
 
 
@@ -22,6 +24,21 @@ def quote_key(listing: Listing) -> tuple[str, str] | None:
     if listing.exchange not in WORDS or not listing.broker_token.isdigit():
         return None
     return WORDS[listing.exchange], listing.broker_token
+
+
+def candle_params(listing: Listing, first: date, last: date) -> dict[str, str]:
+    """What to ask for, both days included. Raises NotSupported for what has no number at an exchange of ours."""
+    key = quote_key(listing)
+    if key is None:
+        raise NotSupported("IIFL Capital tells daily prices by the number of an instrument: this one has none there.")
+    word, number = key
+    return {
+        "exchange": word,
+        "instrumentId": number,
+        "interval": "1 day",
+        "fromDate": f"{first:{DAY_FORM}}",
+        "toDate": f"{last:{DAY_FORM}}",
+    }
 
 
 def plain_symbol(trading_symbol: str) -> str:
@@ -72,7 +89,7 @@ def _contract(row: Row, kind: InstrumentKind) -> Contract | None:
     option = kind is InstrumentKind.OPTION
     return Contract(
         underlying=text(row, "Underlying Instrument Symbol"),
-        expiry=day(text(row, "Expiry")[:EXPIRY_LENGTH], "Expiry", EXPIRY_FORM),
+        expiry=day(text(row, "Expiry")[:EXPIRY_LENGTH], "Expiry", DAY_FORM),
         strike=amount(row, "Strike Price") if option else None,
         option_type=translated(OPTION_TYPES, row["Option Type"], "Option Type") if option else None,
     )
@@ -93,7 +110,7 @@ def master_row(instrument: Instrument) -> dict[str, str]:
         "Underlying Instrument Name": instrument.name or "",
         "Option Type": option or "",
         "Strike Price": str(contract.strike) if contract and option else "",
-        "Expiry": contract.expiry.strftime(EXPIRY_FORM) if contract else "",
+        "Expiry": contract.expiry.strftime(DAY_FORM) if contract else "",
         "Lot Size": str(instrument.lot_size or ""),
         "Tick Size": str(instrument.tick_size or ""),
     }

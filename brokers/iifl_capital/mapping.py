@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from brokers import web_token
+from brokers.candles import PART, daily, ist_day, without_volumes
 from brokers.domain import (
     ZERO,
     BrokerOrder,
     BrokerTrade,
+    Candle,
     Exchange,
     Funds,
     Holding,
@@ -24,6 +28,7 @@ from brokers.domain import (
     Position,
     Profile,
     Quote,
+    Rows,
     Session,
     Side,
 )
@@ -68,6 +73,7 @@ MASK = "*"
 SUCCESS = "Success"  # the status of one leg
 # A price this many times another of the same share is not in the same unit.
 IMPLAUSIBLE = Decimal(50)
+_json = msgspec.json.Decoder(float_hook=Decimal)
 
 
 def failure(body: Any) -> Failure | None:
@@ -333,3 +339,26 @@ def quotes(found: list[Any], asked: Mapping[tuple[str, str], Listing]) -> list[Q
         for key, listing in asked.items()
         if key in known_rows
     ]
+
+
+def candles(series: list[Any], listing: Listing, first: date, last: date) -> Rows[Candle]:
+    """Map POST /v1/marketdata/historicaldata: one element, whose `candles` are lists of `[time, open, high, low, close,
+    volume]`, or such a list as a text. INR (quotes are, too) and units; the time is an Indian clock's.
+
+    UNCONFIRMED: no days are no element, or an empty list; whether prices are adjusted for splits: they are taken as
+    they stand.
+    """
+    if not series:
+        return Rows(())
+    if len(series) > 1:
+        raise UnexpectedResponse("result", "tells of more than was asked for")
+    written = required(as_record(series[0], "result"), PART)
+    found = daily(_decoded(written) if isinstance(written, str) else written, ist_day, first, last)
+    return without_volumes(found) if listing.exchange in COUNTED_IN_LOTS else found
+
+
+def _decoded(written: str) -> Any:
+    try:
+        return _json.decode(written)
+    except (msgspec.DecodeError, RecursionError, ArithmeticError):
+        raise UnexpectedResponse(PART, "holds no JSON") from None

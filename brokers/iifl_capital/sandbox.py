@@ -17,6 +17,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from brokers.iifl_capital.sandbox_account import EXCHANGES, error, success, trading_symbol
+from brokers.iifl_capital.sandbox_candles import Candles
 from brokers.iifl_capital.sandbox_orders import IiflCapitalOrders
 from brokers.iifl_capital.sandbox_stream import Bridge, topic_of
 from brokers.simulation.dialect import Access, App, Problem, Route, same
@@ -75,6 +76,7 @@ class IiflCapitalSandbox(IiflCapitalOrders):
         yield Route("GET", "/v1/trades", self.trade_book)
         yield Route("POST", "/v1/preordermargin", self.order_margin)
         yield Route("POST", "/v1/marketdata/marketquotes", self.quotes)
+        yield from Candles(self.bars, lambda: self.by_number).routes()
         yield Route("GET", "/v1/contractfiles/{file}", self.contract_file, Access.PUBLIC)
 
     def mqtt(self) -> OpenSession:

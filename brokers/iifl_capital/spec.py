@@ -137,7 +137,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="contracts", per_path=True, calls=2, seconds=1),
         ),
         features=(
-            *("holdings", "positions", "funds", "quotes", "orders", "trades", "revoke"),
+            *("holdings", "positions", "funds", "quotes", "candles", "orders", "trades", "revoke"),
             *("place", "modify", "cancel", "order_margin"),
         ),
     ),
@@ -146,6 +146,7 @@ SPEC = BrokerSpec(
 )
 
 QUOTE_BATCH = 100  # UNCONFIRMED: no limit is published
+CANDLE_DAYS = 365  # UNCONFIRMED: no most is published; a client asks for more than twice as many
 
 EXCHANGES = {
     "NSEEQ": Exchange.NSE,
