@@ -27,18 +27,29 @@ from tests.contract.recorded import NOW
 UNKNOWN = {
     "zerodha": "1",
     "fyers": "NSE:NOSUCH-EQ",
+    "angel_one": "1",
+    "groww": "NSE_NOSUCH",
+    "iifl": "1",
+    "iifl_capital": "1",
 }
 TELLING = tuple(UNKNOWN)
+# Those whose name for a contract cannot be made of a listing's.
+WITHOUT_CONTRACTS = ("groww",)
+# Those whose prices come from an application of their own, which logs in by itself.
+WITH_ANOTHER_SESSION = ("iifl",)
 SILENT = ("upstox",)
 # What their pages call the Nifty 50.
 NIFTY = {
     "zerodha": ("NIFTY 50", "256265"),
     "fyers": ("NIFTY50-INDEX", "NSE:NIFTY50-INDEX"),
+    "angel_one": ("Nifty 50", "99926000"),
+    "groww": ("NIFTY", "NSE_NIFTY"),
+    "iifl": ("NIFTY 50", "26000"),
 }
 NIFTY_FUTURE = "NFO:NIFTY26NOVFUT"  # an index stands where this stands
 TRADED = ("NSE:INFY", "BSE:SBIN", "NFO:NIFTY26DEC27000CE")
 TODAY = NOW.astimezone(IST).date()
-FRIDAY, MONDAY = date(2026, 11, 20), date(2026, 10, 5)
+FRIDAY, MONDAY, LAST_MONDAY = date(2026, 11, 20), date(2026, 10, 5), date(2026, 11, 16)
 LARGEST_MASTER = 1 << 26
 
 telling = pytest.mark.parametrize("slug", TELLING)
@@ -98,6 +109,11 @@ def listed(live: LiveBroker, client: BrokerClient) -> Iterator[Instrument]:
                 yield from broker.instrument(row)
 
 
+def reach(client: BrokerClient) -> date:
+    """The Monday that whole weeks before FRIDAY begin with: seven of them, or one where a call reaches no further."""
+    return MONDAY if client.candle_days > (FRIDAY - MONDAY).days else LAST_MONDAY
+
+
 def past(key: str, first: date, last: date, *, volumes: bool = True) -> list[Candle]:
     market = Market(load_instruments())
     return [
@@ -121,14 +137,17 @@ def test_a_broker_says_whether_it_tells_candles(slug: str) -> None:
     assert ("candles" in broker.spec.capabilities.features) is tells
 
 
-@telling
-@pytest.mark.parametrize("key", TRADED)
+@pytest.mark.parametrize(
+    ("slug", "key"),
+    [(slug, key) for slug in TELLING for key in TRADED if slug not in WITHOUT_CONTRACTS or not key.startswith("NFO:")],
+)
 def test_days_are_whole_exact_and_in_their_order(client: BrokerClient, named: Any, key: str) -> None:
-    rows = client.candles(named(key), MONDAY, FRIDAY)
+    first = reach(client)
+    rows = client.candles(named(key), first, FRIDAY)
     assert rows.problems == ()
-    assert list(rows.items) == past(key, MONDAY, FRIDAY)
+    assert list(rows.items) == past(key, first, FRIDAY)
     days = [candle.day for candle in rows.items]
-    assert (days[0], days[-1], len(days)) == (MONDAY, FRIDAY, 35)
+    assert (days[0], days[-1], len(days)) == (first, FRIDAY, 35 if first == MONDAY else 5)
     assert days == sorted(set(days))
 
 
@@ -177,7 +196,7 @@ def test_one_day_more_is_refused_by_the_broker(client: BrokerClient, named: Any)
 def test_an_unknown_instrument_is_refused_and_the_account_is_well(client: BrokerClient, named: Any, slug: str) -> None:
     listing = replace(named("NSE:INFY"), broker_token=UNKNOWN[slug], tradingsymbol="NOSUCH")
     with pytest.raises(RequestRefused) as caught:
-        client.candles(listing, MONDAY, FRIDAY)
+        client.candles(listing, reach(client), FRIDAY)
     assert caught.value.connection_status is None
     assert client.profile().is_active
 
@@ -186,14 +205,15 @@ def test_an_unknown_instrument_is_refused_and_the_account_is_well(client: Broker
 def test_an_index_is_asked_by_the_name_of_the_brokers_page(client: BrokerClient, slug: str) -> None:
     symbol, token = NIFTY[slug]
     index = Listing(exchange=Exchange.NSE, tradingsymbol=symbol, broker_token=token)
-    assert list(client.candles(index, MONDAY, FRIDAY).items) == past(NIFTY_FUTURE, MONDAY, FRIDAY, volumes=False)
+    first = reach(client)
+    assert list(client.candles(index, first, FRIDAY).items) == past(NIFTY_FUTURE, first, FRIDAY, volumes=False)
 
 
 @telling
 def test_a_call_counts_as_history(live: LiveBroker, client: BrokerClient, named: Any) -> None:
     listing = named("NSE:INFY")
     live.control.reset_counters()
-    client.candles(listing, MONDAY, FRIDAY)
+    client.candles(listing, reach(client), FRIDAY)
     asked = live.control.counters(live.slug)
     spec = live.broker.spec
     assert {spec.rate_class(*request.split(" ", 1))[0]: calls for request, calls in asked.items()} == {"history": 1}
@@ -202,13 +222,25 @@ def test_a_call_counts_as_history(live: LiveBroker, client: BrokerClient, named:
 
 @telling
 def test_the_shape_of_a_reply_is_kept_without_the_instrument(client: BrokerClient, named: Any) -> None:
-    client.candles(named("NSE:INFY"), MONDAY, FRIDAY)
+    client.candles(named("NSE:INFY"), reach(client), FRIDAY)
     noted = dict(client.shapes)
-    client.candles(named("BSE:SBIN"), MONDAY, FRIDAY)
+    client.candles(named("BSE:SBIN"), reach(client), FRIDAY)
     assert (len(noted), dict(client.shapes)) == (1, noted)
 
 
-@telling
+@pytest.mark.parametrize("slug", WITHOUT_CONTRACTS)
+def test_a_contract_without_a_name_of_the_brokers_is_not_asked_for(
+    live: LiveBroker, client: BrokerClient, named: Any
+) -> None:
+    listing = named("NFO:NIFTY26DEC27000CE")
+    live.control.reset_counters()
+    with pytest.raises(NotSupported) as caught:
+        client.candles(listing, reach(client), FRIDAY)
+    assert (caught.value.code, caught.value.connection_status) == ("not_supported", None)
+    assert live.control.counters(live.slug) == {}
+
+
+@pytest.mark.parametrize("slug", [slug for slug in TELLING if slug not in WITH_ANOTHER_SESSION])
 @pytest.mark.parametrize("end", ["expired", "revoked"])
 def test_a_dead_token_ends_the_session(live: LiveBroker, client: BrokerClient, named: Any, end: str) -> None:
     listing = named("NSE:INFY")
@@ -217,8 +249,21 @@ def test_a_dead_token_ends_the_session(live: LiveBroker, client: BrokerClient, n
     else:
         live.control.revoke(live.slug)
     with pytest.raises(SessionEnded) as caught:
-        client.candles(listing, MONDAY, FRIDAY)
+        client.candles(listing, reach(client), FRIDAY)
     assert caught.value.connection_status is ConnectionStatus.TOKEN_EXPIRED
+
+
+@pytest.mark.parametrize("slug", WITH_ANOTHER_SESSION)
+def test_another_session_that_died_is_opened_anew_and_never_ends_the_account(
+    live: LiveBroker, client: BrokerClient, named: Any
+) -> None:
+    listing = named("NSE:INFY")
+    live.control.revoke(live.slug)
+    assert client.candles(listing, reach(client), FRIDAY).items
+    live.control.set_fault(live.slug, "expired_token")
+    with pytest.raises(BrokerUnavailable) as caught:
+        client.candles(listing, reach(client), FRIDAY)
+    assert caught.value.connection_status is ConnectionStatus.ERROR
 
 
 @telling
@@ -236,10 +281,10 @@ def test_an_outage_is_told_and_is_never_an_empty_past(
     listing = named("NSE:INFY")
     live.control.set_fault(live.slug, kind)
     with pytest.raises(error) as caught:
-        client.candles(listing, MONDAY, FRIDAY)
+        client.candles(listing, reach(client), FRIDAY)
     assert (caught.value.retryable, caught.value.connection_status) == (True, status)
     live.control.clear_faults(live.slug)
-    assert client.candles(listing, MONDAY, FRIDAY).items
+    assert client.candles(listing, reach(client), FRIDAY).items
 
 
 @telling
@@ -247,7 +292,7 @@ def test_it_is_asked_once_more_when_the_connection_breaks(live: LiveBroker, clie
     listing = named("NSE:INFY")
     live.control.reset_counters()
     live.control.set_fault(live.slug, "drop_connection", count=1)
-    assert client.candles(listing, MONDAY, FRIDAY).items
+    assert client.candles(listing, reach(client), FRIDAY).items
     assert list(live.control.counters(live.slug).values()) == [2]
 
 
@@ -256,6 +301,6 @@ def test_a_broker_that_tells_none_says_so_before_any_call(live: LiveBroker, clie
     listing = named("NSE:INFY")
     live.control.reset_counters()
     with pytest.raises(NotSupported) as caught:
-        client.candles(listing, MONDAY, FRIDAY)
+        client.candles(listing, reach(client), FRIDAY)
     assert (caught.value.code, caught.value.connection_status) == ("not_supported", None)
     assert live.control.counters(live.slug) == {}

@@ -9,8 +9,10 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import requests
 from growwapi import GrowwAPI, GrowwFeed
@@ -18,6 +20,7 @@ from growwapi.groww.exceptions import GrowwAPIAuthorisationException, GrowwAPIEx
 
 HOSTS = ("api.groww.in", "growwapi-assets.groww.in")
 SECONDS = 10
+IST = ZoneInfo("Asia/Kolkata")
 
 
 def point_at(base_url: str) -> None:
@@ -81,6 +84,8 @@ def check(broker: dict) -> None:
     assert refusal(lambda: groww.get_quote("NOSUCH", "NSE", "CASH")) == (GrowwAPIException, "GA001")
     assert refusal(lambda: groww.get_ltp(("NSE_INFY",) * 51, segment="CASH")) == (GrowwAPIException, "GA001")
 
+    check_candles(groww)
+
     share = groww.get_instrument_by_exchange_and_trading_symbol("NSE", "INFY")
     assert (share["isin"], share["exchange_token"]) == ("INE009A01021", "1594")
     contract = groww.get_instrument_by_groww_symbol("NSE-NIFTY-29Dec26-27000-CE")
@@ -92,6 +97,27 @@ def check(broker: dict) -> None:
     dead = GrowwAPI("a-token-of-yesterday")
     assert refusal(dead.get_holdings_for_user) == (GrowwAPIException, "GA005")
     assert refusal(lambda: GrowwFeed(dead)) == (GrowwAPIException, "GA005")
+
+
+def check_candles(groww: GrowwAPI) -> None:
+    """Whole days of a share, an index and a contract; an unknown symbol, and more days than a call may ask for."""
+    today = datetime.now(IST).date()
+
+    def candles(symbol: str, days: int, segment: str = "CASH") -> dict:
+        first, last = f"{today - timedelta(days=days)} 00:00:00", f"{today - timedelta(days=1)} 23:59:59"
+        return groww.get_historical_candles("NSE", segment, symbol, first, last, GrowwAPI.CANDLE_INTERVAL_DAY)
+
+    told = candles("NSE-INFY", 180)
+    days = [row[0] for row in told["candles"]]
+    assert days == sorted(set(days))
+    assert len(days) > 120
+    assert all(len(row) == 7 and row[3] <= row[4] <= row[2] for row in told["candles"])
+    quote = groww.get_quote("INFY", "NSE", "CASH")
+    assert told["closing_price"] == told["candles"][-1][4] == round(quote["last_price"] - quote["day_change"], 2)
+    assert {row[5] for row in candles("NSE-NIFTY", 9)["candles"]} == {0}
+    assert candles("NSE-NIFTY-29Dec26-27000-CE", 9, "FNO")["candles"]
+    for symbol, days in (("NSE-NOSUCH", 9), ("NSE-INFY", 181)):
+        assert refusal(lambda symbol=symbol, days=days: candles(symbol, days)) == (GrowwAPIException, "GA001")
 
 
 def check_orders(groww: GrowwAPI) -> None:

@@ -15,14 +15,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import requests
 from SmartApi import SmartConnect
 from SmartApi.smartExceptions import DataException
 from SmartApi.smartWebSocketOrderUpdate import SmartWebSocketOrderUpdate
 from SmartApi.smartWebSocketV2 import SmartWebSocketV2
+
+IST = ZoneInfo("Asia/Kolkata")
 
 
 def callback(broker: dict, login_url: str, **typed: str) -> dict[str, list[str]]:
@@ -70,10 +74,32 @@ def walk(smart: SmartConnect, broker: dict) -> None:
         smart.searchScrip("NSE", "INFY")
     )
 
+    walk_candles(smart)
+
     master = requests.get(broker["base_url"] + "/OpenAPI_File/files/OpenAPIScripMaster.json", timeout=10).json()
     known = {(row["exch_seg"], row["token"]): row for row in master}
     assert known["NSE", "1594"]["symbol"] == "INFY-EQ"
     assert known["NFO", option["symboltoken"]]["strike"] == "2700000.000000"
+
+
+def walk_candles(smart: SmartConnect) -> None:
+    """Whole days of a share and an index; an unknown token, and more days than a call may ask for."""
+    today = datetime.now(IST).date()
+
+    def candles(token: str, days: int) -> dict:
+        first, last = f"{today - timedelta(days=days)} 00:00", f"{today - timedelta(days=1)} 23:59"
+        asked = {"exchange": "NSE", "symboltoken": token, "interval": "ONE_DAY", "fromdate": first, "todate": last}
+        return smart.getCandleData(asked)
+
+    rows = data(candles("1594", 2000))
+    days = [row[0] for row in rows]
+    assert days == sorted(set(days))
+    assert days[-1].endswith("T00:00:00+05:30")
+    assert all(row[3] <= row[4] <= row[2] for row in rows)
+    assert rows[-1][4] == data(smart.ltpData("NSE", "INFY-EQ", "1594"))["close"]
+    assert {row[5] for row in data(candles("99926000", 9))} == {0}
+    assert refused_with(lambda: candles("1", 9)) == (False, "AB1018")
+    assert refused_with(lambda: candles("1594", 2001)) == (False, "AB4018")
 
 
 def check(broker: dict) -> None:

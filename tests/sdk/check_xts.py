@@ -15,7 +15,9 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import requests
 from socketio.exceptions import ConnectionError as NotConnected
@@ -24,6 +26,7 @@ from xts_api_client.market_data_socket import MDSocket_io
 from xts_api_client.xts_connect import XTSConnect
 
 INFY, OPTION, NOBODY = (1, 1594), (2, 50978), (1, 1)
+IST = ZoneInfo("Asia/Kolkata")
 
 
 def check(broker: dict, control_url: str) -> None:
@@ -62,6 +65,7 @@ def check(broker: dict, control_url: str) -> None:
     columns = {fields[1]: fields for fields in (line.split("|") for line in lines)}
     assert (len(columns["1594"]), columns["1594"][15]) == (22, "INE009A01021")
     assert (len(columns["50978"]), columns["50978"][17:19]) == (23, ["27000", "3"])
+    check_candles(market)
     assert market.get_index_list(1)["result"]["indexList"][0] == "NIFTY 50_26000"
     asyncio.run(check_sockets(control_url, account, market))
     # A token of one application is refused by the other; the SDK's own handling of that fails on an unbound name.
@@ -72,6 +76,27 @@ def check(broker: dict, control_url: str) -> None:
 
     assert account.interactive_logout()["description"] == "successfully logout from all API."
     assert refused(account)
+
+
+def check_candles(market: XTSConnect) -> None:
+    """Whole days of a share and an index; an unknown number."""
+    today = datetime.now(IST).date()
+
+    def candles(number: int, days: int) -> dict:
+        first, last = today - timedelta(days=days), today - timedelta(days=1)
+        times = (f"{first:%b %d %Y} 000000", f"{last:%b %d %Y} 235959")
+        return market.get_ohlc(market.EXCHANGE_NSECM, number, *times, "D")
+
+    told = candles(INFY[1], 7)
+    assert (told["type"], told["result"]["exchangeSegment"]) == ("success", "NSECM")
+    rows = [row.split("|") for row in told["result"]["dataReponse"].split(",")]
+    days = [int(row[0]) for row in rows]
+    assert days == sorted(set(days))
+    assert len(days) == 5
+    assert {(len(row), row[6], row[7]) for row in rows} == {(8, "0", "")}
+    assert all(float(row[3]) <= float(row[4]) <= float(row[2]) for row in rows)
+    assert {row.split("|")[5] for row in candles(26000, 7)["result"]["dataReponse"].split(",")} == {"0"}
+    assert candles(NOBODY[1], 7)["code"] == "e-instrument-0001"
 
 
 def check_orders(control_url: str, account: XTSConnect) -> None:
