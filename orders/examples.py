@@ -1,10 +1,12 @@
 """Worked examples in files: read, run through an engine, and compared.
 
-A file holds `examples`: `{"id", "title", "input", "expected"}`; amounts are text.
+A file holds `examples`: `{"id", "title", "input", "expected"}`; amounts are text. Those of risk have a `kind` and a
+`tolerance`, too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +22,8 @@ from orders.routing import Decision, Part, Problem, solve
 from orders.routing.decision import in_paise
 from orders.routing.reasons import EMPTY_LIMIT
 from orders.tariffs import Brokerage, ChargeError, Rates, exact_number
+from portfolio.risk.errors import RiskError
+from portfolio.risk.examples import KINDS
 
 DATA = Path(__file__).parent / "data" / "charges.json"
 CHARGES_WITHIN = Decimal("0.02")
@@ -66,20 +70,24 @@ def cases_of(path: Path) -> list[Mapping[str, Any]]:
 
 
 def run(engine: Engine, example: Mapping[str, Any], rates: Rates) -> Case:
-    """One example. Raises BrokenExamples where it cannot be read; a ChargeError is an answer that differs."""
+    """One example. Raises BrokenExamples where it cannot be read; a refusal of the engine is an answer that differs."""
     try:
         return engine(example, rates)
-    except ChargeError as error:
-        return Case(
-            id=str(example.get("id", "?")),
-            title=str(example.get("title", "")),
-            expected=example.get("expected", {}),
-            got={"error": f"{error.code}: {error}"},
-            differs=("error",),
-        )
+    except (ChargeError, RiskError) as error:
+        return _failed(example, f"{error.code}: {error}")
     except (KeyError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
         name = example.get("id", "without an id")
         raise BrokenExamples(f"Example {name} cannot be read: {type(error).__name__} {error}.") from None
+
+
+def _failed(example: Mapping[str, Any], words: str) -> Case:
+    return Case(
+        id=str(example.get("id", "?")),
+        title=str(example.get("title", "")),
+        expected=leaves(example.get("expected", {})),
+        got={"error": words},
+        differs=("error",),
+    )
 
 
 def charges_case(example: Mapping[str, Any], rates: Rates) -> Case:
@@ -165,5 +173,57 @@ def _agrees(name: str, expected: Any, got: Any) -> bool:
     return bool(Decimal(expected) == Decimal(got) if isinstance(got, str | Decimal) else expected == got)
 
 
+def risk_case(example: Mapping[str, Any], rates: Rates) -> Case:
+    """A figure of risk. Numbers are compared at the example's own tolerance, everything else exactly.
+
+    Whatever is expected must be there; lists must be as long.
+    """
+    engine = KINDS.get(example["kind"])
+    if engine is None:
+        return _failed(example, f"kind_unknown: nothing computes {example['kind']}.")
+    expected, got = leaves(example["expected"]), leaves(engine(example["input"]))
+    tolerance = Decimal(example["tolerance"])
+    return Case(
+        id=example["id"],
+        title=example.get("title", ""),
+        expected=expected,
+        got={name: got.get(name, "not computed") for name in expected},
+        differs=tuple(
+            name for name in expected if name not in got or not _is_near(expected[name], got[name], tolerance)
+        ),
+    )
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """What stands at the ends of nested mappings and lists, by its path: `per_broker.fyers.leverage`, `rows.0.pnl`.
+
+    A list adds its `length`, so that one with too many rows differs.
+    """
+    if isinstance(value, Mapping) and value:
+        pairs = [(str(key), each) for key, each in value.items()]
+    elif isinstance(value, list | tuple):
+        pairs = [("length", len(value)), *((str(row), each) for row, each in enumerate(value))]
+    else:
+        return {path: value}
+    return {name: leaf for key, each in pairs for name, leaf in leaves(each, f"{path}.{key}".lstrip(".")).items()}
+
+
+def _is_near(expected: Any, got: Any, tolerance: Decimal) -> bool:
+    """Within the tolerance, which is absolute.
+
+    A large number may be written to fewer places than that, such as 17101.9689 within a millionth. Where its digits are
+    as many as a relative tolerance would want, it must agree in all of them.
+    """
+    if not isinstance(expected, Decimal | int) or not isinstance(got, Decimal | int | float):
+        return bool(expected == got)
+    if not math.isfinite(got):
+        return False
+    number = Decimal(expected)
+    half_digit = Decimal(5).scaleb(int(number.as_tuple().exponent) - 1)
+    if half_digit <= tolerance * abs(number):
+        tolerance = max(tolerance, half_digit)
+    return abs(number - Decimal(got)) <= tolerance
+
+
 # Which engine a word of the command line means.
-ENGINES: dict[str, Engine] = {"charges": charges_case, "routing": routing_case}
+ENGINES: dict[str, Engine] = {"charges": charges_case, "routing": routing_case, "risk": risk_case}
