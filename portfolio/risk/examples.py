@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from portfolio.risk import loss_examples
+
 # From the `input` of an example to what was computed, in the words of its `expected`.
 Engine = Callable[[Mapping[str, Any]], Any]
 
-KINDS: dict[str, Engine] = {}
+KINDS: dict[str, Engine] = {
+    "historical_var_es": loss_examples.historical_var_es,
+    "parametric_var_es": loss_examples.parametric_var_es,
+    "ewma_var": loss_examples.ewma_var,
+    "drawdown_performance": loss_examples.drawdown_performance,
+}
