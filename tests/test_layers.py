@@ -89,6 +89,11 @@ def test_pure_modules_are_given_the_time(module: str) -> None:
     assert not CLOCK.search((ROOT / "portfolio" / f"{module}.py").read_text())
 
 
+@pytest.mark.parametrize("path", sources("portfolio/risk"), ids=lambda path: path.name)
+def test_risk_is_given_the_time(path: Path) -> None:
+    assert not CLOCK.search(path.read_text())
+
+
 def test_every_broker_has_the_same_six_files() -> None:
     wanted = {"spec.py", "auth.py", "client.py", "mapping.py", "instruments.py", "sandbox.py"}
     missing = {

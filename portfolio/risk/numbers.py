@@ -15,7 +15,7 @@ from portfolio.risk.errors import RiskError
 Array = NDArray[np.float64]
 PAISA = Decimal("0.01")
 FINEST_RATIO = Decimal("0.00000001")
-ROUNDED = Context(prec=60, rounding=ROUND_HALF_UP)
+ROUNDED = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
 def floats(values: Iterable[SupportsFloat]) -> Array:
@@ -48,5 +48,5 @@ def _rounded(value: float, finest: Decimal) -> Decimal:
             code="figure_not_finite",
             remedy="Look for a price, a volatility or a history that cannot be.",
         )
-    # By its shortest text, so that 0.285 is rounded as it is read; + 0 makes no minus zero.
-    return Decimal(repr(float(value))).quantize(finest, context=ROUNDED) + 0
+    # By its shortest text, so that 0.285 is rounded as it is read; adding nothing makes no minus zero.
+    return ROUNDED.add(Decimal(repr(float(value))).quantize(finest, context=ROUNDED), 0)
