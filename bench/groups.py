@@ -25,6 +25,7 @@ SETTINGS = {
     "masters": "bench.settings",
     "routing": "bench.settings",
     "orders": "bench.settings",
+    "risk": "bench.settings",
     "latency": "bench.live_settings",
     "budgets": "bench.governed_settings",
     "isolation": "bench.governed_settings",

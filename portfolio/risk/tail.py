@@ -1,8 +1,8 @@
 """How much is lost on a bad day: value at risk (VaR) and expected shortfall (ES).
 
 Losses are positive: a negative VaR means that even that day ends with a gain. Amounts are rupees, returns are ratios
-(0.01 is one percent), a history goes from the oldest day to the newest. Confidences are between 0 and 1, best given as
-text or Decimal: 95 % of 100 days are 95 days, which binary fractions do not always know.
+(0.01 is one percent), a history goes from the oldest day to the newest. Confidences are between 0 and 1, and
+counted as they are written: 55 % of 100 days are 55 days, though binary fractions make it 55.00000000000001.
 
 Sources: Acerbi and Tasche (2002), "On the coherence of expected shortfall"; J.P. Morgan/Reuters, "RiskMetrics Technical
 Document" (1996); Hull and White (1998), "Incorporating volatility updating into the historical simulation method".
