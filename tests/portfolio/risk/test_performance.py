@@ -159,6 +159,11 @@ class TestXirr:
     def test_a_year_at_ten_percent(self):
         assert xirr([date(2025, 3, 1), date(2026, 3, 1)], np.array([-100.0, 110.0])) == pytest.approx(0.1, abs=1e-12)
 
+    def test_a_long_life_stays_a_number(self):
+        days = [START, START + timedelta(50 * 365)]
+
+        assert xirr(days, np.array([-100.0, 100 * 1.08**50])) == pytest.approx(0.08)
+
     def test_the_flows_of_the_spreadsheets_own_manual(self):
         """Excel's and LibreOffice's documented answer is 0.3734."""
         days = [date(2008, 1, 1), date(2008, 3, 1), date(2008, 10, 30), date(2009, 2, 15), date(2009, 4, 1)]
@@ -192,6 +197,7 @@ class TestXirr:
             ([0, 100], [-100.0, -10.0]),
             ([0, 0], [-100.0, 110.0]),  # no time passed
             ([0, 0, 50], [0.1 + 0.2, -0.3, 100.0]),
+            ([0, 0, 365], [0.3, -(0.1 + 0.2), 1e-16]),  # rounding is no money
             ([0, 365, 730], [-100.0, 230.0, -132.0]),  # ten percent, and twenty
             ([0, 365, 730], [-100.0, 200.0, -132.0]),  # no rate at all
             ([0, 1], [-1.0, 1e9]),

@@ -221,6 +221,13 @@ class TestParametric:
         assert (figures.var, figures.es) == (pytest.approx(-8), pytest.approx(-8))
         assert figures.component == pytest.approx(np.array([-10, 2]))
 
+    def test_over_four_days_the_mean_counts_four_times_and_the_deviation_twice(self):
+        figures = parametric(np.array([1000.0]), np.array([[0.0004]]), "0.99", mean=np.array([0.001]), horizon_days=4)
+
+        assert figures.sigma == pytest.approx(40)
+        assert figures.var == pytest.approx(stats.norm.ppf(0.99) * 40 - 4)
+        assert figures.marginal == pytest.approx([figures.var / 1000])
+
     def test_an_empty_book_loses_nothing(self):
         figures = parametric(np.zeros(0), np.zeros((0, 0)), "0.99")
 
