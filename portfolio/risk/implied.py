@@ -97,7 +97,7 @@ def _refusals(
     intrinsic = np.maximum(sign * (owned - owed), 0.0)
     bound = np.where(sign > 0, owned, owed)
     noise = NOISE * (owned + owed)
-    known = np.isfinite(owned) & np.isfinite(owed) & (spot > 0) & (strike > 0)
+    known = np.isfinite(owned) & np.isfinite(owed) & np.isfinite(sign) & (spot > 0) & (strike > 0)
     reasons = np.full(price.shape, None, dtype=np.object_)
     checks = (  # the last one that holds wins
         (price <= intrinsic + noise, NoVolatility.NO_TIME_VALUE),

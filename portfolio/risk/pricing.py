@@ -115,7 +115,7 @@ def _terms(
     dividend: FloatLike,
 ) -> _Terms:
     years = np.maximum(years, 0.0)
-    spot = np.where(np.asarray(spot) >= 0, spot, np.nan)
+    spot = np.where((np.asarray(spot) >= 0) & np.isfinite(sign), spot, np.nan)
     strike = np.where(np.asarray(strike) > 0, strike, np.nan)
     volatility = np.where(np.asarray(volatility) >= 0, volatility, np.nan)
     deviation = np.where(years == 0, 0.0, volatility * np.sqrt(years))  # what has expired needs no volatility
