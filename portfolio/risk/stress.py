@@ -150,7 +150,7 @@ def outages(book: BookArrays, scenarios: Sequence[Scenario] = ONE_DAY) -> tuple[
         offset = np.minimum(np.maximum(-frozen, 0.0), np.maximum(everywhere - frozen, 0.0)).sum(axis=1)
         loss = -frozen.sum(axis=1)
         unhedgeable = np.maximum(loss - offset, 0.0)
-        worst = int(np.argmax(unhedgeable))
+        worst = int(np.lexsort((loss, np.round(unhedgeable, 2)))[-1])  # of equals the one in which most is frozen
         found.append(
             Outage(
                 broker=broker,
