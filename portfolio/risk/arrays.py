@@ -145,8 +145,9 @@ def book_arrays(lines: Sequence[Line], terms: Sequence[Terms], *, factors: Seque
 
 
 def pricing_of(line: Line) -> Pricing:
-    if line.kind is Kind.OPTION:
-        return Pricing.ON_FUTURE if line.underlying_is_future else Pricing.ON_SPOT
+    if line.kind is Kind.OPTION:  # a commodity has no spot that is traded here: its options are on the future
+        is_on_future = line.underlying_is_future or line.risk_class is RiskClass.COMMODITY
+        return Pricing.ON_FUTURE if is_on_future else Pricing.ON_SPOT
     return Pricing.FUTURE if line.kind is Kind.FUTURE else Pricing.SPOT
 
 

@@ -9,12 +9,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from portfolio.risk.errors import RiskError
-from portfolio.risk.scenarios import Basis, Scenario
+from portfolio.risk.scenarios import EPISODES, SHIPPED, Basis, Scenario
 
 CODES = (
     "scenario_shape",
     "scenario_unknown_field",
     "scenario_code",
+    "scenario_code_taken",
     "scenario_title",
     "scenario_number",
     "scenario_range",
@@ -22,6 +23,7 @@ CODES = (
     "scenario_empty",
 )
 CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+TAKEN = frozenset(scenario.code for scenario in SHIPPED) | {episode.code for episode in EPISODES}
 LONGEST_TITLE = 80
 MOST_ISSUERS = 100
 LONGEST_ISSUER = 40
@@ -90,6 +92,13 @@ def _matching(value: Any) -> str:
             "The code of a scenario is up to 40 small letters, digits and underscores, a letter first.",
             code="scenario_code",
             remedy="Choose another code, such as my_crash.",
+            field="code",
+        )
+    if value in TAKEN:
+        raise ScenarioRefused(
+            f"{value} is a scenario that is there already.",
+            code="scenario_code_taken",
+            remedy=f"Choose another code, such as my_{value}.",
             field="code",
         )
     return value

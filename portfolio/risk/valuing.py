@@ -46,10 +46,14 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValuedBook:
-    """The arrays, and where each volatility is from; a line that is no option has neither one nor a reason."""
+    """The arrays, and where each volatility is from; a line that is no option has neither one nor a reason.
+
+    `lenders` are the instruments that `volatilities.borrowed_from` numbers: the lines', then the neighbours'.
+    """
 
     arrays: BookArrays
     volatilities: Volatilities
+    lenders: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +92,29 @@ class BookGreeks:
 
 
 def valued(
-    lines: Sequence[Line], assumptions: Assumptions, *, now: datetime, factors: Sequence[str] = ()
+    lines: Sequence[Line],
+    assumptions: Assumptions,
+    *,
+    now: datetime,
+    factors: Sequence[str] = (),
+    neighbours: Sequence[Line] = (),
 ) -> ValuedBook:
     """Find every line's years, volatility (implied by its price, else its neighbour's) and driver.
 
-    `factors` as in `book_arrays`.
+    `factors` as in `book_arrays`. `neighbours` are options that nobody holds: they lend their volatility, and are not
+    in the arrays.
     """
-    plain = book_arrays(lines, [_terms(line, assumptions, now) for line in lines], factors=factors)
-    found = _volatilities(plain, lines)
-    return ValuedBook(arrays=replace(plain, volatility=found.value), volatilities=found)
+    everything = (*lines, *neighbours)
+    terms = [_terms(line, assumptions, now) for line in everything]
+    held = len(lines)
+    plain = book_arrays(lines, terms[:held], factors=factors)
+    told = _volatilities(book_arrays(everything, terms) if neighbours else plain, everything)
+    found = Volatilities(told.value[:held], told.reason[:held], told.borrowed_from[:held])
+    return ValuedBook(
+        arrays=replace(plain, volatility=found.value),
+        volatilities=found,
+        lenders=tuple(line.instrument for line in everything),
+    )
 
 
 def deltas(book: BookArrays) -> Floats:
@@ -122,7 +140,7 @@ def book_greeks(book: ValuedBook, lines: Sequence[Line]) -> BookGreeks:
             **{name: rupees(_known(column[place])) for name, column in columns.items()},
             volatility=ratio(_known(found.value[place])),
             no_volatility=found.reason[place],
-            volatility_of=lines[lender].instrument if (lender := int(found.borrowed_from[place])) != ABSENT else None,
+            volatility_of=book.lenders[lender] if (lender := int(found.borrowed_from[place])) != ABSENT else None,
         )
         for place, line in enumerate(lines)
     )

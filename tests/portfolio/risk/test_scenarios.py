@@ -134,6 +134,8 @@ def test_goes_out_and_comes_back_as_json(scenario) -> None:
         ({"title": "x", "index": "-0.1"}, "scenario_code", "code"),
         (OWN | {"code": "My crash"}, "scenario_code", "code"),
         (OWN | {"code": "x" * 41}, "scenario_code", "code"),
+        (OWN | {"code": "crude_m15"}, "scenario_code_taken", "code"),
+        (OWN | {"code": "covid_2020"}, "scenario_code_taken", "code"),
         (OWN | {"title": " "}, "scenario_title", "title"),
         (OWN | {"title": "x" * 81}, "scenario_title", "title"),
         (OWN | {"title": "two\nlines"}, "scenario_title", "title"),

@@ -62,6 +62,20 @@ def test_a_price_that_tells_none_borrows_the_same_strikes_and_says_so() -> None:
     assert told.lines[4].delta is told.lines[4].vega is None
 
 
+def test_a_neighbour_that_nobody_holds_lends_too() -> None:
+    held, other = option(1100, price=290), option(1150, OptionType.PE, price=fair(1150, OptionType.PE, 0.29))
+    book = valued([share(), held], ASSUMED, now=NOW, neighbours=[other])
+    assert len(book.arrays) == 2
+    assert book.arrays.volatility[1] == pytest.approx(0.29, abs=1e-4)
+    assert book_greeks(book, [share(), held]).lines[1].volatility_of == other.instrument
+
+
+def test_options_on_commodities_are_blacks_whatever_their_underlying_is_called() -> None:
+    worth = round(float(price(1, 6000.0, 6100.0, YEARS, 0.4, RATE, RATE)), 6)
+    crude = option(6100, price=worth, spot=6000, risk_class=RiskClass.COMMODITY, underlying="CRUDEOIL")
+    assert valued([crude], ASSUMED, now=NOW).arrays.volatility[0] == pytest.approx(0.4, abs=1e-6)
+
+
 def test_options_on_futures_are_blacks() -> None:
     worth = round(float(price(1, 1410.0, 1450.0, YEARS, 0.22, RATE, RATE)), 6)
     book = valued([option(1450, price=worth, spot=1410, underlying_is_future=True)], ASSUMED, now=NOW)
