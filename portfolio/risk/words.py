@@ -91,7 +91,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purse:
-    """One account's money, as the broker told it at `as_of`. `state` MISSING: nothing is known of this account."""
+    """One account's money, as the broker told it at `as_of`. `state` MISSING: nothing is known of this account.
+
+    `unsettled` is what today's deals do to its worth and `cash` does not know yet, signed (`portfolio.risk.equity`).
+    """
 
     connection_id: str
     broker_type: str
@@ -103,6 +106,7 @@ class Purse:
     available: Decimal | None = None
     used: Decimal | None = None
     collateral: Decimal | None = None
+    unsettled: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
