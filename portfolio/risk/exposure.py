@@ -40,7 +40,7 @@ class Node:
     """One of the tree. INR; None where there are lines and none of them could be valued.
 
     `delta_net` is the part of `net` that derivatives make: their rupee delta. `weight_pct` is the gross over the whole
-    book's. `unvalued` of its `lines` are in no figure.
+    book's; `notional` adds up every line, netted with none. `unvalued` of its `lines` are in no figure.
     """
 
     key: str

@@ -2,8 +2,9 @@
 
 Days are the index's (or those given). A return counts where both of its days have a close. A history that is long
 enough has its few holes filled by what it follows: its sector's index, or beta × the index. One that is too short is
-told by that altogether on the days that it lacks, and counts as proxied: its own surprises are then not in it. What
-nothing can stand for is unmodelled, and is left out of the matrix, and said.
+told by that altogether on the days that it lacks, and counts as proxied: its own surprises are then not in it. So does
+one whose closes are another's throughout: its `proxy` is then no history of its own. What nothing can stand for is
+unmodelled, is left out of the matrix, and is said.
 """
 
 from __future__ import annotations
@@ -109,15 +110,17 @@ def factors(
             unmodelled.append(name)
             continue
         columns[name] = column
-        if is_short and proxy is not None:
-            proxied[name] = proxy
+        stands_in = _lent(name, market) or (proxy if is_short else None)
+        if stands_in is not None:
+            proxied[name] = stands_in
     names = tuple(columns)
     matrix = np.column_stack(list(columns.values())) if names else np.empty((len(index), 0))
-    whole = np.isfinite(matrix).all(axis=1).tolist() if names else [False] * len(index)
+    whole = np.isfinite(matrix).all(axis=1) if names else np.zeros(len(index), dtype=np.bool_)
+    kept = np.flatnonzero(whole)
     return Factors(
         names=names,
-        days=tuple(day for day, is_whole in zip(calendar[1:], whole, strict=True) if is_whole),
-        returns=matrix[np.array(whole, dtype=bool)],
+        days=tuple(calendar[row + 1] for row in kept),
+        returns=matrix[kept],
         own_days=own_days,
         proxied=proxied,
         unmodelled=tuple(unmodelled),
@@ -155,8 +158,10 @@ def by_factor(book: RiskBook, deltas: Deltas = NO_DELTAS) -> dict[str, Decimal]:
 
 # --- days and returns -------------------------------------------------------------------------------------------------
 def _all(wanted: Sequence[str], market: MarketData) -> list[str]:
-    proxies = (market.histories[name].proxy for name in wanted if name in market.histories)
-    return list(dict.fromkeys((*wanted, market.index, *(name for name in proxies if name is not None))))
+    proxies = [market.histories[name].proxy for name in wanted if name in market.histories]
+    return list(
+        dict.fromkeys((*wanted, market.index, *(name for name in proxies if name and name in market.histories)))
+    )
 
 
 def _calendar(market: MarketData, days: int) -> tuple[date, ...]:
@@ -206,11 +211,20 @@ def _filled(
     return column, proxy
 
 
+def _lent(name: str, market: MarketData) -> Proxy | None:
+    """Whose closes these are where they are another's: one that has no history beside it."""
+    history = market.histories.get(name)
+    if history is None or history.proxy is None or history.proxy in market.histories:
+        return None
+    beta = 1.0 if history.beta is None else float(history.beta)
+    return Proxy(factor=history.proxy, beta=beta, days=max(0, len(history.days) - 1))
+
+
 def _stand_ins(name: str, market: MarketData) -> list[tuple[str, float | None]]:
     """Who may stand in, the likest first, and with which beta where that is told."""
     history = market.histories.get(name)
     told = None if history is None or history.beta is None else float(history.beta)
-    if history is not None and history.proxy is not None and history.proxy != market.index:
+    if history is not None and history.proxy in market.histories and history.proxy not in (None, market.index):
         return [(history.proxy, told), (market.index, None)]
     return [(market.index, told)]
 

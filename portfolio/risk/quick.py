@@ -13,13 +13,12 @@ from brokers.domain import ZERO
 from portfolio.risk.concentration import counterparties
 from portfolio.risk.coverage import coverage
 from portfolio.risk.equity import Equity, book_equity, equities
-from portfolio.risk.exposure import NO_DELTAS, Deltas, Exposed, per_line
+from portfolio.risk.exposure import NO_DELTAS, Deltas, Exposed, per_line, sector
 from portfolio.risk.limits import Metric, Scope
 from portfolio.risk.margins import accounts_from, leverage, utilisation
 from portfolio.risk.words import Coverage, Kind, Line, RiskBook, RiskClass
 from portfolio.sums import EXACT, HUNDRED, percent
 
-CLASSES = frozenset(RiskClass)
 FigureKey = tuple[Metric, Scope, str]
 
 
@@ -88,6 +87,7 @@ def quick_measures(book: RiskBook, deltas: Deltas = NO_DELTAS) -> QuickMeasures:
         segments: dict[tuple[str, str], Decimal] = {}
         issuers: dict[str, Decimal] = {}
         sectors: dict[str, Decimal] = {}
+        companies: set[str] = set()  # the sectors that they are in: a kind of funds is none
         for row in rows:
             if row.amount is None:
                 continue
@@ -98,6 +98,8 @@ def quick_measures(book: RiskBook, deltas: Deltas = NO_DELTAS) -> QuickMeasures:
             issuers[line.issuer] = issuers.get(line.issuer, ZERO) + row.amount
             key, _ = sector(line)
             sectors[key] = sectors.get(key, ZERO) + row.amount
+            if line.risk_class is RiskClass.EQUITY:
+                companies.add(key)
         unvalued = sum(row.amount is None for row in rows)
         gross = _gross(nets.values()) if nets or not rows else None
         worth = book_equity(list(equities(book).values()))
@@ -110,7 +112,7 @@ def quick_measures(book: RiskBook, deltas: Deltas = NO_DELTAS) -> QuickMeasures:
             day_loss=day_loss,
             day_loss_pct=ZERO if day_loss == 0 else percent(day_loss, _before(base, book.day_pnl)),
             issuer_pct=_parts(issuers),
-            sector_pct={key: value for key, value in _parts(sectors).items() if key and key not in CLASSES},
+            sector_pct={key: value for key, value in _parts(sectors).items() if key and key in companies},
             broker_pct=_brokers(book),
             margin_pct=_margins(book, rows),
             segment_gross=_by_segment(segments),
