@@ -139,12 +139,15 @@ def open_since_settlement(position: Position) -> Decimal | None:
     opened = quantity - left
     if not opened:
         return earned
-    price = _opened_at(position, opened)
-    return None if price is None else earned + opened * (position.last_price - price)
+    paid = _paid_for(position, opened)
+    return None if paid is None else earned + opened * position.last_price - paid
 
 
-def _opened_at(position: Position, opened: Decimal) -> Decimal | None:
+def _paid_for(position: Position, opened: Decimal) -> Decimal | None:
+    """What units opened today cost (negative: brought), at the average of today's trades on their side."""
     is_long = opened > 0
     units = position.day_buy_quantity if is_long else position.day_sell_quantity
     value = position.day_buy_value if is_long else position.day_sell_value
-    return quotient(value, units) if units else position.average_price
+    if units:
+        return quotient(value * opened, units)
+    return None if position.average_price is None else opened * position.average_price

@@ -93,9 +93,7 @@ def factors(
     `breaks` are days, by factor, whose return is none: a split that the source did not adjust for.
     """
     calendar = _calendar(market, days)
-    known = {
-        name: _returns(market.histories.get(name), calendar, breaks.get(name, ())) for name in _all(wanted, market)
-    }
+    known = {name: _told(name, market, calendar, breaks.get(name, ())) for name in _all(wanted, market)}
     index = known[market.index]
     columns: dict[str, Array] = {}
     own_days: dict[str, int] = {}
@@ -177,6 +175,12 @@ def _calendar(market: MarketData, days: int) -> tuple[date, ...]:
     return tuple(told[-(days + 1) :])
 
 
+def _told(name: str, market: MarketData, calendar: Sequence[date], breaks: Collection[date]) -> Array:
+    """A factor's returns by its own history; by its beta to another's where the closes are that other's."""
+    own, lent = _returns(market.histories.get(name), calendar, breaks), _lent(name, market)
+    return own if lent is None else own * lent.beta
+
+
 def _returns(history: History | None, calendar: Sequence[date], breaks: Collection[date]) -> Array:
     """NaN where one of the two days has no close, none above zero, or the price was cut anew between them."""
     if history is None or len(calendar) < 2:
@@ -223,9 +227,11 @@ def _lent(name: str, market: MarketData) -> Proxy | None:
 def _stand_ins(name: str, market: MarketData) -> list[tuple[str, float | None]]:
     """Who may stand in, the likest first, and with which beta where that is told."""
     history = market.histories.get(name)
-    told = None if history is None or history.beta is None else float(history.beta)
-    if history is not None and history.proxy in market.histories and history.proxy not in (None, market.index):
-        return [(history.proxy, told), (market.index, None)]
+    is_own = history is not None and _lent(name, market) is None
+    told = float(history.beta) if history is not None and is_own and history.beta is not None else None
+    proxy = history.proxy if history is not None else None
+    if proxy is not None and proxy in market.histories and proxy != market.index:
+        return [(proxy, told), (market.index, None)]
     return [(market.index, told)]
 
 

@@ -1,0 +1,167 @@
+"""What limits are held against: the same figures as the full ones, in one pass."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import HealthCheck, given, settings
+
+from brokers.domain import Product
+from portfolio.domain import Source, SourceState
+from portfolio.risk import concentration
+from portfolio.risk.coverage import coverage
+from portfolio.risk.directory import Directory
+from portfolio.risk.exposure import exposures
+from portfolio.risk.limits import DEFAULTS, Metric, Scope
+from portfolio.risk.margins import accounts_of, margins
+from portfolio.risk.quick import Measure, quick_measures
+from tests.portfolio.risk.made import ANY_ROWS, book_of, contract, deltas_of, funds, held
+from tests.portfolio.sources import INFY, RELIANCE, SBIN, account, holding, position, source
+from tests.portfolio.strategies import books
+
+repeatable = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+SECTORS = Directory(sectors={INFY: "IT", RELIANCE: "Oil", SBIN: "Banks", "INF204KB14I2": "Equity ETF"})
+
+
+@repeatable
+@given(books(rows=ANY_ROWS))
+def test_they_are_the_full_figures(sources: list[Source]) -> None:
+    book = book_of(*sources, directory=SECTORS)
+    deltas = deltas_of(book)
+    quick, tree = quick_measures(book, deltas), exposures(book, deltas)
+    assert quick.gross == tree.whole.gross
+    assert quick.coverage == tree.coverage
+    assert quick.without_delta == 0 or any(line.strike is None for line in book.lines)
+    issuers = concentration.by_issuer(book, deltas)
+    assert quick.issuer_pct == {
+        weight.key: weight.weight_pct for weight in issuers.weights if weight.weight_pct is not None
+    }
+    full = margins(accounts_of(book, deltas))
+    assert {key: measure.value for key, measure in quick.margin_pct.items()} == {
+        each.account.connection_id: None if each.utilisation is None else each.utilisation * 100
+        for each in full.accounts
+    }
+    assert quick.broker_pct.keys() == {purse.broker_type for purse in book.purses}
+
+
+@repeatable
+@given(books(rows=ANY_ROWS))
+def test_a_missing_account_leaves_nothing_complete(sources: list[Source]) -> None:
+    figures = quick_measures(book_of(*sources, source("upstox", None, number=99))).figures()
+    for (metric, scope, key), measure in figures.items():
+        if scope is Scope.GLOBAL:
+            assert not measure.complete, metric
+        if key in ("upstox-99",):
+            assert measure == Measure(None, False)
+
+
+def test_a_loss_is_measured_against_what_the_day_began_with() -> None:
+    falling = holding(INFY, 1000, last="100", close="110")
+    quick = quick_measures(book_of(held(falling)))
+    assert (quick.day_loss, quick.equity.amount) == (10_000, 200_000)
+    assert quick.day_loss_pct is not None
+    assert round(quick.day_loss_pct, 6) == Decimal("4.761905")  # of 210,000
+
+
+def test_a_gain_is_no_loss() -> None:
+    quick = quick_measures(book_of(held(holding(INFY, 1000, last="110", close="100"))))
+    assert (quick.day_loss, quick.day_loss_pct) == (0, 0)
+
+
+def test_a_loss_that_is_not_wholly_known_is_unknown() -> None:
+    quick = quick_measures(book_of(held(holding(INFY, 1000, last="100", close=None))))
+    assert (quick.day_loss, quick.day_loss_pct) == (None, None)
+    assert quick.figures()[Metric.DAY_LOSS, Scope.GLOBAL, ""] == Measure(None, False)
+
+
+def test_an_option_without_a_delta_counts_as_its_whole_underlying() -> None:
+    book = book_of(
+        held(contract("RELIANCE26DEC1500CE", -500), holding(RELIANCE, 1, last="1400", symbol="RELIANCE")),
+        directory=Directory(issuers={"RELIANCE": RELIANCE}),
+    )
+    quick = quick_measures(book)
+    assert (quick.gross, quick.without_delta) == (1400 + 700_000, 1)
+    assert not quick.figures()[Metric.GROSS_EXPOSURE, Scope.GLOBAL, ""].complete
+    known = quick_measures(book, {"NFO|RELIANCE|2026-12-29|1500|CE": 0.5})
+    assert (known.gross, known.without_delta) == (1400 + 350_000, 0)
+
+
+def test_a_put_without_one_moves_the_other_way() -> None:
+    book = book_of(held(contract("NIFTY26DECFUT", 65, last="26000"), contract("NIFTY26DEC25000PE", 65)))
+    assert quick_measures(book).issuer_pct == {}  # the two cancel out
+    assert quick_measures(book).segment_gross == {"FNO": 2 * 65 * 26000}
+
+
+def test_kinds_of_funds_are_no_sector() -> None:
+    book = book_of(
+        held(holding(INFY, 10, last="100"), holding("INF204KB14I2", 30, symbol="NIFTYBEES", last="100")),
+        directory=SECTORS,
+    )
+    quick = quick_measures(book)
+    assert (quick.sector_pct, quick.is_classified) == ({"IT": 25}, True)
+
+
+def test_companies_that_nobody_classified_leave_sectors_incomplete() -> None:
+    quick = quick_measures(
+        book_of(held(holding(INFY, 10), holding(SBIN, 10, symbol="SBIN")), directory=Directory(sectors={INFY: "IT"}))
+    )
+    assert quick.sector_pct == {"IT": 50}
+    assert quick.figures()[Metric.SECTOR_PCT, Scope.GLOBAL, ""] == Measure(Decimal(50), False)
+
+
+def test_globally_it_is_the_worst_account_and_the_largest_issuer() -> None:
+    full = held(holding(INFY, 30, last="100"), money=funds(used=95, available=5))
+    empty = held(holding(SBIN, 10, symbol="SBIN", last="100"), slug="upstox", money=funds(used=0, available=100))
+    figures = quick_measures(book_of(full, empty)).figures()
+    assert figures[Metric.MARGIN_PCT, Scope.GLOBAL, ""] == Measure(Decimal(95), True)
+    assert figures[Metric.MARGIN_PCT, Scope.ACCOUNT, "upstox-1"] == Measure(Decimal(0), True)
+    assert figures[Metric.ISSUER_PCT, Scope.ISSUER, INFY] == Measure(Decimal(75), True)
+    assert figures[Metric.ISSUER_PCT, Scope.GLOBAL, ""] == Measure(Decimal(75), True)
+    leverage = figures[Metric.LEVERAGE_RATIO, Scope.GLOBAL, ""]
+    assert leverage == Measure(Decimal(4000) / Decimal(204_000), True)
+
+
+def test_a_stale_account_tells_its_margin_and_is_not_believed_whole() -> None:
+    old = source("zerodha", account([], [], funds(used=95, available=5)), state=SourceState.STALE)
+    measure = quick_measures(book_of(old)).margin_pct["zerodha-1"]
+    assert measure == Measure(Decimal(95), False)
+
+
+def test_every_limit_of_the_book_that_needs_no_history_has_its_figure() -> None:
+    figures = quick_measures(book_of(held(holding(INFY, 1)))).figures()
+    with_history = {Metric.VAR_99_PCT, Metric.ES_975_PCT, Metric.DRAWDOWN_PCT, Metric.ORDER_VALUE_PCT}
+    for limit in DEFAULTS:
+        if limit.metric not in with_history:
+            assert any(metric is limit.metric and scope is limit.scope for metric, scope, _ in figures), limit
+
+
+class TestCoverage:
+    def test_a_whole_book(self) -> None:
+        told = coverage(book_of(held(holding(INFY, 10, last="110"))), proxied=Decimal(0), unmodelled=Decimal(0))
+        assert told.complete
+        assert (told.gross, told.proxied_pct, told.unmodelled_pct, told.lines) == (1100, 0, 0, 1)
+
+    def test_what_is_proxied_is_a_part_of_what_was_judged(self) -> None:
+        told = coverage(book_of(held(holding(INFY, 10, last="110"))), proxied=Decimal(275))
+        assert (told.complete, told.proxied_pct, told.unmodelled_pct) == (False, 25, None)
+
+    def test_stale_and_missing_are_told_apart(self) -> None:
+        old = source("zerodha", account([holding(INFY, 10)], age=90), state=SourceState.STALE)
+        book = book_of(old, held(slug="groww"), source("upstox", None))
+        told = coverage(book)
+        assert (told.complete, told.accounts) == (False, 3)
+        assert (told.stale, told.missing) == (("zerodha-1",), ("upstox-1",))
+        assert told.as_of == old.answered_at
+
+    def test_a_book_without_one_price_was_not_judged(self) -> None:
+        told = coverage(book_of(held(holding(INFY, 10, last=None))))
+        assert (told.gross, told.unvalued, told.complete) == (None, 1, False)
+
+    def test_an_empty_one_was(self) -> None:
+        told = coverage(book_of(held()))
+        assert (told.gross, told.unvalued, told.complete) == (0, 0, True)
+
+
+def test_intraday_shorts_meet_the_shares_that_are_owned() -> None:
+    short = position(-10, symbol="INFY", isin=INFY, last="110", product=Product.MIS)
+    assert quick_measures(book_of(held(holding(INFY, 10, last="110")), held(short, slug="upstox"))).gross == 0
