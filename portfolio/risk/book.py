@@ -87,8 +87,12 @@ class _Maker:
     futures: dict[tuple[Exchange, str], dict[date, Decimal]] = field(default_factory=lambda: defaultdict(dict))
     held: Holdings = field(init=False)
 
+    fresh: frozenset[str] = field(init=False)
+
     def __post_init__(self) -> None:
-        self.held = directory_of(self.book.inside)
+        inside = self.book.inside
+        self.held = directory_of(inside)
+        self.fresh = frozenset(each.connection_id for each in inside if same_day(each.answered_at, self.now))
 
     def made(self, day_pnl: Decimal | None) -> RiskBook:
         for group in self.book.lots.values():
@@ -158,12 +162,9 @@ class _Maker:
 
     def _is_of_today(self, lot: Lot, mark: Mark) -> bool:
         """An answer of another day tells that day's change; only a stream's price makes it one of today."""
-        if self._answered_today(lot.source):
+        if lot.source.connection_id in self.fresh:
             return True
         return mark.told is not None and not lot.today and same_day(mark.told.as_of, self.now)
-
-    def _answered_today(self, source: Source) -> bool:
-        return same_day(source.answered_at, self.now)
 
     # --- what is traded -----------------------------------------------------------------------------------------------
     def _rows(self, group: Sequence[Trade]) -> list[_Row]:
@@ -215,7 +216,10 @@ class _Maker:
             self.futures[row.trade.position.exchange, what.underlying].setdefault(what.contract.expiry, row.mark.price)
 
     def _day_of(self, row: _Row) -> Decimal | None:
-        return shown(row.trade).day_pnl if self._answered_today(row.trade.source) else None
+        trade = row.trade
+        if trade.source.connection_id not in self.fresh:
+            return None
+        return shown(trade).day_pnl if trade.kind is TradeKind.SALE_OF_HOLDING else trade.position.day_pnl
 
     def _traded(self, row: _Row, hung_on: Underlyings) -> Line:
         trade, position = row.trade, row.trade.position

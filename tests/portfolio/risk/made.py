@@ -101,7 +101,8 @@ def whole_accounts(draw: st.DrawFn) -> list[Holding | Position]:
             lines.append(position(-short, last=price, isin=isin, symbol=SYMBOLS[isin], product=Product.MIS))
     for symbol in draw(st.lists(st.sampled_from(list(CONTRACTS)), unique=True)):
         quantity = draw(st.integers(-900, 900).filter(bool))
-        lines.append(contract(symbol, quantity, last=draw(PRICES)))
+        token = str(50_000 + list(CONTRACTS).index(symbol))
+        lines.append(contract(symbol, quantity, last=draw(PRICES), exchange_token=token))
     return lines
 
 

@@ -1,0 +1,82 @@
+"""The book moved by differences is the book made anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from brokers.domain import Exchange
+from portfolio.domain import LivePrice, LivePrices, Source
+from portfolio.risk.quick import quick_measures
+from portfolio.risk.repricing import repriced
+from portfolio.risk.words import Kind, RiskBook
+from tests.portfolio.risk.made import book_of, contract, deltas_of, held, splits
+from tests.portfolio.sources import INFY, NOW, holding
+from tests.portfolio.strategies import PRICES
+
+repeatable = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+
+def told(price: Decimal, exchange: Exchange) -> LivePrice:
+    return LivePrice(exchange=exchange, price=price, close=None, source="upstox", as_of=NOW)
+
+
+def figures(book: RiskBook) -> Any:
+    lines = [
+        (line.instrument, line.units, line.price, line.unrealised, line.day_pnl, line.underlying_price)
+        for line in book.lines
+    ]
+    return lines, [(purse.connection_id, purse.unsettled) for purse in book.purses], book.day_pnl
+
+
+@repeatable
+@given(splits(), st.data())
+def test_it_is_the_book_made_anew(split: tuple[list[Source], list[Source]], data: st.DataObject) -> None:
+    sources = split[1]
+    before = book_of(*sources)
+    moved = data.draw(st.lists(st.sampled_from(before.lines), unique_by=lambda line: line.instrument))
+    prices = {line.instrument: data.draw(PRICES) for line in moved}
+    shares = {line.instrument: told(prices[line.instrument], Exchange.NSE) for line in moved if line.kind is Kind.SPOT}
+    tokens = {
+        position.tradingsymbol: position.exchange_token
+        for source in sources
+        if source.portfolio
+        for position in source.portfolio.positions
+    }
+    contracts = {
+        (line.exchange, tokens[line.symbol] or ""): told(prices[line.instrument], line.exchange)
+        for line in moved
+        if line.kind is not Kind.SPOT
+    }
+    anew = book_of(*sources, streamed=LivePrices(shares, contracts))
+    after = repriced(before, prices, now=NOW)
+    assert figures(after) == figures(anew)
+    deltas = deltas_of(before)
+    assert quick_measures(after, deltas) == replace(
+        quick_measures(anew, deltas), coverage=quick_measures(after, deltas).coverage
+    )
+
+
+def test_what_did_not_move_is_the_very_same() -> None:
+    book = book_of(held(holding(INFY, 10), contract("NIFTY26DECFUT", 65)))
+    after = repriced(book, {INFY: Decimal(120)}, now=NOW)
+    assert after.lines[1] is book.lines[1]
+    assert after.lines[0].value == 1200
+
+
+def test_an_index_moves_what_hangs_on_its_spot() -> None:
+    book = book_of(held(contract("NIFTY26DEC27000CE", 65)))
+    assert repriced(book, {}, spots={"NIFTY": Decimal(26100)}, now=NOW).lines[0].underlying_price == 26100
+    on_future = book_of(held(contract("NIFTY26DEC27000CE", 65), contract("NIFTY26DECFUT", 65, last="26050")))
+    after = repriced(on_future, {"NFO|NIFTY|2026-12-29|FUT": Decimal(26060)}, spots={"NIFTY": Decimal(1)}, now=NOW)
+    assert [line.underlying_price for line in after.lines] == [26060, 26060]
+
+
+def test_a_first_price_values_the_line_and_what_was_unknown_stays_so() -> None:
+    book = book_of(held(holding(INFY, 10, last=None)))
+    after = repriced(book, {INFY: Decimal(120)}, now=NOW)
+    assert (after.lines[0].value, after.lines[0].day_pnl, after.day_pnl) == (1200, None, None)
