@@ -24,7 +24,7 @@ from portfolio.risk.directory import NOTHING_KNOWN, Described, Directory, descri
 from portfolio.risk.equity import unsettled
 from portfolio.risk.underlyings import Underlyings
 from portfolio.risk.words import Kind, Line, Purse, RiskBook
-from portfolio.sums import EXACT, whole_sum
+from portfolio.sums import EXACT, Tally
 from portfolio.trades import at_mark, grouped, instrument_of, trade_mark
 from portfolio.trades import line as shown
 
@@ -82,7 +82,7 @@ class _Maker:
     borrowed: Mapping[str, BorrowedPrice]
     directory: Directory
     lines: list[Line] = field(default_factory=list)
-    days: list[Decimal | None] = field(default_factory=list)
+    days: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     shares: dict[str, Decimal] = field(default_factory=dict)
     futures: dict[tuple[Exchange, str], dict[date, Decimal]] = field(default_factory=lambda: defaultdict(dict))
     held: Holdings = field(init=False)
@@ -102,15 +102,17 @@ class _Maker:
         self._note_futures(rows)
         hung_on = Underlyings(self.shares, self.futures, self.streamed, self.borrowed, self.directory)
         for row in rows:
-            self.days.append(self._day_of(row))
+            self.days[row.trade.source.connection_id].count(self._day_of(row))
             if row.trade.position.quantity and row.trade.kind in (TradeKind.INTRADAY, TradeKind.DERIVATIVE):
                 self.lines.append(self._traded(row, hung_on))
-        whole = len(self.book.inside) == len(self.book.sources)
+        day = Tally.together(self.days.values())
+        is_whole = len(self.book.inside) == len(self.book.sources)
         return RiskBook(
             now=self.now,
             lines=tuple(self.lines),
             purses=tuple(self._purses(rows)),
-            day_pnl=day_pnl if day_pnl is not None else whole_sum(self.days) if whole else None,
+            day_pnl=day_pnl if day_pnl is not None else day.whole if is_whole else None,
+            known_day_pnl=day_pnl if day_pnl is not None else day.of_known if self.book.inside else None,
             unreadable=sum(len(source.portfolio.problems) for source in self.book.sources if source.portfolio),
         )
 
@@ -122,7 +124,7 @@ class _Maker:
         for lot in group:
             line = self._owned(lot, mark)
             self.lines.append(line)
-            self.days.append(line.day_pnl)
+            self.days[line.connection_id].count(line.day_pnl)
             if mark.price is not None:
                 self.shares.setdefault(line.instrument, mark.price)
 
@@ -301,6 +303,7 @@ class _Maker:
                 used=funds.used if funds else None,
                 collateral=funds.collateral if funds else None,
                 unsettled=settling,
+                day_pnl=None if source.portfolio is None else self.days[source.connection_id].whole,
             )
 
 

@@ -90,7 +90,8 @@ def factors(
 ) -> Factors:
     """Returns of these factors, and of the index beside them, over the last `days` days.
 
-    `breaks` are days, by factor, whose return is none: a split that the source did not adjust for.
+    `breaks` are days, by factor, whose return is none: a split that the source did not adjust for. Whoever asks leaves
+    out what the index says nothing of, such as a currency without a history.
     """
     calendar = _calendar(market, days)
     known = {name: _told(name, market, calendar, breaks.get(name, ())) for name in _all(wanted, market)}

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
-from brokers.domain import ZERO
+from brokers.domain import ZERO, OptionType
+from portfolio.domain import SourceState
 from portfolio.risk.concentration import counterparties
 from portfolio.risk.coverage import coverage
 from portfolio.risk.equity import Equity, book_equity, equities
@@ -36,7 +37,8 @@ class QuickMeasures:
 
     Issuers (by ISIN or underlying) and sectors are parts of the book's exposure; what nobody classified is in no
     sector, and says so by `is_classified`. Brokers are counterparties, in percent of equity. Margins are by account.
-    `day_loss` is zero on a day of gains. `without_delta` options are counted as if they moved with their whole
+    `day_loss` is zero on a day of gains; where the day is not wholly known, it is that of what is (`is_day_known`).
+    `without_delta` options are counted as if they moved with their whole
     underlying: as large as they could be.
     """
 
@@ -45,6 +47,8 @@ class QuickMeasures:
     equity: Equity
     day_loss: Decimal | None
     day_loss_pct: Decimal | None
+    account_loss: Mapping[str, Measure]
+    is_day_known: bool
     issuer_pct: Mapping[str, Decimal]
     sector_pct: Mapping[str, Decimal]
     broker_pct: Mapping[str, Measure]
@@ -58,11 +62,12 @@ class QuickMeasures:
         """As limits are held against them. Globally a metric of many keys is that of its largest."""
         complete = self.coverage.complete and not self.without_delta
         is_worth_known = complete and self.equity.complete
+        is_day_known = complete and self.is_day_known
         found: dict[FigureKey, Measure] = {
             (Metric.GROSS_EXPOSURE, Scope.GLOBAL, ""): Measure(self.gross, complete),
             (Metric.LEVERAGE_RATIO, Scope.GLOBAL, ""): Measure(self.leverage, is_worth_known),
-            (Metric.DAY_LOSS, Scope.GLOBAL, ""): Measure(self.day_loss, self.day_loss is not None and complete),
-            (Metric.DAY_LOSS_PCT, Scope.GLOBAL, ""): Measure(self.day_loss_pct, is_worth_known),
+            (Metric.DAY_LOSS, Scope.GLOBAL, ""): Measure(self.day_loss, is_day_known),
+            (Metric.DAY_LOSS_PCT, Scope.GLOBAL, ""): Measure(self.day_loss_pct, is_day_known and is_worth_known),
             (Metric.ISSUER_PCT, Scope.GLOBAL, ""): Measure(_largest(self.issuer_pct), complete),
             (Metric.SECTOR_PCT, Scope.GLOBAL, ""): Measure(_largest(self.sector_pct), complete and self.is_classified),
             (Metric.BROKER_PCT, Scope.GLOBAL, ""): _worst(self.broker_pct.values()),
@@ -76,6 +81,7 @@ class QuickMeasures:
             for key, value in self.segment_gross.items()
         }
         found |= {(Metric.BROKER_PCT, Scope.BROKER, key): each for key, each in self.broker_pct.items()}
+        found |= {(Metric.DAY_LOSS, Scope.ACCOUNT, key): each for key, each in self.account_loss.items()}
         found |= {(Metric.MARGIN_PCT, Scope.ACCOUNT, key): each for key, each in self.margin_pct.items()}
         return found
 
@@ -103,14 +109,17 @@ def quick_measures(book: RiskBook, deltas: Deltas = NO_DELTAS) -> QuickMeasures:
         unvalued = sum(row.amount is None for row in rows)
         gross = _gross(nets.values()) if nets or not rows else None
         worth = book_equity(list(equities(book).values()))
-        day_loss = None if book.day_pnl is None else max(ZERO, -book.day_pnl)
+        day_pnl = book.day_pnl if book.day_pnl is not None else book.known_day_pnl
+        day_loss = _loss(day_pnl)
         base = worth.amount if worth.amount is not None and worth.amount > 0 else None
         return QuickMeasures(
             gross=gross,
             leverage=leverage(gross, worth.amount),
             equity=worth,
             day_loss=day_loss,
-            day_loss_pct=ZERO if day_loss == 0 else percent(day_loss, _before(base, book.day_pnl)),
+            day_loss_pct=ZERO if day_loss == 0 else percent(day_loss, _before(base, day_pnl)),
+            account_loss=_losses(book),
+            is_day_known=book.day_pnl is not None,
             issuer_pct=_parts(issuers),
             sector_pct={key: value for key, value in _parts(sectors).items() if key and key in companies},
             broker_pct=_brokers(book),
@@ -120,6 +129,20 @@ def quick_measures(book: RiskBook, deltas: Deltas = NO_DELTAS) -> QuickMeasures:
             without_delta=without_delta,
             coverage=coverage(book, unvalued=unvalued, gross=gross),
         )
+
+
+def _loss(day_pnl: Decimal | None) -> Decimal | None:
+    return None if day_pnl is None else max(ZERO, -day_pnl)
+
+
+def _losses(book: RiskBook) -> dict[str, Measure]:
+    """By account."""
+    return {
+        purse.connection_id: Measure(
+            _loss(purse.day_pnl), purse.day_pnl is not None and purse.state is SourceState.LIVE
+        )
+        for purse in book.purses
+    }
 
 
 def _before(equity: Decimal | None, day_pnl: Decimal | None) -> Decimal | None:
@@ -147,7 +170,7 @@ def _at_most(book: RiskBook, deltas: Deltas) -> tuple[list[Exposed], int]:
 
 
 def _full(line: Line) -> Decimal:
-    return Decimal(-1) if line.option_type == "PE" else Decimal(1)
+    return Decimal(-1) if line.option_type is OptionType.PE else Decimal(1)
 
 
 def _brokers(book: RiskBook) -> dict[str, Measure]:
@@ -168,7 +191,7 @@ def _margins(book: RiskBook, rows: list[Exposed]) -> dict[str, Measure]:
 
 def _is_live(book: RiskBook, connection_ids: Iterable[str]) -> bool:
     ids = frozenset(connection_ids)
-    return all(purse.state == "LIVE" for purse in book.purses if purse.connection_id in ids)
+    return all(purse.state is SourceState.LIVE for purse in book.purses if purse.connection_id in ids)
 
 
 def _parts(amounts: Mapping[str, Decimal]) -> dict[str, Decimal]:

@@ -24,26 +24,38 @@ def repriced(
 ) -> RiskBook:
     """`prices` are INR by instrument, as the lines name it; `spots` by issuer, of indices and of shares not held."""
     with localcontext(EXACT):
-        moved = ZERO
+        lines = [_at(line, prices, spots) for line in book.lines]
+        gained: dict[str, Decimal] = {}
         settling: dict[str, Decimal] = {}
-        lines = []
-        for line in book.lines:
-            changed = _at(line, prices, spots)
-            lines.append(changed)
-            if changed is line or changed.price is None or line.price is None:
+        for old, new in zip(book.lines, lines, strict=True):
+            if new is old or new.price is None or old.price is None:
                 continue
-            by = line.units * (changed.price - line.price)
-            moved += by
-            if not counts_in_full(line):
-                settling[line.connection_id] = settling.get(line.connection_id, ZERO) + by
+            by = old.units * (new.price - old.price)
+            if old.day_pnl is not None:
+                gained[old.connection_id] = gained.get(old.connection_id, ZERO) + by
+            if not counts_in_full(old):
+                settling[old.connection_id] = settling.get(old.connection_id, ZERO) + by
+        moved = sum(gained.values(), ZERO)
         purses = tuple(
-            replace(purse, unsettled=purse.unsettled + settling[purse.connection_id])
-            if purse.connection_id in settling and purse.unsettled is not None
-            else purse
+            replace(
+                purse,
+                unsettled=_plus(purse.unsettled, settling.get(purse.connection_id, ZERO)),
+                day_pnl=_plus(purse.day_pnl, gained.get(purse.connection_id, ZERO)),
+            )
             for purse in book.purses
         )
-        day_pnl = None if book.day_pnl is None else book.day_pnl + moved
-        return replace(book, now=now, lines=tuple(lines), purses=purses, day_pnl=day_pnl)
+        return replace(
+            book,
+            now=now,
+            lines=tuple(lines),
+            purses=purses,
+            day_pnl=_plus(book.day_pnl, moved),
+            known_day_pnl=_plus(book.known_day_pnl, moved),
+        )
+
+
+def _plus(amount: Decimal | None, by: Decimal) -> Decimal | None:
+    return None if amount is None else amount + by
 
 
 def _at(line: Line, prices: Mapping[str, Decimal], spots: Mapping[str, Decimal]) -> Line:

@@ -94,6 +94,7 @@ class Purse:
     """One account's money, as the broker told it at `as_of`. `state` MISSING: nothing is known of this account.
 
     `unsettled` is what today's deals do to its worth and `cash` does not know yet, signed (`portfolio.risk.equity`).
+    `day_pnl` is the account's day, with what was closed in it; None: not wholly known.
     """
 
     connection_id: str
@@ -107,20 +108,22 @@ class Purse:
     used: Decimal | None = None
     collateral: Decimal | None = None
     unsettled: Decimal | None = None
+    day_pnl: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskBook:
     """Everything that is held, one line per instrument, account and product; and the purses of all accounts.
 
-    `realised_today` and `day_pnl` are of the whole book; None: not wholly known. `unreadable`: rows that no broker's
-    answer could be read from.
+    `day_pnl` is of the whole book, with what was closed today; None: not wholly known. `known_day_pnl` is the part of
+    it that is known, None where nothing is. `unreadable`: rows that no broker's answer could be read from.
     """
 
     now: datetime
     lines: tuple[Line, ...]
     purses: tuple[Purse, ...]
     day_pnl: Decimal | None = None
+    known_day_pnl: Decimal | None = None
     unreadable: int = 0
 
     @property

@@ -84,7 +84,11 @@ def test_the_day_is_the_merged_books_day(sources: list[Source]) -> None:
     whole = None if None in (*changes, *rows) else sum((*changes, *rows), ZERO)  # type: ignore[arg-type]
     intraday = [row for row in portfolio.trading_positions if row.kind is TradeKind.INTRADAY and row.quantity]
     if not intraday:  # which the risk book prices by the share itself
-        assert book_of(*sources).day_pnl == whole
+        book = book_of(*sources)
+        assert book.day_pnl == whole
+        days = [purse.day_pnl for purse in book.purses]
+        assert (None in days) == (whole is None)
+        assert whole is None or sum((day for day in days if day is not None), ZERO) == whole == book.known_day_pnl
 
 
 class TestOwned:

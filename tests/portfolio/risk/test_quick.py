@@ -68,10 +68,19 @@ def test_a_gain_is_no_loss() -> None:
     assert (quick.day_loss, quick.day_loss_pct) == (0, 0)
 
 
-def test_a_loss_that_is_not_wholly_known_is_unknown() -> None:
+def test_of_a_day_that_nobody_knows_there_is_no_loss_to_tell() -> None:
     quick = quick_measures(book_of(held(holding(INFY, 1000, last="100", close=None))))
     assert (quick.day_loss, quick.day_loss_pct) == (None, None)
     assert quick.figures()[Metric.DAY_LOSS, Scope.GLOBAL, ""] == Measure(None, False)
+
+
+def test_a_loss_that_is_partly_known_is_told_as_such() -> None:
+    falling = held(holding(INFY, 1000, last="100", close="110"))
+    figures = quick_measures(book_of(falling, source("upstox", None))).figures()
+    assert figures[Metric.DAY_LOSS, Scope.GLOBAL, ""] == Measure(Decimal(10_000), False)
+    assert figures[Metric.DAY_LOSS_PCT, Scope.GLOBAL, ""].value is not None
+    assert figures[Metric.DAY_LOSS, Scope.ACCOUNT, "zerodha-1"] == Measure(Decimal(10_000), True)
+    assert figures[Metric.DAY_LOSS, Scope.ACCOUNT, "upstox-1"] == Measure(None, False)
 
 
 def test_an_option_without_a_delta_counts_as_its_whole_underlying() -> None:

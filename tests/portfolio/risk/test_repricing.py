@@ -30,7 +30,8 @@ def figures(book: RiskBook) -> Any:
         (line.instrument, line.units, line.price, line.unrealised, line.day_pnl, line.underlying_price)
         for line in book.lines
     ]
-    return lines, [(purse.connection_id, purse.unsettled) for purse in book.purses], book.day_pnl
+    purses = [(purse.connection_id, purse.unsettled, purse.day_pnl) for purse in book.purses]
+    return lines, purses, book.day_pnl, book.known_day_pnl
 
 
 @repeatable
