@@ -12,6 +12,7 @@ import requests
 from django.core.cache import cache
 from django.db import connection as database
 from django.test import Client
+from hypothesis import HealthCheck, settings
 from pytest_django import Settings
 from redis import Redis
 
@@ -24,6 +25,10 @@ from brokers.simulation.login import LoginField
 from brokers.simulation.server import SimulatedBrokers
 from brokers.simulation.sessions import random_text
 from tests.people import SLUGS, connect, support, trader
+
+# Nothing is timed in tests, and what fails once fails again.
+settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 # What is only ever added to cannot be emptied: only so can tests with transactions of their own be cleaned up after.
 EMPTIED_BETWEEN_TESTS = ("audit_events", "audit_checkpoints", "connection_consents")
