@@ -15,7 +15,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 from brokers.domain import SEGMENT_OF, ZERO, Exchange, Product
-from portfolio.consolidate import NOTHING_STREAMS, Book, told
+from portfolio.consolidate import NOTHING_STREAMS, Book
 from portfolio.domain import BorrowedPrice, LivePrices, PriceState, Source, SourceState, TradeKind
 from portfolio.lots import Directory as Holdings
 from portfolio.lots import Lot, Trade, directory_of
@@ -170,11 +170,11 @@ class _Maker:
 
     # --- what is traded -----------------------------------------------------------------------------------------------
     def _rows(self, group: Sequence[Trade]) -> list[_Row]:
-        mark = trade_mark(group, told(group, self.streamed))
-        priced = at_mark(group, mark)
+        key = instrument_of(group)
+        mark = trade_mark(group, self.streamed.instruments.get(key) if key else None)
+        priced = [_at(trade, mark) for trade in group]
         if group[0].kind is not TradeKind.DERIVATIVE:
             return [_Row(trade=trade, mark=mark, isin=self._isin(trade)) for trade in priced]
-        key = instrument_of(group)
         face = next((each for each in group if each.position.contract), group[0])
         unmatched = _alone(face.source, face.position.exchange, face.position.tradingsymbol)
         what = described(face.position, key[1] if key else None, unmatched, self.directory)
@@ -191,14 +191,15 @@ class _Maker:
     def _at_one_price(self, rows: Iterable[_Row]) -> list[_Row]:
         """Intraday shares at the price of the share itself, so that long here and short there cancel out."""
         ordered = list(rows)
-        for row in sorted(ordered, key=_price_rank):
-            if row.isin and row.trade.kind is TradeKind.INTRADAY:
-                told_price = self.streamed.shares.get(row.isin)
-                price = row.mark.price if told_price is None or told_price.stale else told_price.price
+        intraday = [row for row in ordered if row.trade.kind is TradeKind.INTRADAY]
+        for row in sorted(intraday, key=_price_rank):
+            if row.isin:
+                told = self.streamed.shares.get(row.isin)
+                price = row.mark.price if told is None or told.stale else told.price
                 if price is not None:
                     self.shares.setdefault(row.isin, price)
         return [
-            _Row(trade=at_mark([row.trade], mark)[0], mark=mark, isin=row.isin)
+            _Row(trade=_at(row.trade, mark), mark=mark, isin=row.isin)
             if row.trade.kind is TradeKind.INTRADAY and (mark := self._share_mark(row)) is not row.mark
             else row
             for row in ordered
@@ -305,6 +306,14 @@ class _Maker:
                 unsettled=settling,
                 day_pnl=None if source.portfolio is None else self.days[source.connection_id].whole,
             )
+
+
+def _at(trade: Trade, mark: Mark) -> Trade:
+    """The trade at its group's price; itself where its broker told just that."""
+    position = trade.position
+    if position.last_price == mark.price and position.close_price == mark.close:
+        return trade
+    return at_mark([trade], mark)[0]
 
 
 def _whose(source: Source) -> dict[str, Any]:
