@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from hypothesis import HealthCheck, given, settings
 
-from brokers.domain import Product
+from brokers.domain import Product, RowProblem
 from portfolio.domain import Source, SourceState
 from portfolio.risk import concentration
 from portfolio.risk.coverage import coverage
@@ -161,6 +161,11 @@ class TestCoverage:
         assert (told.complete, told.accounts) == (False, 3)
         assert (told.stale, told.missing) == (("zerodha-1",), ("upstox-1",))
         assert told.as_of == old.answered_at
+
+    def test_a_row_that_could_not_be_read_leaves_it_incomplete(self) -> None:
+        broken = account([holding(INFY, 1)], problems=(RowProblem(part="holdings", row=1, field="isin"),))
+        told = coverage(book_of(source("zerodha", broken)))
+        assert (told.complete, told.unreadable, told.unvalued) == (False, 1, 0)
 
     def test_a_book_without_one_price_was_not_judged(self) -> None:
         told = coverage(book_of(held(holding(INFY, 10, last=None))))
