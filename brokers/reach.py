@@ -88,8 +88,10 @@ def platform_has_app(spec: BrokerSpec) -> bool:
     return all(shared.get(field.name) for field in spec.app_fields if field.required)
 
 
-def client_for(connection: BrokerConnection, *, deadline: Deadline | None = None, now: datetime) -> BrokerClient:
-    """A client of the stored session. Reads rows: not for threads.
+def client_for(
+    connection: BrokerConnection, *, deadline: Deadline | None = None, now: datetime, in_background: bool = False
+) -> BrokerClient:
+    """A client of the stored session, `in_background` as for `transport_to`. Reads rows: not for threads.
 
     Raises SessionEnded where there is no session, or its known end has come; RateLimited while the broker wants to be
     left alone.
@@ -101,17 +103,18 @@ def client_for(connection: BrokerConnection, *, deadline: Deadline | None = None
         raise RateLimited("The broker asked for a pause.", connection_status=ConnectionStatus.RATE_LIMITED)
     broker = registry.load(connection.broker_type)
     app = app_credentials(connection.user, connection.broker_type)
-    return broker.client(transport_to(broker, deadline, account=str(connection.pk)), app, session)
+    http = transport_to(broker, deadline, account=str(connection.pk), in_background=in_background)
+    return broker.client(http, app, session)
 
 
 def clients_for(
-    connections: Sequence[BrokerConnection], *, deadline: Deadline, now: datetime
+    connections: Sequence[BrokerConnection], *, deadline: Deadline, now: datetime, in_background: bool = False
 ) -> dict[UUID, BrokerClient | BrokerError]:
     """A client per connection; or, for one that cannot be asked now, the error that says why."""
     clients: dict[UUID, BrokerClient | BrokerError] = {}
     for connection in connections:
         try:
-            clients[connection.pk] = client_for(connection, deadline=deadline, now=now)
+            clients[connection.pk] = client_for(connection, deadline=deadline, now=now, in_background=in_background)
         except BrokerError as error:
             clients[connection.pk] = error
         except ConnectRefused as refusal:

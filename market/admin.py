@@ -1,4 +1,4 @@
-"""For the person on call: what each master said, where two of them disagree, and the hours of the markets."""
+"""For the person on call: what each master said, where two disagree, the hours of the markets, and their past."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from brokers.admin import ReadOnlyAdmin
+from market.candle_models import CandleFill, DailyCandle, Sector
 from market.days import sessions_of
 from market.models import Instrument, InstrumentDispute, InstrumentListing, MarketDay, MasterLoad
 
@@ -85,6 +86,67 @@ class MasterLoadAdmin(ReadOnlyAdmin):
     list_filter = ("outcome", "broker_type")
     search_fields = ("broker_type", "error_code", "error_message")
     date_hierarchy = "started_at"
+
+
+class IsDisputed(admin.SimpleListFilter):
+    title = "disputed"
+    parameter_name = "disputed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(disputes__gt=0) if self.value() else queryset
+
+
+@admin.register(DailyCandle)
+class DailyCandleAdmin(ReadOnlyAdmin):
+    list_display = (
+        "instrument",
+        "day",
+        "open_price",
+        "high_price",
+        "low_price",
+        "close_price",
+        "volume",
+        "source",
+        "suspected_split",
+        "disputes",
+        "disputed_by",
+        "disputed_close",
+    )
+    list_filter = ("suspected_split", IsDisputed, "source")
+    list_select_related = ("instrument",)
+    search_fields = ("instrument__tradingsymbol__exact", "instrument__isin__exact")
+    date_hierarchy = "day"
+    show_full_result_count = False
+
+
+@admin.register(CandleFill)
+class CandleFillAdmin(ReadOnlyAdmin):
+    list_display = (
+        "instrument",
+        "state",
+        "next_due_at",
+        "first_day",
+        "last_day",
+        "day_count",
+        "source",
+        "attempts",
+        "last_error_code",
+        "last_asked_at",
+        "replaced_at",
+    )
+    list_filter = ("state", "source", "last_error_code")
+    list_select_related = ("instrument",)
+    search_fields = ("instrument__tradingsymbol__exact", "instrument__isin__exact")
+
+
+@admin.register(Sector)
+class SectorAdmin(ReadOnlyAdmin):
+    list_display = ("isin", "sector", "source", "as_of")
+    list_filter = ("sector",)
+    search_fields = ("isin__exact", "sector")
 
 
 class MarketDayForm(ModelForm):

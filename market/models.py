@@ -10,6 +10,7 @@ from django.db.models import F, Q
 
 from brokers.domain import Exchange, InstrumentKind, OptionType, Segment
 from brokers.models import broker_choices
+from market import candle_models  # noqa: F401 - Django finds a room's rows by this module
 
 
 def choices(kind: type[Any]) -> list[tuple[str, str]]:

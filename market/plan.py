@@ -31,7 +31,7 @@ class PlannedDay:
 
 
 def years() -> tuple[int, ...]:
-    return tuple(sorted(int(path.stem) for path in DATA.glob("*.json")))
+    return tuple(sorted(int(path.stem) for path in DATA.glob("[0-9]*.json")))
 
 
 def planned(year: int) -> Iterator[PlannedDay]:

@@ -12,6 +12,7 @@ from brokers import registry
 from brokers.domain import Exchange, InstrumentKind, OptionType, Segment
 from brokers.serializers import Instant
 from market.calendar import Phase
+from market.candle_models import FillState
 from market.identity import plain
 from market.models import Instrument
 from market.quotes import MOST_QUOTES
@@ -19,6 +20,8 @@ from market.search import Filters
 
 MOST_HITS = 50
 USUAL_HITS = 20
+MOST_CANDLES = 500
+USUAL_CANDLES = 300
 INSTRUMENT = re.compile(rf"(?:{'|'.join(Exchange)}):[A-Za-z0-9_-]{{1,40}}|[0-9]{{1,18}}")
 
 
@@ -124,6 +127,48 @@ class QuoteAnswer(serializers.Serializer[Any]):
 
 class QuotesAnswer(serializers.Serializer[Any]):
     quotes = QuoteAnswer(many=True)
+
+
+class CandlesQuery(serializers.Serializer[Any]):
+    instrument = serializers.IntegerField(min_value=1, max_value=2**63 - 1, help_text="The id of an instrument.")
+    to = serializers.DateField(required=False, help_text="The last day; today if it is not said.")
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_CANDLES, default=USUAL_CANDLES)
+
+    def get_fields(self) -> dict[str, Any]:
+        """And `from`, which no attribute can be called."""
+        first = serializers.DateField(required=False, help_text="The first day; a year before `to` if it is not said.")
+        return {**super().get_fields(), "from": first}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "from" in attrs and "to" in attrs and attrs["from"] > attrs["to"]:
+            raise serializers.ValidationError({"from": "It is after the last day."})
+        return attrs
+
+
+class CandleAnswer(serializers.Serializer[Any]):
+    day = serializers.DateField()
+    open = Exact(source="open_price", help_text="INR per unit.")
+    high = Exact(source="high_price")
+    low = Exact(source="low_price")
+    close = Exact(source="close_price")
+    volume = Exact(help_text="Units; null where the broker does not say.")
+    broker_type = serializers.CharField(source="source", help_text="Who told it.")
+    suspected_split = serializers.BooleanField(
+        help_text="The step from the day before looks like a split or bonus that nobody adjusted: it is no return."
+    )
+    disputed = serializers.BooleanField(help_text="Another broker tells another close.")
+
+
+class CandlesAnswer(serializers.Serializer[Any]):
+    instrument = serializers.IntegerField(help_text="As it was asked for.")
+    kept_at = serializers.IntegerField(
+        allow_null=True, help_text="The instrument whose days these are: a share has one history, at NSE where it can."
+    )
+    state = serializers.ChoiceField(
+        FillState.values, allow_null=True, help_text="How far the past is there; null where nobody wanted it."
+    )
+    candles = CandleAnswer(many=True, help_text="Oldest first.")
+    next = serializers.DateField(allow_null=True, help_text="The `from` of what follows; null at the end.")
 
 
 class MarketStateAnswer(serializers.Serializer[Any]):

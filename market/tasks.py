@@ -6,7 +6,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from brokers import registry
-from market import masters
+from market import candles, masters
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,11 @@ def load_master(broker_type: str) -> None:
 def load_master_if_due(broker_type: str) -> None:
     if broker_type in masters.due(timezone.now()):
         masters.load_master(broker_type=broker_type, now=timezone.now())
+
+
+@shared_task(name="market.fill_candles")
+def fill_candles() -> None:
+    candles.fill_due(now=timezone.now())
 
 
 def load_after_login(broker_type: str) -> None:

@@ -3,7 +3,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import User
-from portfolio import services, watching
+from portfolio import risk_history, services, watching
 
 
 @shared_task(name="portfolio.refresh_watched")
@@ -17,3 +17,8 @@ def refresh(user_id: int) -> None:
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is not None:
         services.refresh_quietly(user, now=timezone.now())
+
+
+@shared_task(name="portfolio.want_held")
+def want_held() -> None:
+    risk_history.want_held(now=timezone.now())

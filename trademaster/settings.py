@@ -273,6 +273,8 @@ HEALTH_TICK_SECONDS = env_number("HEALTH_TICK_SECONDS", 5)
 SESSION_TICK_SECONDS = env_number("SESSION_TICK_SECONDS", 10)
 REMINDER_TICK_SECONDS = 60
 MASTERS_TICK_SECONDS = env_number("MASTERS_TICK_SECONDS", 300)
+# Further apart than one batch is long (`market.candles.BATCH_SECONDS`).
+CANDLES_TICK_SECONDS = env_number("CANDLES_TICK_SECONDS", 20)
 PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
 # How often it is looked which orders' books are to be read.
 ORDERS_TICK_SECONDS = env_number("ORDERS_TICK_SECONDS", 1)
@@ -332,6 +334,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "market.load_due_masters",
         "schedule": timedelta(seconds=MASTERS_TICK_SECONDS),
         "options": {"expires": MASTERS_TICK_SECONDS, "queue": "market"},
+    },
+    "fill-candles": {
+        "task": "market.fill_candles",
+        "schedule": timedelta(seconds=CANDLES_TICK_SECONDS),
+        "options": {"expires": CANDLES_TICK_SECONDS, "queue": "market"},
+    },
+    "want-held": {
+        "task": "portfolio.want_held",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60, "queue": "portfolio"},
     },
     "reconcile-orders": {
         "task": "orders.reconcile_orders",
