@@ -38,6 +38,7 @@ def keep(
     One transaction; `row` is not saved, but its columns of days are set.
     """
     sane = {candle.day: candle for candle in candles if is_sane(candle) and candle.high_price < LARGEST_PRICE}
+    row.unreadable_count += len(candles) - len(sane)
     with transaction.atomic():
         still_ours = CandleFill.objects.select_for_update().filter(pk=row.pk, next_due_at=row.lease)
         if not still_ours.exists():
