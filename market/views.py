@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -28,6 +28,7 @@ from market.serializers import (
 )
 
 A_YEAR = timedelta(days=365)
+EARLIEST = date.min + A_YEAR
 
 
 class InstrumentSearchView(APIView):
@@ -88,7 +89,7 @@ class CandlesView(APIView):
         asked = query.validated_data
         instrument = get_object_or_404(Instrument, pk=asked["instrument"])
         last = asked.get("to", timezone.localdate())
-        first = asked.get("from", last - A_YEAR)
+        first = asked.get("from", max(last, EARLIEST) - A_YEAR)
         return Response(CandlesAnswer(page(instrument, first=first, last=last, limit=asked["limit"])).data)
 
 

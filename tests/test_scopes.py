@@ -89,6 +89,7 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("GET", "health/connections/<uuid:id>/timeline"): READ,
     ("GET", "market/instruments"): READ,
     ("GET", "market/instruments/<int:pk>"): READ,
+    ("GET", "market/candles"): READ,
     ("GET", "market/quotes"): READ,
     ("GET", "market/status"): READ,
 }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from django.db import connection as database
@@ -112,7 +113,7 @@ class TestFilling:
         assert asked[0][0] == YEAR
         assert asked[-1][1] == TODAY
         assert len(asked) == 3
-        assert all(later[0] - before[1] == DAY for before, later in zip(asked, asked[1:], strict=False))
+        assert all(later[0] - before[1] == DAY for before, later in pairwise(asked))
         days = weekdays(YEAR, TODAY)
         assert closes_of(share) == dict.fromkeys(days, Decimal("1462.30"))
         row = row_of(share)

@@ -225,6 +225,7 @@ API: dict[str, Address] = {
     "portfolio/shared/<uuid:id>": api(f"portfolio/shared/{RECEIVED_GRANT}", GET=traders("200", NOT_FOUND)),
     "market/instruments": api("market/instruments", GET=Row(traders("200"), query="q=INFY")),
     "market/instruments/<int:pk>": api("market/instruments/{instrument}", GET=traders("200")),
+    "market/candles": api("market/candles", GET=Row(traders(NOT_FOUND), query="instrument=999999999")),
     "market/quotes": api("market/quotes", GET=Row(traders("200"), query="instruments=NSE:1")),
     "market/status": api("market/status", GET=traders("200")),
     "orders": api("orders", GET=traders("200"), POST=traders("400 invalid_input")),

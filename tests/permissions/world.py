@@ -75,6 +75,7 @@ from health.models import (
     Incident,
     IncidentKind,
 )
+from market.candle_models import CandleFill, DailyCandle, Sector
 from market.models import (
     DayKind,
     DisputedField,
@@ -341,6 +342,19 @@ def _of_market() -> list[Model]:
             broker_type="zerodha", started_at=now, finished_at=now, outcome=LoadOutcome.values[0]
         ),
         MarketDay.objects.create(exchange="NSE", date=date(2031, 1, 6), kind=DayKind.values[0]),
+        DailyCandle.objects.create(
+            instrument=share,
+            day=today,
+            source="zerodha",
+            fetched_at=now,
+            volume=1,
+            open_price=1,
+            high_price=1,
+            low_price=1,
+            close_price=1,
+        ),
+        CandleFill.objects.create(instrument=share, wanted_at=now, next_due_at=now),
+        Sector.objects.earliest("pk"),
     ]
 
 
