@@ -141,6 +141,11 @@ class Page:
     next: date | None
 
 
+def no_page(instrument: Instrument) -> Page:
+    """As of an instrument that nobody wanted."""
+    return Page(instrument=instrument.pk, kept_at=None, state=None, candles=(), next=None)
+
+
 def page(instrument: Instrument, *, first: date, last: date, limit: int) -> Page:
     """What is held of an instrument, or of the share that is listed there, wherever its history is kept."""
     listings = [instrument.pk]

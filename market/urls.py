@@ -1,11 +1,10 @@
 from django.urls import path
 
-from market.views import CandlesView, InstrumentSearchView, InstrumentView, MarketStatusView, QuotesView
+from market.views import InstrumentSearchView, InstrumentView, MarketStatusView, QuotesView
 
 urlpatterns = [
     path("market/instruments", InstrumentSearchView.as_view(), name="instruments"),
     path("market/instruments/<int:pk>", InstrumentView.as_view(), name="instrument"),
-    path("market/candles", CandlesView.as_view(), name="market-candles"),
     path("market/quotes", QuotesView.as_view(), name="quotes"),
     path("market/status", MarketStatusView.as_view(), name="market-status"),
 ]

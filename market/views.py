@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -12,13 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from market import services
-from market.histories import page
 from market.models import Instrument
 from market.quotes import quotes
 from market.search import LISTINGS, search
 from market.serializers import (
-    CandlesAnswer,
-    CandlesQuery,
     InstrumentAnswer,
     QuotesAnswer,
     QuotesQuery,
@@ -26,9 +21,6 @@ from market.serializers import (
     SearchQuery,
     StatusAnswer,
 )
-
-A_YEAR = timedelta(days=365)
-EARLIEST = date.min + A_YEAR
 
 
 class InstrumentSearchView(APIView):
@@ -68,29 +60,6 @@ class QuotesView(APIView):
         query = QuotesQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         return Response(QuotesAnswer({"quotes": quotes(query.validated_data["instruments"])}).data)
-
-
-class CandlesView(APIView):
-    @extend_schema(
-        operation_id="market_candles",
-        summary="Daily prices",
-        description="Whole days, as the brokers told and adjusted them, oldest first. Held is the past of what some "
-        "account here holds, of what its derivatives hang on, and of the indices; of anything else nothing is there.",
-        parameters=[CandlesQuery],
-        responses={
-            200: CandlesAnswer,
-            400: OpenApiResponse(description="invalid_input"),
-            404: OpenApiResponse(description="not_found"),
-        },
-    )
-    def get(self, request: Request) -> Response:
-        query = CandlesQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        asked = query.validated_data
-        instrument = get_object_or_404(Instrument, pk=asked["instrument"])
-        last = asked.get("to", timezone.localdate())
-        first = asked.get("from", max(last, EARLIEST) - A_YEAR)
-        return Response(CandlesAnswer(page(instrument, first=first, last=last, limit=asked["limit"])).data)
 
 
 class MarketStatusView(APIView):

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 import msgspec
+from django.db.models import QuerySet
 
+from accounts.models import User
 from brokers.domain import BrokerPortfolio, ConnectionStatus, Exchange, InstrumentKind, Segment
 from brokers.wire import IST
 from market import candles, factors
@@ -27,12 +29,31 @@ _payload = msgspec.json.Decoder(BrokerPortfolio)
 
 def want_held(*, now: datetime) -> int:
     """Have the store hold the past of whatever is held, and of the indices. Returns how many rows that changed."""
-    snapshots = BrokerSnapshot.objects.exclude(connection__status=ConnectionStatus.DISCONNECTED)
+    snapshots = BrokerSnapshot.objects.all()
     if now.minute:
         snapshots = snapshots.filter(as_of__gt=now - RECENT)
-    keys: set[str] = set(factors.named())
+    keys = factors_of(snapshots) | factors.named().keys()
+    return candles.want(factors.instruments_of(keys, now.astimezone(IST).date()), now=now)
+
+
+def may_see(user: User, instrument: Instrument, *, now: datetime) -> bool:
+    """Whether this person's own accounts have its past wanted, or everybody's do: who asks of another's learns nothing.
+
+    Otherwise what there is of a share would tell that somebody here holds it.
+    """
+    held = factors_of(BrokerSnapshot.objects.filter(connection__user=user)) | factors.named().keys()
+    if instrument.isin is not None and instrument.isin in held:
+        return True
+    candidates = factors.candidates_of(held, now.astimezone(IST).date())
+    return any(each.instrument_id == instrument.pk for some in candidates.values() for each in some)
+
+
+def factors_of(snapshots: QuerySet[BrokerSnapshot]) -> set[str]:
+    """What moves the accounts that gave these answers; those of connections that were ended are left out."""
+    keys: set[str] = set()
     nameless: set[tuple[Exchange, str]] = set()
-    for payload in snapshots.values_list("payload", flat=True).iterator(ROWS_AT_ONCE):
+    living = snapshots.exclude(connection__status=ConnectionStatus.DISCONNECTED)
+    for payload in living.values_list("payload", flat=True).iterator(ROWS_AT_ONCE):
         try:
             portfolio = _payload.decode(payload)
         except msgspec.MsgspecError:  # of an older version; the account's next answer replaces it
@@ -40,8 +61,7 @@ def want_held(*, now: datetime) -> int:
             continue
         keys |= set(keys_of(portfolio))
         nameless |= set(_nameless(portfolio))
-    keys |= _underlyings(nameless)
-    return candles.want(factors.instruments_of(keys, now.astimezone(IST).date()), now=now)
+    return keys | _underlyings(nameless)
 
 
 def keys_of(portfolio: BrokerPortfolio) -> Iterator[str]:

@@ -1,9 +1,11 @@
 from django.urls import path
 
+from portfolio.candle_views import CandlesView
 from portfolio.views import ConsolidatedView, SharedListView, SharedView
 
 urlpatterns = [
     path("brokers/portfolio/consolidated", ConsolidatedView.as_view(), name="consolidated"),
+    path("market/candles", CandlesView.as_view(), name="market-candles"),
     path("portfolio/shared", SharedListView.as_view(), name="shared-list"),
     path("portfolio/shared/<uuid:id>", SharedView.as_view(), name="shared"),
 ]

@@ -1,4 +1,4 @@
-"""Reading the store: factors, proxies, gaps, marked days, volumes, and the page of the API."""
+"""Reading the store: factors, proxies, gaps, marked days and volumes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.test import Client
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from brokers.domain import Exchange
 from market import factors
-from market.candle_models import CandleFill, DailyCandle
-from market.candles import want
+from market.candle_models import DailyCandle
 from market.factors import Candidate, candidates_of, instruments_of
 from market.histories import histories, past
 from market.models import Instrument
@@ -23,7 +20,6 @@ from tests.market.candle_teller import DAY, INFY, NOW, RELIANCE, TCS, TODAY, lis
 
 NIFTYBEES, GOLDBEES = "INF204KB14I2", "INF204KB17I5"
 DAYS = weekdays(TODAY - 13 * DAY, TODAY)  # ten of them
-CANDLES = "/api/v1/market/candles"
 
 pytestmark = pytest.mark.django_db
 
@@ -206,89 +202,3 @@ class TestReading:
         held(listed("RELIANCE", "2885", RELIANCE), DAYS)
         closes = np.array(histories([RELIANCE], now=NOW)[RELIANCE].closes, dtype=np.float64)
         assert closes.tolist() == [day.day * 100.0 for day in DAYS]
-
-
-class TestThePage:
-    @pytest.fixture
-    def share(self) -> Instrument:
-        share = listed("RELIANCE", "2885", RELIANCE)
-        want([share.pk], now=timezone.now())
-        days = weekdays(timezone.localdate() - 13 * DAY, timezone.localdate() - DAY)
-        held(share, days, volumes={days[-1]: None})
-        CandleFill.objects.filter(pk=share.pk).update(day_count=len(days), state="FILLED")
-        return share
-
-    def test_a_year_of_it_in_texts(self, as_alice: Client, share: Instrument) -> None:
-        answer = as_alice.get(CANDLES, {"instrument": share.pk}).json()
-        assert (answer["instrument"], answer["kept_at"]) == (share.pk, share.pk)
-        assert (answer["state"], answer["next"]) == ("FILLED", None)
-        last = DailyCandle.objects.latest("day").day
-        assert answer["candles"][-1] == {
-            "day": last.isoformat(),
-            **dict.fromkeys(("open", "high", "low", "close"), str(last.day * 100)),
-            "volume": None,
-            "broker_type": "zerodha",
-            "suspected_split": False,
-            "disputed": False,
-        }
-        days = [each["day"] for each in answer["candles"]]
-        assert days == sorted(days)
-
-    def test_page_by_page(self, as_alice: Client, share: Instrument) -> None:
-        seen: list[str] = []
-        query: dict[str, Any] = {"instrument": share.pk, "limit": 4}
-        while True:
-            page = as_alice.get(CANDLES, query).json()
-            seen += [each["day"] for each in page["candles"]]
-            if page["next"] is None:
-                break
-            query["from"] = page["next"]
-        every = DailyCandle.objects.order_by("day").values_list("day", flat=True)
-        assert seen == [day.isoformat() for day in every]
-
-    def test_between_two_days(self, as_alice: Client, share: Instrument) -> None:
-        days = list(DailyCandle.objects.order_by("day").values_list("day", flat=True))
-        answer = as_alice.get(CANDLES, {"instrument": share.pk, "from": days[2], "to": days[4]}).json()
-        assert [each["day"] for each in answer["candles"]] == [day.isoformat() for day in days[2:5]]
-
-    def test_the_other_listing_leads_to_the_shares_one_history(self, as_alice: Client, share: Instrument) -> None:
-        other = listed("RELIANCE", "500325", RELIANCE, exchange=Exchange.BSE)
-        answer = as_alice.get(CANDLES, {"instrument": other.pk}).json()
-        assert (answer["instrument"], answer["kept_at"]) == (other.pk, share.pk)
-        assert answer["candles"]
-
-    def test_what_nobody_wanted(self, as_alice: Client) -> None:
-        answer = as_alice.get(CANDLES, {"instrument": listed("INFY", "1594", INFY).pk}).json()
-        assert (answer["kept_at"], answer["state"], answer["candles"]) == (None, None, [])
-
-    @pytest.mark.parametrize(
-        "query",
-        [
-            {},
-            {"instrument": "x"},
-            {"instrument": "1", "limit": "501"},
-            {"instrument": "1", "limit": "0"},
-            {"instrument": "1", "from": "yesterday"},
-            {"instrument": "1", "from": "2026-11-26", "to": "2026-11-25"},
-            {"instrument": str(2**70)},
-        ],
-    )
-    def test_odd_questions_are_refused(self, as_alice: Client, query: dict[str, str]) -> None:
-        answer = as_alice.get(CANDLES, query)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_input")
-
-    def test_the_first_day_there_is(self, as_alice: Client, share: Instrument) -> None:
-        """A year before it there is none to count back to."""
-        answer = as_alice.get(CANDLES, {"instrument": share.pk, "to": "0001-02-03"})
-        assert (answer.status_code, answer.json()["candles"]) == (200, [])
-
-    def test_an_instrument_that_is_not_there(self, as_alice: Client) -> None:
-        assert as_alice.get(CANDLES, {"instrument": 999_999_999}).status_code == 404
-
-    def test_a_day_is_marked_and_disputed(self, as_alice: Client, share: Instrument) -> None:
-        last = DailyCandle.objects.latest("day")
-        DailyCandle.objects.filter(pk=last.pk).update(
-            suspected_split=True, disputes=1, disputed_by="upstox", disputed_close=1
-        )
-        shown = as_alice.get(CANDLES, {"instrument": share.pk}).json()["candles"][-1]
-        assert (shown["suspected_split"], shown["disputed"]) == (True, True)
