@@ -25,16 +25,26 @@ class Kept(StrEnum):
     STORED = "STORED"
     REPLACED = "REPLACED"  # the whole series, by one that is adjusted anew
     ADJUSTED = "ADJUSTED"  # nothing was changed: the series was adjusted anew, and must be asked for as a whole
+    DROPPED = "DROPPED"  # so it was, but whoever tells it cannot tell all of it at once: the old one is gone
     TOO_LATE = "TOO_LATE"  # nothing was changed: somebody else took the row over
 
 
 def keep(
-    row: CandleFill, candles: Sequence[Candle], *, source: str, first: date, until: date, whole: bool, now: datetime
+    row: CandleFill,
+    candles: Sequence[Candle],
+    *,
+    source: str,
+    first: date,
+    until: date,
+    whole: bool,
+    drops: bool = False,
+    now: datetime,
 ) -> Kept:
     """Store what `source` told of `first` to `until`; `whole`: that is all that is wanted. `row` learns what is held.
 
     The first word of a day stays: another broker's differing close is a dispute, the same broker's a correction. Where
-    every day in common differs, the series stands on another adjustment, and is replaced whole or not touched.
+    every day in common differs, the series stands on another adjustment, and is replaced whole or not touched; or, if
+    it `drops`, forgotten, to grow again.
     One transaction; `row` is not saved, but its columns of days are set.
     """
     sane = {candle.day: candle for candle in candles if is_sane(candle) and candle.high_price < LARGEST_PRICE}
@@ -53,9 +63,12 @@ def keep(
             tick,
             same_source=sources == {source},
         ):
-            if not whole:
+            if not whole and not drops:
                 return Kept.ADJUSTED
             DailyCandle.objects.filter(instrument=row.pk).delete()
+            if not whole:
+                row.first_day, row.last_day, row.day_count = None, None, 0
+                return Kept.DROPPED
             held, kept = {}, Kept.REPLACED
             row.source, row.replaced_at = source, now
             row.covered_from = row.covered_until = None

@@ -38,7 +38,7 @@ from market.candle_models import CandleFill, FillState
 from market.candle_store import Kept, keep
 from market.models import InstrumentListing
 from market.resting import rest, resting
-from market.whole_days import last_trading_day, last_whole_day, next_evening
+from market.whole_days import DAY, last_trading_day, last_whole_day, next_evening, number_of_calls
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ WANTED_AGAIN = timedelta(hours=6)
 # are long: one worker's thread at a time, and two of each broker's, are all that filling takes.
 BATCH_SECONDS = 15.0
 LEASE = timedelta(seconds=60)
-AT_ONCE = 12  # of one connection's in a batch
+AT_ONCE = 12  # calls to one account in a batch; one instrument may take more
 SOON = timedelta(seconds=10)  # by the next tick
 LATE = timedelta(hours=1)
 MOST_LATE = 3
@@ -64,6 +64,8 @@ AWAY_REST, SESSION_REST, REFUSED_REST = timedelta(minutes=5), timedelta(minutes=
 # And for how long it is not asked for this instrument again.
 UNTOLD_FOR, UNSUPPORTED_FOR = timedelta(days=1), timedelta(days=7)
 UNLISTED = timedelta(minutes=10)  # a master may just be being loaded
+# Nothing of what was told is kept: all of it is to be asked for.
+ANEW = frozenset({Kept.ADJUSTED, Kept.DROPPED})
 NO_LISTING, NO_CONNECTION, NO_CANDLES = "no_listing", "no_connection", "no_candles"
 
 
@@ -164,23 +166,35 @@ def _is_in_maintenance(slug: str, now: datetime) -> bool:
 def _assigned(rows: Sequence[CandleFill], tellers: Mapping[UUID, Teller], now: datetime) -> dict[UUID, list[Ask]]:
     """Who is asked for what. Rows that nobody can be asked for are put off, and saved."""
     asks: dict[UUID, list[Ask]] = {key: [] for key in tellers}
+    calls = dict.fromkeys(tellers, 0)
     listings = _listings([row.pk for row in rows])
     for row in rows:
         named = {slug: each for slug, each in listings[row.pk].items() if not _refuses(row, slug, now)}
-        able = [teller for teller in tellers.values() if teller.broker in named]
-        if not able:
+        offers = [
+            _offer(row, teller, named[teller.broker], now) for teller in tellers.values() if teller.broker in named
+        ]
+        if not offers:
             _put_off(row, listed=bool(listings[row.pk]), refused=not named, now=now)
             continue
-        # Whose series it is comes first; then whoever has least to do.
-        teller = min(able, key=lambda each: (each.broker != row.source, len(asks[each.key]), str(each.key)))
-        if len(asks[teller.key]) >= AT_ONCE:
+        # Whose series it is goes on; else whoever has told all there is soonest.
+        keeps = row.source if row.state == FillState.FILLED else ""
+        teller, ask, cost = min(
+            offers, key=lambda each: (each[0].broker != keeps, calls[each[0].key] + each[2], str(each[0].key))
+        )
+        if calls[teller.key] and calls[teller.key] + cost > AT_ONCE:
             row.next_due_at = now + SOON
             _save(row)
             continue
-        listing = named[teller.broker]
-        last = last_whole_day(listing.exchange, now)
-        asks[teller.key].append(Ask(row.pk, listing, _first_missing(row, last), last))
+        calls[teller.key] += cost
+        asks[teller.key].append(ask)
     return asks
+
+
+def _offer(row: CandleFill, teller: Teller, listing: Listing, now: datetime) -> tuple[Teller, Ask, int]:
+    """What this account would be asked for, and in how many calls."""
+    last = last_whole_day(listing.exchange, now)
+    ask = Ask(row.pk, listing, _first_missing(row, teller.broker, last), last)
+    return teller, ask, number_of_calls(ask.first, ask.last, teller.client.candle_days)
 
 
 def _listings(instrument_ids: Iterable[int]) -> dict[int, dict[str, Listing]]:
@@ -199,10 +213,17 @@ def _listings(instrument_ids: Iterable[int]) -> dict[int, dict[str, Listing]]:
     return found
 
 
-def _first_missing(row: CandleFill, last: date) -> date:
-    """The whole year at first; later some days that are held already, and what came since."""
+def _first_missing(row: CandleFill, slug: str, last: date) -> date:
+    """The whole year at first; later some days that are held already, and what came since.
+
+    Who has begun to tell the year goes on where it was cut short.
+    """
     whole = last - HELD_DAYS
-    return whole if row.covered_until is None else max(whole, min(row.covered_until, last) - OVERLAP)
+    if row.covered_until is None:
+        return whole
+    if row.state != FillState.FILLED and row.source == row.last_broker == slug:
+        return max(whole, min(row.covered_until + DAY, last))
+    return max(whole, min(row.covered_until, last) - OVERLAP)
 
 
 def _refuses(row: CandleFill, slug: str, now: datetime) -> bool:
@@ -229,26 +250,32 @@ def _learn(row: CandleFill, told: Told, teller: Teller, now: datetime) -> bool:
     kept = None
     with transaction.atomic():
         if told.until is not None:
-            kept = _kept(row, told, teller.broker, now)
+            kept = _kept(row, told, teller, now)
         if kept is Kept.TOO_LATE:
             return False
         if told.error is not None:
             _failed(row, told.error, teller, now)
-        elif kept is not Kept.ADJUSTED:
+        elif kept not in ANEW:
             _succeeded(row, told, teller.broker, now)
         _save(row)
-    return told.error is None and kept is not Kept.ADJUSTED
+    return told.error is None and kept not in ANEW
 
 
-def _kept(row: CandleFill, told: Told, slug: str, now: datetime) -> Kept:
-    first = told.ask.first
+def _kept(row: CandleFill, told: Told, teller: Teller, now: datetime) -> Kept:
+    first, slug = told.ask.first, teller.broker
     whole = told.error is None and first <= told.ask.last - HELD_DAYS
     assert told.until is not None  # noqa: S101 - by the caller
-    kept = keep(row, told.candles, source=slug, first=first, until=told.until, whole=whole, now=now)
-    if kept is Kept.ADJUSTED:
+    # A week at a time, a year is never told in one batch.
+    is_slow = number_of_calls(told.ask.last - HELD_DAYS, told.ask.last, teller.client.candle_days) > AT_ONCE
+    kept = keep(
+        row, told.candles, source=slug, first=first, until=told.until, whole=whole, drops=is_slow and not whole, now=now
+    )
+    if kept in ANEW:
         logger.info("Daily prices of instrument %s were adjusted anew by %s", row.pk, slug)
         row.covered_from = row.covered_until = None
         row.source, row.next_due_at = slug, now
+    if kept is Kept.DROPPED:
+        row.state = FillState.WAITING
     return kept
 
 

@@ -42,3 +42,8 @@ def chunks(first: date, last: date, days: int) -> Iterator[tuple[date, date]]:
         until = min(last, first + (days - 1) * DAY)
         yield first, until
         first = until + DAY
+
+
+def number_of_calls(first: date, last: date, days: int) -> int:
+    """In how many such pieces."""
+    return max(0, -((first - last - DAY) // DAY // days))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from brokers.domain import Exchange
 from market.candle_checks import Step, is_adjusted_anew, is_same, is_sane, suspected_splits
-from market.whole_days import chunks, last_trading_day, last_whole_day, next_evening
+from market.whole_days import chunks, last_trading_day, last_whole_day, next_evening, number_of_calls
 from tests.market.candle_teller import candle
 
 FIRST = date(2026, 11, 23)
@@ -141,3 +141,10 @@ class TestDays:
             (date(2026, 1, 7), date(2026, 1, 7)),
         ]
         assert list(chunks(date(2026, 1, 2), day, 3)) == []
+
+    @pytest.mark.parametrize("length", range(-1, 12))
+    def test_and_is_counted_in_them(self, length: int) -> None:
+        day = date(2026, 1, 1)
+        last = day + timedelta(days=length)
+        for days in (1, 3, 7, 400):
+            assert number_of_calls(day, last, days) == len(list(chunks(day, last, days)))

@@ -20,6 +20,7 @@ from brokers import governor, registry
 from brokers.domain import Candle, ConnectionStatus, Exchange, Listing, RowProblem
 from brokers.errors import (
     BrokerUnavailable,
+    BudgetSpent,
     CircuitOpen,
     NotSupported,
     RateLimited,
@@ -232,6 +233,33 @@ class TestFilling:
         assert fill() == Batch(claimed=AT_ONCE + 1, asked=AT_ONCE, filled=AT_ONCE)
         [waiting] = CandleFill.objects.filter(state=FillState.WAITING)
         assert NOW < waiting.next_due_at <= NOW + timedelta(seconds=10)
+
+    def test_who_needs_many_calls_is_asked_where_nobody_else_can_be(self, tellers: Tellers) -> None:
+        tellers.let("zerodha", level(), days=7)
+        tellers.let("upstox", level(), days=2000)
+        both, one = listed("RELIANCE", "2885", RELIANCE, *BOTH), listed("INFY", "1594", INFY, "zerodha")
+        want([both.pk, one.pk], now=NOW)
+        assert fill() == Batch(claimed=2, asked=2, filled=2)
+        assert (row_of(both).source, row_of(one).source) == ("upstox", "zerodha")
+        assert tellers.asked().count(("zerodha", "INFY")) == 58
+
+    def test_piece_by_piece_it_goes_on_where_it_was_cut_short(self, tellers: Tellers, share: Instrument) -> None:
+        """A budget that spares one call a batch, of a week each, still tells the year."""
+
+        def tell(listing: Listing, first: date, last: date) -> Sequence[Candle]:
+            if len(tellers.calls) % 2 == 0:
+                raise BudgetSpent("No further call.", retry_after=100)
+            return level()(listing, first, last)
+
+        tellers.let("zerodha", tell, days=7)
+        want([share.pk], now=NOW)
+        now = NOW
+        for _ in range(58):
+            assert fill(now).asked == 1
+            now += timedelta(seconds=20)
+        row = row_of(share)
+        assert (row.covered_until, row.attempts, row.source) == (TODAY, 0, "zerodha")
+        assert closes_of(share).keys() == set(weekdays(YEAR, TODAY))
 
     def test_whose_series_it_is_goes_on_telling_it(self, tellers: Tellers, share: Instrument) -> None:
         tellers.let("upstox", level())
@@ -490,7 +518,7 @@ class TestFailures:
         tellers.calls.clear()
         tellers.let("zerodha", level())
         assert fill(NOW + HOUR).filled == 1
-        assert tellers.calls[0][2] == told_until - 10 * DAY
+        assert tellers.calls[0][2] == told_until + DAY
         assert closes_of(share).keys() == set(weekdays(YEAR, TODAY))
 
     def test_who_tells_no_day_at_all_is_not_believed_to_tell_it(self, tellers: Tellers, share: Instrument) -> None:
@@ -583,6 +611,16 @@ class TestTwoBrokersWords:
         assert (row.replaced_at, row.source, row.state) == (TOMORROW, teller, FillState.FILLED)
         assert (row.covered_from, row.first_day) == (YEAR + DAY, weekdays(YEAR + DAY, TODAY)[0])
         assert not DailyCandle.objects.filter(suspected_split=True).exists()
+
+    def test_who_tells_a_week_at_a_time_begins_it_anew(self, tellers: Tellers, filled: Instrument) -> None:
+        """A year is never told in one batch there, and adjustments are never mixed: days are missing for a while."""
+        tellers.let("zerodha", level("50"), days=7)
+        assert fill(TOMORROW) == Batch(claimed=1, asked=1, filled=0)
+        row = row_of(filled)
+        assert (row.state, row.day_count, row.covered_until, row.next_due_at) == (FillState.WAITING, 0, None, TOMORROW)
+        assert closes_of(filled) == {}
+        assert fill(TOMORROW).filled == 1
+        assert closes_of(filled) == dict.fromkeys(weekdays(YEAR + DAY, TODAY + DAY), Decimal(50))
 
     def test_while_the_whole_of_it_cannot_be_told_the_old_one_stays(self, tellers: Tellers, filled: Instrument) -> None:
         def tell(listing: Listing, first: date, last: date) -> Sequence[Candle]:
