@@ -354,7 +354,7 @@ def _of_market() -> list[Model]:
             close_price=1,
         ),
         CandleFill.objects.create(instrument=share, wanted_at=now, next_due_at=now),
-        Sector.objects.earliest("pk"),
+        Sector.objects.create(isin="INE001A01036", sector="Steel", source="a list", as_of=today),
     ]
 
 
