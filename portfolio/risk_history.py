@@ -18,9 +18,9 @@ from portfolio.models import BrokerSnapshot
 
 logger = logging.getLogger(__name__)
 
-# Answers so recent are looked through each time; all of them at the beginning of each hour, as a master that names a
+# Answers so recent are looked through each time; all of them in the first minute of an hour, as a master that names a
 # share may have come later than the account's answer.
-RECENT = timedelta(minutes=10)
+RECENT = timedelta(minutes=5)
 DERIVATIVES = (InstrumentKind.FUTURE, InstrumentKind.OPTION)
 ROWS_AT_ONCE = 200
 

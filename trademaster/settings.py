@@ -342,8 +342,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "want-held": {
         "task": "portfolio.want_held",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60, "queue": "portfolio"},
+        "schedule": timedelta(seconds=CANDLES_TICK_SECONDS),
+        "options": {"expires": CANDLES_TICK_SECONDS, "queue": "portfolio"},
     },
     "reconcile-orders": {
         "task": "orders.reconcile_orders",
