@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 CALL_SECONDS = 8.0
 # A call that would have less time than this is not begun: its failure would be ours, not the broker's.
 LEAST_SECONDS = 2.0
-THREADS_PER_BROKER = 2  # of its own: quotes and books have others
+ACCOUNTS_PER_BROKER = 4  # at the same time, each in a thread of its own: quotes and books have others
 # These tell of the account or its broker as a whole: nothing else is asked there in this batch.
 ABOUT_THE_BROKER = (BrokerUnavailable, SessionEnded, SecretUnreadable)
 
@@ -143,4 +143,4 @@ def _candles(
 
 @cache
 def pool(slug: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS_PER_BROKER, thread_name_prefix=f"candles-{slug}")
+    return ThreadPoolExecutor(ACCOUNTS_PER_BROKER, thread_name_prefix=f"candles-{slug}")

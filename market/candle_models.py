@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
@@ -67,6 +67,9 @@ class FillState(models.TextChoices):
 
 
 class CandleFillQuerySet(models.QuerySet["CandleFill"]):
+    def due(self, now: datetime, *, wanted_since: datetime) -> Self:
+        return self.filter(next_due_at__lte=now, wanted_at__gt=wanted_since)
+
     def claim(self, now: datetime, *, lease: datetime, wanted_since: datetime, at_most: int) -> list[CandleFill]:
         """Take due rows until `lease`, those due longest first. Any number of claimers share them, each row is one's.
 

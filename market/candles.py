@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from random import sample
 from time import sleep
 from uuid import UUID
 
@@ -33,7 +34,7 @@ from brokers.errors import (
 )
 from brokers.models import BrokerConnection
 from brokers.transport import Deadline
-from market.candle_calls import Ask, Told, ask_all, is_about_the_broker
+from market.candle_calls import ACCOUNTS_PER_BROKER, Ask, Told, ask_all, is_about_the_broker
 from market.candle_models import CandleFill, FillState
 from market.candle_store import Kept, keep
 from market.models import InstrumentListing
@@ -48,7 +49,7 @@ OVERLAP = timedelta(days=10)
 WANTED_FOR = timedelta(days=30)
 WANTED_AGAIN = timedelta(hours=6)
 # A batch, and after what time another worker takes up what it did not finish. Ticks are further apart than batches
-# are long: one worker's thread at a time, and two of each broker's, are all that filling takes.
+# are long: one worker's thread at a time, and few of each broker's, are all that filling takes.
 BATCH_SECONDS = 15.0
 LEASE = timedelta(seconds=60)
 AT_ONCE = 12  # calls to one account in a batch; one instrument may take more
@@ -112,13 +113,13 @@ def fill_due(*, now: datetime, seconds: float = BATCH_SECONDS, pause: Callable[[
 
     What there was no room for in a budget, or no time, is given back. No transaction is open while brokers are asked.
     """
-    deadline = Deadline(seconds)
+    deadline, since = Deadline(seconds), now - WANTED_FOR
+    if not CandleFill.objects.due(now, wanted_since=since).exists():
+        return Batch()
     tellers = _tellers(deadline, now)
     if not tellers:
         return Batch()
-    rows = CandleFill.objects.claim(
-        now, lease=now + LEASE, wanted_since=now - WANTED_FOR, at_most=AT_ONCE * len(tellers)
-    )
+    rows = CandleFill.objects.claim(now, lease=now + LEASE, wanted_since=since, at_most=AT_ONCE * len(tellers))
     if not rows:
         return Batch()
     asks = _assigned(rows, tellers, now)
@@ -137,14 +138,20 @@ def fill_due(*, now: datetime, seconds: float = BATCH_SECONDS, pause: Callable[[
 
 
 def _tellers(deadline: Deadline, now: datetime) -> dict[UUID, Teller]:
-    """Connected accounts whose broker tells daily prices and is to be asked now."""
+    """Connected accounts whose broker tells daily prices and is to be asked now; of many at one broker, some by lot."""
     slugs = [slug for slug in brokers_that_tell() if not _is_in_maintenance(slug, now)]
-    rows = BrokerConnection.objects.filter(
+    connected = BrokerConnection.objects.filter(
         status=ConnectionStatus.CONNECTED, broker_type__in=slugs, user__is_active=True
     )
-    rows = rows.select_related("user").prefetch_related("user__broker_apps")
-    rests = resting([*slugs, *(str(row.pk) for row in rows)], now=now)
-    connections = [row for row in rows if not rests & {row.broker_type, str(row.pk)}]
+    accounts = list(connected.values_list("pk", "broker_type"))
+    rests = resting([*slugs, *(str(key) for key, _ in accounts)], now=now)
+    ready: dict[str, list[UUID]] = defaultdict(list)
+    for key, slug in accounts:
+        if not rests & {slug, str(key)}:
+            ready[slug].append(key)
+    chosen = [key for keys in ready.values() for key in sample(keys, min(len(keys), ACCOUNTS_PER_BROKER))]
+    rows = BrokerConnection.objects.filter(pk__in=chosen).select_related("user")
+    connections = list(rows.prefetch_related("user__broker_apps"))
     clients = reach.clients_for(connections, deadline=deadline, now=now, in_background=True)
     return {
         row.pk: Teller(row.pk, row.broker_type, client)

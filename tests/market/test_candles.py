@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 from django.db import connection as database
 from django.db import transaction
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 from redis import Redis
 
 from accounts.models import User
@@ -34,6 +34,7 @@ from brokers.simulation.instruments import load_instruments
 from brokers.simulation.market import Market
 from brokers.simulation.server import SimulatedBrokers
 from market import tasks
+from market.candle_calls import ACCOUNTS_PER_BROKER
 from market.candle_models import CandleFill, DailyCandle, FillState
 from market.candles import AT_ONCE, LEASE, Batch, want
 from market.masters import load_master
@@ -233,6 +234,31 @@ class TestFilling:
         assert fill() == Batch(claimed=AT_ONCE + 1, asked=AT_ONCE, filled=AT_ONCE)
         [waiting] = CandleFill.objects.filter(state=FillState.WAITING)
         assert NOW < waiting.next_due_at <= NOW + timedelta(seconds=10)
+
+    def test_of_many_accounts_at_one_broker_some_are_asked(
+        self, tellers: Tellers, alices: dict[str, BrokerConnection]
+    ) -> None:
+        tellers.let("zerodha", level())
+        mine = BrokerConnection.objects.get(pk=alices["zerodha"].pk)
+        others = [
+            BrokerConnection(
+                user=mine.user, broker_type="zerodha", account_id=f"Z{n}", status=ConnectionStatus.TOKEN_EXPIRED
+            )
+            for n in range(9)
+        ]
+        for other in BrokerConnection.objects.bulk_create(others):
+            other.access_token_encrypted = mine.access_token_encrypted
+            other.status = ConnectionStatus.CONNECTED
+            other.save()
+        want([listed(f"S{n:02}", str(n), None, "zerodha").pk for n in range(5 * AT_ONCE)], now=NOW)
+        assert fill().claimed == ACCOUNTS_PER_BROKER * AT_ONCE
+
+    def test_where_nothing_is_due_nobody_is_looked_for(
+        self, tellers: Tellers, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        tellers.let("zerodha", level())
+        with django_assert_num_queries(1):
+            assert fill() == Batch()
 
     def test_who_needs_many_calls_is_asked_where_nobody_else_can_be(self, tellers: Tellers) -> None:
         tellers.let("zerodha", level(), days=7)
