@@ -13,6 +13,7 @@ from trademaster.api import unknown_route
 
 api: list[URLPattern | URLResolver] = [
     path("", include("portfolio.urls")),
+    path("risk/", include("portfolio.risk_urls")),
     path("", include("market.urls")),
     path("", include("brokers.urls")),
     path("", include("orders.urls")),
