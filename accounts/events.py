@@ -65,6 +65,8 @@ class Event(TextChoices):
     REMINDER_CHANGED = "setting.reminder", "The reminder of logins was changed"
     ORDER_SETTINGS = "setting.orders", "Routing and approval of orders were changed"
     LIMIT_CHANGED = "setting.limit", "A limit was changed"
+    BREACH_ACKNOWLEDGED = "risk.breach_acknowledged", "Somebody has taken note of a limit that was reached"
+    ALERTS_CHANGED = "setting.alerts", "By which ways alerts go out was changed"
     KEYS_ROTATED = "vault.keys_rotated", "Stored secrets were moved under another key"
 
     SUPPORT_VIEWED = "support.viewed", "Support looked at rows of this person"

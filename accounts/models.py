@@ -235,3 +235,7 @@ class PersonalToken(ForClients):
     class Meta:
         db_table = "personal_tokens"
         ordering = ("-created_at",)
+
+
+# At the end, because they point back here.
+from accounts.alert_models import AlertDelivery, AlertRoute  # noqa: E402, F401

@@ -88,3 +88,31 @@ class TooManyTokens(exceptions.APIException):
     default_detail = "There are as many personal tokens as one person may have."
     default_code = "too_many_tokens"
     remedy = "Revoke one first."
+
+
+class TooManyRoutes(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "There are as many ways for alerts as one person may have."
+    default_code = "too_many_alert_routes"
+    remedy = "Remove one first."
+
+
+class RouteIsKept(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "Alerts by e-mail can be turned off, and not removed."
+    default_code = "alert_route_kept"
+    remedy = "Send `is_enabled` false instead."
+
+
+class RouteOff(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "This way for alerts is turned off."
+    default_code = "alert_route_off"
+    remedy = "Turn it on first."
+
+
+class AddressUnconfirmed(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "There is no confirmed e-mail address on this account."
+    default_code = "email_not_confirmed"
+    remedy = "Open Your account, E-mail, and follow the link in the letter."

@@ -641,3 +641,4 @@ class KeyProof(models.Model):
 
 # At the end, because they point back here.
 from brokers.agreements import ConnectionConsent, ConnectionGrant  # noqa: E402, F401
+from brokers.alert_models import AlertWebhook  # noqa: E402, F401

@@ -7,7 +7,8 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from brokers import logins, morning, postbacks, sessions, token_use
+from accounts import alerts
+from brokers import alert_sending, logins, morning, postbacks, sessions, token_use
 
 logger = logging.getLogger(__name__)
 
@@ -74,3 +75,14 @@ def read_postbacks_at(connection_id: UUID, due: datetime) -> None:
 @shared_task(name="brokers.prune_postbacks")
 def prune_postbacks() -> None:
     postbacks.prune(timezone.now())
+
+
+@shared_task(name="brokers.deliver_due_alerts")
+def deliver_due_alerts() -> None:
+    for delivery_id in alerts.due(timezone.now()):
+        deliver_alert.apply_async((delivery_id,), expires=settings.SESSION_TICK_SECONDS)
+
+
+@shared_task(name=alerts.TASK)
+def deliver_alert(delivery_id: int) -> None:
+    alert_sending.deliver(delivery_id, now=timezone.now())

@@ -26,7 +26,7 @@ from brokers.transport import Deadline, is_loopback
 
 SECONDS = 5.0
 LARGEST_BODY = 64 * 1024
-TIMESTAMP, SIGNATURE = "X-TradeMaster-Timestamp", "X-TradeMaster-Signature"
+TIMESTAMP, SIGNATURE, EVENT = "X-TradeMaster-Timestamp", "X-TradeMaster-Signature", "X-TradeMaster-Event"
 # Addresses in which a gateway would find a private IPv4 address.
 NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -42,11 +42,12 @@ class WebhookRefused(Exception):
 
 
 class WebhookFailed(Exception):
-    """It was not taken: no connection, no answer in time, or an answer other than 2xx."""
+    """It was not taken: no connection, no answer in time, or an answer other than 2xx. `code` is stable."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, code: str = "webhook_unreachable") -> None:
         super().__init__(message)
         self.message = message
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,16 @@ def signature(body: bytes, timestamp: str, secret: Secret) -> str:
     return f"v1={hmac.new(secret.reveal().encode(), signed, sha256).hexdigest()}"
 
 
-def post(url: str, body: bytes, *, secret: Secret, now: datetime, allow_loopback: bool) -> None:
-    """Send JSON, once. Raises WebhookRefused; WebhookFailed."""
+def post(
+    url: str, body: bytes, *, secret: Secret, now: datetime, allow_loopback: bool, event_id: str | None = None
+) -> None:
+    """Send JSON, once. Raises WebhookRefused; WebhookFailed.
+
+    With an `event_id` that is told in a header of its own, and the signature's header bears the time as well:
+    `t=…,v1=…`.
+    """
     if len(body) > LARGEST_BODY:
-        raise WebhookFailed("the message is too large")
+        raise WebhookFailed("the message is too large", "webhook_too_large")
     target = resolved(url, allow_loopback=allow_loopback)
     timestamp = str(int(now.timestamp()))
     headers = {
@@ -125,16 +132,18 @@ def post(url: str, body: bytes, *, secret: Secret, now: datetime, allow_loopback
         TIMESTAMP: timestamp,
         SIGNATURE: signature(body, timestamp, secret),
     }
+    if event_id is not None:
+        headers |= {EVENT: event_id, SIGNATURE: f"t={timestamp},{headers[SIGNATURE]}"}
     try:
         status = _status(target, body, headers)
     except ssl.SSLError:
-        raise WebhookFailed("its certificate is not good for this name") from None
+        raise WebhookFailed("its certificate is not good for this name", "webhook_certificate") from None
     except TimeoutError:
-        raise WebhookFailed("no answer in time") from None
+        raise WebhookFailed("no answer in time", "webhook_timeout") from None
     except (OSError, http.client.HTTPException):
         raise WebhookFailed("it cannot be reached, or broke off") from None
     if not 200 <= status < 300:
-        raise WebhookFailed(f"HTTP {status}")
+        raise WebhookFailed(f"HTTP {status}", f"webhook_http_{status}")
 
 
 def _addresses(host: str, port: int) -> tuple[str, ...]:

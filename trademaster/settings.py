@@ -324,6 +324,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": REMINDER_TICK_SECONDS,
         "options": {"expires": REMINDER_TICK_SECONDS},
     },
+    "deliver-due-alerts": {
+        "task": "brokers.deliver_due_alerts",
+        "schedule": SESSION_TICK_SECONDS,
+        "options": {"expires": SESSION_TICK_SECONDS},
+    },
     "prune-the-front-door": {
         "task": "accounts.prune",
         "schedule": timedelta(hours=1),

@@ -16,6 +16,7 @@ api: list[URLPattern | URLResolver] = [
     path("risk/", include("portfolio.risk_urls")),
     path("", include("market.urls")),
     path("", include("brokers.urls")),
+    path("", include("brokers.alert_urls")),
     path("", include("orders.urls")),
     path("", include("orders.charge_urls")),
     path("", include("health.urls")),
