@@ -62,6 +62,10 @@ class Event(TextChoices):
     GTT_PLACED = "order.gtt_placed", "An order that waits for a price was placed"
     GTT_CANCELLED = "order.gtt_cancelled", "An order that waits for a price was cancelled"
 
+    TRADING_HALTED = "risk.trading_halted", "Trading was stopped"
+    HALT_RAISED = "risk.halt_raised", "More of trading was stopped"
+    HALT_ENDED = "risk.halt_ended", "Trading goes on again"
+
     REMINDER_CHANGED = "setting.reminder", "The reminder of logins was changed"
     ORDER_SETTINGS = "setting.orders", "Routing and approval of orders were changed"
     LIMIT_CHANGED = "setting.limit", "A limit was changed"

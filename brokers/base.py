@@ -456,6 +456,10 @@ class BrokerClient(ABC):
         """The same client with so much time from now, and never more than is left."""
         return self._over(self.http.within(seconds))
 
+    def looking(self, look: Callable[[], None]) -> Self:
+        """The same client, which calls `look` last before anything is sent: what it raises stops the call."""
+        return self._over(self.http.looking(look))
+
     def _over(self, http: Transport) -> Self:
         client = type(self)(http, self.app, self.session)
         client.shapes = self.shapes

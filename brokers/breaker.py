@@ -27,6 +27,7 @@ from brokers.errors import (
     BrokerError,
     BrokerUnavailable,
     CircuitOpen,
+    HeldBack,
     NotSupported,
     OrderRejected,
     OutcomeUnknown,
@@ -243,7 +244,7 @@ def outcome_of(error: BrokerError | None, kind: Kind) -> Outcome:
     """
     if error is None:
         return Outcome.ANSWERED
-    if isinstance(error, RateLimited | NotSupported | CircuitOpen):
+    if isinstance(error, RateLimited | NotSupported | CircuitOpen | HeldBack):
         return Outcome.NOTHING
     if isinstance(error, OrderRejected) and error.code == OrderRejected.default_code:
         return Outcome.REJECTED

@@ -10,6 +10,7 @@
     ├── RequestRefused       the broker understood and said no                                  show the reason
     │   └── OrderRejected    only on the broker's own word                                      show the reason
     ├── NotSupported         known from the spec, raised before any I/O                         offer another broker
+    ├── HeldBack             our own switch: trading is stopped, the call was never sent        a person re-arms
     ├── SecretUnreadable     our own vault: what is stored for this account cannot be used      a login, or keys anew
     └── UnexpectedResponse   a shape or state we do not know; names fields, never quotes bodies  we fix the mapping
 
@@ -126,6 +127,15 @@ class NotSupported(BrokerError):
     default_message = "The broker does not offer this"
     default_status = None
     default_action = "Use another broker for this."
+
+
+class HeldBack(BrokerError):
+    """Our own switch stops what would go to a broker; nothing was sent, and it says nothing of the connection."""
+
+    default_code = "halted"
+    default_message = "Trading is stopped"
+    default_status = None
+    default_action = "See why at the kill switch; a person re-arms it."
 
 
 class SecretUnreadable(BrokerError):

@@ -162,7 +162,8 @@ class Transport:
     `failure` reads the dialect's error envelope out of a decoded body (None: no error there); `errors` is the spec's
     table, looked up by (status, code), then (None, code), then (status, None); `order_errors` are asked first where a
     write is answered. `secrets` are cut out of every reason.
-    With `loopback_only`, which the demo and the tests set, no other host is ever spoken to. Calls pass the `gate`.
+    With `loopback_only`, which the demo and the tests set, no other host is ever spoken to. Calls pass the `gate`, and
+    then the `look` of whoever may still stop them.
     """
 
     def __init__(
@@ -177,6 +178,7 @@ class Transport:
         loopback_only: bool = False,
         deadline: Deadline | None = None,
         gate: Gate = UNGUARDED,
+        look: Callable[[], None] | None = None,
     ) -> None:
         self.slug = slug
         self.endpoints = endpoints
@@ -187,6 +189,13 @@ class Transport:
         self._loopback_only = loopback_only
         self._deadline = deadline
         self._gate = gate
+        self._look = look
+
+    def looking(self, look: Callable[[], None]) -> Transport:
+        """The same transport, which calls `look` last before anything is sent: what it raises stops the call."""
+        copied = copy(self)
+        copied._look = look
+        return copied
 
     def hurried(self) -> Transport:
         """The same transport with a part of the time that is left, so that what was read before is not lost with it."""
@@ -235,6 +244,8 @@ class Transport:
             outcome, entered = "no answer", time.monotonic()
             _waits.seconds = getattr(_waits, "seconds", 0.0) + entered - started
             try:
+                if self._look is not None:
+                    self._look()
                 request = {"params": params, "data": form, "headers": headers}
                 if json is not None:
                     request["data"] = as_json(json)

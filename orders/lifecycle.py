@@ -16,6 +16,7 @@ from brokers.errors import (
     BrokerUnavailable,
     BudgetSpent,
     CircuitOpen,
+    HeldBack,
     NotSupported,
     RateLimited,
     RequestRefused,
@@ -101,7 +102,7 @@ FOLLOWS: Mapping[Word, Mapping[State, frozenset[State]]] = {
 DAY_OVER = "day_over"
 # --- what the answer to a call makes of it ---------------------------------------------------------------------------
 # Nothing of these ever reached the broker as an order: they come before any byte of it was sent, or say that none was.
-NEVER_LEFT = (BudgetSpent, CircuitOpen, NotSupported, SessionEnded, SecretUnreadable)
+NEVER_LEFT = (BudgetSpent, CircuitOpen, HeldBack, NotSupported, SessionEnded, SecretUnreadable)
 
 
 def after_call(error: BaseException | None, *, throttled_before_entry: bool) -> State:

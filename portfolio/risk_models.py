@@ -142,8 +142,17 @@ class TradingHalt(models.Model):
         db_table = "risk_trading_halts"
         ordering = ["-set_at", "-id"]
         constraints = [
-            models.UniqueConstraint(fields=["user", "kind"], condition=Q(ended_at=None), name="uniq_standing_halt")
+            models.UniqueConstraint(fields=["user", "kind"], condition=Q(ended_at=None), name="uniq_standing_halt"),
+            # Nobody ends it sooner; a trigger keeps `locked_until`, and a lock that stands is not deleted either.
+            models.CheckConstraint(
+                condition=Q(ended_at=None) | Q(locked_until=None) | Q(ended_at__gte=models.F("locked_until")),
+                name="halt_is_not_ended_early",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind=HaltKind.DAY_LOSS) | Q(locked_until__isnull=False), name="day_lock_has_an_end"
+            ),
         ]
+        indexes = [models.Index(fields=["user", "-set_at"], name="idx_halts_user")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.level}"

@@ -23,6 +23,7 @@ from accounts.step_up import StepUpRequired
 from brokers.errors import (
     BrokerError,
     BrokerUnavailable,
+    HeldBack,
     NotSupported,
     OutcomeUnknown,
     RateLimited,
@@ -45,6 +46,7 @@ BROKER_STATUSES: tuple[tuple[type[BrokerError], int], ...] = (
     (UnexpectedResponse, status.HTTP_502_BAD_GATEWAY),
     (SessionEnded, status.HTTP_409_CONFLICT),
     (SecretUnreadable, status.HTTP_409_CONFLICT),
+    (HeldBack, status.HTTP_409_CONFLICT),
     (NotSupported, status.HTTP_422_UNPROCESSABLE_ENTITY),
     (RequestRefused, status.HTTP_422_UNPROCESSABLE_ENTITY),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -133,6 +133,10 @@ class FakeClient(BrokerClient):
         self.desk = desk
 
     def within(self, seconds: float) -> Self:
+        return self
+
+    def looking(self, look: Callable[[], None]) -> Self:
+        """Nothing is waited for between its call and its desk."""
         return self
 
     def place(self, request: OrderRequest) -> str:
