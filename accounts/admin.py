@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import audit, invitations, letters
+from accounts.alert_models import AlertDelivery, AlertRoute
 from accounts.desk import ReadOnlyAdmin, WatchedAdmin
 from accounts.events import Event
 from accounts.models import (
@@ -188,3 +189,24 @@ class EmailAddressAdmin(OfAPerson):
     list_display = ("email", "user", "primary", "verified")
     list_filter = ("primary", "verified")
     search_fields = ("email", "user__username")
+
+
+@admin.register(AlertRoute)
+class AlertRouteAdmin(ReadOnlyAdmin):
+    """Where a webhook leads stands at its own page, as its host alone."""
+
+    whose = "user_id"
+    list_display = ("user", "way", "is_enabled", "failures", "muted_until", "last_sent_at", "last_error")
+    list_filter = ("way", "is_enabled", "last_error")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+
+
+@admin.register(AlertDelivery)
+class AlertDeliveryAdmin(ReadOnlyAdmin):
+    whose = "route__user_id"
+    list_display = ("happened_at", "route", "kind", "subject_key", "state", "attempts", "next_due_at", "last_error")
+    list_filter = ("state", "kind", "last_error")
+    list_select_related = ("route",)
+    search_fields = ("route__user__username", "subject_key", "event_id")
+    date_hierarchy = "happened_at"

@@ -15,6 +15,7 @@ from django.utils.timesince import timesince
 
 from accounts import desk
 from brokers.agreements import ConnectionConsent, ConnectionGrant
+from brokers.alert_models import AlertWebhook
 from brokers.clearance import Light
 from brokers.lights import clearance_of
 from brokers.models import (
@@ -226,3 +227,13 @@ class KeyProofAdmin(ReadOnlyAdmin):
     search_fields = ("key_id",)
     list_filter = ()
     exclude = ("ciphertext",)
+
+
+@admin.register(AlertWebhook)
+class AlertWebhookAdmin(ReadOnlyAdmin):
+    whose = "route__user_id"
+    list_display = ("route", "host")
+    list_filter = ()
+    list_select_related = ("route",)
+    search_fields = ("host", "route__user__username")
+    exclude = ("url_encrypted", "secret_encrypted")

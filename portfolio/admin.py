@@ -1,7 +1,9 @@
 from django.contrib import admin
 
 from brokers.admin import ReadOnlyAdmin
+from portfolio.limit_models import LimitWatch
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
+from portfolio.risk_models import RiskBreach, RiskLimit
 
 
 class BreakdownInline(admin.TabularInline):
@@ -58,3 +60,31 @@ class BrokerSnapshotAdmin(ReadOnlyAdmin):
     list_select_related = ("connection",)
     search_fields = ("connection__account_id", "connection__user__username")
     date_hierarchy = "as_of"
+
+
+@admin.register(RiskLimit)
+class RiskLimitAdmin(ReadOnlyAdmin):
+    whose = "user_id"
+    list_display = ("user", "metric", "scope", "scope_key", "warn", "block", "action", "is_enabled", "state", "value")
+    list_filter = ("state", "is_enabled", "metric", "scope")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email", "scope_key")
+
+
+@admin.register(RiskBreach)
+class RiskBreachAdmin(ReadOnlyAdmin):
+    whose = "user_id"
+    list_display = ("opened_at", "user", "metric", "scope_key", "level", "worst_value", "cleared_at", "acknowledged_at")
+    list_filter = ("level", "metric", ("cleared_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email", "scope_key")
+    date_hierarchy = "opened_at"
+
+
+@admin.register(LimitWatch)
+class LimitWatchAdmin(ReadOnlyAdmin):
+    whose = "user_id"
+    list_display = ("user", "looked_at", "problem", "defaults_made_at")
+    list_filter = ("problem",)
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")

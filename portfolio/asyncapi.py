@@ -22,6 +22,8 @@ from portfolio.domain import (
     TradingSummary,
 )
 from portfolio.presentation import schema
+from portfolio.risk.evaluating import ACKNOWLEDGED, Step
+from portfolio.risk.limits import Metric, Scope, State
 
 Schema = dict[str, Any]
 
@@ -123,6 +125,8 @@ def document() -> Schema:
                     as_of=INSTANT_OR_NULL,
                 ),
                 "OrderUpdate": _order_update(),
+                "RiskEvent": _risk_event(),
+                "AlertRouteMuted": _object(route_id=TEXT, name=TEXT, muted_until=INSTANT_OR_NULL, last_error=TEXT),
                 "Price": _object(
                     instrument={"type": "string", "examples": ["NSE:2885"]},
                     last_price=TEXT,
@@ -162,6 +166,11 @@ def _sent() -> dict[str, tuple[Schema, str]]:
             "The latest prices of instruments subscribed to.",
         ),
         "ORDER_UPDATE": (_ref("OrderUpdate"), "An order changed, or a person must see something of it."),
+        "RISK_EVENT": (
+            _ref("RiskEvent"),
+            "A limit was reached, got worse, eased or is kept again, or was taken note of.",
+        ),
+        "ALERT_ROUTE_MUTED": (_ref("AlertRouteMuted"), "An alert route failed again and again, and is left alone."),
         "SUBSCRIBED": (subscribed, "What is subscribed to now: the answer to subscribe and unsubscribe."),
         "HEARTBEAT": (OPEN, "Every 15 seconds, and the answer to ping."),
         "ERROR": (_ref("Complaint"), "A message from the client could not be followed."),
@@ -203,6 +212,26 @@ def _order_update() -> Schema:
         reason=TEXT_OR_NULL,
         children={"type": "array", "items": child},
         alert=TEXT_OR_NULL,
+    )
+
+
+def _risk_event() -> Schema:
+    """What `portfolio.breaches` tells of. Figures are text, in the unit of the metric."""
+    return _object(
+        event={"type": "string", "enum": [*(step.value for step in Step), ACKNOWLEDGED]},
+        breach_id=NUMBER,
+        limit_id={"type": ["integer", "null"]},
+        metric={"type": "string", "enum": [metric.value for metric in Metric]},
+        scope={"type": "string", "enum": [scope.value for scope in Scope]},
+        scope_key=TEXT,
+        state={"type": "string", "enum": [state.value for state in State]},
+        level={"type": "string", "enum": [State.WARN.value, State.BLOCK.value]},
+        value=TEXT,
+        worst_value=TEXT,
+        threshold=TEXT,
+        opened_at=INSTANT,
+        cleared_at=INSTANT_OR_NULL,
+        acknowledged_at=INSTANT_OR_NULL,
     )
 
 

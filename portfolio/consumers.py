@@ -60,6 +60,9 @@ TOPICS: dict[str, Topic] = {
     "PRICE_STATE": "portfolio",
     "BROKER_STATUS_UPDATE": "status",
     "ORDER_UPDATE": "orders",
+    # What its owner must see at once, whatever the page is open for.
+    "RISK_EVENT": "status",
+    "ALERT_ROUTE_MUTED": "status",
 }
 
 

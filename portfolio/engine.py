@@ -16,7 +16,7 @@ from market.pricing import Price
 from portfolio import live_messages
 from portfolio.day_series import DaySeries
 from portfolio.deltas import Difference
-from portfolio.domain import BorrowedPrice, InstrumentKey, LivePrice, PriceState, Source
+from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, InstrumentKey, LivePrice, PriceState, Source
 from portfolio.live import LiveBook, LiveBooks
 from portfolio.live_messages import Place
 
@@ -91,6 +91,11 @@ class Engine:
         """Whether every share has its price and its day's change."""
         coverage = self._book(user_id).portfolio(now).coverage
         return not coverage.without_price and not coverage.without_day_change
+
+    def portfolio(self, user_id: int, now: datetime) -> ConsolidatedPortfolio | None:
+        """The whole book; None where it is not held any more."""
+        book = self._books.books.get(user_id)
+        return None if book is None else book.portfolio(now)
 
     def reconcile(self, user_id: int, now: datetime) -> list[Difference]:
         return self._book(user_id).reconcile(now)

@@ -31,11 +31,13 @@ from market.leases import Leases
 from market.pricing import Price
 from market.publishing import PriceReader
 from market.streaming import cancelled
-from portfolio import live_messages, loading, watching
+from portfolio import limit_watch, live_messages, loading, watching
 from portfolio.domain import InstrumentKey, PriceState, SourceState
 from portfolio.engine import Engine, Loaded, Message
 from portfolio.kept_series import KeptSeries
+from portfolio.limit_turns import LimitTurns
 from portfolio.live_messages import Place
+from portfolio.live_tempo import Tempo as Tempo
 from portfolio.loading import P, T, in_a_thread
 from portfolio.turns import Turns
 from portfolio.wanted import Listings
@@ -56,29 +58,6 @@ for _, key in ipairs(KEYS) do
   if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
 end
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tempo:
-    """Seconds.
-
-    `hosted`: how long the sign that somebody hosts a user outlives its host. `recent`: how old a last price may be that
-    is taken over from Redis while its market is open. `unheard`: after so long without any batch nobody publishes.
-    `settling`: how long it may take until what a new book holds is streamed.
-    """
-
-    round: float = 0.5
-    lease: float = 4.0
-    hosted: float = 5.0
-    between_asking: float = 1.0  # however many orders change
-    reconcile: float = 60.0
-    recent: float = 30.0
-    unheard: float = 5.0
-    settling: float = 8.0
-    asked_at_once: int = 8
-    interval: float | None = None  # of deltas; None: as the settings say
-    refresh: float | None = None
-    refresh_unstreamed: float | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -133,6 +112,7 @@ class LiveHost:
         self._asking = asyncio.Semaphore(self.tempo.asked_at_once)
         self._heard_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._limits = LimitTurns(self._look_at_limits, pause=self.tempo.between_limits)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -153,7 +133,7 @@ class LiveHost:
             await self._stopping.wait()
         finally:
             self._stopping.set()
-            await cancelled([*loops, *self._tasks], patience=STOP_SECONDS)
+            await cancelled([*loops, *self._tasks, *self._limits.tasks], patience=STOP_SECONDS)
             users = list(self._watched)
             try:
                 await self._leave(users)
@@ -387,6 +367,13 @@ class LiveHost:
         watched.place = message.place
         watched.series.total = message.total
         await push.send_json(watched.user_id, kind, message.text)
+        self._limits.note(watched.user_id)
+
+    async def _look_at_limits(self, user_id: int) -> None:
+        now = self._clock()
+        book = await self._in_engine(self._engine.portfolio, user_id, now)
+        if book is not None:
+            await in_a_thread(limit_watch.watch, user_id, book, now=now)
 
     async def _hear_requests(self) -> None:
         async with self._redis.pubsub() as channel:

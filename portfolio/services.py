@@ -25,7 +25,7 @@ from brokers.models import BrokerConnection, BrokerConnectionQuerySet
 from brokers.serializers import ConnectionSerializer
 from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
-from portfolio import prices, sharing
+from portfolio import limit_turns, prices, sharing
 from portfolio.consolidate import Book, valued
 from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, SourceState, Unpriced
 from portfolio.fetching import Answer, fetch_all
@@ -42,6 +42,7 @@ MERGE_SECONDS = 0.4
 TABLES_EVERY_SECONDS = 30
 
 _payload = msgspec.json.Decoder(BrokerPortfolio)
+_rendered_book = msgspec.json.Decoder(ConsolidatedPortfolio)
 
 
 class NoBrokerConnections(Exception):
@@ -55,6 +56,17 @@ def consolidated(user: User, *, now: datetime) -> Rendered:
     """
     _release_database()
     return sharing.shared(sharing.own(user.pk), lambda: _fetched(user, now))
+
+
+def latest_book(user: User, *, now: datetime, recent: timedelta) -> ConsolidatedPortfolio:
+    """The merged book without asking a broker: the cached answer, as exact as it is told, or the last good ones.
+
+    Of those what is not older than `recent` counts as live. Raises NoBrokerConnections.
+    """
+    found = sharing.cached(sharing.own(user.pk))
+    if found is not None:
+        return _rendered_book.decode(found.include)
+    return valued(user.pk, Book.of(known_sources(user, now=now, recent=recent)), now=now)
 
 
 def refresh(user: User, *, now: datetime) -> Rendered | None:
@@ -126,6 +138,7 @@ def _fetched(user: User, now: datetime) -> Rendered:
     rendered, answer = _rendered(user, book, _without_stale(book), now, borrowed)
     _write_tables(user, lambda: answer)
     push.publish_json(user.pk, "PORTFOLIO_UPDATE", rendered.include.decode())
+    limit_turns.note_change(user.pk)
     return rendered
 
 

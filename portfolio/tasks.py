@@ -3,7 +3,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import User
-from portfolio import halt_letters, risk_history, services, watching
+from portfolio import breaches, halt_letters, limit_watch, risk_history, services, watching
 
 
 @shared_task(name="portfolio.refresh_watched")
@@ -27,3 +27,21 @@ def want_held() -> None:
 @shared_task(name="portfolio.send_halt_letter")
 def send_halt_letter(halt_id: int) -> None:
     halt_letters.send(halt_id)
+
+
+@shared_task(name="portfolio.watch_limits")
+def watch_limits() -> None:
+    """By the clock: everybody whom no live host looks after; and what nobody has taken note of is told again."""
+    breaches.escalate(timezone.now())
+    for user_id in watching.unhosted(limit_watch.watched_users()):
+        watch_limits_of.apply_async((user_id,), expires=settings.LIMITS_TICK_SECONDS)
+
+
+@shared_task(name="portfolio.watch_limits_of")
+def watch_limits_of(user_id: int) -> None:
+    limit_watch.look(user_id, now=timezone.now())
+
+
+@shared_task(name="portfolio.look_at_limits")
+def look_at_limits(user_id: int) -> None:
+    limit_watch.look_at_known(user_id, now=timezone.now())

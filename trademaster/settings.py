@@ -276,6 +276,8 @@ MASTERS_TICK_SECONDS = env_number("MASTERS_TICK_SECONDS", 300)
 # Further apart than one batch is long (`market.candles.BATCH_SECONDS`).
 CANDLES_TICK_SECONDS = env_number("CANDLES_TICK_SECONDS", 20)
 PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
+# How often limits of who has no page open are looked at; while a market is open their brokers are asked for it.
+LIMITS_TICK_SECONDS = env_number("LIMITS_TICK_SECONDS", 60)
 # How often it is looked which orders' books are to be read.
 ORDERS_TICK_SECONDS = env_number("ORDERS_TICK_SECONDS", 1)
 CELERY_BEAT_SCHEDULE = {
@@ -389,6 +391,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "trademaster.finish_deletions",
         "schedule": timedelta(minutes=10),
         "options": {"expires": 600},
+    },
+    "watch-limits": {
+        "task": "portfolio.watch_limits",
+        "schedule": LIMITS_TICK_SECONDS,
+        "options": {"expires": LIMITS_TICK_SECONDS, "queue": "portfolio"},
     },
     "refresh-watched-portfolios": {
         "task": "portfolio.refresh_watched",

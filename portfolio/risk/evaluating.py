@@ -91,6 +91,10 @@ class Step(StrEnum):
     CLEARED = "CLEARED"
 
 
+# What is told beside them: somebody has taken note.
+ACKNOWLEDGED = "ACKNOWLEDGED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What became of a limit for one key. `threshold` is the level that was reached, of a clearance the one left."""
