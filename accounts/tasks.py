@@ -8,14 +8,16 @@ from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.alert_models import AlertDelivery
 from accounts.models import ApiSession, Invitation, PersonalToken, SignInPlace, TrustedDevice
 
 PLACES_KEPT = timedelta(days=365)
+ALERTS_KEPT = timedelta(days=90)
 
 
 @shared_task(name="accounts.prune")
 def prune() -> None:
-    """Delete what has lapsed: sessions, trusted devices, API clients, invitations not taken, places long not seen."""
+    """Delete what has lapsed: sessions, trusted devices, API clients, invitations not taken, old places and alerts."""
     now = timezone.now()
     Session.objects.filter(expire_date__lt=now).delete()
     live = Session.objects.values("session_key")
@@ -25,3 +27,4 @@ def prune() -> None:
     ApiSession.objects.filter(expires_at__lt=now).delete()
     PersonalToken.objects.filter(expires_at__lt=now).delete()
     SignInPlace.objects.filter(last_seen_at__lt=now - PLACES_KEPT).delete()
+    AlertDelivery.objects.filter(happened_at__lt=now - ALERTS_KEPT).delete()

@@ -115,6 +115,7 @@ class TestTheQueue:
             if parameter != "return"
         }
         assert set(takes) == {
+            "brokers.deliver_alert delivery_id",
             "brokers.read_postbacks connection_id",
             "brokers.renew_session connection_id",
             "brokers.send_login_reminder user_id",
@@ -126,7 +127,9 @@ class TestTheQueue:
             "orders.reconcile_connection connection_id",
             "orders.send_alert event_id",
             "orders.settle_gtts_of connection_id",
+            "portfolio.look_at_limits user_id",
             "portfolio.refresh user_id",
+            "portfolio.watch_limits_of user_id",
         }
 
     def test_results_are_not_kept(self) -> None:

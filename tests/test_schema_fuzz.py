@@ -41,6 +41,7 @@ from market.models import Instrument
 from tests.conftest import signed_in
 from tests.orders.samples import orders_of
 from tests.people import trader
+from tests.portfolio.limit_samples import ids_of_limits
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 # It stands in everything of the other trader's.
@@ -132,6 +133,7 @@ def marks(db: None, settings: Settings) -> dict[str, str]:
     return {
         **{"connection": str(row.pk), "grant": str(given), "received": str(given), "client": client, "token": token},
         **orders,
+        **{kind: str(key) for kind, key in ids_of_limits(user, f"{MARK}'s").items()},
     }
 
 
@@ -161,6 +163,7 @@ def hers(alice: User, alices: dict[str, BrokerConnection]) -> dict[str, str]:
         "broker": "zerodha",
         **dict(zip(("client", "token"), clients_of(alice, "Hers"), strict=True)),
         **{kind: str(key) for kind, key in orders_of(alice, alices["zerodha"]).items()},
+        **{kind: str(key) for kind, key in ids_of_limits(alice).items()},
     }
 
 
@@ -175,6 +178,9 @@ KINDS = {
     "tokens": "token",
     "gtt": "gtt",
     "orders": "order",
+    "limits": "limit",
+    "breaches": "breach",
+    "routes": "route",
 }
 # What lets people in is for strangers too.
 FOR_STRANGERS = ("/api/v1/auth/login", "/api/v1/auth/refresh")

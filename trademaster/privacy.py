@@ -18,6 +18,7 @@ from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model, QuerySet
 
+from accounts.alert_models import AlertDelivery, AlertRoute
 from accounts.models import (
     AccountDeletion,
     ApiSession,
@@ -29,6 +30,7 @@ from accounts.models import (
     User,
 )
 from brokers.agreements import ConnectionConsent, ConnectionGrant
+from brokers.alert_models import AlertWebhook
 from brokers.models import BrokerApp, BrokerConnection, ConnectionChange, LoginReminder, OAuthState
 from brokers.postback_models import BrokerPostback, PostbackInbox
 from brokers.vault import StrictEncryptedTextField
@@ -46,7 +48,9 @@ from orders.models import (
     RoutingDecision,
     SeenOrder,
 )
+from portfolio.limit_models import LimitWatch
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
+from portfolio.risk_models import RiskBreach, RiskLimit
 
 
 class Fate(StrEnum):
@@ -161,6 +165,14 @@ HOLDINGS: tuple[Holding, ...] = (
         name="postback_addresses", words="where brokers post news of orders", model=PostbackInbox,
         path="broker_connection__user", hidden=("address_hash",),
     ),
+    Holding(name="alerts_sent", words="alerts that were sent to you", model=AlertDelivery, path="route__user"),
+    Holding(
+        name="alert_addresses", words="where your webhooks for alerts lead", model=AlertWebhook, path="route__user"
+    ),
+    Holding(name="alert_routes", words="by which ways you are alerted", model=AlertRoute, path="user"),
+    Holding(name="breaches", words="limits that were reached", model=RiskBreach, path="user"),
+    Holding(name="limits", words="your limits", model=RiskLimit, path="user"),
+    Holding(name="limit_watch", words="that your limits are watched", model=LimitWatch, path="user"),
     Holding(name="reminder", words="the reminder of logins", model=LoginReminder, path="user"),
     Holding(name="api_apps", words="API keys and secrets", model=BrokerApp, path="user"),
     Holding(

@@ -13,16 +13,19 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import api_sessions, personal_tokens
+from accounts.alert_models import AlertRoute
 from accounts.credentials import Scope
 from accounts.models import ApiSession, PersonalToken, TrustedDevice, User
 from brokers import grants
 from brokers.models import BrokerConnection, ConnectionGrant
 from brokers.simulation.server import SimulatedBrokers
 from orders.models import ChildOrder, OrderIntent
+from portfolio.risk_models import RiskBreach, RiskLimit
 from tests.accounts.door import person, sign_in
 from tests.attacks.routes import Route, routes
 from tests.attacks.rows import everything
 from tests.orders.samples import orders_of
+from tests.portfolio.limit_samples import ids_of_limits
 from tests.test_schema_fuzz import API
 
 Alices = dict[str, BrokerConnection]
@@ -52,6 +55,10 @@ class TestIdsOfAnother:
         "order-decline": "order",
         "order-settle": "order",
         "gtt": "gtt",
+        "risk-limit": "limit",
+        "risk-breach-acknowledge": "breach",
+        "alert-route": "route",
+        "alert-route-test": "route",
         "revoke_personal_token": "token",
         "end_session": "session",
         "mfa_edit_webauthn": "passkey",
@@ -98,6 +105,7 @@ class TestIdsOfAnother:
             "client": client.pk,
             "token": token.pk,
             **orders_of(alice, alices["zerodha"]),
+            **ids_of_limits(alice),
         }
 
     @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
@@ -123,7 +131,7 @@ class TestFieldsOfAnother:
     @pytest.fixture
     def bodies(self, alice: User, alices: Alices, brokers: SimulatedBrokers) -> dict[str, tuple[str, dict[str, Any]]]:
         connection = alices["zerodha"].pk
-        hers = orders_of(alice, alices["zerodha"])
+        hers = orders_of(alice, alices["zerodha"]) | ids_of_limits(alice)
         dealt = {
             **{"instrument": 1, "side": "BUY", "order_type": "LIMIT", "product": "CNC", "quantity": "1"},
             **{"price": "1", "connections": [str(connection)]},
@@ -175,6 +183,17 @@ class TestFieldsOfAnother:
                     **{"sells_unsettled": False, "minimises_tax": False, "broker_order": []},
                 },
             ),
+            "POST /api/v1/risk/limits": ("", {"metric": "DAY_LOSS", "warn": "1"}),
+            "PATCH /api/v1/risk/limits/{id}": (f"/api/v1/risk/limits/{hers['limit']}", {"note": "Mine"}),
+            "POST /api/v1/risk/breaches/{id}/acknowledge": (
+                f"/api/v1/risk/breaches/{hers['breach']}/acknowledge",
+                {"note": "Mine"},
+            ),
+            "POST /api/v1/account/alerts/routes": ("", {"name": "Mine", "url": "http://127.0.0.1:9/hook"}),
+            "PATCH /api/v1/account/alerts/routes/{id}": (
+                f"/api/v1/account/alerts/routes/{hers['route']}",
+                {"name": "Mine"},
+            ),
             "POST /api/v1/auth/login": ("", {"login": "alice", "password": "wrong"}),
             "POST /api/v1/auth/refresh": ("", {"refresh_token": "none"}),
             "POST /api/v1/auth/step-up": ("", {"password": "wrong"}),
@@ -207,6 +226,8 @@ class TestFieldsOfAnother:
         assert not ConnectionGrant.objects.filter(viewer=mallory).exists()
         assert not mallory.broker_apps.exists()
         assert {order.user for order in OrderIntent.objects.all()} == {alice}
+        assert {row.user for row in (*RiskLimit.objects.all(), *RiskBreach.objects.all())} == {alice}
+        assert {route.user for route in AlertRoute.objects.all()} == {alice}
         assert not ChildOrder.objects.exists()
         assert [token.user for token in PersonalToken.objects.all()] == [alice]
         assert not ApiSession.objects.exists()

@@ -45,6 +45,8 @@ DESK: dict[str, May] = {
     "accounts/signinplace": ONLY_LOOK,
     "accounts/apisession": ONLY_LOOK,
     "accounts/personaltoken": ONLY_LOOK,
+    "accounts/alertroute": ONLY_LOOK,
+    "accounts/alertdelivery": ONLY_LOOK,
     "mfa/authenticator": NOT_SUPPORTS,
     "usersessions/usersession": NOT_SUPPORTS,
     "account/emailaddress": NOT_SUPPORTS,
@@ -60,6 +62,7 @@ DESK: dict[str, May] = {
     "brokers/replydrift": ONLY_LOOK,
     "brokers/replyshape": ONLY_LOOK,
     "brokers/keyproof": ONLY_LOOK,
+    "brokers/alertwebhook": ONLY_LOOK,
     "market/instrument": ONLY_LOOK,
     "market/instrumentlisting": ONLY_LOOK,
     "market/instrumentdispute": ONLY_LOOK,
@@ -92,6 +95,9 @@ DESK: dict[str, May] = {
     "portfolio/brokerpositionbreakdown": ONLY_LOOK,
     "portfolio/unmatchedinstrument": ONLY_LOOK,
     "portfolio/brokersnapshot": ONLY_LOOK,
+    "portfolio/risklimit": ONLY_LOOK,
+    "portfolio/riskbreach": ONLY_LOOK,
+    "portfolio/limitwatch": ONLY_LOOK,
 }
 
 # Each request that can be made of a model's pages: the right it needs, and what whoever has it gets. `{list}` and

@@ -262,6 +262,26 @@ API: dict[str, Address] = {
     "health/connections/<uuid:id>/timeline": api(
         f"health/connections/{CONNECTION}/timeline", GET=traders("200", NOT_FOUND)
     ),
+    "account/alerts/routes": api(
+        "account/alerts/routes",
+        GET=traders("200"),
+        POST=traders("400 invalid_input", stale=NEEDS_PROOF),
+    ),
+    "account/alerts/routes/<uuid:id>": api(
+        "account/alerts/routes/{route}", PATCH=traders("200", NOT_FOUND), DELETE=traders("204", NOT_FOUND)
+    ),
+    "account/alerts/routes/<uuid:id>/test": api("account/alerts/routes/{route}/test", POST=traders("202", NOT_FOUND)),
+    "account/alerts/deliveries": api("account/alerts/deliveries", GET=traders("200")),
+    "risk/limits": api("risk/limits", GET=traders("200"), POST=traders("400 invalid_input")),
+    # To loosen one asks for a proof; this one blocks, so that removing it does.
+    "risk/limits/<int:id>": api(
+        "risk/limits/{limit}",
+        GET=traders("200", NOT_FOUND),
+        PATCH=Row(traders("200", NOT_FOUND, stale=NEEDS_PROOF), {"block": "95"}),
+        DELETE=traders("204", NOT_FOUND, stale=NEEDS_PROOF),
+    ),
+    "risk/breaches": api("risk/breaches", GET=traders("200")),
+    "risk/breaches/<int:id>/acknowledge": api("risk/breaches/{breach}/acknowledge", POST=traders("200", NOT_FOUND)),
     "audit": api("audit", GET=traders("200")),
     "account/export": api("account/export", POST=traders("200", stale=NEEDS_PROOF)),
     "account/delete": api("account/delete", POST=traders("200", stale=NEEDS_PROOF)),

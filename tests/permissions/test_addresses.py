@@ -12,8 +12,10 @@ from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 
+from accounts.alert_models import AlertRoute
 from accounts.models import ApiSession, PersonalToken, TrustedDevice, User
 from market.models import Instrument
+from portfolio.risk_models import RiskBreach, RiskLimit
 from tests.permissions import routes
 from tests.permissions.asking import ask
 from tests.permissions.cells import Address
@@ -118,6 +120,9 @@ def filled(address: Address, world: World) -> str:
         client=world.key(ApiSession),
         token=world.key(PersonalToken),
         instrument=world.key(Instrument),
+        limit=world.key(RiskLimit),
+        breach=world.key(RiskBreach),
+        route=world.key(AlertRoute),
         user=world.key(User),
         user_type=ContentType.objects.get_for_model(User).pk,
     )

@@ -108,6 +108,7 @@ from orders.models import (
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
 from tests.accounts.door import PASSWORD, with_app, with_recovery_codes
 from tests.people import support, trader
+from tests.portfolio.limit_samples import rows_of_limits
 
 CONNECTION = UUID("a11ce000-0000-4000-8000-000000000001")
 RECEIVED = UUID("a11ce000-0000-4000-8000-000000000002")  # Bob's connection, that Alice was granted a look at
@@ -381,6 +382,7 @@ def _of_portfolio(alice: User, connection: BrokerConnection) -> list[Model]:
         user=alice, instrument_key="INE009A01021", symbol="INFY", total_quantity=Decimal(1), last_updated=now
     )
     return [
+        *rows_of_limits(alice, "Alice's").values(),
         position,
         BrokerPositionBreakdown.objects.create(
             consolidated_position=position, broker_connection=connection, product="CNC", quantity=Decimal(1)
