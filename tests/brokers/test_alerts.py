@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -11,15 +12,18 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from cryptography.fernet import Fernet
 from django.core import mail
 from django.db import connection as database
 from django.test import Client
+from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts import alerts
 from accounts.alert_models import AlertDelivery, AlertKind, AlertRoute, DeliveryState, Way
 from accounts.alerts import LEASE, MUTED_AFTER, MUTES, RETRIES, Alert
 from accounts.events import Event
+from accounts.management.commands.demo_users import support_group
 from accounts.models import AuditEntry, User
 from brokers import alert_sending, push, tasks
 from brokers.alert_models import AlertWebhook
@@ -193,6 +197,44 @@ class TestWebhooks:
             (row,) = cursor.fetchall()
         assert row[0] in receiver.url
         assert not any(word in "".join(row) for word in ("hook?", hook[1].reveal()))
+
+    def test_a_secret_that_no_key_reads_is_said_and_not_tried_again(
+        self, alice: User, hook: tuple[AlertRoute, Secret], receiver: Receiver, settings: Settings
+    ) -> None:
+        settings.FIELD_ENCRYPTION_KEY = [Fernet.generate_key().decode()]
+        (delivery,) = told(alice)
+        alert_sending.deliver(delivery.pk, now=NOW)
+        assert receiver.got == []
+        assert state_of(delivery) == (DeliveryState.GIVEN_UP, 1, "webhook_secret_unreadable")
+
+    def test_neither_support_nor_the_log_sees_where_it_leads_or_its_secret(
+        self,
+        alice: User,
+        sam: User,
+        hook: tuple[AlertRoute, Secret],
+        receiver: Receiver,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        receiver.statuses = [500]
+        (delivery,) = told(alice)
+        with caplog.at_level(logging.DEBUG):
+            alert_sending.deliver(delivery.pk, now=NOW)
+        sam.groups.add(support_group())
+        desk, shown = signed_in(sam), [caplog.text]
+        for app, model, key in (
+            ("accounts", "alertroute", hook[0].pk),
+            ("accounts", "alertdelivery", delivery.pk),
+            ("brokers", "alertwebhook", hook[0].pk),
+        ):
+            for page in (
+                reverse(f"admin:{app}_{model}_changelist"),
+                reverse(f"admin:{app}_{model}_change", args=[key]),
+            ):
+                answer = desk.get(page)
+                assert answer.status_code == 200
+                shown.append(answer.content.decode())
+        assert "webhook_http_500" in "".join(shown)
+        assert not any(word in text for text in shown for word in ("hook?of=alice", hook[1].reveal()))
 
 
 class TestSilence:

@@ -27,8 +27,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
+from accounts.alert_models import AlertRoute, Way
 from accounts.models import User
 from brokers import logins, morning, reach, rotation, services, sessions, vault
+from brokers.alert_models import AlertWebhook
 from brokers.models import BrokerApp, BrokerConnection, KeyProof, LoginReminder
 from brokers.secret import Secret
 from brokers.simulation.server import SimulatedBrokers
@@ -319,6 +321,10 @@ def everywhere(alice: User, old: str) -> dict[type[models.Model], models.Model]:
         BrokerApp(user=alice, broker_type="zerodha"),
         BrokerConnection(user=alice, broker_type="zerodha", account_id="A1"),
         LoginReminder(user=alice),
+        AlertWebhook(
+            route=AlertRoute.objects.create(user=alice, way=Way.WEBHOOK, name="Hers", created_at=timezone.now()),
+            host="hooks.example",
+        ),
     ]
     filled = {type(row): row for row in rows}
     for column in rotation.encrypted_columns():
