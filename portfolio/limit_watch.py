@@ -20,6 +20,7 @@ from accounts.models import User
 from brokers.domain import Exchange
 from brokers.models import BrokerConnection
 from brokers.shared import if_redis_is_there
+from brokers.wire import IST
 from market.hours import Hours
 from portfolio import breaches, halting, limits, measuring, services, watching
 from portfolio.domain import ConsolidatedPortfolio
@@ -35,8 +36,8 @@ from portfolio.risk.evaluating import (
     Watched,
     evaluated,
 )
-from portfolio.risk.limits import Action, State
-from portfolio.risk_models import HaltKind, HaltLevel, RiskLimit
+from portfolio.risk.limits import Action, Metric, Scope, State
+from portfolio.risk_models import HaltKind, HaltLevel, RiskLimit, TradingHalt
 from portfolio.services import NoBrokerConnections
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ def evaluate(user: User, measured: Measured, *, now: datetime) -> list[Change]:
     changes: list[Change] = []
     for found in evaluated([_watched(row) for row in rows.values()], measured):
         row = rows[found.id]
+        _lock_another_day(row, found, measured, now)
         if found.changes or _is_other(row, found) or _is_due(row, now):
             changes += _entered(row, found, now)
     return changes
@@ -152,7 +154,7 @@ def _entered(row: RiskLimit, found: Evaluated, now: datetime) -> Iterable[Change
     """One limit's new states and its breaches, or nothing where it was changed meanwhile."""
     for change in found.changes:
         if change.after is State.BLOCK and change.step in (Step.OPENED, Step.RAISED):
-            stop(row, change, now=now)
+            stop(row, change.value, change.threshold, now=now)
     with transaction.atomic():
         rows = RiskLimit.objects.filter(
             pk=row.pk, is_enabled=True, changed_at=row.changed_at, evaluated_at=row.evaluated_at
@@ -183,16 +185,33 @@ def _since(row: RiskLimit, key: str, state: State, now: datetime) -> str:
     return before["since"] if before.get("state") == state else now.isoformat()
 
 
-def stop(row: RiskLimit, change: Change, *, now: datetime) -> None:
+def stop(row: RiskLimit, value: Decimal, level: Decimal, *, now: datetime) -> None:
     """What a block level does at once. What it does to an order is asked for when there is one."""
     action, cause = Action(row.action), f"limit:{row.metric}"
-    reason = f"{row.metric} is {_text(change.value)}, its block level {_text(change.threshold)}."
+    reason = f"{row.metric} is {_text(value)}, its block level {_text(level)}."
     if action is Action.KILL:
         halting.halt(row.user, kind=HaltKind.KILL, level=HaltLevel.STOP, cause=cause, reason=reason, by=None, now=now)
     if row.metric in DAY_LOSS:
         halting.halt(
             row.user, kind=HaltKind.DAY_LOSS, level=HaltLevel.REDUCE_ONLY, cause=cause, reason=reason, by=None, now=now
         )
+
+
+def _lock_another_day(row: RiskLimit, found: Evaluated, measured: Measured, now: datetime) -> None:
+    """A day that begins beyond the limit that the last one ended beyond is locked too, although no state changes."""
+    if row.metric not in DAY_LOSS or found.changes or found.state is not State.BLOCK or row.block is None:
+        return
+    for key, standing in found.standing.items():
+        figure = measured.of(Metric(row.metric), Scope(row.scope), key)
+        is_reached = figure.value is not None and figure.value >= row.block
+        if standing.state is State.BLOCK and is_reached and not _was_locked_today(row, now):
+            stop(row, figure.value or row.block, row.block, now=now)
+
+
+def _was_locked_today(row: RiskLimit, now: datetime) -> bool:
+    midnight = now.astimezone(IST).replace(hour=0, minute=0, second=0, microsecond=0)
+    locks = TradingHalt.objects.filter(user=row.user_id, kind=HaltKind.DAY_LOSS)
+    return locks.filter(Q(ended_at=None) | Q(set_at__gte=midnight)).exists()
 
 
 # --- how the looking went ---------------------------------------------------------------------------------------------

@@ -216,6 +216,24 @@ class TestWhatABlockDoes:
         halt.refresh_from_db()
         assert halt.ended_at is None
 
+    def test_a_day_that_begins_beyond_it_is_locked_too(self, watched: User) -> None:
+        limits.create(watched, LOSS, by=watched, now=NOW)
+        look(watched, LOSS, "250")
+        day = 24 * 3600.0
+        assert halting.lift_day_locks(NOW + timedelta(days=1)) == 1
+        # Of a figure that is not known, or has come down, nobody says that it was reached today.
+        look(watched, LOSS, None, seconds=day)
+        look(watched, LOSS, "195", seconds=day + 1)
+        assert TradingHalt.objects.count() == 1
+        for seconds in (2, 10):
+            assert look(watched, LOSS, "210", seconds=day + seconds) == []
+        assert TradingHalt.objects.count() == 2
+        assert TradingHalt.objects.filter(ended_at=None).count() == 1
+        # Lifted at the close, it is not set anew the same day.
+        TradingHalt.objects.filter(ended_at=None).update(ended_at=NOW + timedelta(days=3))
+        look(watched, LOSS, "210", seconds=day + 20)
+        assert TradingHalt.objects.count() == 2
+
     def test_a_limit_that_kills_trips_the_switch_once(self, watched: User) -> None:
         limits.create(watched, KILL, by=watched, now=NOW)
         look(watched, KILL, "6")
