@@ -599,6 +599,9 @@ SPECTACULAR_SETTINGS = {
         "OrderedProductEnum": "orders.serializers.PRODUCTS",
         "OrderedValidityEnum": "orders.serializers.VALIDITIES",
         "GttProductEnum": "orders.serializers.GTT_PRODUCTS",
+        "ScopeEnum": "accounts.credentials.Scope",
+        "RiskScopeEnum": "portfolio.risk.limits.Scope",
+        "RiskStateEnum": "portfolio.risk.limits.State",
     },
 }
 
