@@ -18,12 +18,14 @@ from brokers.dealing import OrderChange
 from brokers.domain import ZERO, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError
 from orders import approval, deciding, ruling, sending
+from orders.changing import is_smaller
 from orders.facts import Priced
 from orders.inputs import facts_of, prices_of
 from orders.lifecycle import POSSIBLY_LIVE, STANDING
 from orders.models import ChildOrder, IntentStatus, OrderIntent
 from orders.readings import choices_of
 from orders.refusals import ApprovalNeeded, BreaksRule, NothingStands, OutcomeOpen, SeveralStand, TradingOff
+from portfolio import halting
 
 
 def amend(
@@ -38,7 +40,7 @@ def amend(
     """Change what stands: its price and trigger wherever it is, its quantity where it is one order.
 
     What came of each, by child; a broker that refuses does not hold up the others. Raises NothingStands, OutcomeOpen,
-    SeveralStand, TradingOff, BreaksRule, ApprovalNeeded.
+    SeveralStand, TradingOff, BreaksRule, ApprovalNeeded; TradingHalted, unless it only takes from the order.
     """
     children = list(intent.children.filter(state__in=STANDING | POSSIBLY_LIVE).select_related("broker_connection"))
     if not children:
@@ -50,6 +52,8 @@ def amend(
     if not all(child.broker_connection is None or sending.takes_orders(child.broker_connection) for child in children):
         raise TradingOff
     changes = {child.pk: _change(child, price, trigger_price, quantity) for child in children}
+    if not all(is_smaller(child, changes[child.pk]) for child in children):
+        halting.check(intent.user_id)
     facts = facts_of(intent, now)
     for child in children:
         most = registry.load(child.broker_type).spec.order_rules.most_changes

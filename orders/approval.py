@@ -36,11 +36,12 @@ def approve(
 ) -> OrderIntent:
     """Send an order that waited, as it is best sent now. Whoever calls has seen a fresh second factor.
 
-    Raises NotAwaitingApproval, ApprovalTooLate; what is found to break a rule now ends as REFUSED.
+    Raises NotAwaitingApproval, ApprovalTooLate, TradingHalted; what is found to break a rule now ends as REFUSED.
     """
     if _is_late(intent, now):
         expire(intent, now)
         raise ApprovalTooLate
+    intake.check_halts(intent.user, [intake.wanted_of(intent)])
     _claim(intent, user, now)
     wanted = intake.wanted_of(intent)
     try:

@@ -27,6 +27,8 @@ from brokers.models import BrokerConnection
 from brokers.reach import ConnectRefused
 from orders import listings
 from orders.models import ChildOrder
+from portfolio import latch
+from portfolio.latch import May
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,23 @@ def answered(call: Callable[[], str | None], slug: str) -> Answer:
     except Exception as error:  # whatever it is, the order may have left
         logger.exception("A call about an order of %s failed", slug)
         return Answer(error=error)
+
+
+def guarded(
+    call: Callable[[BrokerClient], str | None], client: BrokerClient, *, user_id: int, tag: str, may: May
+) -> Answer:
+    """The same for a call that brings an order to a broker, or makes one larger: not while that is stopped.
+
+    Entered at the last, so that whoever stops trading sees it on its way, and looked at once more when the broker's
+    budget has been waited for: after that only the wire is left.
+    """
+    if (held := latch.enter(user_id, tag, may)) is not None:
+        return Answer(error=held, is_sent=False)
+    try:
+        looking = client.looking(lambda: latch.look(user_id, may))
+        return answered(lambda: call(looking), client.spec.slug)
+    finally:
+        latch.leave(user_id, tag)
 
 
 def request_of(child: ChildOrder) -> OrderRequest:

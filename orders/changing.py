@@ -25,6 +25,7 @@ from orders import calling, story
 from orders.calling import CALL_SECONDS, Answer, Clients
 from orders.lifecycle import ENDED, POSSIBLY_LIVE, STANDING, State, after_call
 from orders.models import ChildOrder, OrderEvent, OrderIntent, Teller
+from portfolio.latch import May
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,8 @@ def modify(child: ChildOrder, change: OrderChange, *, now: datetime, clients: Cl
         ChildOrder.objects.filter(pk=child.pk).update(changes=F("changes") + 1, version=F("version") + 1)
         story.note(child.intent_id, "change_asked", teller=Teller.TRADER, now=now, child_id=child.pk, **_plain(change))
     standing = _standing(row)
-    answer = _call(row, now, clients, lambda client: client.modify(standing, change))
+    guard = None if is_smaller(row, change) else f"change:{row.tag}:{row.changes}"
+    answer = _call(row, now, clients, lambda client: client.modify(standing, change), guard=guard)
     outcome = _outcome(answer, row)
     with transaction.atomic():
         _keep_change(row, change, answer, outcome, now)
@@ -145,6 +147,12 @@ def modify(child: ChildOrder, change: OrderChange, *, now: datetime, clients: Cl
     if outcome in (State.REJECTED, State.NOT_PLACED):
         raise _error(answer)
     return Asked.DONE if outcome is State.PENDING else Asked.UNKNOWN
+
+
+def is_smaller(child: ChildOrder, change: OrderChange) -> bool:
+    """Whether a change takes from an order and does nothing else: that may be done while trading is stopped."""
+    as_it_is = (child.price, child.trigger_price, child.order_type)
+    return change.quantity <= child.quantity and as_it_is == (change.price, change.trigger_price, change.order_type)
 
 
 def _keep_change(child: ChildOrder, change: OrderChange, answer: Answer, outcome: State, now: datetime) -> None:
@@ -205,8 +213,11 @@ def _standing(child: ChildOrder) -> StandingOrder:
     )
 
 
-def _call(child: ChildOrder, now: datetime, clients: Clients, call: Any) -> Answer:
-    """Make the call in this thread. What the connection is, is learnt from its answer."""
+def _call(child: ChildOrder, now: datetime, clients: Clients, call: Any, *, guard: str | None = None) -> Answer:
+    """Make the call in this thread. What the connection is, is learnt from its answer.
+
+    `guard`: by this name it is on the way, and not made while trading is stopped.
+    """
     connection = child.broker_connection
     if connection is None:
         return Answer(
@@ -215,7 +226,11 @@ def _call(child: ChildOrder, now: datetime, clients: Clients, call: Any) -> Answ
     client = clients([connection], now)[connection.pk]
     if not isinstance(client, BrokerClient):
         return Answer(error=client, is_sent=False)
-    answer = calling.answered(lambda: call(client.within(CALL_SECONDS)), child.broker_type)
+    hurried = client.within(CALL_SECONDS)
+    if guard is None:
+        answer = calling.answered(lambda: call(hurried), child.broker_type)
+    else:
+        answer = calling.guarded(call, hurried, user_id=child.intent.user_id, tag=guard, may=May.OPEN)
     if isinstance(answer.error, SessionEnded | RateLimited):
         services.learn(connection, answer.error, now)
     return answer

@@ -23,6 +23,7 @@ from orders.calling import Clients
 from orders.changing import CANCEL_ASKED, is_cancelled
 from orders.lifecycle import LIVE, STANDING, State
 from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, Origin, RoutingDecision, Teller
+from portfolio import halting
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ BROKERS_OWN = frozenset(
         *(IP_NOT_REGISTERED, "algo_not_registered"),
     }
 )
+
+# What our own switch held back stays where it ended: it is no broker's doing, and a person asks for it anew.
+HELD_BACK = frozenset({"halted", "halt_unreadable"})
 
 
 class Decide(Protocol):
@@ -104,7 +108,7 @@ def movable(children: Iterable[ChildOrder]) -> list[ChildOrder]:
 
 def _may_move(child: ChildOrder) -> bool:
     """By its end alone. A cancelled one moves only where it was cancelled for that."""
-    if child.filled_quantity >= child.quantity:
+    if child.filled_quantity >= child.quantity or child.reason_code in HELD_BACK:
         return False
     if child.state == State.REJECTED:
         return child.reason_code in BROKERS_OWN
@@ -148,6 +152,8 @@ def _taken(intent_id: UUID, now: datetime) -> list[ChildOrder]:
     """Claim all that may move: the line at each order is the claim, and is never taken back."""
     with transaction.atomic():
         intent = OrderIntent.objects.select_for_update(no_key=True).get(pk=intent_id)
+        if halting.standing(intent.user_id).refusal() is not None:
+            return []
         children = list(intent.children.all())
         if intent.status != IntentStatus.WORKING or not is_wanted(intent, children, now):
             return []

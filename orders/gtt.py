@@ -25,7 +25,7 @@ from brokers.domain import Exchange, Product, Side
 from brokers.errors import BrokerError, NotSupported
 from brokers.models import BrokerConnection
 from market.models import Instrument
-from orders import calling, deciding, keys, listings, ruling
+from orders import calling, deciding, keys, listings, reducing, ruling
 from orders.facts import Facts
 from orders.gtt_settling import became, lapse, legs_of, reader, settle
 from orders.inputs import gather
@@ -42,6 +42,8 @@ from orders.refusals import (
     UnknownInstrument,
 )
 from orders.tags import new_tag
+from portfolio import halting
+from portfolio.latch import May
 
 CALL_SECONDS = calling.CALL_SECONDS
 FEATURE = "gtt"
@@ -68,19 +70,19 @@ class WantedGtt:
 def place(*, user: User, wanted: WantedGtt, key: str | None, now: datetime) -> tuple[GttOrder, bool]:
     """Leave an order at its broker, once per key; and whether this call did.
 
-    Raises UnknownConnection, UnknownInstrument, NoGtt, BreaksRule, ApprovalNeeded, KeyReused.
+    Raises UnknownConnection, UnknownInstrument, NoGtt, BreaksRule, ApprovalNeeded, KeyReused, TradingHalted.
     """
     connection, instrument = _own(user, wanted)
     row, is_new = _claimed(user, connection, wanted, keys.checked_key(key), now)
     if not is_new:
         return row, False
     try:
-        request = _request(user, connection, instrument, wanted, row.tag, now)
+        request, may = _request(user, connection, instrument, wanted, row.tag, now)
     except BaseException as error:
         code = getattr(error, "default_code", "not_decided")
         became(row, GttStatus.NOT_PLACED, now, reason_code=code, reason=str(error) or "Nothing was sent.")
         raise
-    answer = _call(connection, now, lambda client: client.place_gtt(request))
+    answer = _call(connection, now, lambda client: client.place_gtt(request), _Guard(user.pk, row.tag, may))
     rules = registry.load(connection.broker_type).spec.order_rules
     state = after_call(answer.error, throttled_before_entry=rules.throttled_before_entry)
     if not answer.is_sent:
@@ -152,7 +154,7 @@ def _offers(connection: BrokerConnection) -> bool:
 def _claimed(
     user: User, connection: BrokerConnection, wanted: WantedGtt, key: str, now: datetime
 ) -> tuple[GttOrder, bool]:
-    """The row of this key, made SENDING where the key is new. Raises KeyReused."""
+    """The row of this key, made SENDING where the key is new. Raises KeyReused, TradingHalted."""
     keys.take_turn(user)
     request_hash = sha256(msgspec.json.encode(wanted, order="sorted")).hexdigest()
     used = IdempotencyKey.objects.filter(user=user, key=key).select_related("gtt").first()
@@ -160,6 +162,9 @@ def _claimed(
         if used.request_hash != request_hash or used.gtt is None:
             raise KeyReused
         return used.gtt, False
+    standing = halting.standing(user.pk)
+    if not standing.passes(May.REDUCE):  # whether it reduces is known only by its facts
+        halting.check(user.pk)
     row = GttOrder.objects.create(
         user=user,
         broker_connection=connection,
@@ -182,8 +187,11 @@ def _claimed(
 
 def _request(
     user: User, connection: BrokerConnection, instrument: Instrument, wanted: WantedGtt, tag: str, now: datetime
-) -> GttRequest:
-    """What is sent; each leg keeps to an order's own rules. Raises BreaksRule, ApprovalNeeded, NotSupported."""
+) -> tuple[GttRequest, May]:
+    """What is sent, and whether it opens a position; each leg keeps to an order's own rules.
+
+    Raises BreaksRule, ApprovalNeeded, NotSupported, TradingHalted.
+    """
     as_order = ruling.as_orders(wanted.instrument_id, wanted.side, wanted.product, wanted.legs, str(connection.pk))
     facts = gather(user, as_order[0], now=now)
     for each in as_order:
@@ -191,6 +199,11 @@ def _request(
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
     _check_approval(facts, wanted)
     exchange = Exchange(instrument.exchange)
+    # Of two triggers one cancels the other: each by itself must reduce.
+    part = (str(connection.pk), exchange.value)
+    smaller = all(reducing.reduces(facts, each, {part: each.quantity}) for each in as_order)
+    may = May.REDUCE if smaller else May.OPEN
+    halting.check(user.pk, may)
     priced = facts.prices.get(exchange)
     if priced is None:
         raise BreaksRule(
@@ -201,7 +214,7 @@ def _request(
     traded = listings.traded(instrument, [(connection.broker_type, exchange)])[connection.broker_type, exchange]
     if isinstance(traded, NotSupported):
         raise traded
-    return GttRequest(
+    request = GttRequest(
         traded=traded,
         kind=wanted.kind,
         side=wanted.side,
@@ -210,6 +223,7 @@ def _request(
         last_price=priced.last_price,
         tag=tag,
     )
+    return request, may
 
 
 def _check_approval(facts: Facts, wanted: WantedGtt) -> None:
@@ -228,7 +242,21 @@ def _check_approval(facts: Facts, wanted: WantedGtt) -> None:
             )
 
 
-def _call(connection: BrokerConnection, now: datetime, call: Callable[[BrokerClient], str | None]) -> calling.Answer:
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """What is on the way to a broker by this tag, and not while trading is stopped."""
+
+    user_id: int
+    tag: str
+    may: May
+
+
+def _call(
+    connection: BrokerConnection,
+    now: datetime,
+    call: Callable[[BrokerClient], str | None],
+    guard: _Guard | None = None,
+) -> calling.Answer:
     if connection.trading_enabled_at is None:
         refusal = NotSupported(
             "Trading is turned off for this connection.",
@@ -239,7 +267,10 @@ def _call(connection: BrokerConnection, now: datetime, call: Callable[[BrokerCli
     client = calling.clients_for([connection], now)[connection.pk]
     if not isinstance(client, BrokerClient):
         return calling.Answer(error=client, is_sent=False)
-    return calling.answered(lambda: call(client.within(CALL_SECONDS)), connection.broker_type)
+    hurried = client.within(CALL_SECONDS)
+    if guard is None:
+        return calling.answered(lambda: call(hurried), connection.broker_type)
+    return calling.guarded(call, hurried, user_id=guard.user_id, tag=guard.tag, may=guard.may)
 
 
 def _cancelled(client: BrokerClient, known: BrokerGtt) -> str | None:

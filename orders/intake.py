@@ -38,6 +38,8 @@ from orders.problems import USUAL_TICK
 from orders.rates import current_rates
 from orders.refusals import UnknownConnection, UnknownInstrument
 from orders.rules import protected_price
+from portfolio import halting
+from portfolio.latch import May
 
 logger = logging.getLogger(__name__)
 
@@ -129,9 +131,12 @@ def create(
     The same key and the same wish answer the same rows for ever. What breaks a rule or finds no broker is kept as
     REFUSED, with the reason; what needs approval waits. `guard` stands for the look for a duplicate, and like that
     is asked while nobody else takes in an order of this person. Raises the refusals of `orders.refusals`,
-    NoBrokerConnections.
+    NoBrokerConnections; TradingHalted, TradingUnreadable, before a key is used up.
     """
     _check_connections(user, wanted)
+    if (before := keys.known(user, keys.checked_key(key), request_hash or keys.hash_of(origin, wanted))) is not None:
+        return Taken(before.intents, before.group, is_new=False)
+    check_halts(user, wanted)
     claimed = keys.claim(
         user=user,
         key=keys.checked_key(key),
@@ -166,6 +171,14 @@ def _check_connections(user: User, wanted: Sequence[Wanted]) -> None:
     own = {str(pk) for pk in user.broker_connections.filter(pk__in=named).values_list("pk", flat=True)}
     if named - own:
         raise UnknownConnection
+
+
+def check_halts(user: User, wanted: Sequence[Wanted]) -> None:
+    """Whether an order reduces is known only when it is decided: where that may pass, sending looks again."""
+    standing = halting.standing(user.pk)
+    may = May.CLOSE if all(each.reduces for each in wanted) else May.OPEN
+    if not standing.passes(may) and not standing.passes(May.REDUCE):
+        halting.check(user.pk, may)
 
 
 def _rows(

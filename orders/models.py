@@ -18,7 +18,7 @@ from brokers.dealing import GttKind, GttStatus
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.models import BrokerConnection, broker_choices
 from market.models import Instrument, choices
-from orders import charge_models  # noqa: F401 - Django finds a room's rows by this module
+from orders import charge_models, halt_models  # noqa: F401 - Django finds a room's rows by this module
 from orders.lifecycle import LIVE, State
 
 

@@ -24,17 +24,19 @@ from brokers import registry, services
 from brokers.base import BrokerClient
 from brokers.dealing import OrderRequest, Traded
 from brokers.domain import ZERO, ConnectionStatus, Exchange, OrderType, Product, Side, Validity
-from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, RateLimited, SessionEnded
+from brokers.errors import BrokerError, BrokerUnavailable, HeldBack, NotSupported, RateLimited, SessionEnded
 from brokers.models import BrokerConnection
-from orders import calling, listings, push, story
+from orders import calling, listings, push, reducing, story
 from orders.calling import CALL_SECONDS, LAPSE, Answer, Clients, Stopwatch
 from orders.changing import cancel as cancel
 from orders.changing import cancel_all as cancel_all
 from orders.changing import is_cancelled
 from orders.changing import modify as modify
 from orders.lifecycle import ENDED, State, after_call, next_reconcile
-from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, RoutingDecision, Teller
+from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, Origin, RoutingDecision, Teller
 from orders.tags import new_tag
+from portfolio import halting
+from portfolio.latch import May
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +154,7 @@ class _Run:
         self.asked_before = sum((child.quantity - child.filled_quantity for child in replaces), ZERO)
         self.is_move = bool(replaces)
         self.pause = pause
+        self.may = May.CLOSE if intent.origin == Origin.SQUARE_OFF else May.OPEN
         self.running: dict[Future[Answer], _Sent] = {}
 
     # --- before -------------------------------------------------------------------------------------------------------
@@ -182,6 +185,9 @@ class _Run:
             list(self.intent.children.select_for_update(no_key=True).order_by("pk").values_list("pk"))
             if not self._may_go_on():
                 return False
+            if (held := self._held_back()) is not None:
+                self._end_held(held, now)
+                return False
             runs = OrderEvent.objects.filter(intent=self.intent, code=story.BEGAN)
             if runs.filter(details__decision=self.decision.pk).exists():
                 return False
@@ -204,6 +210,34 @@ class _Run:
             .first()
         )
         return status == IntentStatus.WORKING and not is_cancelled(self.intent.pk)
+
+    def _held_back(self) -> HeldBack | None:
+        """Why nothing of it may be written down now. Whoever halts waits for this commit, or is seen here."""
+        if (held := halting.held_by_latch(self.intent.user_id)) is not None:
+            return held  # while it is being written down, and that may take long, nobody waits for it
+        halting.share_gate(self.intent.user_id)
+        standing = halting.standing(self.intent.user_id)
+        is_asked = bool(standing.halts) and self.may is May.OPEN
+        if is_asked and reducing.decision_reduces(self.decision.problem, self.decision.answer):
+            self.may = May.REDUCE
+        return standing.refusal(self.may)
+
+    def _end_held(self, held: HeldBack, now: datetime) -> None:
+        """Nothing of it was sent: it ends. A part that was to move stays where it ended."""
+        if self.intent.children.exists():
+            return
+        facts = {"status": IntentStatus.NOT_PLACED, "status_since": now, "version": F("version") + 1}
+        said = {"reason_code": held.code, "reason": f"{held.message} {held.user_action}"}
+        if OrderIntent.objects.filter(pk=self.intent.pk, status=IntentStatus.WORKING).update(**facts, **said):
+            story.note(
+                self.intent.pk,
+                held.code,
+                teller=Teller.ROUTER,
+                now=now,
+                from_state=IntentStatus.WORKING,
+                to_state=IntentStatus.NOT_PLACED,
+            )
+            push.order_update(self.intent.pk)
 
     def _is_too_much(self, quantity: Decimal, now: datetime) -> bool:
         """Whether so much cannot be sent without sending something twice: then a line tells of it, and nothing goes.
@@ -310,6 +344,7 @@ class _Run:
     # --- the calls ----------------------------------------------------------------------------------------------------
     def _call(self, lane: _Lane, child: ChildOrder, request: OrderRequest | BrokerError, *, wait_first: bool) -> None:
         client, slug = lane.client, lane.connection.broker_type
+        user_id, tag, may = self.intent.user_id, child.tag, self.may
         pause = self.pause if wait_first else None
         began = time.monotonic()
 
@@ -323,7 +358,13 @@ class _Run:
                 return Answer(error=BrokerUnavailable("Its turn came too late; it was not sent."), is_sent=False)
             assert isinstance(client, BrokerClient)  # noqa: S101 - told above
             assert isinstance(request, OrderRequest)  # noqa: S101
-            return calling.answered(lambda: client.within(CALL_SECONDS).place(request), slug)
+            return calling.guarded(
+                lambda guarded: guarded.place(request),
+                client.within(CALL_SECONDS),
+                user_id=user_id,
+                tag=tag,
+                may=may,
+            )
 
         until = began + LAPSE.total_seconds()
         self.running[calling.submit(slug, place)] = _Sent(lane, child, until)
@@ -343,7 +384,8 @@ class _Run:
     def _next(self, lane: _Lane) -> None:
         with transaction.atomic():
             now = self.watch.now()
-            goes_on = self._may_go_on() and not self._is_too_much(lane.queue[0][0].quantity, now)
+            goes_on = self._may_go_on() and self._held_back() is None
+            goes_on = goes_on and not self._is_too_much(lane.queue[0][0].quantity, now)
             written = self._written([lane], now) if goes_on else []
         for _, child, request in written:
             self._call(lane, child, request, wait_first=True)

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from orders import alerts, approval, failover, gtt_settling, intake, reconciling
+from orders import alerts, approval, failover, gtt_settling, halt_rounds, intake, reconciling
 
 
 @shared_task(name="orders.reconcile_orders")
@@ -56,3 +56,14 @@ def send_alert(event_id: int) -> None:
 def end_unsent() -> None:
     approval.expire_all(timezone.now())
     intake.settle_undecided(timezone.now())
+
+
+@shared_task(name="orders.look_after_halts")
+def look_after_halts() -> None:
+    for halt_id in halt_rounds.look_after(timezone.now()):
+        go_on_with_halt.apply_async((halt_id,), expires=30)
+
+
+@shared_task(name="orders.go_on_with_halt")
+def go_on_with_halt(halt_id: int) -> None:
+    halt_rounds.go_on(halt_id, now=timezone.now())

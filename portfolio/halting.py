@@ -133,6 +133,15 @@ def check(user_id: int, may: May = May.OPEN) -> None:
         raise TradingHalted(refusal.message)
 
 
+def held_by_latch(user_id: int) -> HeldBack | None:
+    """The same, asked of the latch alone, where that stops everything. None says nothing."""
+    try:
+        latch.look(user_id, May.CLOSE)
+    except HeldBack as held:
+        return held if held.code == HeldBack.default_code else None
+    return None
+
+
 def share_gate(user_id: int) -> None:
     """Within the transaction that writes an order down: a halt waits for its commit, or is seen from here on."""
     _gate("pg_advisory_xact_lock_shared", user_id)

@@ -280,6 +280,9 @@ PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
 LIMITS_TICK_SECONDS = env_number("LIMITS_TICK_SECONDS", 60)
 # How often it is looked which orders' books are to be read.
 ORDERS_TICK_SECONDS = env_number("ORDERS_TICK_SECONDS", 1)
+# What stops trading by itself: more rejections by brokers than this within a minute; a book that contradicts ours.
+HALT_REJECTS_PER_MINUTE = int(env_number("HALT_REJECTS_PER_MINUTE", 20))
+HALT_ON_BREAK = env_bool("HALT_ON_BREAK", True)
 CELERY_BEAT_SCHEDULE = {
     "check-due-connections": {
         "task": "health.check_due",
@@ -376,6 +379,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "orders.expire_orders",
         "schedule": timedelta(minutes=1),
         "options": {"expires": 60},
+    },
+    "look-after-halts": {
+        "task": "orders.look_after_halts",
+        "schedule": timedelta(seconds=2),
+        "options": {"expires": 2},
     },
     "sum-up-calls": {
         "task": "brokers.sum_up_calls",
