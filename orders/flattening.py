@@ -1,8 +1,8 @@
 """Level (c): positions are closed after everything that was open is cancelled, one account at a time, never at market.
 
 Each closing is a square-off like any other (`squaring`): at its own broker, no larger than what stands, with what
-closes it already counted, and a limit that is a little beyond the last price. What does not fill stands; pulling the switch
-again cancels it and closes anew, at the price of then. Shares in demat are left alone.
+closes it already counted, and a limit that is a little beyond the last price. What does not fill stands; pulling again
+cancels it and closes anew, at the price of then. Shares in demat are left alone.
 """
 
 from __future__ import annotations

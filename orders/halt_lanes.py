@@ -185,16 +185,16 @@ class _Running:
                 self._hurried(client).cancel_gtt(each)
                 return each.broker_gtt_id
 
-            error = calling.answered(cancel, self.lane.slug).error
-            self._heard(error)
-            outcome = _outcome(error)
+            failed = calling.answered(cancel, self.lane.slug).error
+            self._heard(failed)
+            outcome = _outcome(failed)
             if outcome is Outcome.ASKED:  # its list tells, and there is none of what is gone
                 outcome = Outcome.CANCELLED
             quantity = max((leg.quantity for leg in each.legs), default=0)
             self.told.put(
                 Asked(
                     self.lane.connection_id, each.broker_gtt_id, outcome, each.tradingsymbol, each.side.value,
-                    str(quantity), error, gtt=True,
+                    str(quantity), failed, gtt=True,
                 )
             )  # fmt: skip
         self.told.put(GttsRead(self.lane.connection_id, rows))

@@ -3,7 +3,7 @@ from django.contrib import admin
 from brokers.admin import ReadOnlyAdmin
 from portfolio.limit_models import LimitWatch
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
-from portfolio.risk_models import RiskBreach, RiskLimit
+from portfolio.risk_models import RiskBreach, RiskLimit, TradingHalt
 
 
 class BreakdownInline(admin.TabularInline):
@@ -88,3 +88,15 @@ class LimitWatchAdmin(ReadOnlyAdmin):
     list_filter = ("problem",)
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
+
+
+@admin.register(TradingHalt)
+class TradingHaltAdmin(ReadOnlyAdmin):
+    """To look at: nobody ends a halt here, and a lock nobody ends before its time."""
+
+    whose = "user_id"
+    list_display = ("set_at", "user", "kind", "level", "cause", "set_by", "locked_until", "ended_at", "ended_by")
+    list_filter = ("kind", "level", "cause")
+    list_select_related = ("user", "set_by", "ended_by")
+    search_fields = ("user__username",)
+    date_hierarchy = "set_at"

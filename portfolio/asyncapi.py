@@ -127,6 +127,7 @@ def document() -> Schema:
                 "OrderUpdate": _order_update(),
                 "RiskEvent": _risk_event(),
                 "AlertRouteMuted": _object(route_id=TEXT, name=TEXT, muted_until=INSTANT_OR_NULL, last_error=TEXT),
+                "TradingHalt": _trading_halt(),
                 "Price": _object(
                     instrument={"type": "string", "examples": ["NSE:2885"]},
                     last_price=TEXT,
@@ -171,6 +172,10 @@ def _sent() -> dict[str, tuple[Schema, str]]:
             "A limit was reached, got worse, eased or is kept again, or was taken note of.",
         ),
         "ALERT_ROUTE_MUTED": (_ref("AlertRouteMuted"), "An alert route failed again and again, and is left alone."),
+        "TRADING_HALT": (
+            _ref("TradingHalt"),
+            "When trading is stopped, more or less of it, and how far cancelling has come.",
+        ),
         "SUBSCRIBED": (subscribed, "What is subscribed to now: the answer to subscribe and unsubscribe."),
         "HEARTBEAT": (OPEN, "Every 15 seconds, and the answer to ping."),
         "ERROR": (_ref("Complaint"), "A message from the client could not be followed."),
@@ -233,6 +238,26 @@ def _risk_event() -> Schema:
         cleared_at=INSTANT_OR_NULL,
         acknowledged_at=INSTANT_OR_NULL,
     )
+
+
+def _trading_halt() -> Schema:
+    """A halt as it stands. `progress`, which the room of orders adds while it cancels: as in the API."""
+    halt = _object(
+        halt_id=NUMBER,
+        kind=TEXT,
+        level=TEXT,
+        words=TEXT,
+        cause=TEXT,
+        reason=TEXT_OR_NULL,
+        set_at=INSTANT,
+        set_by=TEXT_OR_NULL,
+        locked_until=INSTANT_OR_NULL,
+        ended_at=INSTANT_OR_NULL,
+        ended_by=TEXT_OR_NULL,
+        end_reason=TEXT_OR_NULL,
+    )
+    halt["properties"]["progress"] = {"type": "array", "items": OPEN}
+    return halt
 
 
 def _received() -> dict[str, tuple[Schema, str]]:

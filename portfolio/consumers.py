@@ -63,6 +63,7 @@ TOPICS: dict[str, Topic] = {
     # What its owner must see at once, whatever the page is open for.
     "RISK_EVENT": "status",
     "ALERT_ROUTE_MUTED": "status",
+    "TRADING_HALT": "status",
 }
 
 

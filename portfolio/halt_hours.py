@@ -38,4 +38,5 @@ def _exchanges(user: User, now: datetime) -> set[Exchange]:
     except NoBrokerConnections:
         return {Exchange.NSE}
     books = [source.portfolio for source in sources if source.portfolio is not None]
-    return {line.exchange for book in books for line in (*book.holdings, *book.positions)} or {Exchange.NSE}
+    held = {line.exchange for book in books for line in book.holdings}
+    return held | {line.exchange for book in books for line in book.positions} or {Exchange.NSE}

@@ -276,7 +276,7 @@ def _adopted(user: User, now: datetime) -> int:
     new = 0
     for kind, each in latched.items():
         facts = each.facts
-        by = User.objects.filter(pk=facts.get("set_by")).first() if facts.get("set_by") else None
+        by = User.objects.filter(pk=int(facts["set_by"])).first() if facts.get("set_by") else None
         until = facts.get("locked_until")
         row = _recorded(
             user,

@@ -123,6 +123,7 @@ class TestTheQueue:
             "health.check_connection connection_id",
             "market.load_master broker_type",
             "market.load_master_if_due broker_type",
+            "orders.go_on_with_halt halt_id",
             "orders.move_order intent_id",
             "orders.reconcile_connection connection_id",
             "orders.send_alert event_id",
@@ -130,6 +131,7 @@ class TestTheQueue:
             "portfolio.look_at_limits user_id",
             "portfolio.refresh user_id",
             "portfolio.watch_limits_of user_id",
+            "portfolio.send_halt_letter halt_id",
         }
 
     def test_results_are_not_kept(self) -> None:

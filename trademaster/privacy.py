@@ -36,6 +36,7 @@ from brokers.postback_models import BrokerPostback, PostbackInbox
 from brokers.vault import StrictEncryptedTextField
 from health.models import BrokerHealthLog, CheckSchedule, HealthRollup, Incident
 from orders.charge_models import AccountTerms, ContractNote
+from orders.halt_models import HaltProgress
 from orders.models import (
     ChildOrder,
     Fill,
@@ -50,7 +51,7 @@ from orders.models import (
 )
 from portfolio.limit_models import LimitWatch
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
-from portfolio.risk_models import RiskBreach, RiskLimit
+from portfolio.risk_models import RiskBreach, RiskLimit, TradingHalt
 
 
 class Fate(StrEnum):
@@ -114,6 +115,11 @@ HOLDINGS: tuple[Holding, ...] = (
         name="charge_terms", words="what your accounts pay at their brokers", model=AccountTerms,
         path="broker_connection__user",
     ),
+    Holding(
+        name="halt_progress", words="what became of open orders when trading was stopped", model=HaltProgress,
+        path="halt__user",
+    ),
+    Holding(name="trading_halts", words="when and why trading was stopped", model=TradingHalt, path="user"),
     Holding(
         name="last_answers", words="each broker's last answer", model=BrokerSnapshot, path="connection__user",
     ),

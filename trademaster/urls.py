@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from brokers.views import login_form, oauth_callback, receive_postback
 from health.views import live, ready, status
+from orders import halt_pages
 from trademaster import pages
 from trademaster.account_views import DeleteView, ExportView
 from trademaster.api import unknown_route
@@ -14,6 +15,7 @@ from trademaster.api import unknown_route
 api: list[URLPattern | URLResolver] = [
     path("", include("portfolio.urls")),
     path("risk/", include("portfolio.risk_urls")),
+    path("risk/", include("orders.halt_urls")),
     path("", include("market.urls")),
     path("", include("brokers.urls")),
     path("", include("brokers.alert_urls")),
@@ -30,6 +32,8 @@ urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("connect", pages.connect, name="connect"),
     path("logins", pages.logins, name="logins"),
+    path("kill-switch", halt_pages.kill_switch, name="kill-switch"),
+    path("kill-switch/re-arm", halt_pages.rearm, name="kill-switch-re-arm"),
     path("", include("accounts.urls")),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),

@@ -194,6 +194,9 @@ class TestFieldsOfAnother:
                 f"/api/v1/account/alerts/routes/{hers['route']}",
                 {"name": "Mine"},
             ),
+            # Not meant, and nothing to re-arm: neither changes anything.
+            "POST /api/v1/risk/kill-switch": ("", {"level": "STOP", "confirm": False}),
+            "POST /api/v1/risk/kill-switch/re-arm": ("", {"reason": "Looked into."}),
             "POST /api/v1/auth/login": ("", {"login": "alice", "password": "wrong"}),
             "POST /api/v1/auth/refresh": ("", {"refresh_token": "none"}),
             "POST /api/v1/auth/step-up": ("", {"password": "wrong"}),

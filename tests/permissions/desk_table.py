@@ -82,6 +82,7 @@ DESK: dict[str, May] = {
     "orders/ordersettings": ONLY_LOOK,
     "orders/idempotencykey": ONLY_LOOK,
     "orders/contractnote": ONLY_LOOK,
+    "orders/haltprogress": ONLY_LOOK,
     "orders/statutoryrate": ADDED_TO,
     "orders/brokerplan": ADDED_TO,
     "orders/accountterms": ADDED_TO,
@@ -98,6 +99,7 @@ DESK: dict[str, May] = {
     "portfolio/risklimit": ONLY_LOOK,
     "portfolio/riskbreach": ONLY_LOOK,
     "portfolio/limitwatch": ONLY_LOOK,
+    "portfolio/tradinghalt": ONLY_LOOK,
 }
 
 # Each request that can be made of a model's pages: the right it needs, and what whoever has it gets. `{list}` and

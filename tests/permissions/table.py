@@ -38,12 +38,24 @@ SHOWS_A_CODE = {"unproven": "302 /step-up/code", "stale_admin": "302 /step-up/co
 NEW_TOKEN = {"name": "backup", "scope": "read", "days": 30}
 # Personal tokens open the API, and so are made by traders alone.
 FOR_TRADERS = proven("200") | {"support": ANY_WAY, "admin": ANY_WAY, "factorless": ANY_WAY}
+SWITCH = "302 /kill-switch"
+# Support has no trading to re-arm: it is led to its desk, after the same proof.
+TO_DESK = {"support": DESK, "admin": DESK, "factorless": DESK, "first admin": "200"}
+FOR_PROVEN_TRADERS = proven("200") | TO_DESK
+FOR_PROVEN_TRADERS_POST = proven("302 /kill-switch/re-arm") | TO_DESK | {"first admin": "302 /kill-switch/re-arm"}
 CLIENT_NEEDED = traders("403 api_session_needed")
 
 PAGES: dict[str, Address] = {
     "": page("/", GET=TRADERS_PAGE),
     "connect": page("/connect", GET=TRADERS_PAGE),
     "logins": page("/logins", GET=TRADERS_PAGE),
+    "kill-switch": page("/kill-switch", GET=TRADERS_PAGE, POST=people(SIGN_IN, SWITCH, SWITCH, DESK, DESK)),
+    "kill-switch/re-arm": page(
+        "/kill-switch/re-arm",
+        GET=FOR_PROVEN_TRADERS,
+        POST=FOR_PROVEN_TRADERS_POST,
+        options=("405", "405"),
+    ),
     "status": page("/status", GET=everybody("200")),
     "health/live": page("/health/live", GET=everybody("200")),
     "health/ready": page("/health/ready", GET=everybody("200")),
@@ -257,6 +269,11 @@ API: dict[str, Address] = {
     "orders/<uuid:id>/settle": api(
         f"orders/{ORDER}/settle", POST=traders("400 invalid_input", NOT_FOUND, stale=NEEDS_PROOF)
     ),
+    "risk/kill-switch": api("risk/kill-switch", GET=traders("200"), POST=traders("400 invalid_input")),
+    "risk/kill-switch/re-arm": api(
+        "risk/kill-switch/re-arm", POST=Row(traders("409 not_halted", stale=NEEDS_PROOF), {"reason": "Looked into."})
+    ),
+    "risk/halts": api("risk/halts", GET=traders("200")),
     "health/brokers": api("health/brokers", GET=traders("200")),
     "health/brokers/<str:broker_type>/report": api("health/brokers/zerodha/report", GET=traders("200")),
     "health/connections/<uuid:id>/timeline": api(

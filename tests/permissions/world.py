@@ -89,6 +89,7 @@ from market.models import (
 from orders.charge_models import AccountTerms, BrokerPlan, ContractNote, StatutoryRate
 from orders.decisions import Answer
 from orders.facts import plain
+from orders.halt_models import HaltProgress
 from orders.lifecycle import State
 from orders.models import (
     ChildOrder,
@@ -106,6 +107,7 @@ from orders.models import (
     Teller,
 )
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
+from portfolio.risk_models import TradingHalt
 from tests.accounts.door import PASSWORD, with_app, with_recovery_codes
 from tests.people import support, trader
 from tests.portfolio.limit_samples import rows_of_limits
@@ -181,6 +183,7 @@ def build() -> World:
     assert isinstance(connection, BrokerConnection)
     rows |= {type(row): row for row in (*_of_health(connection), *_of_portfolio(alice, connection))}
     rows |= {type(row): row for row in _of_charges(connection)}
+    rows |= {type(row): row for row in _of_halts(alice, connection)}
     instrument = rows[Instrument]
     assert isinstance(instrument, Instrument)
     rows |= {type(row): row for row in _of_orders(alice, connection, instrument)}
@@ -392,6 +395,20 @@ def _of_portfolio(alice: User, connection: BrokerConnection) -> list[Model]:
         ),
         BrokerSnapshot.objects.create(
             connection=connection, payload=msgspec.json.encode(BrokerPortfolio(as_of=now)).decode(), as_of=now
+        ),
+    ]
+
+
+def _of_halts(alice: User, connection: BrokerConnection) -> list[Model]:
+    """One that has ended: it stops nothing."""
+    now = timezone.now()
+    facts = {"kind": "KILL", "level": "CANCEL", "cause": "person", "set_at": now, "ended_at": now}
+    halt = TradingHalt.objects.create(user=alice, set_by=alice, ended_by=alice, end_reason="Alice's", **facts)
+    times = {"begun_at": now, "updated_at": now}
+    return [
+        halt,
+        HaltProgress.objects.create(
+            halt=halt, broker_connection=connection, broker_type=connection.broker_type, state="SETTLED", **times
         ),
     ]
 

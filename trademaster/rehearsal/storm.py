@@ -1,7 +1,8 @@
 """`make storm`: two thousand orders at six brokers that lose replies, tell late and twice, while processes die.
 
 Two placing workers send the same intents, one of them is killed in the middle, and so is a Celery worker; Redis is
-restarted. Afterwards our book must be the exchange's: nothing executed twice, nothing lost, nothing left unexplained.
+restarted. Then, with a broker dead, the kill switch is pulled: nothing enters any exchange after that. Afterwards our
+book must be the exchange's: nothing executed twice, nothing lost, nothing left unexplained, and nothing left standing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from orders.lifecycle import POSSIBLY_LIVE, STANDING, State
 from orders.models import ChildOrder, Fill, IntentStatus, OrderIntent, RoutingDecision
 from portfolio import watching
 from trademaster.local.house import House
+from trademaster.rehearsal.switch import Switch
 from trademaster.rehearsal.weather import (
     CANCELLED,
     FAULT_SECONDS,
@@ -68,7 +70,6 @@ def rehearse(house: House, orders: int = ORDERS) -> Report:
     began = time.monotonic()
     storm.place()
     placed = time.monotonic() - began
-    storm.cancel()
     storm.settle()
     report = storm.compare()
     report.lines += [
@@ -91,6 +92,7 @@ class Storm:
         self.refused: Counter[str] = Counter()
         self.wishes: list[tuple[OrderIntent, RoutingDecision]] = []
         self.ending = threading.Event()
+        self.switch = Switch(house, self.trader)
 
     # --- before -------------------------------------------------------------------------------------------------------
     def prepare(self) -> None:
@@ -198,6 +200,9 @@ class Storm:
         self.house.kill("worker")
         self.house.start_worker()
         self._say("a Celery worker killed")
+        self._until(lambda: self._sent() > self.all * 0.8)
+        self.cancel()
+        self.switch.pull()
         self._until(lambda: all(self._is_over(name) for name in ("placer-2", "placer-3")))
         self.ending.set()
         weather.join()
@@ -237,7 +242,7 @@ class Storm:
     def _is_settled(self) -> bool:
         open_ones = ChildOrder.objects.filter(state__in=POSSIBLY_LIVE, explained_at=None)
         cancelled = ChildOrder.objects.filter(state__in=STANDING).exclude(cancel_asked_at=None)
-        return not open_ones.exists() and not cancelled.exists() and not self._lacking()
+        return not open_ones.exists() and not cancelled.exists() and not self._lacking() and self.switch.is_settled()
 
     def _lacking(self) -> bool:
         """Whether trades are still to be read."""
@@ -261,7 +266,10 @@ class Storm:
         for slug in self.house.slugs:
             report.wrong += differences(slug, [c for c in children if c.broker_type == slug], theirs[slug])
         report.wrong += _executed_twice(children, theirs)
-        unsent = OrderIntent.objects.filter(children=None).count() + len(self.wishes)
+        report.wrong += self.switch.wrong({slug: exchange["desks"][slug]["orders"] for slug in self.house.slugs})
+        # What the kill switch held back was never sent, and says so.
+        never = OrderIntent.objects.filter(children=None).exclude(reason_code="halted")
+        unsent = never.count() + len(self.wishes)
         if unsent:
             report.wrong.append(f"{unsent} intents were never sent")
         states = Counter(child.state for child in children)
@@ -281,6 +289,7 @@ class Storm:
             ("still unknown, and explained", str(len(unknown))),
             ("faults switched on", ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))),
             ("cancellations refused", ", ".join(f"{name} {count}" for name, count in sorted(self.refused.items()))),
+            *self.switch.figures(theirs),
             ("budgets", "kept" if settings.GOVERNOR_ENABLED else "off"),
             ("differences", str(len(report.wrong))),
         ]

@@ -50,6 +50,11 @@ const handlers = {
     // The push is a hint; session ends and names are in the list.
     attempt(readConnections);
   },
+  TRADING_HALT({ words, ended_at }) {
+    const news = byId("halt-news");
+    news.hidden = Boolean(ended_at);
+    say(news.querySelector("[data-field=words]"), words);
+  },
   HEARTBEAT() {},
 };
 
