@@ -41,7 +41,10 @@ JITTER_SECONDS = 0.005
 BACKGROUND_PART = 5
 BACKGROUND_LEAVES = 2
 # Classes whose calls place, change or cancel: together they keep to the house's own cap as well.
-ORDER_CLASSES = ("orders", "order_changes", "gtt", "smart_orders")
+ORDER_CLASSES = ("orders", "order_changes", "gtt", "smart_orders", "cancels")
+# Of what may place, change or cancel within a minute or less, cancellations keep so much for themselves: 2 of 10.
+CANCELS, RESERVED_PART, RESERVED_SECONDS = "cancels", 5, 60
+MOST_PER_SECOND = 10
 
 # `take(now, pauses, logs, windows)` → 0 if granted, else the milliseconds to wait; windows are triples flattened: which
 # log, calls, milliseconds. `clock(given)`: milliseconds since 1970, Redis' own unless a test gives some.
@@ -154,9 +157,9 @@ def plan(spec: BrokerSpec, account: str, rate_class: str, path: str) -> Plan:
     """Every window that a call of this class counts in. `path` is the entry of the spec's table, without any ids."""
     if _clocks:
         return Plan(pauses=(), logs=(), windows=())
-    limits = [limit for limit in spec.capabilities.rate_limits if limit.counts(rate_class)]
+    limits = [reserved(limit, rate_class) for limit in spec.capabilities.rate_limits if limit.counts(rate_class)]
     if rate_class in ORDER_CLASSES:
-        limits.append(house_cap(spec))
+        limits.append(house_cap(spec, rate_class))
     names = [_log(limit, path) for limit in limits]
     logs = list(dict.fromkeys(names))
     return Plan(
@@ -205,11 +208,26 @@ def now_given() -> int:
     return round(_clocks[-1]().timestamp() * 1000) if _clocks else 0
 
 
-def house_cap(spec: BrokerSpec) -> RateLimit:
-    """All that places, changes or cancels, together: below the ten a second that the exchanges allow."""
+def house_cap(spec: BrokerSpec, rate_class: str = "orders") -> RateLimit:
+    """All that places, changes or cancels, together: never more than the ten a second that the exchanges allow.
+
+    What places or changes stays below that by what cancellations keep.
+    """
     named = {*spec.rate_classes.values(), "orders"}
     first, *rest = (name for name in ORDER_CLASSES if name in named)
-    return RateLimit(endpoints=first, also=tuple(rest), calls=settings.ORDERS_PER_SECOND, seconds=1)
+    kept = MOST_PER_SECOND // RESERVED_PART
+    calls = min(settings.ORDERS_PER_SECOND, MOST_PER_SECOND - kept)
+    if rate_class == CANCELS:
+        calls += kept
+    return RateLimit(endpoints=first, also=tuple(rest), calls=calls, seconds=1)
+
+
+def reserved(limit: RateLimit, rate_class: str) -> RateLimit:
+    """A broker's limit as it holds for what places or changes, where cancellations count in the same window."""
+    is_kept_for = limit.counts(CANCELS) and limit.seconds <= RESERVED_SECONDS
+    if not is_kept_for or rate_class == CANCELS or rate_class not in ORDER_CLASSES:
+        return limit
+    return replace(limit, calls=max(1, limit.calls - math.ceil(limit.calls / RESERVED_PART)))
 
 
 def acquire(spec: BrokerSpec, account: str, rate_class: str, path: str, deadline: Deadline) -> None:
@@ -324,9 +342,9 @@ def _windows(spec: BrokerSpec, rate_class: str) -> Iterable[tuple[RateLimit, str
     for limit in spec.capabilities.rate_limits:
         if limit.counts(rate_class):
             for path in dict.fromkeys(paths or [""]) if limit.per_path else [""]:
-                yield limit, path
+                yield reserved(limit, rate_class), path
     if rate_class in ORDER_CLASSES:
-        yield house_cap(spec), ""
+        yield house_cap(spec, rate_class), ""
 
 
 def _log(limit: RateLimit, path: str) -> str:

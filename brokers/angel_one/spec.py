@@ -145,7 +145,8 @@ RATE_CLASSES: RateClasses = {
             "marketData/v1/optionGreek",
         )
     },
-    **{(None, f"{SECURE}/order/v1/{verb}Order"): "orders" for verb in ("place", "modify", "cancel")},
+    **{(None, f"{SECURE}/order/v1/{verb}Order"): "orders" for verb in ("place", "modify")},
+    (None, f"{SECURE}/order/v1/cancelOrder"): "cancels",
     **{(None, f"{SECURE}/gtt/v1/{verb}Rule"): "gtt" for verb in ("create", "modify", "cancel")},
     (None, f"{SECURE}/market/v1/quote"): "quotes",
     (None, f"{SECURE}/order/v1/getLtpData"): "quotes",
@@ -209,9 +210,9 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="profile", calls=1000, seconds=3600),
             RateLimit(endpoints="funds", calls=2, seconds=1),
             RateLimit(endpoints="books", per_path=True, calls=1, seconds=1),
-            RateLimit(endpoints="orders", calls=9, seconds=1),
-            RateLimit(endpoints="orders", calls=500, seconds=60),
-            RateLimit(endpoints="orders", calls=1000, seconds=3600),
+            RateLimit(endpoints="orders", also=("cancels",), calls=9, seconds=1),
+            RateLimit(endpoints="orders", also=("cancels",), calls=500, seconds=60),
+            RateLimit(endpoints="orders", also=("cancels",), calls=1000, seconds=3600),
             RateLimit(endpoints="quotes", calls=1, seconds=1),  # UNCONFIRMED: another page of the docs says 10
             RateLimit(endpoints="quotes", calls=500, seconds=60),
             RateLimit(endpoints="quotes", calls=5000, seconds=3600),

@@ -69,7 +69,7 @@ AS_QUOTES = ("history", "profile", "smart_orders", "session")
 RATE_CLASSES: RateClasses = {
     (None, "/v1/order/create"): "orders",
     (None, "/v1/order/modify"): "orders",
-    (None, "/v1/order/cancel"): "orders",
+    (None, "/v1/order/cancel"): "cancels",
     (None, "/v1/live-data"): "quotes",
     (None, "/v1/option-chain"): "quotes",
     (None, "/v1/historical"): "history",
@@ -133,8 +133,8 @@ SPEC = BrokerSpec(
         supports_options_trading=True,
         supports_commodity_trading=False,
         rate_limits=(
-            RateLimit(endpoints="orders", calls=10, seconds=1),
-            RateLimit(endpoints="orders", calls=250, seconds=60),
+            RateLimit(endpoints="orders", also=("cancels",), calls=10, seconds=1),
+            RateLimit(endpoints="orders", also=("cancels",), calls=250, seconds=60),
             RateLimit(endpoints="quotes", also=AS_QUOTES, calls=10, seconds=1),
             RateLimit(endpoints="quotes", also=AS_QUOTES, calls=300, seconds=60),
             RateLimit(endpoints="other", calls=20, seconds=1),

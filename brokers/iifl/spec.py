@@ -89,7 +89,7 @@ MARKET_API_SECRET = FormField(name="market_api_secret", label="Market data API s
 RATE_CLASSES: RateClasses = {
     ("POST", "/interactive/orders"): "orders",
     ("PUT", "/interactive/orders"): "orders",
-    ("DELETE", "/interactive/orders"): "orders",
+    ("DELETE", "/interactive/orders"): "cancels",
     (None, "/interactive/portfolio/squareoff"): "orders",
     ("GET", "/interactive/orders"): "other",
     (None, "/interactive/orders/trades"): "other",
@@ -158,7 +158,7 @@ SPEC = BrokerSpec(
         supports_commodity_trading=True,
         # UNCONFIRMED: IIFL publishes no figures; other XTS brokers work with these, the second for each endpoint.
         rate_limits=(
-            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="orders", also=("cancels",), calls=10, seconds=1),
             RateLimit(endpoints="other", also=("quotes", "history", "session"), per_path=True, calls=1, seconds=1),
         ),
         features=(

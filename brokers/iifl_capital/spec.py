@@ -79,7 +79,7 @@ CLIENT_ID = "clientId"
 RATE_CLASSES: RateClasses = {
     ("POST", "/v1/orders"): "orders",
     ("PUT", "/v1/orders"): "orders",
-    ("DELETE", "/v1/orders"): "orders",
+    ("DELETE", "/v1/orders"): "cancels",
     ("GET", "/v1/orders"): "books",
     (None, "/v1/trades"): "books",
     (None, "/v1/positions"): "books",
@@ -127,7 +127,7 @@ SPEC = BrokerSpec(
         supports_options_trading=True,
         supports_commodity_trading=True,
         rate_limits=(
-            RateLimit(endpoints="orders", calls=10, seconds=1),
+            RateLimit(endpoints="orders", also=("cancels",), calls=10, seconds=1),
             # UNCONFIRMED whether the calls of one line of the broker's table share its figure: they do here. One
             # order's history has 10, but its path cannot be told from the book's, and it is counted with that.
             RateLimit(endpoints="books", also=("session", "other"), calls=3, seconds=1),

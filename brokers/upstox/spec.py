@@ -88,7 +88,8 @@ CALLBACK = CallbackSpec(code="code")
 # Everything but orders is counted per endpoint: each of these paths by itself, what is not here together.
 EACH = ("quotes", "session")
 RATE_CLASSES: RateClasses = {
-    **{(method, f"/{version}/order"): "orders" for method in ("POST", "PUT", "DELETE") for version in ("v2", "v3")},
+    **{(method, f"/{version}/order"): "orders" for method in ("POST", "PUT") for version in ("v2", "v3")},
+    **{("DELETE", f"/{version}/order"): "cancels" for version in ("v2", "v3")},
     **dict.fromkeys(
         [
             *((None, "/v2/login/authorization/token"), (None, "/v3/login/auth/token/request")),
@@ -162,9 +163,9 @@ SPEC = BrokerSpec(
         supports_options_trading=True,
         supports_commodity_trading=True,
         rate_limits=(
-            RateLimit(endpoints="orders", calls=10, seconds=1),
-            RateLimit(endpoints="orders", calls=500, seconds=60),
-            RateLimit(endpoints="orders", calls=2000, seconds=1800),
+            RateLimit(endpoints="orders", also=("cancels",), calls=10, seconds=1),
+            RateLimit(endpoints="orders", also=("cancels",), calls=500, seconds=60),
+            RateLimit(endpoints="orders", also=("cancels",), calls=2000, seconds=1800),
             RateLimit(endpoints="other", also=EACH, per_path=True, calls=50, seconds=1),
             RateLimit(endpoints="other", also=EACH, per_path=True, calls=500, seconds=60),
             RateLimit(endpoints="other", also=EACH, per_path=True, calls=2000, seconds=1800),

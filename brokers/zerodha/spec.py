@@ -39,7 +39,7 @@ RATE_CLASSES: RateClasses = {
     (None, "/instruments/historical"): "history",
     ("POST", "/orders"): "orders",
     ("PUT", "/orders"): "order_changes",
-    ("DELETE", "/orders"): "order_changes",
+    ("DELETE", "/orders"): "cancels",
     ("POST", "/gtt"): "gtt",
     ("PUT", "/gtt"): "gtt",
     ("DELETE", "/gtt"): "gtt",
@@ -104,7 +104,7 @@ SPEC = BrokerSpec(
         rate_limits=(
             RateLimit(endpoints="quotes", calls=1, seconds=1),
             RateLimit(endpoints="history", calls=3, seconds=1),
-            RateLimit(endpoints="orders", also=("order_changes",), calls=10, seconds=1),
+            RateLimit(endpoints="orders", also=("order_changes", "cancels"), calls=10, seconds=1),
             RateLimit(endpoints="orders", calls=400, seconds=60),
             RateLimit(endpoints="orders", calls=5000, seconds=86400),
             RateLimit(endpoints="other", also=("gtt", "session"), calls=10, seconds=1),

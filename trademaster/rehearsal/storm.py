@@ -37,6 +37,7 @@ from portfolio import watching
 from trademaster.local.house import House
 from trademaster.rehearsal.switch import Switch
 from trademaster.rehearsal.weather import (
+    CANCEL_SECONDS,
     CANCELLED,
     FAULT_SECONDS,
     FAULTS,
@@ -200,8 +201,8 @@ class Storm:
         self.house.kill("worker")
         self.house.start_worker()
         self._say("a Celery worker killed")
-        self._until(lambda: self._sent() > self.all * 0.8)
         self.cancel()
+        self._until(lambda: self._sent() > self.all * 0.8)
         self.switch.pull()
         self._until(lambda: all(self._is_over(name) for name in ("placer-2", "placer-3")))
         self.ending.set()
@@ -225,10 +226,11 @@ class Storm:
                 watching.watch(self.trader.pk)
 
     def cancel(self) -> None:
-        """Half of what stands is cancelled, by the trader."""
-        asked = 0
+        """Half of what stands is cancelled, by the trader, as far as that goes while the storm does."""
+        asked, end = 0, time.monotonic() + CANCEL_SECONDS
         for child in ChildOrder.objects.filter(state__in=STANDING).order_by("tag"):
-            if self.random.randrange(CANCELLED):
+            self._feed()
+            if self.random.randrange(CANCELLED) and time.monotonic() < end:
                 try:
                     changing.cancel(child, now=timezone.now())
                     asked += 1
