@@ -104,7 +104,8 @@ def cancel_everything(
     run = _Run(halt, Stopwatch.started(now))
     run.begin(clients, seconds, only, spares_closing)
     run.wish()
-    run.hear(seconds + GRACE_SECONDS)
+    run.hear(until=run.watch.at + seconds + GRACE_SECONDS)
+    end_unsent(halt.user, run.watch.now(), halt)
     return run.settle()
 
 
@@ -175,17 +176,15 @@ class _Run:
                 row.save(update_fields=["state", "rounds", "updated_at", "next_at"])
             self.rows[key] = row
         wish_for_ends(self.halt, self.connections, now, spares=self._closes if self._is_later() else None)
-        end_unsent(self.halt.user, now, self.halt)
 
     def _is_later(self) -> bool:
         return any(row.rounds > 1 for row in self.rows.values())
 
     # --- hearing ------------------------------------------------------------------------------------------------------
-    def hear(self, seconds: float) -> None:
-        """Take what the lanes tell until all have ended, or the time is over: no lane is waited for by another."""
-        end = time.monotonic() + seconds
+    def hear(self, until: float) -> None:
+        """Take what the lanes tell until all have ended, or that moment: no lane is waited for by another."""
         while self.open:
-            batch = self._batch(end)
+            batch = self._batch(until)
             if not batch:
                 logger.warning("Halt %s: %d lanes have not ended in time", self.halt.pk, len(self.open))
                 return

@@ -204,7 +204,8 @@ def test_an_acknowledgement_of_not_one_order_leaves_it_open(body: bytes) -> None
 
 def test_too_many_is_not_known_to_come_before_entry() -> None:
     assert not SPEC.order_rules.throttled_before_entry
-    assert {SPEC.rate_class(*call)[0] for call in (("POST", PLACE), ("PUT", MODIFY), ("DELETE", CANCEL))} == {"orders"}
+    assert {SPEC.rate_class(*call)[0] for call in (("POST", PLACE), ("PUT", MODIFY))} == {"orders"}
+    assert SPEC.rate_class("DELETE", CANCEL)[0] == "cancels"
 
 
 def test_the_margin_of_an_order_counts_no_hedge() -> None:

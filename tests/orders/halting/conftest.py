@@ -18,6 +18,16 @@ from orders.models import ChildOrder
 from portfolio.risk_models import HaltLevel
 from tests.orders.conftest import NOW, Wish, later
 from tests.orders.fakes import Desks
+from tests.orders.intake.conftest import (  # noqa: F401 - accounts that say what they hold, while the market is open
+    _open_market,
+    _rates,
+    _registered,
+    accounts,
+    last_price,
+    place,
+    send,
+    told,
+)
 
 
 def let_go(redis: Redis) -> None:
