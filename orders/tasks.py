@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from orders import alerts, approval, failover, gtt_settling, halt_rounds, intake, reconciling
+from orders import alerts, approval, failover, feed_watch, gtt_settling, halt_rounds, intake, reconciling
 
 
 @shared_task(name="orders.reconcile_orders")
@@ -67,3 +67,14 @@ def look_after_halts() -> None:
 @shared_task(name="orders.go_on_with_halt")
 def go_on_with_halt(halt_id: int) -> None:
     halt_rounds.go_on(halt_id, now=timezone.now())
+
+
+@shared_task(name="orders.watch_feeds")
+def watch_feeds() -> None:
+    for user_id in feed_watch.stale_for(timezone.now()):
+        send_feed_letter.delay(user_id)
+
+
+@shared_task(name="orders.send_feed_letter")
+def send_feed_letter(user_id: int) -> None:
+    feed_watch.send(user_id)

@@ -127,6 +127,7 @@ class TestTheQueue:
             "orders.move_order intent_id",
             "orders.reconcile_connection connection_id",
             "orders.send_alert event_id",
+            "orders.send_feed_letter user_id",
             "orders.settle_gtts_of connection_id",
             "portfolio.look_at_limits user_id",
             "portfolio.refresh user_id",

@@ -382,8 +382,13 @@ CELERY_BEAT_SCHEDULE = {
     },
     "look-after-halts": {
         "task": "orders.look_after_halts",
-        "schedule": timedelta(seconds=2),
-        "options": {"expires": 2},
+        "schedule": ORDERS_TICK_SECONDS,
+        "options": {"expires": ORDERS_TICK_SECONDS},
+    },
+    "watch-feeds": {
+        "task": "orders.watch_feeds",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
     },
     "sum-up-calls": {
         "task": "brokers.sum_up_calls",
