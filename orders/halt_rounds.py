@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import Count, Max
 
 from accounts.models import User
+from brokers.models import BrokerConnection
 from orders import alerts, calling, flattening, halting
 from orders.calling import Clients
 from orders.halt_models import HaltProgress, Reach
@@ -30,6 +31,7 @@ LEASE = timedelta(seconds=60)
 # What a broker's book says against what we held: somebody looks before more is dealt.
 BREAKS = (alerts.CONTRADICTED, alerts.FOUND_AFTER_ALL)
 LOOKS_BACK = timedelta(minutes=1)
+BEGUN_WITHIN = timedelta(hours=1)
 
 
 def look_after(now: datetime) -> list[int]:
@@ -40,7 +42,14 @@ def look_after(now: datetime) -> list[int]:
         user = User.objects.get(pk=user_id)
         halting.pull(user, level=HaltLevel.STOP, cause=cause, reason=reason, by=None, now=now)
     due = HaltProgress.objects.filter(next_at__lte=now, halt__ended_at=None)
-    return list(due.order_by().values_list("halt", flat=True).distinct())
+    return sorted({*due.order_by().values_list("halt", flat=True), *_not_begun(now)})
+
+
+def _not_begun(now: datetime) -> list[int]:
+    """Halts that shall cancel and that nobody has begun to: a limit set them, or whoever pulled died over it."""
+    rows = TradingHalt.objects.filter(ended_at=None, level__in=halting.CANCELLING, progress=None)
+    connected = rows.filter(user__in=BrokerConnection.objects.active().values("user"))
+    return list(connected.filter(set_at__gt=now - BEGUN_WITHIN).values_list("pk", flat=True))
 
 
 def go_on(halt_id: int, *, now: datetime, clients: Clients = calling.clients_for) -> list[HaltProgress]:
@@ -48,6 +57,8 @@ def go_on(halt_id: int, *, now: datetime, clients: Clients = calling.clients_for
     halt = TradingHalt.objects.select_related("user").filter(pk=halt_id, ended_at=None).first()
     if halt is None:
         return []
+    if not halt.progress.exists():
+        return halting.cancel_everything(halt, now=now, clients=clients)
     claimed = {
         key
         for key in HaltProgress.objects.filter(halt=halt, next_at__lte=now).values_list("pk", flat=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEntry, User
+from brokers import push
 from brokers.models import BrokerConnection
-from orders import calling
 from orders.lifecycle import State
 from orders.models import OrderIntent
 from portfolio import halt_letters, halting
@@ -31,7 +35,6 @@ def client_of_alice(as_alice: Client, desks: Desks, monkeypatch: pytest.MonkeyPa
 
     for function in (verbs.pull, verbs.cancel_everything, halt_rounds.go_on):
         monkeypatch.setitem(function.__kwdefaults__, "clients", desks)
-    assert calling is not None
     return as_alice
 
 
@@ -144,6 +147,26 @@ def test_the_page_pulls_it_by_a_plain_form(client_of_alice: Client, stand: Stand
     done = client_of_alice.post("/kill-switch/re-arm", {"reason": "Looked into."}, follow=True).content.decode()
     assert "Trading goes on again" in done
     assert halting.standing(alice.pk).halts == ()
+
+
+def test_open_pages_are_told_as_it_is_described(
+    client_of_alice: Client, stand: Stand, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, str, dict[str, Any]]] = []
+    monkeypatch.setattr(
+        push, "publish_json", lambda user_id, kind, text, **_: told.append((user_id, kind, json.loads(text)))
+    )
+    stand("zerodha")
+    pull(client_of_alice)
+    rearm(client_of_alice, reason="Looked into.")
+    halts = [data for user_id, kind, data in told if (user_id, kind) == (alice.pk, "TRADING_HALT")]
+    description = yaml.safe_load(Path("docs/asyncapi.yaml").read_text())
+    schema = {**description["components"]["schemas"]["TradingHalt"], "components": description["components"]}
+    for data in halts:
+        jsonschema.Draft7Validator(schema).validate(data)
+    assert "progress" not in halts[0]
+    assert {row["state"] for row in halts[-2]["progress"]} == {"SETTLED"}
+    assert halts[-1]["ended_at"] is not None
 
 
 def test_its_owner_is_told_by_a_letter_that_says_nothing_of_why(

@@ -192,6 +192,21 @@ class TestByItself:
         assert TradingHalt.objects.filter(cause="reconciliation_break").exists() == stops
 
 
+def test_what_a_limit_halts_is_cancelled_too(
+    stand: Stand, alice: User, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    """Limits stand below orders: they set the halt, and the next look begins to cancel."""
+    child = stand("zerodha")
+    row = switch.halt(
+        alice, kind=HaltKind.KILL, level=HaltLevel.CANCEL, cause="limit", reason="", by=None, now=later(5)
+    ).row  # fmt: skip
+    assert halt_rounds.look_after(later(6)) == [row.pk]
+    halt_rounds.go_on(row.pk, now=later(6), clients=desks)
+    child.refresh_from_db()
+    assert child.state == State.CANCELLED
+    assert halt_rounds.look_after(later(7)) == []
+
+
 def test_progress_is_kept_of_every_connection(
     stand: Stand, pull: Pull, accounts: dict[str, BrokerConnection]
 ) -> None:  # fmt: skip
