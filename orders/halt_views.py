@@ -22,6 +22,7 @@ from portfolio.risk_models import HaltKind, HaltLevel, TradingHalt
 
 Text = serializers.CharField
 PULLED = [level.value for level in (HaltLevel.STOP, HaltLevel.CANCEL, HaltLevel.FLATTEN)]
+KINDS, LEVELS = [kind.value for kind in HaltKind], [level.value for level in HaltLevel]
 HISTORY = 100
 DEAD_MAN = (
     "If TradeMaster itself stops, orders of the day stay at the exchange, and what waits for a price stays at the "
@@ -49,14 +50,14 @@ class PullRequest(serializers.Serializer[Any]):
 
 
 class RearmRequest(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(HaltKind.values, default=HaltKind.KILL.value)
+    kind = serializers.ChoiceField(KINDS, default=HaltKind.KILL.value)
     reason = Text(max_length=300, help_text="What was looked into, and why trading may go on.")
 
 
 class HaltAnswer(serializers.Serializer[Any]):
     halt_id = serializers.IntegerField(allow_null=True, help_text="Null: latched, and not written down yet.")
-    kind = serializers.ChoiceField(HaltKind.values)
-    level = serializers.ChoiceField(HaltLevel.values)
+    kind = serializers.ChoiceField(KINDS)
+    level = serializers.ChoiceField(LEVELS)
     words = Text()
     cause = Text(allow_blank=True, help_text="`person`, or what set it by itself.")
     reason = maybe()
@@ -107,7 +108,7 @@ class HaltProgressAnswer(serializers.Serializer[Any]):
 
 
 class SwitchAnswer(serializers.Serializer[Any]):
-    level = serializers.ChoiceField(HaltLevel.values, allow_null=True, help_text="The strictest; null: none stands.")
+    level = serializers.ChoiceField(LEVELS, allow_null=True, help_text="The strictest; null: none stands.")
     readable = serializers.BooleanField(help_text="False: it cannot be read, and so no new order goes out.")
     halts = HaltAnswer(many=True)
     progress = HaltProgressAnswer(many=True)
@@ -125,9 +126,10 @@ class HaltsAnswer(serializers.Serializer[Any]):
 def shown(user: User, in_flight: int | None = None) -> dict[str, Any]:
     """How it stands, with the progress of what stands."""
     standing = switch.standing(user.pk)
-    rows = TradingHalt.objects.filter(pk__in=[each.id for each in standing.halts if each.id is not None])
-    known = {row.pk: switch.plain(row) for row in rows.select_related("set_by", "ended_by")}
-    progress = HaltProgress.objects.filter(halt__in=rows).select_related("broker_connection")
+    ids = [each.id for each in standing.halts if each.id is not None]
+    rows = TradingHalt.objects.filter(pk__in=ids).select_related("set_by", "ended_by") if ids else ()
+    known = {row.pk: switch.plain(row) for row in rows}
+    progress = HaltProgress.objects.filter(halt__in=ids).select_related("broker_connection") if ids else ()
     return {
         "level": standing.level,
         "readable": standing.readable,

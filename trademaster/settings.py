@@ -615,6 +615,9 @@ SPECTACULAR_SETTINGS = {
         "ScopeEnum": "accounts.credentials.Scope",
         "RiskScopeEnum": "portfolio.risk.limits.Scope",
         "RiskStateEnum": "portfolio.risk.limits.State",
+        "HaltKindEnum": "orders.halt_views.KINDS",
+        "HaltLevelEnum": "orders.halt_views.LEVELS",
+        "PulledLevelEnum": "orders.halt_views.PULLED",
     },
 }
 
