@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Q
 
 from accounts.models import User
 from brokers.models import BrokerConnection
@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 
 # A round that takes longer has died: another one is made.
 LEASE = timedelta(seconds=60)
-# What a broker's book says against what we held: somebody looks before more is dealt.
-BREAKS = (alerts.CONTRADICTED, alerts.FOUND_AFTER_ALL)
+# What a broker's book says against what we held, and what no reading that merely came late explains: somebody looks
+# before more is dealt.
+BREAKS = ("filled_beyond_quantity", "filled_after_end", "another_end")
 LOOKS_BACK = timedelta(minutes=1)
 BEGUN_WITHIN = timedelta(hours=1)
 
@@ -97,7 +98,8 @@ def _rejected(now: datetime) -> Mapping[int, tuple[str, str]]:
 def _broken(now: datetime) -> Mapping[int, tuple[str, str]]:
     if not settings.HALT_ON_BREAK:
         return {}
-    rows = OrderEvent.objects.filter(code__in=BREAKS, at__gt=now - LOOKS_BACK)
+    is_break = Q(code=alerts.FOUND_AFTER_ALL) | Q(code=alerts.CONTRADICTED, details__why__in=BREAKS)
+    rows = OrderEvent.objects.filter(is_break, at__gt=now - LOOKS_BACK)
     whose = set(rows.order_by().values_list("intent__user", flat=True).distinct())
     words = "A broker's order book contradicts what was held of an order."
     return {

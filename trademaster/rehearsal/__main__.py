@@ -13,7 +13,7 @@ from pathlib import Path
 from brokers import registry
 from trademaster.local.failure import ServiceFailed
 from trademaster.local.house import House
-from trademaster.rehearsal.pace import PACE
+from trademaster.rehearsal.pace import PACE, UNHALTED
 from trademaster.rehearsal.table import Outcome, drawn
 from trademaster.rehearsal.weather import BROKERS, ORDERS
 
@@ -40,7 +40,7 @@ def streams_killed() -> list[Outcome]:
 
 def orders_in_a_storm(orders: int) -> int:
 
-    with House(BROKERS, extra=PACE, with_workers=True, streams=1, durable=True) as house:
+    with House(BROKERS, extra=PACE | UNHALTED, with_workers=True, streams=1, durable=True) as house:
         from trademaster.rehearsal import storm
 
         report = storm.rehearse(house, orders)

@@ -8,3 +8,5 @@ PACE = {
     "HEALTH_FAILING_INTERVAL_SECONDS": str(FAILING_SECONDS),
     "SESSION_TICK_SECONDS": str(SESSION_SECONDS),
 }
+# A storm is what would pull the kill switch by itself: there it is pulled by hand, at a moment of its own.
+UNHALTED = {"HALT_ON_BREAK": "0", "HALT_REJECTS_PER_MINUTE": "100000"}

@@ -184,10 +184,19 @@ class TestByItself:
         halt_rounds.look_after(later(61))
         assert not TradingHalt.objects.exists()
 
-    @pytest.mark.parametrize(("code", "stops"), [("contradicted", True), ("found_after_all", True), ("seen", False)])
-    def test_a_book_that_contradicts_ours_does(self, wish: Wish, code: str, stops: bool) -> None:
+    @pytest.mark.parametrize(
+        ("code", "why", "stops"),
+        [
+            ("contradicted", "filled_beyond_quantity", True),
+            ("contradicted", "another_end", True),
+            ("contradicted", "filled_less_than_before", False),  # an older reading that came late says so, too
+            ("found_after_all", "", True),
+            ("seen", "another_end", False),
+        ],
+    )
+    def test_a_book_that_contradicts_ours_does(self, wish: Wish, code: str, why: str, stops: bool) -> None:
         intent, _ = wish(("zerodha", 1))
-        OrderEvent.objects.create(intent=intent, at=NOW, teller=Teller.BOOK, code=code)
+        OrderEvent.objects.create(intent=intent, at=NOW, teller=Teller.BOOK, code=code, details={"why": why})
         halt_rounds.look_after(later(3))
         assert TradingHalt.objects.filter(cause="reconciliation_break").exists() == stops
 
