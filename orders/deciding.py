@@ -12,14 +12,19 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from brokers.domain import DELIVERY_PRODUCTS, Exchange, Product, Side
+from brokers.domain import DELIVERY_PRODUCTS, ZERO, Exchange, Side
 from orders import explaining, routing, ruling
 from orders.charges import ChargeError
+from orders.checks import table
+from orders.checks.exposure import opened
+from orders.checks.sizes import value_of
 from orders.decisions import Answer, Decision
-from orders.facts import Account, Choices, Facts, Priced, Wanted, Why, facts_from, wanted_from
+from orders.facts import Account, Facts, Wanted, Why, facts_from, wanted_from
 from orders.problems import Terms, problem_of, reason_against, terms_of
 from orders.routing import BadProblem, Problem
 from orders.tariffs import Rates
+from orders.worth import needs_approval as needs_approval
+from orders.worth import worth as worth
 
 HELD = Why(
     code="held_for_reconciliation",
@@ -41,8 +46,12 @@ def decide(facts: Facts, wanted: Wanted, rates: Rates) -> Decision:
 
 
 def replayed(stored: Mapping[str, Any]) -> Decision:
-    """The decision made again from what was stored with it, at the rates of that time."""
-    return _decided(facts_from(stored["facts"]), wanted_from(stored["wanted"]), stored["routing"])
+    """The decision made again from what was stored with it, at the rates of that time.
+
+    One that is older than the checks before an order was made without them, and is made again so.
+    """
+    decide = _decided if "risk" in stored["facts"] else _routed
+    return decide(facts_from(stored["facts"]), wanted_from(stored["wanted"]), stored["routing"])
 
 
 def after(decision: Decision, facts: Facts) -> Facts:
@@ -54,11 +63,13 @@ def after(decision: Decision, facts: Facts) -> Facts:
     for line in decision.answer.costs:
         taken[line.connection_id] += line.total
     same = _is_same(decision.facts, facts)
-    for child in decision.answer.children:
+    children, risk = decision.answer.children, decision.facts.risk
+    for child in children:
         taken[child.connection_id] += explaining.bound(decision.facts, child)
         if same and child.side is Side.SELL and child.product in DELIVERY_PRODUCTS:
             sold[child.connection_id] += child.quantity
-    return facts.after(taken, sold)
+    standing = () if risk is None else tuple(opened(decision.facts, risk, child) for child in children)
+    return facts.after(taken, sold, standing, (value_of(decision.facts, children) or ZERO) if same else ZERO)
 
 
 def _is_same(one: Facts, other: Facts) -> bool:
@@ -67,6 +78,35 @@ def _is_same(one: Facts, other: Facts) -> bool:
 
 
 def _decided(facts: Facts, wanted: Wanted, rates: Rates | Mapping[str, Any] | None) -> Decision:
+    """Where it would go, held against the twelve checks before an order."""
+    routed = _routed(facts, wanted, rates)
+    return replace(routed, answer=_checked(facts, wanted, routed.answer))
+
+
+def _checked(facts: Facts, wanted: Wanted, answer: Answer) -> Answer:
+    """The answer with all checks in it. What denies stops the order: no part of it is left to be sent."""
+    barred = [Why(code=each.code, words=each.words, remedy=each.remedy) for each in answer.excluded]
+    told = answer.refusals + (tuple(barred) if NOWHERE in answer.refusals else ())
+    answer = replace(answer, checks=table.run(facts, wanted, answer.children, told))
+    if answer.refusals:
+        return answer
+    if stops := table.stopping(answer.checks):
+        return replace(
+            answer,
+            refusals=tuple(table.why(found) for found in stops),
+            children=(),
+            why="",
+            unrouted=wanted.quantity - answer.held_for_reconciliation,
+            costs=(),
+            total_charges=None,
+            next_best=None,
+            needs_approval=None,
+        )
+    confirms = table.confirming(answer.checks)
+    return replace(answer, needs_approval=table.why(confirms[0]) if confirms else None)
+
+
+def _routed(facts: Facts, wanted: Wanted, rates: Rates | Mapping[str, Any] | None) -> Decision:
     """`rates`: those of now; or the routing problem that was stored, which carries its own."""
     terms, refusals = terms_of(facts, wanted)
     if not refusals:
@@ -136,39 +176,3 @@ def _value(facts: Facts, wanted: Wanted, terms: Mapping[Exchange, Terms]) -> Dec
     if not terms:
         return None
     return worth(wanted.side, wanted.quantity, max(each.price for each in terms.values()), facts.prices)
-
-
-def worth(side: Side, quantity: Decimal, price: Decimal, prices: Mapping[str, Priced]) -> Decimal | None:
-    """The most that an order may come to, INR: a purchase at its limit; a sale at that or the last price, if more.
-
-    The limit of a sale bounds it from below alone: where no last price is known, what it comes to is not either.
-    """
-    if side is Side.BUY:
-        return quantity * price
-    last = [each.last_price for each in prices.values()]
-    return quantity * max(price, *last) if last else None
-
-
-def needs_approval(choices: Choices, product: Product, value: Decimal | None) -> Why | None:
-    """Why a person must say yes first. What cannot be read or reckoned needs it: the queue fails closed."""
-    remedy = "Approve it with a fresh second factor, before its time is over."
-    if not choices.approval_known:
-        return Why(
-            code="approval_unreadable",
-            words="Your setting for approval cannot be read, and so every order waits for you.",
-            remedy="Set it again under order settings. " + remedy,
-        )
-    if product in choices.approval_products:
-        return Why(code="approval_product", words=f"Every {product} order waits for approval.", remedy=remedy)
-    if choices.approval_above is None:
-        return None
-    if value is None:
-        return Why(code="approval_value_unknown", words="What it comes to is not known.", remedy=remedy)
-    if value > choices.approval_above:
-        return Why(
-            code="approval_value",
-            words=f"It may come to ₹{explaining.rupees(value)}: orders above "
-            f"₹{explaining.rupees(choices.approval_above)} wait for approval.",
-            remedy=remedy,
-        )
-    return None

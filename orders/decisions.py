@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from brokers.domain import ZERO, Exchange, OrderType, Product, Side, Validity
+from orders.checks.words import Checked
 from orders.facts import Facts, Wanted, Why, plain
 
 
@@ -62,7 +63,10 @@ class NextBest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """All that is shown of a decision. `refusals` stop the order; without children nothing is sent."""
+    """All that is shown of a decision. `refusals` stop the order; without children nothing is sent.
+
+    `checks`: the twelve before an order (`orders.checks`), all of them, whatever they found.
+    """
 
     children: tuple[Planned, ...] = ()
     why: str = ""
@@ -81,6 +85,7 @@ class Answer:
     needs_approval: Why | None = None
     ages: Mapping[str, int | None] = field(default_factory=dict)
     solver: str = ""
+    checks: tuple[Checked, ...] = ()
 
     @property
     def is_sent(self) -> bool:

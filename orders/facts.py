@@ -27,6 +27,7 @@ from brokers.domain import (
     Side,
     Validity,
 )
+from orders.risk_words import OpenOrder, RiskFacts
 from orders.routing import TaxLot
 
 # The two houses at which one share, by its ISIN, is the same thing.
@@ -84,6 +85,7 @@ class Tradable:
     ended: bool = False
     asset: str = "EQUITY"
     bse_group: str = "A"
+    last_seen_on: date | None = None
 
     @property
     def segment(self) -> Segment:
@@ -99,11 +101,15 @@ class Tradable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Priced:
-    """The last price at one exchange, and when it was told. `by`: the broker that told it."""
+    """The last price at one exchange, and when it was told. `by`: the broker that told it.
+
+    `close_price`: the previous day's; None where nobody told it.
+    """
 
     last_price: Decimal
     as_of: datetime
     by: str
+    close_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +223,10 @@ class Choices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything at one moment. `tradables`, `prices` and `markets` are by exchange."""
+    """Everything at one moment. `tradables`, `prices` and `markets` are by exchange.
+
+    `risk`: what the checks before an order need besides; None: nobody gathered it, and nothing passes.
+    """
 
     now: datetime
     tradables: Mapping[str, Tradable]
@@ -227,9 +236,19 @@ class Facts:
     choices: Choices = Choices()
     resting: tuple[Resting, ...] = ()
     held_quantity: Decimal = ZERO
+    risk: RiskFacts | None = None
 
-    def after(self, taken: Mapping[str, Decimal], sold: Mapping[str, Decimal]) -> Facts:
-        """The same when these orders have gone before: money and shares by connection. For baskets."""
+    def after(
+        self,
+        taken: Mapping[str, Decimal],
+        sold: Mapping[str, Decimal],
+        orders: tuple[OpenOrder, ...] = (),
+        dealt: Decimal = ZERO,
+    ) -> Facts:
+        """The same when these orders have gone before: money and shares by connection. For baskets.
+
+        `dealt`: INR of them in the very same instrument.
+        """
         accounts = tuple(
             replace(
                 account,
@@ -238,7 +257,8 @@ class Facts:
             )
             for account in self.accounts
         )
-        return replace(self, accounts=accounts)
+        risk = None if self.risk is None else self.risk.after(orders, dealt)
+        return replace(self, accounts=accounts, risk=risk)
 
 
 def plain(thing: Any) -> Any:

@@ -220,7 +220,6 @@ def problem_of(
 def _broker(account: Account, facts: Facts, wanted: Wanted, segment: str, why: Why | None) -> Broker:
     own = account.plan_overrides.get("brokerage", {}).get(segment)
     debit = account.plan_overrides.get("dp_sell")
-    here = sum((account.positions.get(f"{name}:{wanted.product}", ZERO) for name in facts.tradables), ZERO)
     return Broker(
         id=account.connection_id,
         slug=account.broker_type,
@@ -233,7 +232,7 @@ def _broker(account: Account, facts: Facts, wanted: Wanted, segment: str, why: W
         products=account.products,
         available=account.available,
         reserved=account.reserved,
-        sellable=_sellable(account, facts, wanted, here),
+        sellable=_sellable(account, facts, wanted),
         unsettled=account.t1,
         debit_authorised=None if account.sell is Light.UNKNOWN else account.sell is Light.YES,
         lots=account.lots,
@@ -249,9 +248,18 @@ def _broker(account: Account, facts: Facts, wanted: Wanted, segment: str, why: W
     )
 
 
-def _sellable(account: Account, facts: Facts, wanted: Wanted, here: Decimal) -> Decimal | None:
+def sellable_of(account: Account, facts: Facts, wanted: Wanted) -> Decimal | None:
+    """The same with what is not settled, where its owner sells that."""
+    found = _sellable(account, facts, wanted)
+    if found is None or wanted.reduces or not facts.choices.sells_unsettled:
+        return found
+    return max(found, (account.owned or ZERO) + account.t1 - account.sold)
+
+
+def _sellable(account: Account, facts: Facts, wanted: Wanted) -> Decimal | None:
     """Units that may be sold there; of an exit, those of the position. None: not known, or not bound by it."""
     if wanted.reduces:
+        here = sum((account.positions.get(f"{name}:{wanted.product}", ZERO) for name in facts.tradables), ZERO)
         held = here if wanted.side is Side.SELL else -here
         return max(ZERO, held - account.closing) if account.answered else None
     if not is_delivery_sale(facts, wanted) or account.owned is None:

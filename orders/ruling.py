@@ -23,9 +23,11 @@ from brokers.domain import (
 )
 from market.calendar import Phase
 from orders import rules
+from orders.decisions import Planned
 from orders.facts import Account, Facts, Market, Tradable, Wanted, Why
 from orders.margins import is_estimated
 from orders.problems import Terms, freezes
+from orders.risk_words import Occasion, RiskFacts
 from orders.rules import Broken, OrderFacts
 
 if TYPE_CHECKING:
@@ -167,6 +169,28 @@ def broken_waiting(facts: Facts, wanted: Wanted, exchange: Exchange) -> tuple[Wh
     terms = Terms(order_type=OrderType.LIMIT, price=wanted.price or ZERO, trigger_price=None, expected=ZERO)
     asked = replace(_of_anybody(facts, wanted, exchange, terms), phase=Phase.CONTINUOUS)
     return tuple(why(each) for each in rules.broken(asked))
+
+
+def of_planned(facts: Facts, wanted: Wanted, child: Planned) -> OrderFacts:
+    """An order as it will be sent, for the rules; of one that stands, as it shall stand."""
+    risk = facts.risk or RiskFacts()
+    account = next(each for each in facts.accounts if each.connection_id == child.connection_id)
+    terms = Terms(
+        order_type=child.order_type, price=child.price or ZERO, trigger_price=child.trigger_price, expected=ZERO
+    )
+    asked = _at(account, facts, wanted, child.exchange, terms)
+    if risk.occasion is Occasion.WAITING:
+        asked = replace(asked, phase=Phase.CONTINUOUS, resting=())
+    freeze = freezes([facts.tradables[child.exchange]], facts.accounts).get(child.exchange)
+    return replace(
+        asked,
+        quantity=child.quantity,
+        price=child.price,
+        validity=child.validity,
+        freeze_quantity=freeze,
+        changes=risk.changes,
+        most_changes=risk.most_changes,
+    )
 
 
 def why(broken: Broken) -> Why:

@@ -1,0 +1,168 @@
+"""10: what would it make of the book? 11: what was lost already? Pure.
+
+An order passes whatever it does not make worse, and be that far over its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from orders.checks.exposure import increases, is_closing
+from orders.checks.figures import Figure, Post
+from orders.checks.sizes import VERDICTS
+from orders.checks.words import Finding, Verdict, denied, passed, warned
+from orders.decisions import Planned
+from orders.explaining import plainly
+from orders.facts import Facts, Wanted
+from orders.risk_words import BookRisk, SetLimit
+from portfolio.risk.limits import Action, Limit, Metric, Scope, State, judged
+
+# Figures that an order cannot be put into in no time: as they were last evaluated.
+AS_EVALUATED = frozenset({Metric.VAR_99_PCT, Metric.ES_975_PCT, Metric.BROKER_PCT})
+OF_LOSS: Mapping[Metric, Callable[[BookRisk], Decimal | None]] = {
+    Metric.DRAWDOWN_PCT: lambda book: book.drawdown_pct,
+    Metric.DAY_LOSS_PCT: lambda book: book.day_loss_pct,
+    Metric.DAY_LOSS: lambda book: book.day_loss,
+}
+NAMES: Mapping[Metric, str] = {
+    Metric.ISSUER_PCT: "of the book in one issuer",
+    Metric.SECTOR_PCT: "of the book in one sector",
+    Metric.BROKER_PCT: "of the equity at one broker",
+    Metric.MARGIN_PCT: "of the margin of an account",
+    Metric.VAR_99_PCT: "of the equity as value at risk",
+    Metric.ES_975_PCT: "of the equity as expected shortfall",
+    Metric.DRAWDOWN_PCT: "of drawdown",
+    Metric.DAY_LOSS_PCT: "of the equity lost today",
+    Metric.DAY_LOSS: "INR lost today",
+    Metric.GROSS_EXPOSURE: "INR of gross exposure",
+    Metric.LEVERAGE_RATIO: "times the equity as exposure",
+}
+REMEDY = "Reduce a position, make the order smaller, or look at your limits."
+UNREAD = ("limits_unknown", "Your limits, or your book, cannot be read, and this would make a position larger.")
+
+
+def limits(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Finding, ...]:
+    if not planned:
+        return ()
+    risk = facts.risk
+    if risk is None or risk.limits is None or risk.book is None:
+        return (_unread(10, facts, wanted, planned),)
+    post, found = Post.of(facts, wanted, risk.book, planned), list[Finding]()
+    grows = increases(facts, wanted, planned)
+    if not risk.book.complete:
+        found.append(
+            warned(10, "book_partial", "A part of the book is missing or old: figures are of the rest.", "See brokers.")
+        )
+    for each in risk.limits:
+        for figure in post.figures(each.limit):
+            found += _of_figure(each, figure, post.is_exit)
+        if each.limit.metric in AS_EVALUATED:
+            found += _as_evaluated(each, grows, post.is_exit, planned)
+    if not any(each.verdict is not Verdict.WARN for each in found):
+        found.append(
+            passed(10, f"{len(risk.limits)} limits, {len(risk.orders)} orders that stand: none is overstepped.")
+        )
+    return tuple(found)
+
+
+def losses(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Finding, ...]:
+    if not planned:
+        return ()
+    risk = facts.risk
+    if risk is None or risk.limits is None or risk.book is None:
+        return (_unread(11, facts, wanted, planned),)
+    found: list[Finding] = []
+    grows, is_exit = increases(facts, wanted, planned), is_closing(facts, wanted, planned)
+    for each in risk.limits:
+        value_of = OF_LOSS.get(each.limit.metric)
+        if value_of is not None and each.limit.scope is Scope.GLOBAL:
+            found += _of_state(11, each.limit, value_of(risk.book), each.state, grows, is_exit)
+    return tuple(found) or (passed(11, "No limit of loss is set."),)
+
+
+def _unread(check: int, facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> Finding:
+    code, words = UNREAD
+    if is_closing(facts, wanted, planned):
+        return warned(
+            check, code, "Your limits, or your book, cannot be read; this reduces a position.", "See brokers."
+        )
+    return denied(check, code, words, "Try again when your brokers answer; reducing a position passes.")
+
+
+# --- one limit --------------------------------------------------------------------------------------------------------
+def _of_figure(each: SetLimit, figure: Figure, is_exit: bool) -> Iterator[Finding]:
+    """Held against its level as it would be after the order; a breach is over at 95% of its level, and no sooner."""
+    limit, stood = each.limit, each.stood(figure.key)
+    if figure.before is None or figure.after is None:
+        yield from _unknown(10, limit, grows=not is_exit)
+        return
+    state = judged(limit, figure.after, stood)
+    shown = f"{figure.after.quantize(Decimal('0.01')):f} {NAMES[limit.metric]}"
+    if figure.after <= figure.before:
+        if state is State.BLOCK and limit.action is Action.REDUCE_ONLY and not is_exit:
+            yield _over(10, limit, shown)
+        elif state is not State.OK:
+            yield passed(10, f"{shown}: over the limit, and this does not make it worse.")
+        return
+    if state is State.BLOCK:
+        yield _over(10, limit, shown)
+    elif state is State.WARN:
+        yield warned(10, f"{limit.metric.value.lower()}_near", f"{shown}, with all that stands.", REMEDY)
+
+
+def _as_evaluated(each: SetLimit, grows: bool, is_exit: bool, planned: Sequence[Planned]) -> Iterator[Finding]:
+    """Of each broker that it goes to, where the limit is on each."""
+    limit = each.limit
+    brokers = dict.fromkeys(child.broker_type for child in planned)
+    keys = [key for key in brokers if limit.scope_key in ("", key)] if limit.scope is Scope.BROKER else [""]
+    for key in keys:
+        stood = each.stood(key)
+        if not each.evaluated or stood is State.UNKNOWN:
+            yield from _unknown(10, limit, grows=grows)
+        else:
+            yield from _of_state(10, limit, None, stood, grows, is_exit, known=True)
+
+
+def _of_state(
+    check: int, limit: Limit, value: Decimal | None, stood: State, grows: bool, is_exit: bool, *, known: bool = False
+) -> Iterator[Finding]:
+    """Of a figure that one order does not change, or not by what can be told: what makes a position larger stops."""
+    if value is None and not known and stood is not State.BLOCK:
+        yield from _unknown(check, limit, grows=grows)
+        return
+    state = stood if value is None else judged(limit, value, stood)
+    name = NAMES[limit.metric]
+    shown = f"A limit {name}" if value is None else f"{value.quantize(Decimal('0.01')):f} {name}"
+    if state is State.BLOCK and (grows or (limit.action is Action.REDUCE_ONLY and not is_exit)):
+        yield _over(check, limit, shown)
+    elif state is State.BLOCK:
+        yield passed(check, f"{shown}: over the limit, and this makes no position larger.")
+    elif state is State.WARN and grows:
+        yield warned(check, f"{limit.metric.value.lower()}_near", f"{shown}: near its limit.", REMEDY)
+    else:
+        yield passed(check, f"{shown}: within the limit.")
+
+
+def _over(check: int, limit: Limit, shown: str) -> Finding:
+    level = "" if limit.block is None else f": the limit is {plainly(limit.block)}"
+    return Finding(
+        check=check,
+        code=limit.metric.value.lower(),
+        verdict=VERDICTS[limit.action],
+        words=f"{shown}, with all that stands{level}.",
+        remedy=REMEDY,
+    )
+
+
+def _unknown(check: int, limit: Limit, *, grows: bool) -> Iterator[Finding]:
+    """Where it only warns nothing is held back; where it blocks, whatever makes a position larger is."""
+    code, words = f"{limit.metric.value.lower()}_unknown", f"How much {NAMES[limit.metric]} there is, is not known"
+    stops = limit.block is not None and VERDICTS[limit.action] is not Verdict.WARN
+    if stops and grows:
+        verdict, remedy = VERDICTS[limit.action], "Try again when your brokers answer; reducing a position passes."
+        yield Finding(
+            check=check, code=code, verdict=verdict, words=f"{words}, and you set a limit on it.", remedy=remedy
+        )
+    elif limit.block is not None or limit.warn is not None:
+        yield warned(check, code, f"{words}.", "It is as soon as it is evaluated.")
