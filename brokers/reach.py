@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.models import User
-from brokers import registry
+from brokers import clocks, registry
 from brokers.base import Broker, BrokerClient, BrokerSpec
 from brokers.domain import AppCredentials, ConnectionStatus
 from brokers.errors import BrokerError, RateLimited, RequestRefused, SessionEnded
@@ -50,7 +50,7 @@ def transport_to(
         loopback_only=settings.SIMULATED_BROKERS,
         deadline=deadline,
         gate=gate_for(broker.spec, account, in_background=in_background),
-    )
+    ).hearing(clocks.hear)
 
 
 def before_login(user: User) -> str:

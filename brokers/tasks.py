@@ -8,7 +8,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts import alerts
-from brokers import alert_sending, logins, morning, postbacks, sessions, token_use
+from brokers import alert_sending, clocks, logins, morning, postbacks, sessions, token_use
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +16,11 @@ logger = logging.getLogger(__name__)
 @shared_task(name="brokers.end_expired_sessions")
 def end_expired_sessions() -> None:
     sessions.end_expired_sessions(timezone.now())
+
+
+@shared_task(name="brokers.compare_clocks")
+def compare_clocks() -> None:
+    clocks.measure_database()
 
 
 @shared_task(name="brokers.renew_due_sessions")

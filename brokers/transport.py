@@ -156,6 +156,14 @@ def taken_waits() -> float:
     return seconds
 
 
+# Which broker, when it was asked and answered by our clock (seconds since 1970), and the `Date` of its reply.
+Hears = Callable[[str, float, float, str | None], None]
+
+
+def _nobody_hears(slug: str, asked: float, answered: float, date: str | None) -> None:
+    """Of a transport whose replies nobody holds against our clock."""
+
+
 class Transport:
     """Speaks HTTP to one broker.
 
@@ -189,12 +197,19 @@ class Transport:
         self._loopback_only = loopback_only
         self._deadline = deadline
         self._gate = gate
+        self._hears: Hears = _nobody_hears
         self._look = look
 
     def looking(self, look: Callable[[], None]) -> Transport:
         """The same transport, which calls `look` last before anything is sent: what it raises stops the call."""
         copied = copy(self)
         copied._look = look
+        return copied
+
+    def hearing(self, hears: Hears) -> Transport:
+        """The same transport, which tells when it asked, when it was answered, and which date the reply bears."""
+        copied = copy(self)
+        copied._hears = hears
         return copied
 
     def hurried(self) -> Transport:
@@ -353,6 +368,7 @@ class Transport:
         remaining = deadline.remaining()
         if remaining <= 0:
             raise requests.ConnectTimeout
+        asked = time.time()
         with _session(self.slug).request(
             method,
             url,
@@ -361,6 +377,7 @@ class Transport:
             timeout=(min(CONNECT_SECONDS, remaining), remaining),
             **request,
         ) as response:
+            self._hears(self.slug, asked, time.time(), response.headers.get("Date"))
             return response.status_code, response.headers, _body(response, deadline)
 
     def _read(

@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection as database
@@ -18,6 +20,7 @@ from accounts.models import User
 from brokers import breaker, governor, reach, registry
 from brokers.base import BrokerClient
 from brokers.breaker import Circuit, Kind
+from brokers.dealing import OrderChange
 from brokers.domain import (
     DELIVERY_PRODUCTS,
     ZERO,
@@ -35,6 +38,7 @@ from market.models import Instrument
 from market.publishing import latest
 from orders import closers, units
 from orders.charge_models import AccountTerms
+from orders.checks.pricing import OLDEST
 from orders.closers import SEEN_STANDING
 from orders.facts import (
     SHARES_AT,
@@ -45,7 +49,7 @@ from orders.facts import (
     Resting,
     Wanted,
 )
-from orders.lifecycle import LIVE, POSSIBLY_LIVE, STANDING
+from orders.lifecycle import LIVE, POSSIBLY_LIVE
 from orders.margins import bound_per_unit
 from orders.models import ChildOrder, OrderIntent
 from orders.readings import (
@@ -69,6 +73,8 @@ from orders.readings import (
     whole_units,
     whys,
 )
+from orders.risk_facts import RiskReader
+from orders.risk_words import Occasion
 from portfolio import services as portfolio
 from portfolio.domain import Source, SourceState
 from portfolio.services import NoBrokerConnections
@@ -91,7 +97,12 @@ def gather(user: User, wanted: Wanted, *, now: datetime, intent: OrderIntent | N
 
 
 def gather_all(
-    user: User, wanted: Sequence[Wanted], *, now: datetime, intent: OrderIntent | None = None
+    user: User,
+    wanted: Sequence[Wanted],
+    *,
+    now: datetime,
+    intent: OrderIntent | None = None,
+    occasion: Occasion = Occasion.ORDER,
 ) -> list[Facts]:
     """The same for several at once: each broker is asked once."""
     house = _House(user, now)
@@ -100,7 +111,7 @@ def gather_all(
     if missing:
         raise InstrumentUnknown
     house.read_sources(wanted)
-    return [house.facts(each, instruments[each.instrument_id], intent) for each in wanted]
+    return [house.facts(each, instruments[each.instrument_id], intent, occasion) for each in wanted]
 
 
 class _House:
@@ -122,8 +133,8 @@ class _House:
         }
         self.children = todays_children(user, now)
         seen = seen_elsewhere(user, now)
-        types = {row.pk: row.broker_type for row in self.connections}
-        self.seen, self.unclear = units.of_seen(seen, types)
+        self.types = {row.pk: row.broker_type for row in self.connections}
+        self.seen, self.unclear = units.of_seen(seen, self.types)
         self.terms = AccountTerms.objects.in_bulk([row.pk for row in self.connections])
         self.sources: dict[str, Source] = {}
 
@@ -139,7 +150,21 @@ class _House:
             sources = portfolio.fetched_sources(self.user, now=self.now)[0]
         self.sources = {source.connection_id: source for source in sources}
 
-    def facts(self, wanted: Wanted, instrument: Instrument, intent: OrderIntent | None) -> Facts:
+    @cached_property
+    def risk(self) -> RiskReader:
+        """Of the brokers' last answers: those of this asking, where it read them."""
+        sources = list(self.sources.values())
+        if not sources:
+            sources = list(portfolio.known_sources(self.user, now=self.now, recent=settings.ORDER_FACTS_LIFETIME))
+        return RiskReader(self.user, sources, self.children, self.seen, self.unclear, self.types, self.now)
+
+    def facts(
+        self,
+        wanted: Wanted,
+        instrument: Instrument,
+        intent: OrderIntent | None,
+        occasion: Occasion = Occasion.ORDER,
+    ) -> Facts:
         rows = listings_of(instrument, wanted)
         tradables = {row.exchange: tradable(row, wanted) for row in rows}
         chosen = [row for row in self.connections if is_asked(row, [wanted])]
@@ -161,6 +186,7 @@ class _House:
             choices=self.choices,
             resting=tuple(self._resting(instrument, rows, listed)),
             held_quantity=sum((account.possibly_live for account in accounts), ZERO),
+            risk=self.risk.of(wanted, instrument, intent, occasion=occasion),
         )
 
     def standing(self, wanted: Wanted, intent: OrderIntent, rows: Sequence[Instrument]) -> dict[str, Any]:
@@ -367,17 +393,25 @@ class _House:
         chosen: Sequence[BrokerConnection],
         listed: Mapping[str, Mapping[str, Listed]],
     ) -> dict[str, Priced]:
-        """Last prices that a stream stands for; else as a broker says now; else none."""
+        """Last prices of the last seconds that a stream stands for; else as a broker says now; else older ones."""
         keys = {(Exchange(row.exchange), row.exchange_token): row for row in rows if row.exchange_token}
         found: dict[str, Priced] = {}
         with if_redis_is_there("streamed prices of an order"):
             told = latest(redis(), sorted(keys))
             for key, price in told.prices.items():
                 if told.is_fed and not price.stale:
-                    found[key[0]] = Priced(last_price=price.last_price, as_of=price.as_of, by=price.source)
-        if all(row.exchange in found for row in rows):
+                    found[key[0]] = Priced(
+                        last_price=price.last_price,
+                        as_of=price.as_of,
+                        by=price.source,
+                        close_price=price.close_price,
+                    )
+        fresh = {exchange for exchange, price in found.items() if self.now - price.as_of <= OLDEST}
+        if all(row.exchange in fresh for row in rows):
             return found
-        return {**self._asked_prices(chosen, listed), **found}
+        # What was dealt in last some time ago is asked for: a broker's answer is of now.
+        asked = self._asked_prices(chosen, listed)
+        return {**found, **{exchange: price for exchange, price in asked.items() if exchange not in fresh}}
 
     def _asked_prices(
         self, chosen: Sequence[BrokerConnection], listed: Mapping[str, Mapping[str, Listed]]
@@ -404,12 +438,15 @@ def prices_of(intent: OrderIntent, now: datetime) -> Mapping[str, Priced]:
     return house.prices(rows, house.connections, names_at(rows, {row.broker_type for row in house.connections}))
 
 
-def facts_of(intent: OrderIntent, now: datetime) -> Facts:
-    """What the rules ask of an order that stands already: the instrument, its market, and what else is the owner's.
+def change_facts(
+    intent: OrderIntent, changes: Mapping[UUID, OrderChange], now: datetime
+) -> dict[UUID, tuple[Wanted, Facts]]:
+    """What is asked of each order that stands already, as it shall stand: its instrument, its market, and what else is
+    the owner's; by child.
 
     A broker is asked for its positions only where they decide: in the ban of an underlying.
     """
-    standing = intent.children.filter(state__in=STANDING)
+    children = list(intent.children.filter(pk__in=changes).select_related("intent__instrument"))
     wanted = Wanted(
         instrument_id=intent.instrument_id,
         side=Side(intent.side),
@@ -417,7 +454,7 @@ def facts_of(intent: OrderIntent, now: datetime) -> Facts:
         product=Product(intent.product),
         quantity=intent.quantity,
         exchanges=tuple(Exchange(each) for each in intent.exchanges),
-        connection_ids=tuple(str(key) for key in standing.values_list("broker_connection_id", flat=True) if key),
+        connection_ids=tuple(str(child.broker_connection_id) for child in children if child.broker_connection_id),
     )
     rows = listings_of(intent.instrument, wanted)
     tradables = {row.exchange: tradable(row, wanted) for row in rows}
@@ -425,7 +462,41 @@ def facts_of(intent: OrderIntent, now: datetime) -> Facts:
     try:
         house = _House(intent.user, now)
     except NoBrokerConnections:  # the account was taken away: its order cannot be reached, as the answer says
-        return facts
+        return {child.pk: (wanted, facts) for child in children}
     if any(place.banned for place in tradables.values()):
         house.read_sources([wanted])
-    return replace(facts, **house.standing(wanted, intent, rows))
+    chosen = [row for row in house.connections if str(row.pk) in wanted.connection_ids]
+    listed = names_at(rows, {row.broker_type for row in chosen})
+    facts = replace(
+        facts, **house.standing(wanted, intent, rows), prices=house.prices(rows, chosen, listed), choices=house.choices
+    )
+    return {child.pk: _of_change(house, intent, child, changes[child.pk], wanted, facts) for child in children}
+
+
+def _of_change(
+    house: _House, intent: OrderIntent, child: ChildOrder, change: OrderChange, wanted: Wanted, facts: Facts
+) -> tuple[Wanted, Facts]:
+    """Of one: all but itself stands beside it, and its account is as it was before anything of it was filled."""
+    most = registry.load(child.broker_type).spec.order_rules.most_changes
+    risk = house.risk.of(
+        wanted, intent.instrument, intent, occasion=Occasion.CHANGE, changed=child, change=change, most_changes=most
+    )
+    own, key = str(child.broker_connection_id), f"{child.exchange}:{child.product}"
+    filled = child.filled_quantity if child.side == Side.SELL else -child.filled_quantity
+    accounts = tuple(
+        replace(account, positions={**account.positions, key: account.positions[key] + filled})
+        if account.connection_id == own and key in account.positions
+        else account
+        for account in facts.accounts
+    )
+    left = child.quantity - child.filled_quantity
+    resting = list(facts.resting)
+    mine = Resting(
+        connection_id=own, exchange=Exchange(child.exchange), side=Side(child.side), price=child.price, quantity=left
+    )
+    if mine in resting:
+        resting.remove(mine)
+    return (
+        replace(wanted, quantity=change.quantity, price=change.price, trigger_price=change.trigger_price),
+        replace(facts, accounts=accounts, resting=tuple(resting), risk=risk),
+    )

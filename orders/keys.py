@@ -100,22 +100,25 @@ def take_turn(user: User) -> None:
 
 def refuse_duplicate(user: User, wanted: Sequence[Wanted], now: datetime) -> None:
     """A double click, or a program without a key of its own: the same order again at once. Raises ConfirmDuplicate."""
-    since = now - timedelta(seconds=settings.ORDER_DUPLICATE_SECONDS)
     for each in wanted:
-        rows = OrderIntent.objects.filter(
-            user=user,
-            created_at__gte=since,
-            instrument_id=each.instrument_id,
-            side=each.side,
-            order_type=each.order_type,
-            product=each.product,
-            quantity=each.quantity,
-            price=each.price,
-            trigger_price=each.trigger_price,
-        ).exclude(status__in=NEVER_SENT)
-        same = [row for row in rows if sorted(row.connection_ids) == sorted(each.connection_ids)]
-        if same:
+        if same := same_as(user, each, now):
             raise ConfirmDuplicate(where=_of(same[0]))
+
+
+def same_as(user: User, wanted: Wanted, now: datetime) -> list[OrderIntent]:
+    """The very same orders of a moment ago."""
+    rows = OrderIntent.objects.filter(
+        user=user,
+        created_at__gte=now - timedelta(seconds=settings.ORDER_DUPLICATE_SECONDS),
+        instrument_id=wanted.instrument_id,
+        side=wanted.side,
+        order_type=wanted.order_type,
+        product=wanted.product,
+        quantity=wanted.quantity,
+        price=wanted.price,
+        trigger_price=wanted.trigger_price,
+    ).exclude(status__in=NEVER_SENT)
+    return [row for row in rows if sorted(row.connection_ids) == sorted(wanted.connection_ids)]
 
 
 def _of(intent: OrderIntent) -> dict[str, Any]:

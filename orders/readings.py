@@ -141,6 +141,7 @@ def tradable(row: Instrument, wanted: Wanted) -> Tradable:
         ended=row.ended_on is not None,
         asset=asset,
         bse_group=bse_group,
+        last_seen_on=row.last_seen_on,
     )
 
 
@@ -291,7 +292,7 @@ def quoted(client: BrokerClient, slug: str, places: Mapping[str, Listed], now: d
     except BrokerError:
         return {}  # another broker is asked; nothing but this price hangs on it
     return {
-        quote.exchange.value: Priced(last_price=quote.last_price, as_of=now, by=slug)
+        quote.exchange.value: Priced(last_price=quote.last_price, as_of=now, by=slug, close_price=quote.close_price)
         for quote in quotes
         if quote.last_price is not None
     }

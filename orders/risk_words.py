@@ -110,8 +110,9 @@ class RiskFacts:
     broker, but not one that is about to be changed. `adv`: units that are dealt in on an average day, over `adv_days`.
     `dealt_today`: INR of this very symbol that was bought or sold today, or may still be. `repeats`: the same orders of
     a moment ago. `moves`: how often this order moved to another broker a moment ago. `skews`: seconds by which our
-    clock differs at least from each other one. Of an order that stands and is changed: `changes` so far, what is
-    `filled` of it, and the units and INR that it `takes` and `binds` already.
+    clock differs at least from each other one. Of an order that stands and is changed: `replaces` is what of it stands
+    now, `changes` how often it was changed, `filled` what is filled of it, `takes` and `binds` the units and INR that it
+    has already; `shrinks`: the change takes from it and does nothing else.
     """
 
     occasion: Occasion = Occasion.ORDER
@@ -130,12 +131,19 @@ class RiskFacts:
     repeats: tuple[str, ...] = ()
     repeats_confirmed: bool = False
     moves: int = 0
+    replaces: OpenOrder | None = None
+    shrinks: bool = False
     changes: int | None = None
     most_changes: int | None = None
     filled: Decimal = ZERO
     takes: Decimal = ZERO
     binds: Decimal = ZERO
     skews: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def standing(self) -> tuple[OpenOrder, ...]:
+        """All that stands now, what is about to be changed as it is."""
+        return self.orders if self.replaces is None else (*self.orders, self.replaces)
 
     def after(self, orders: tuple[OpenOrder, ...], dealt: Decimal) -> RiskFacts:
         """The same when these orders have gone before. For baskets. `dealt`: of the same symbol, INR."""

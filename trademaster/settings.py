@@ -309,6 +309,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SESSION_TICK_SECONDS,
         "options": {"expires": SESSION_TICK_SECONDS},
     },
+    "compare-clocks": {
+        "task": "brokers.compare_clocks",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
     "purge-states": {
         "task": "brokers.purge_states",
         "schedule": timedelta(minutes=10),

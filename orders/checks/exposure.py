@@ -8,20 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import Protocol
 
 from brokers.domain import ZERO, InstrumentKind, OptionType, Side
 from orders.decisions import Planned
-from orders.facts import Facts, Priced, Tradable, Wanted
+from orders.facts import Facts, Priced, Wanted
 from orders.reducing import reduces
 from orders.risk_words import OpenOrder, RiskFacts
 
 
-def adds(place: Tradable, side: Side, units: Decimal, price: Decimal | None) -> Decimal | None:
+class Kinded(Protocol):
+    """What is dealt in: of our table, or of a decision's facts."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def strike(self) -> Decimal | None: ...
+    @property
+    def option_type(self) -> str | None: ...
+
+
+def adds(place: Kinded, side: Side, units: Decimal, price: Decimal | None) -> Decimal | None:
     """The signed exposure that so many units are, INR. None: no price is known."""
-    if place.kind is InstrumentKind.OPTION:
+    if place.kind == InstrumentKind.OPTION:
         if place.strike is None:
             return None
-        is_long = (side is Side.BUY) is (place.option_type is not OptionType.PE)
+        is_long = (side is Side.BUY) is (place.option_type != OptionType.PE)
         return units * place.strike if is_long else -units * place.strike
     if price is None:
         return None
@@ -67,7 +79,12 @@ def worst(value: Decimal | None, orders: Iterable[OpenOrder]) -> Decimal | None:
 
 
 def is_closing(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> bool:
-    """Whether every part makes a position at its account smaller and opens none. Not known is no."""
+    """Whether every part makes a position at its account smaller and opens none, or a change takes from an order.
+
+    Not known is no.
+    """
+    if facts.risk is not None and facts.risk.shrinks:
+        return True
     parts: dict[tuple[str, str], Decimal] = {}
     for child in planned:
         key = (child.connection_id, child.exchange.value)
@@ -80,9 +97,9 @@ def increases(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> bool:
     risk = facts.risk
     if risk is None or risk.book is None:
         return not is_closing(facts, wanted, planned)
-    standing = [order for order in risk.orders if order.instrument == risk.instrument]
-    before = worst(risk.book.instrument, standing)
-    after = worst(risk.book.instrument, [*standing, *(opened(facts, risk, child) for child in planned)])
+    others = [order for order in risk.orders if order.instrument == risk.instrument]
+    before = worst(risk.book.instrument, [order for order in risk.standing if order.instrument == risk.instrument])
+    after = worst(risk.book.instrument, [*others, *(opened(facts, risk, child) for child in planned)])
     if before is None or after is None:
         return not is_closing(facts, wanted, planned)
     return after > before

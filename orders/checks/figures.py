@@ -99,8 +99,9 @@ class Post:
     def _part(
         self, key: str, value: Decimal | None, whole: Decimal | None, is_of: Callable[[OpenOrder], bool]
     ) -> Figure:
-        standing = [order for order in self.risk.orders if is_of(order)]
-        sizes = (worst(value, standing), worst(value, [*standing, *self.added]))
+        others = [order for order in self.risk.orders if is_of(order)]
+        standing = [order for order in self.risk.standing if is_of(order)]
+        sizes = (worst(value, standing), worst(value, [*others, *self.added]))
         if value is None or whole is None:
             return Figure(key, None, None)
         rest = whole - abs(value)
@@ -110,13 +111,14 @@ class Post:
     def _gross(self, key: str, base: Decimal | None, is_of: Callable[[OpenOrder], bool]) -> Figure:
         """Other instruments grow by all that is open in them: their own side is not told apart from here."""
         value = self.book.instrument
-        standing = [order for order in self.risk.orders if is_of(order)]
-        mine = [order for order in standing if order.instrument == self.risk.instrument]
-        others = [order.adds for order in standing if order.instrument != self.risk.instrument]
+        own = self.risk.instrument
+        mine = [order for order in self.risk.orders if order.instrument == own and is_of(order)]
+        standing = [order for order in self.risk.standing if order.instrument == own and is_of(order)]
+        others = [order.adds for order in self.risk.orders if order.instrument != own and is_of(order)]
         if value is None or base is None or any(each is None for each in others):
             return Figure(key, None, None)
         rest = max(ZERO, base - abs(value)) + sum((abs(each) for each in others if each is not None), ZERO)
-        sizes = (worst(value, mine), worst(value, [*mine, *self.added]))
+        sizes = (worst(value, standing), worst(value, [*mine, *self.added]))
         return Figure(key, *(None if size is None else rest + size for size in sizes))
 
     def _margin(self, connection_id: str) -> Figure:

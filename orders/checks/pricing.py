@@ -40,6 +40,8 @@ COLLARS: Mapping[InstrumentKind, Collar] = {
 
 
 def collar(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Finding, ...]:
+    if facts.risk is not None and facts.risk.shrinks:
+        return (passed(5, "It keeps its price."),)
     found: dict[tuple[str, str], Finding] = {}
     for child in planned:
         place, priced = facts.tradables[child.exchange], facts.prices.get(child.exchange)

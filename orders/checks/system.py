@@ -39,7 +39,9 @@ def _halts(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> Iterator
     if not risk.halts:
         yield passed(1, "No kill switch and no daily-loss lock is on.")
     for halt in risk.halts:
-        if halt.level == "REDUCE_ONLY" and planned and is_closing(facts, wanted, planned):
+        if risk.shrinks:
+            yield warned(1, "halt_reduces", f"{halt.words} This takes from an order.", "See it at the kill switch.")
+        elif halt.level == "REDUCE_ONLY" and planned and is_closing(facts, wanted, planned):
             yield warned(1, "halt_reduces", f"{halt.words} This reduces one.", "See it at the kill switch.")
         elif _lets_exits_out(halt) and wanted.reduces:
             yield warned(1, "halt_reduces", f"{halt.words} This closes one.", "See it at the kill switch.")
