@@ -67,10 +67,14 @@ def skews(now: datetime) -> dict[str, Decimal]:
     found: dict[str, Decimal] = {}
     with if_redis_is_there("how far our clock is off"):
         for source, told in redis().hgetall(KEY).items():
-            skew, _, at = told.decode().partition(" ")
+            skew, _, at = _text(told).partition(" ")
             if abs((now - datetime.fromtimestamp(int(at), UTC)).total_seconds()) <= KEPT_SECONDS:
-                found[source.decode()] = Decimal(skew)
+                found[_text(source)] = Decimal(skew)
     return found
+
+
+def _text(told: bytes | str) -> str:
+    return told.decode() if isinstance(told, bytes) else told
 
 
 def forget() -> None:

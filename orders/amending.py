@@ -15,16 +15,19 @@ from accounts.events import Event
 from accounts.models import User
 from brokers import registry
 from brokers.dealing import OrderChange
-from brokers.domain import ZERO, OrderType, Product, Side, Validity
+from brokers.domain import ZERO, Exchange, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError
-from orders import approval, deciding, ruling, sending
+from orders import approval, deciding, ruling, sending, story
 from orders.changing import is_smaller
-from orders.facts import Priced
-from orders.inputs import facts_of, prices_of
+from orders.checks import clearing, table
+from orders.checks.clearing import Cleared
+from orders.decisions import Planned
+from orders.facts import Facts, Priced, Wanted, plain
 from orders.lifecycle import POSSIBLY_LIVE, STANDING
-from orders.models import ChildOrder, IntentStatus, OrderIntent
+from orders.models import ChildOrder, IntentStatus, OrderIntent, Teller
 from orders.readings import choices_of
 from orders.refusals import ApprovalNeeded, BreaksRule, NothingStands, OutcomeOpen, SeveralStand, TradingOff
+from orders.standing import change_facts, prices_of
 from portfolio import halting
 
 
@@ -54,18 +57,19 @@ def amend(
     changes = {child.pk: _change(child, price, trigger_price, quantity) for child in children}
     if not all(is_smaller(child, changes[child.pk]) for child in children):
         halting.check(intent.user_id)
-    facts = facts_of(intent, now)
+    judged = change_facts(intent, changes, now)
     for child in children:
         most = registry.load(child.broker_type).spec.order_rules.most_changes
-        broken = ruling.broken_by_change(facts, child, changes[child.pk], most)
+        broken = ruling.broken_by_change(judged[child.pk][1], child, changes[child.pk], most)
         if broken:
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
-    _check_approval(intent, children, changes, now)
+    is_approved = _check_approval(intent, children, changes, now)
+    cleared = {child.pk: _cleared(child, changes[child.pk], *judged[child.pk], is_approved, now) for child in children}
     _keep_wish(intent, user, price, trigger_price, now)
     answers: dict[UUID, str | BrokerError] = {}
     for child in children:
         try:
-            answers[child.pk] = sending.modify(child, changes[child.pk], now=now).value
+            answers[child.pk] = sending.modify(child, changes[child.pk], cleared[child.pk], now=now).value
         except BrokerError as error:
             answers[child.pk] = error
     return answers
@@ -84,23 +88,53 @@ def _change(
     )
 
 
+def _cleared(
+    child: ChildOrder, change: OrderChange, wanted: Wanted, facts: Facts, is_approved: bool, now: datetime
+) -> Cleared:
+    """The order as it shall stand, held against all checks, which are kept with its story.
+
+    Raises BreaksRule, ApprovalNeeded.
+    """
+    planned = Planned(
+        connection_id=str(child.broker_connection_id),
+        broker_type=child.broker_type,
+        exchange=Exchange(child.exchange),
+        side=Side(child.side),
+        order_type=change.order_type,
+        product=Product(child.product),
+        validity=change.validity,
+        quantity=change.quantity,
+        price=change.price,
+        trigger_price=change.trigger_price,
+    )
+    checked = table.run(facts, wanted, [planned])
+    story.note(
+        child.intent_id, "change_checked", teller=Teller.ROUTER, now=now, child_id=child.pk, checks=plain(checked)
+    )
+    if stops := table.stopping(checked):
+        raise BreaksRule(stops[0].words, remedy=stops[0].remedy, where={"rule": stops[0].code})
+    confirms = table.confirming(checked)
+    if confirms and not is_approved:
+        raise ApprovalNeeded(f"{confirms[0].words} A change is not had without it.", where={"rule": confirms[0].code})
+    return clearing.of_run(checked, [planned], confirmed=is_approved)
+
+
 def _check_approval(
     intent: OrderIntent, children: Sequence[ChildOrder], changes: Mapping[UUID, OrderChange], now: datetime
-) -> None:
+) -> bool:
     """What a person must say yes to is not had by way of a change. Raises ApprovalNeeded.
 
-    An order that was approved may be changed to what comes to no more than it did.
+    An order that was approved may be changed to what comes to no more than it did; returns whether this is such a one.
     """
     choices = choices_of(intent.user)
     prices = prices_of(intent, now) if choices.approval_above is not None and intent.side == Side.SELL else {}
     before = _worth(intent, intent.quantity, children, prices)
     more = sum((changes[child.pk].quantity - child.quantity for child in children), ZERO)
     after = _worth(intent, intent.quantity + more, list(changes.values()), prices)
+    is_approved = intent.decided_by_id is not None and before is not None and after is not None and after <= before
     needed = deciding.needs_approval(choices, Product(intent.product), after)
-    if needed is None:
-        return
-    if intent.decided_by_id is not None and before is not None and after is not None and after <= before:
-        return
+    if needed is None or is_approved:
+        return is_approved
     raise ApprovalNeeded(f"{needed.words} A change is not had without it.", where={"rule": needed.code})
 
 

@@ -45,7 +45,7 @@ def approve(
     _claim(intent, user, now)
     wanted = intake.wanted_of(intent)
     try:
-        (decision,) = intake.decided(intent.user, [wanted], now, gather, intent)
+        (decision,) = intake.decided(intent.user, [wanted], now, gather, intent, repeats_confirmed=True)
     except BaseException:
         intake.refuse([intent], intake.NOT_DECIDED, IntentStatus.NOT_PLACED, now)
         raise

@@ -21,8 +21,9 @@ from brokers.base import BrokerClient
 from brokers.dealing import OrderChange, StandingOrder
 from brokers.domain import ZERO
 from brokers.errors import BrokerError, NotSupported, OrderRejected, RateLimited, RequestRefused, SessionEnded
-from orders import calling, story
+from orders import calling, door, story
 from orders.calling import CALL_SECONDS, Answer, Clients
+from orders.checks.clearing import Cleared
 from orders.lifecycle import ENDED, POSSIBLY_LIVE, STANDING, State, after_call
 from orders.models import ChildOrder, OrderEvent, OrderIntent, Teller
 from portfolio.latch import May
@@ -114,7 +115,9 @@ def send_cancel(child: ChildOrder, *, now: datetime, clients: Clients = calling.
     return Asked.DONE if outcome is State.PENDING else Asked.UNKNOWN
 
 
-def modify(child: ChildOrder, change: OrderChange, *, now: datetime, clients: Clients = calling.clients_for) -> Asked:
+def modify(
+    child: ChildOrder, change: OrderChange, cleared: Cleared, *, now: datetime, clients: Clients = calling.clients_for
+) -> Asked:
     """Change an order that stands, once; one that is `UNKNOWN` then is read from the broker's book.
 
     Raises the BrokerError that says that the broker refused, or was not asked; NotSupported where it allows no further
@@ -138,8 +141,9 @@ def modify(child: ChildOrder, change: OrderChange, *, now: datetime, clients: Cl
         ChildOrder.objects.filter(pk=child.pk).update(changes=F("changes") + 1, version=F("version") + 1)
         story.note(child.intent_id, "change_asked", teller=Teller.TRADER, now=now, child_id=child.pk, **_plain(change))
     standing = _standing(row)
+    own = str(row.broker_connection_id)
     guard = None if is_smaller(row, change) else f"change:{row.tag}:{row.changes}"
-    answer = _call(row, now, clients, lambda client: client.modify(standing, change), guard=guard)
+    answer = _call(row, now, clients, lambda client: door.modify(client, standing, change, cleared, own), guard=guard)
     outcome = _outcome(answer, row)
     with transaction.atomic():
         _keep_change(row, change, answer, outcome, now)

@@ -5,7 +5,7 @@ SENDING → ACTIVE | REJECTED | NOT_PLACED | UNKNOWN        UNKNOWN → ACTIVE |
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -21,12 +21,16 @@ from accounts.models import User
 from brokers import registry
 from brokers.base import BrokerClient
 from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttRequest, GttStatus, Traded
-from brokers.domain import Exchange, Product, Side
+from brokers.domain import Exchange, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError, NotSupported
 from brokers.models import BrokerConnection
 from market.models import Instrument
-from orders import calling, deciding, keys, listings, reducing, ruling
-from orders.facts import Facts
+from orders import calling, deciding, door, keys, listings, reducing, ruling
+from orders.checks import clearing, table
+from orders.checks.clearing import Cleared
+from orders.checks.words import Finding
+from orders.decisions import Planned
+from orders.facts import Facts, Wanted, Why, plain
 from orders.gtt_settling import became, lapse, legs_of, reader, settle
 from orders.inputs import gather
 from orders.lifecycle import State, after_call
@@ -41,6 +45,7 @@ from orders.refusals import (
     UnknownConnection,
     UnknownInstrument,
 )
+from orders.risk_words import Occasion
 from orders.tags import new_tag
 from portfolio import halting
 from portfolio.latch import May
@@ -77,12 +82,14 @@ def place(*, user: User, wanted: WantedGtt, key: str | None, now: datetime) -> t
     if not is_new:
         return row, False
     try:
-        request, may = _request(user, connection, instrument, wanted, row.tag, now)
+        request, may, cleared = _request(user, connection, instrument, wanted, row, now)
     except BaseException as error:
         code = getattr(error, "default_code", "not_decided")
         became(row, GttStatus.NOT_PLACED, now, reason_code=code, reason=str(error) or "Nothing was sent.")
         raise
-    answer = _call(connection, now, lambda client: client.place_gtt(request), _Guard(user.pk, row.tag, may))
+    own = str(connection.pk)
+    guard = _Guard(user.pk, row.tag, may)
+    answer = _call(connection, now, lambda client: door.place_gtt(client, request, cleared, own), guard)
     rules = registry.load(connection.broker_type).spec.order_rules
     state = after_call(answer.error, throttled_before_entry=rules.throttled_before_entry)
     if not answer.is_sent:
@@ -186,14 +193,14 @@ def _claimed(
 
 
 def _request(
-    user: User, connection: BrokerConnection, instrument: Instrument, wanted: WantedGtt, tag: str, now: datetime
-) -> tuple[GttRequest, May]:
-    """What is sent, and whether it opens a position; each leg keeps to an order's own rules.
+    user: User, connection: BrokerConnection, instrument: Instrument, wanted: WantedGtt, row: GttOrder, now: datetime
+) -> tuple[GttRequest, May, Cleared]:
+    """What is sent, whether it opens a position, and what was cleared of it; each leg is checked as an order is.
 
     Raises BreaksRule, ApprovalNeeded, NotSupported, TradingHalted.
     """
     as_order = ruling.as_orders(wanted.instrument_id, wanted.side, wanted.product, wanted.legs, str(connection.pk))
-    facts = gather(user, as_order[0], now=now)
+    facts = gather(user, as_order[0], now=now, occasion=Occasion.WAITING)
     for each in as_order:
         if broken := ruling.broken_waiting(facts, each, Exchange(instrument.exchange)):
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
@@ -221,9 +228,46 @@ def _request(
         product=wanted.product,
         legs=wanted.legs,
         last_price=priced.last_price,
-        tag=tag,
+        tag=row.tag,
     )
-    return request, may
+    return request, may, _cleared(connection, exchange, wanted, as_order, facts, row)
+
+
+def _cleared(
+    connection: BrokerConnection,
+    exchange: Exchange,
+    wanted: WantedGtt,
+    as_order: Sequence[Wanted],
+    facts: Facts,
+    row: GttOrder,
+) -> Cleared:
+    """Of two legs one is filled, and the other cancelled: each is checked by itself, and all that was found is kept.
+
+    Raises BreaksRule, ApprovalNeeded.
+    """
+    runs, parts = [], []
+    for leg, each in zip(wanted.legs, as_order, strict=True):
+        planned = Planned(
+            connection_id=str(connection.pk),
+            broker_type=connection.broker_type,
+            exchange=exchange,
+            side=wanted.side,
+            order_type=OrderType.LIMIT,
+            product=wanted.product,
+            validity=Validity.DAY,
+            quantity=leg.quantity,
+            price=leg.price,
+            trigger_price=leg.trigger_price,
+        )
+        runs.append(table.run(facts, each, [planned]))
+        parts.append(planned)
+    GttOrder.objects.filter(pk=row.pk).update(checks=plain(runs))
+    for checked in runs:
+        if stops := table.stopping(checked):
+            raise BreaksRule(stops[0].words, remedy=stops[0].remedy, where={"rule": stops[0].code})
+        if confirms := table.confirming(checked):
+            raise _needs_person(confirms[0])
+    return clearing.of_runs(runs, parts)
 
 
 def _check_approval(facts: Facts, wanted: WantedGtt) -> None:
@@ -235,11 +279,15 @@ def _check_approval(facts: Facts, wanted: WantedGtt) -> None:
         price = max(leg.price, leg.trigger_price)
         value = deciding.worth(wanted.side, leg.quantity, price, facts.prices)
         if (needed := deciding.needs_approval(facts.choices, wanted.product, value)) is not None:
-            raise ApprovalNeeded(
-                f"{needed.words} An order that waits for its price at a broker cannot.",
-                remedy="Make it smaller, or place an order when the price is there, which waits for your approval.",
-                where={"rule": needed.code},
-            )
+            raise _needs_person(needed)
+
+
+def _needs_person(needed: Why | Finding) -> ApprovalNeeded:
+    return ApprovalNeeded(
+        f"{needed.words} An order that waits for its price at a broker cannot.",
+        remedy="Make it smaller, or place an order when the price is there, which waits for your approval.",
+        where={"rule": needed.code},
+    )
 
 
 @dataclass(frozen=True, slots=True)

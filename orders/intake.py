@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -97,9 +97,17 @@ def preview(*, user: User, wanted: Sequence[Wanted], now: datetime, gather: Gath
 
 
 def decided(
-    user: User, wanted: Sequence[Wanted], now: datetime, gather: Gather = gather_all, intent: OrderIntent | None = None
+    user: User,
+    wanted: Sequence[Wanted],
+    now: datetime,
+    gather: Gather = gather_all,
+    intent: OrderIntent | None = None,
+    repeats_confirmed: bool = False,
 ) -> list[Decision]:
-    """One after another: each finds the money and shares that those before it leave. `intent`: see `inputs.gather`."""
+    """One after another: each finds the money and shares that those before it leave. `intent`: see `inputs.gather`.
+
+    `repeats_confirmed`: whoever asks has said that the same order shall go a second time.
+    """
     try:
         every = gather(user, wanted, now=now, intent=intent)
     except InstrumentUnknown:
@@ -108,6 +116,8 @@ def decided(
     for facts, each in zip(every, wanted, strict=True):
         for before in decisions:
             facts = deciding.after(before, facts)
+        if facts.risk is not None:
+            facts = replace(facts, risk=replace(facts.risk, repeats_confirmed=repeats_confirmed))
         decisions.append(deciding.decide(facts, each, rates))
     return decisions
 
@@ -148,7 +158,8 @@ def create(
     if not claimed.is_new:
         return Taken(claimed.intents, claimed.group, is_new=False)
     try:
-        decisions = decided(user, wanted, now, gather, claimed.intents[0] if claimed.group is None else None)
+        first = claimed.intents[0] if claimed.group is None else None
+        decisions = decided(user, wanted, now, gather, first, repeats_confirmed=True)
     except BaseException:
         refuse(claimed.intents, NOT_DECIDED, IntentStatus.NOT_PLACED, now)
         raise

@@ -323,7 +323,8 @@ class SeenOrder(models.Model):
 class GttOrder(models.Model):
     """An order that waits at a broker for its price. `legs`: `[{"trigger_price", "price", "quantity"}]`, as strings.
 
-    `tag` is our label on it, written before the call. `settle_due_at`: when the broker's list is to be asked next, as
+    `checks`: the checks before an order, a run for each leg. `tag` is our label on it, written before the call.
+    `settle_due_at`: when the broker's list is to be asked next, as
     long as nobody knows what became of it.
     """
 
@@ -338,6 +339,7 @@ class GttOrder(models.Model):
     side = models.CharField(max_length=4, choices=choices(Side))
     product = models.CharField(max_length=4, choices=choices(Product))
     legs = models.JSONField()
+    checks = models.JSONField(default=list, blank=True)
     status = models.CharField(max_length=10, choices=choices(GttStatus))
     status_since = models.DateTimeField()
     broker_gtt_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - null: not known

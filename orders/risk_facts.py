@@ -20,8 +20,8 @@ from market.histories import ADV_DAYS, histories
 from market.models import Instrument, InstrumentListing
 from market.sectors import sector_of
 from orders import keys
-from orders.checks.exposure import adds
 from orders.changing import is_smaller
+from orders.checks.exposure import adds
 from orders.closers import SEEN_STANDING
 from orders.facts import Wanted
 from orders.lifecycle import LIVE
@@ -78,7 +78,7 @@ class RiskReader:
         change: OrderChange | None = None,
         most_changes: int | None = None,
     ) -> RiskFacts:
-        """`intent`: the order that it is about already; `changed`: the one at a broker that shall be as `change` says."""
+        """`intent`: the order that it is about already; `changed`: one at a broker that shall be as `change` says."""
         name = self.names[instrument.pk] if instrument.pk in self.names else self._named([instrument])[instrument.pk]
         adv = self._adv(instrument, name)
         return RiskFacts(
@@ -144,7 +144,8 @@ class RiskReader:
         shares = Instrument.objects.filter(
             exchange=Exchange.NSE, kind=InstrumentKind.EQUITY, ended_on=None, tradingsymbol__in=hung
         )
-        isins = dict(shares.exclude(isin=None).values_list("tradingsymbol", "isin")) if hung else {}
+        found = shares.exclude(isin=None).values_list("tradingsymbol", "isin") if hung else ()
+        isins = {symbol: isin for symbol, isin in found if isin}
         own = {row.isin for row in rows if row.isin} | set(isins.values())
         sectors = sector_of([each for each in own if each])
         return {row.pk: _name(row, isins, sectors) for row in rows}
@@ -277,10 +278,12 @@ def _sector(known: str | None, of_class: RiskClass) -> str:
 
 
 def _price_of(child: ChildOrder) -> Decimal | None:
-    return child.price or child.trigger_price or child.intent.market_price
+    price: Decimal | None = child.price or child.trigger_price or child.intent.market_price
+    return price
 
 
 def _bound_of(child: ChildOrder) -> Decimal:
-    price = child.price or child.trigger_price or child.intent.market_price or ZERO
-    per_unit = bound_per_unit(child.intent.instrument, Side(child.side), Product(child.product), price)
-    return child.quantity * per_unit
+    per_unit = bound_per_unit(
+        child.intent.instrument, Side(child.side), Product(child.product), _price_of(child) or ZERO
+    )
+    return per_unit * Decimal(child.quantity)

@@ -110,9 +110,9 @@ class RiskFacts:
     broker, but not one that is about to be changed. `adv`: units that are dealt in on an average day, over `adv_days`.
     `dealt_today`: INR of this very symbol that was bought or sold today, or may still be. `repeats`: the same orders of
     a moment ago. `moves`: how often this order moved to another broker a moment ago. `skews`: seconds by which our
-    clock differs at least from each other one. Of an order that stands and is changed: `replaces` is what of it stands
-    now, `changes` how often it was changed, `filled` what is filled of it, `takes` and `binds` the units and INR that it
-    has already; `shrinks`: the change takes from it and does nothing else.
+    clock differs at least from each other one. Of an order that is changed: `replaces` is what of it stands now,
+    `changes` how often it was changed, `filled` what is filled of it, `takes` and `binds` the units and INR that it has
+    already; `shrinks`: the change takes from it and does nothing else.
     """
 
     occasion: Occasion = Occasion.ORDER

@@ -23,15 +23,17 @@ from django.db.models import F
 from brokers import registry, services
 from brokers.base import BrokerClient
 from brokers.dealing import OrderRequest, Traded
-from brokers.domain import ZERO, ConnectionStatus, Exchange, OrderType, Product, Side, Validity
+from brokers.domain import ZERO, ConnectionStatus, Exchange, OrderType
 from brokers.errors import BrokerError, BrokerUnavailable, HeldBack, NotSupported, RateLimited, SessionEnded
 from brokers.models import BrokerConnection
-from orders import calling, listings, push, reducing, story
+from orders import calling, door, listings, push, reducing, story
 from orders.calling import CALL_SECONDS, LAPSE, Answer, Clients, Stopwatch
 from orders.changing import cancel as cancel
 from orders.changing import cancel_all as cancel_all
 from orders.changing import is_cancelled
 from orders.changing import modify as modify
+from orders.checks import clearing
+from orders.checks.clearing import Cleared
 from orders.lifecycle import ENDED, State, after_call, next_reconcile
 from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, Origin, RoutingDecision, Teller
 from orders.tags import new_tag
@@ -155,6 +157,7 @@ class _Run:
         self.is_move = bool(replaces)
         self.pause = pause
         self.may = May.CLOSE if intent.origin == Origin.SQUARE_OFF else May.OPEN
+        self.cleared: Cleared | None = None
         self.running: dict[Future[Answer], _Sent] = {}
 
     # --- before -------------------------------------------------------------------------------------------------------
@@ -185,7 +188,7 @@ class _Run:
             list(self.intent.children.select_for_update(no_key=True).order_by("pk").values_list("pk"))
             if not self._may_go_on():
                 return False
-            if (held := self._held_back()) is not None:
+            if (held := self._not_cleared() or self._held_back()) is not None:
                 self._end_held(held, now)
                 return False
             runs = OrderEvent.objects.filter(intent=self.intent, code=story.BEGAN)
@@ -210,6 +213,15 @@ class _Run:
             .first()
         )
         return status == IntentStatus.WORKING and not is_cancelled(self.intent.pk)
+
+    def _not_cleared(self) -> HeldBack | None:
+        """Why the decision, as it is stored, lets nothing out: without a run of all checks that passes none does."""
+        try:
+            self.cleared = clearing.of_stored(self.decision.answer, confirmed=self.intent.decided_at is not None)
+        except clearing.NotCleared as error:
+            logger.error("Decision %s lets nothing out: %s", self.decision.pk, error.code)
+            return HeldBack(error.words, code=error.code, user_action="Place it again, and see its checks.")
+        return None
 
     def _held_back(self) -> HeldBack | None:
         """Why nothing of it may be written down now. Whoever halts waits for this commit, or is seen here."""
@@ -325,19 +337,7 @@ class _Run:
         )
         if isinstance(name, BrokerError):
             return child, name
-        request = OrderRequest(
-            traded=name,
-            side=Side(child.side),
-            order_type=order_type,
-            product=Product(child.product),
-            validity=Validity(child.validity),
-            quantity=child.quantity,
-            tag=child.tag,
-            price=child.price if order_type in (OrderType.LIMIT, OrderType.SL) else None,
-            trigger_price=child.trigger_price if order_type in (OrderType.SL, OrderType.SL_M) else None,
-            protection_pct=order.protection_pct,
-            algo_id=order.algo_id,
-        )
+        request = door.request_for(child, name, protection_pct=order.protection_pct, algo_id=order.algo_id)
         child.request_hash = calling.request_hash(request)
         return child, request
 
@@ -345,6 +345,7 @@ class _Run:
     def _call(self, lane: _Lane, child: ChildOrder, request: OrderRequest | BrokerError, *, wait_first: bool) -> None:
         client, slug = lane.client, lane.connection.broker_type
         user_id, tag, may = self.intent.user_id, child.tag, self.may
+        cleared, own = self.cleared, str(lane.connection.pk)
         pause = self.pause if wait_first else None
         began = time.monotonic()
 
@@ -358,8 +359,9 @@ class _Run:
                 return Answer(error=BrokerUnavailable("Its turn came too late; it was not sent."), is_sent=False)
             assert isinstance(client, BrokerClient)  # noqa: S101 - told above
             assert isinstance(request, OrderRequest)  # noqa: S101
+            assert cleared is not None  # noqa: S101 - else it had not begun
             return calling.guarded(
-                lambda guarded: guarded.place(request),
+                lambda guarded: door.place(guarded, request, cleared, own),
                 client.within(CALL_SECONDS),
                 user_id=user_id,
                 tag=tag,

@@ -81,6 +81,12 @@ def of_run(checked: Sequence[Checked], planned: Iterable[Planned], *, confirmed:
     return Cleared(parts, _MADE_HERE)
 
 
+def of_runs(runs: Sequence[Sequence[Checked]], planned: Sequence[Planned]) -> Cleared:
+    """Of several that were checked each by itself. Raises NotCleared."""
+    each = [of_run(checked, [one]) for checked, one in zip(runs, planned, strict=True)]
+    return Cleared(tuple(part for one in each for part in one.parts), _MADE_HERE)
+
+
 def of_stored(answer: Mapping[str, Any], *, confirmed: bool) -> Cleared:
     """From a stored decision's answer. Raises NotCleared: what was decided without the checks is never sent."""
     listed = answer.get("checks") or ()
