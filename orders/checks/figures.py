@@ -57,9 +57,7 @@ class Post:
     # --- each metric --------------------------------------------------------------------------------------------------
     def figures(self, limit: Limit) -> Iterator[Figure]:
         """By key, those alone that the order has to do with."""
-        make = OF_METRIC.get(limit.metric)
-        if make is not None:
-            yield from make(self, limit)
+        yield from OF_METRIC.get(limit.metric, NOT_AT_ALL).make(self, limit)
 
     def issuer_pct(self, limit: Limit) -> Iterator[Figure]:
         key = self.risk.issuer
@@ -141,10 +139,19 @@ class Post:
         )
 
 
-OF_METRIC: dict[Metric, Callable[[Post, Limit], Iterator[Figure]]] = {
-    Metric.ISSUER_PCT: Post.issuer_pct,
-    Metric.SECTOR_PCT: Post.sector_pct,
-    Metric.GROSS_EXPOSURE: Post.gross,
-    Metric.LEVERAGE_RATIO: Post.leverage,
-    Metric.MARGIN_PCT: Post.margin_pct,
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Who makes a metric's figures, and of which scopes."""
+
+    make: Callable[[Post, Limit], Iterator[Figure]]
+    scopes: frozenset[Scope]
+
+
+NOT_AT_ALL = Maker(lambda post, limit: iter(()), frozenset())
+OF_METRIC: dict[Metric, Maker] = {
+    Metric.ISSUER_PCT: Maker(Post.issuer_pct, frozenset({Scope.GLOBAL, Scope.ISSUER})),
+    Metric.SECTOR_PCT: Maker(Post.sector_pct, frozenset({Scope.GLOBAL})),
+    Metric.GROSS_EXPOSURE: Maker(Post.gross, frozenset({Scope.GLOBAL, Scope.SEGMENT})),
+    Metric.LEVERAGE_RATIO: Maker(Post.leverage, frozenset({Scope.GLOBAL})),
+    Metric.MARGIN_PCT: Maker(Post.margin_pct, frozenset({Scope.GLOBAL, Scope.ACCOUNT})),
 }

@@ -1,6 +1,7 @@
 """10: what would it make of the book? 11: what was lost already? Pure.
 
-An order passes whatever it does not make worse, and be that far over its limit.
+An order passes whatever it does not make worse, and be that far over its limit. Figures that it cannot be put into in
+no time, such as value at risk, are those of the last evaluation: whatever makes a position larger makes them worse.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from orders.checks.exposure import increases, is_closing
-from orders.checks.figures import Figure, Post
-from orders.checks.sizes import VERDICTS
+from orders.checks.figures import NOT_AT_ALL, OF_METRIC, Figure, Post
+from orders.checks.sizes import VERDICTS, parts_of
 from orders.checks.words import Finding, Verdict, denied, passed, warned
 from orders.decisions import Planned
 from orders.explaining import plainly
@@ -18,8 +19,6 @@ from orders.facts import Facts, Wanted
 from orders.risk_words import BookRisk, SetLimit
 from portfolio.risk.limits import Action, Limit, Metric, Scope, State, judged
 
-# Figures that an order cannot be put into in no time: as they were last evaluated.
-AS_EVALUATED = frozenset({Metric.VAR_99_PCT, Metric.ES_975_PCT, Metric.BROKER_PCT})
 OF_LOSS: Mapping[Metric, Callable[[BookRisk], Decimal | None]] = {
     Metric.DRAWDOWN_PCT: lambda book: book.drawdown_pct,
     Metric.DAY_LOSS_PCT: lambda book: book.day_loss_pct,
@@ -55,10 +54,12 @@ def limits(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Fi
             warned(10, "book_partial", "A part of the book is missing or old: figures are of the rest.", "See brokers.")
         )
     for each in risk.limits:
+        if each.limit.metric not in NAMES or each.limit.metric in OF_LOSS:
+            continue
+        if each.limit.scope not in OF_METRIC.get(each.limit.metric, NOT_AT_ALL).scopes:
+            found += _as_evaluated(each, post, 10, grows=grows)
         for figure in post.figures(each.limit):
             found += _of_figure(each, figure, post.is_exit)
-        if each.limit.metric in AS_EVALUATED:
-            found += _as_evaluated(each, grows, post.is_exit, planned)
     if not any(each.verdict is not Verdict.WARN for each in found):
         found.append(
             passed(10, f"{len(risk.limits)} limits, {len(risk.orders)} orders that stand: none is overstepped.")
@@ -73,11 +74,15 @@ def losses(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Fi
     if risk is None or risk.limits is None or risk.book is None:
         return (_unread(11, facts, wanted, planned),)
     found: list[Finding] = []
-    grows, is_exit = increases(facts, wanted, planned), is_closing(facts, wanted, planned)
+    post, grows = Post.of(facts, wanted, risk.book, planned), increases(facts, wanted, planned)
     for each in risk.limits:
         value_of = OF_LOSS.get(each.limit.metric)
-        if value_of is not None and each.limit.scope is Scope.GLOBAL:
-            found += _of_state(11, each.limit, value_of(risk.book), each.state, grows, is_exit)
+        if value_of is None:
+            continue
+        if each.limit.scope is Scope.GLOBAL:
+            found += _of_state(11, each.limit, value_of(risk.book), each.state, grows, post.is_exit)
+        else:
+            found += _as_evaluated(each, post, 11, grows=grows)
     return tuple(found) or (passed(11, "No limit of loss is set."),)
 
 
@@ -111,17 +116,14 @@ def _of_figure(each: SetLimit, figure: Figure, is_exit: bool) -> Iterator[Findin
         yield warned(10, f"{limit.metric.value.lower()}_near", f"{shown}, with all that stands.", REMEDY)
 
 
-def _as_evaluated(each: SetLimit, grows: bool, is_exit: bool, planned: Sequence[Planned]) -> Iterator[Finding]:
-    """Of each broker that it goes to, where the limit is on each."""
-    limit = each.limit
-    brokers = dict.fromkeys(child.broker_type for child in planned)
-    keys = [key for key in brokers if limit.scope_key in ("", key)] if limit.scope is Scope.BROKER else [""]
-    for key in keys:
-        stood = each.stood(key)
+def _as_evaluated(each: SetLimit, post: Post, check: int, *, grows: bool) -> Iterator[Finding]:
+    """By each key that the order has to do with."""
+    for part in parts_of(each.limit, post.facts, post.risk, post.planned):
+        stood = each.stood(part.name)
         if not each.evaluated or stood is State.UNKNOWN:
-            yield from _unknown(10, limit, grows=grows)
+            yield from _unknown(check, each.limit, grows=grows)
         else:
-            yield from _of_state(10, limit, None, stood, grows, is_exit, known=True)
+            yield from _of_state(check, each.limit, None, stood, grows, post.is_exit, known=True)
 
 
 def _of_state(

@@ -25,6 +25,12 @@ VERDICTS: Mapping[Action, Verdict] = {
     Action.KILL: Verdict.DENY,
 }
 REMEDY = "Make it smaller, or look at your limits."
+NOT_APPLIED = warned(
+    4,
+    "limit_not_applied",
+    "You set a limit for a strategy, and orders carry none yet.",
+    "Set it for an account instead.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ def sizes(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Fin
     found = list(_of_brokers(facts, planned))
     grows = increases(facts, wanted, planned)
     for each in risk.limits:
+        if each.limit.scope is Scope.STRATEGY:
+            found.append(NOT_APPLIED)
         for part in parts_of(each.limit, facts, risk, planned):
             found += _judged(each, part, facts, risk, grows)
     if not found:
@@ -92,9 +100,6 @@ def parts_of(limit: Limit, facts: Facts, risk: RiskFacts, planned: Sequence[Plan
 def _judged(each: SetLimit, part: Part, facts: Facts, risk: RiskFacts, grows: bool) -> Iterator[Finding]:
     measure = MEASURES.get(each.limit.metric)
     if measure is None:
-        return
-    if each.limit.scope is Scope.STRATEGY:
-        yield warned(4, "limit_not_applied", "Orders carry no strategy yet.", "Set the limit for an account instead.")
         return
     yield from of_size(4, each.limit, measure(facts, risk, part), grows, NAMES[each.limit.metric])
 

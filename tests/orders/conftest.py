@@ -15,6 +15,7 @@ from brokers.models import BrokerConnection
 from market.models import Instrument, InstrumentListing
 from orders import failover
 from orders.models import ChildOrder, IntentStatus, OrderIntent, RoutingDecision
+from tests.orders.cleared import stored_run
 from tests.orders.fakes import Desk, Desks
 
 NOW = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)  # 10:30 IST on a Thursday
@@ -110,7 +111,12 @@ def decide(intent: OrderIntent, *parts: tuple[BrokerConnection, int]) -> Routing
         for connection, quantity in parts
     ]
     return RoutingDecision.objects.create(
-        intent=intent, made_at=NOW, problem={}, answer={"children": children}, solver="test", microseconds=0
+        intent=intent,
+        made_at=NOW,
+        problem={},
+        answer={"children": children, "checks": stored_run()},
+        solver="test",
+        microseconds=0,
     )
 
 

@@ -17,6 +17,7 @@ from orders import changing, reconciling, sending
 from orders.changing import Asked
 from orders.lifecycle import State
 from orders.models import ChildOrder, IntentStatus, OrderIntent
+from tests.orders.cleared import change_it
 from tests.orders.conftest import NOW, Wish, child_of, codes, later
 from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks, FakeClient
 
@@ -129,7 +130,7 @@ def test_a_cancellation_waits_for_whoever_writes_a_slice(standing: OrderIntent, 
 
 # --- changing ---------------------------------------------------------------------------------------------------------
 def test_a_change_is_held_and_confirmed(standing: OrderIntent, desk: Desk, desks: Desks) -> None:
-    assert changing.modify(child_of(standing), lowered(), now=later(2), clients=desks) is Asked.DONE
+    assert change_it(child_of(standing), lowered(), now=later(2), clients=desks) is Asked.DONE
     child = child_of(standing)
     assert (child.quantity, child.price, child.changes) == (8, Decimal("1490.00"), 1)
     standing.refresh_from_db()
@@ -141,7 +142,7 @@ def test_a_change_is_held_and_confirmed(standing: OrderIntent, desk: Desk, desks
 
 def test_a_change_without_an_answer_is_read_from_the_book(standing: OrderIntent, desk: Desk, desks: Desks) -> None:
     desk.refuses.append(OutcomeUnknown("no answer"))
-    assert changing.modify(child_of(standing), lowered(), now=later(2), clients=desks) is Asked.UNKNOWN
+    assert change_it(child_of(standing), lowered(), now=later(2), clients=desks) is Asked.UNKNOWN
     assert child_of(standing).quantity == 10
     reconciling.run(later(2), desks)
     child = child_of(standing)
@@ -165,7 +166,7 @@ def test_a_change_that_the_book_told_first_is_counted_once(
         return order_id
 
     monkeypatch.setattr(FakeClient, "modify", modified)
-    assert changing.modify(child_of(intent), lowered(40), now=later(300), clients=desks) is Asked.DONE
+    assert change_it(child_of(intent), lowered(40), now=later(300), clients=desks) is Asked.DONE
     intent.refresh_from_db()
     assert (child_of(intent).quantity, intent.quantity) == (40, 40)
 
@@ -180,7 +181,7 @@ def test_a_change_of_what_was_filled_meanwhile_changes_no_wish(
         return modify(self, standing, change)
 
     monkeypatch.setattr(FakeClient, "modify", filled_first)
-    changing.modify(child_of(standing), lowered(8), now=later(2), clients=desks)
+    change_it(child_of(standing), lowered(8), now=later(2), clients=desks)
     standing.refresh_from_db()
     assert (child_of(standing).quantity, standing.quantity) == (10, 10)
 
@@ -198,8 +199,8 @@ def test_a_wish_never_becomes_less_than_what_was_filled(standing: OrderIntent) -
 
 def test_a_change_by_a_stale_page_is_not_made(standing: OrderIntent, desk: Desk, desks: Desks) -> None:
     stale = child_of(standing)
-    changing.modify(child_of(standing), lowered(9), now=later(2), clients=desks)
-    assert changing.modify(stale, lowered(5), now=later(3), clients=desks) is Asked.ALREADY
+    change_it(child_of(standing), lowered(9), now=later(2), clients=desks)
+    assert change_it(stale, lowered(5), now=later(3), clients=desks) is Asked.ALREADY
     assert desk.orders["z-1"].quantity == 9
 
 
@@ -209,7 +210,7 @@ def test_a_broker_that_allows_no_more_changes_is_not_asked(standing: OrderIntent
         pytest.skip("this broker has no limit")
     ChildOrder.objects.update(changes=most)
     with pytest.raises(NotSupported):
-        changing.modify(child_of(standing), lowered(), now=later(2), clients=desks)
+        change_it(child_of(standing), lowered(), now=later(2), clients=desks)
     assert desk.orders["z-1"].quantity == 10
 
 
@@ -217,15 +218,15 @@ def test_less_than_what_is_filled_cannot_be_asked_for(standing: OrderIntent, des
     desk.tell("z-1", OrderStatus.PARTIALLY_FILLED, 8)
     reconciling.run(later(10), desks)
     with pytest.raises(OrderRejected):
-        changing.modify(child_of(standing), lowered(8), now=later(11), clients=desks)
+        change_it(child_of(standing), lowered(8), now=later(11), clients=desks)
 
 
 def test_a_refused_change_leaves_everything(standing: OrderIntent, desk: Desk, desks: Desks) -> None:
     desk.refuses.append(OrderRejected("no", reason="Price out of band"))
     with pytest.raises(OrderRejected):
-        changing.modify(child_of(standing), lowered(), now=later(2), clients=desks)
+        change_it(child_of(standing), lowered(), now=later(2), clients=desks)
     assert (child_of(standing).quantity, child_of(standing).changes) == (10, 1)
     desk.refuses.append(BrokerUnavailable("it cannot be reached"))  # type: ignore[arg-type]
     with pytest.raises(BrokerUnavailable):
-        changing.modify(child_of(standing), lowered(), now=later(3), clients=desks)
+        change_it(child_of(standing), lowered(), now=later(3), clients=desks)
     assert child_of(standing).changes == 1

@@ -19,6 +19,7 @@ from orders import daybook, listings, reconciling, sending, units
 from orders.changing import Asked
 from orders.lifecycle import State
 from orders.models import Fill, IntentStatus, OrderIntent, RoutingDecision, SeenOrder
+from tests.orders.cleared import change_it, stored_run
 from tests.orders.conftest import NOW, child_of, later
 from tests.orders.fakes import Desk, Desks
 
@@ -95,7 +96,12 @@ def standing(request: pytest.FixtureRequest, alice: User, desks: Desks) -> tuple
     )
     children = [{"connection_id": str(connection.pk), "exchange": exchange, "quantity": "200"}]
     decision = RoutingDecision.objects.create(
-        intent=intent, made_at=NOW, problem={}, answer={"children": children}, solver="test", microseconds=0
+        intent=intent,
+        made_at=NOW,
+        problem={},
+        answer={"children": children, "checks": stored_run()},
+        solver="test",
+        microseconds=0,
     )
     sending.send(intent=intent, decision=decision, now=NOW, clients=desks)
     reconciling.run(later(1.5), desks)
@@ -139,7 +145,7 @@ def test_nor_do_news_of_it_count_otherwise(standing: tuple[OrderIntent, Desk]) -
 def test_a_change_is_asked_for_in_lots(standing: tuple[OrderIntent, Desk], desks: Desks) -> None:
     intent, desk = standing
     change = OrderChange(order_type=OrderType.LIMIT, validity=Validity.DAY, quantity=Decimal(300), price=Decimal(5490))
-    assert sending.modify(child_of(intent), change, now=later(3), clients=desks) is Asked.DONE
+    assert change_it(child_of(intent), change, now=later(3), clients=desks) is Asked.DONE
     [order] = desk.orders.values()
     assert order.quantity == 3
     reconciling.run(later(4), desks)

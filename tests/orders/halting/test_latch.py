@@ -24,6 +24,7 @@ from orders.models import ChildOrder, IntentStatus, OrderIntent
 from portfolio import halting, latch
 from portfolio.latch import May
 from portfolio.risk_models import HaltKind, HaltLevel, TradingHalt
+from tests.orders.cleared import change_it
 from tests.orders.conftest import NOW, Wish, later
 from tests.orders.fakes import Desk, Desks
 from tests.orders.halting.conftest import Pull, Stand, lose_redis
@@ -282,8 +283,8 @@ class TestWhatPasses:
         )
         for change in (larger, dearer):
             with pytest.raises(HeldBack):
-                changing.modify(child, change, now=later(20), clients=desks)
+                change_it(child, change, now=later(20), clients=desks)
             child.refresh_from_db()
             assert desk.orders[str(child.broker_order_id)].quantity == 10
-        assert changing.modify(child, smaller, now=later(30), clients=desks) is changing.Asked.DONE
+        assert change_it(child, smaller, now=later(30), clients=desks) is changing.Asked.DONE
         assert desk.orders[str(child.broker_order_id)].quantity == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -38,6 +38,8 @@ from tests.orders.conftest import NOW
 from tests.orders.fakes import Desks
 
 TOKENS = {"zerodha": "zerodha|1594", "upstox": "upstox|1594"}
+# A price that is told every second is of now, whenever that is in a test.
+LATE = NOW + timedelta(hours=6)
 Books = dict[str, BrokerPortfolio]
 
 
@@ -136,17 +138,17 @@ def told(accounts: dict[str, BrokerConnection]) -> Told:
     return tell
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def last_price() -> Any:
-    """Set the price that a stream stands for."""
+    """Set the price that a stream stands for; it is told again and again. Until then INFY is dealt in at 1500."""
     told = list[str]()
 
-    def set_price(price: str, exchange: str = "NSE", token: str = "1594", at: datetime = NOW) -> None:
+    def set_price(price: str, exchange: str = "NSE", token: str = "1594", at: datetime = LATE) -> None:
         row = Price(
             exchange=Exchange(exchange),
             exchange_token=token,
             last_price=Decimal(price),
-            close_price=None,
+            close_price=Decimal(1490),
             as_of=at,
             source="zerodha",
             stale=False,
@@ -156,9 +158,15 @@ def last_price() -> Any:
         redis().set(ALIVE, 1)
         told.extend((f"price:{exchange}:{token}", SEQUENCE, ALIVE))
 
+    set_price("1500")
     yield set_price
-    if told:
-        redis().delete(*told)
+    redis().delete(*told)
+
+
+@pytest.fixture
+def no_price(last_price: Any) -> None:
+    """Nobody tells what it costs."""
+    redis().delete("price:NSE:1594")
 
 
 def buy(instrument: Instrument, quantity: int = 10, **changed: Any) -> Wanted:
