@@ -26,6 +26,7 @@ from market.models import Instrument, InstrumentListing
 from orders import reconciling, sending
 from orders.models import ChildOrder, IntentStatus, OrderIntent, RoutingDecision
 from trademaster.local.house import House
+from trademaster.rehearsal.passed import rehearsed_run
 
 SINGLE, WARM = 150, 10
 MANY, THREADS = 400, 16
@@ -83,8 +84,14 @@ def _wish(
         status_since=now,
     )
     children = [{"connection_id": str(connection.pk), "exchange": "NSE", "quantity": "1"}]
+    answer = {"children": children, "checks": rehearsed_run()}
     decision = RoutingDecision.objects.create(
-        intent=intent, made_at=now, problem={}, answer={"children": children}, solver="bench", microseconds=0
+        intent=intent,
+        made_at=now,
+        problem={},
+        answer=answer,
+        solver="bench",
+        microseconds=0,
     )
     return intent, decision
 

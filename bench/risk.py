@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas
 
+from bench.pretrade import checks
 from bench.table import Figure, of_rounds
 from portfolio.risk.performance import drawdown, performance
 from portfolio.risk.tail import DAILY_DECAY, ewma_covariance, ewma_variances, historical, tail_of_rows
@@ -30,6 +31,7 @@ Work = Callable[[], object]
 def measure(house: House) -> list[Figure]:
     returns = np.random.default_rng(8).standard_t(4, (DAYS, INSTRUMENTS)) * 0.01
     return [figure for part in PARTS for figure in part(returns)]
+    return [*(figure for part in PARTS for figure in part(returns)), *checks()]
 
 
 def tails(returns: np.ndarray) -> list[Figure]:

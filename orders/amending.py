@@ -16,7 +16,7 @@ from accounts.models import User
 from brokers import registry
 from brokers.dealing import OrderChange
 from brokers.domain import ZERO, Exchange, OrderType, Product, Side, Validity
-from brokers.errors import BrokerError
+from brokers.errors import BrokerError, NotSupported
 from orders import approval, deciding, ruling, sending, story
 from orders.changing import is_smaller
 from orders.checks import clearing, table
@@ -57,17 +57,21 @@ def amend(
     changes = {child.pk: _change(child, price, trigger_price, quantity) for child in children}
     if not all(is_smaller(child, changes[child.pk]) for child in children):
         halting.check(intent.user_id)
+    there = [child for child in children if child.broker_connection_id is not None]
     judged = change_facts(intent, changes, now)
-    for child in children:
+    for child in there:
         most = registry.load(child.broker_type).spec.order_rules.most_changes
         broken = ruling.broken_by_change(judged[child.pk][1], child, changes[child.pk], most)
         if broken:
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
     is_approved = _check_approval(intent, children, changes, now)
-    cleared = {child.pk: _cleared(child, changes[child.pk], *judged[child.pk], is_approved, now) for child in children}
+    cleared = {child.pk: _cleared(child, changes[child.pk], *judged[child.pk], is_approved, now) for child in there}
     _keep_wish(intent, user, price, trigger_price, now)
     answers: dict[UUID, str | BrokerError] = {}
     for child in children:
+        if child.pk not in cleared:
+            answers[child.pk] = NotSupported("This account is not connected any more.", code="connection_gone")
+            continue
         try:
             answers[child.pk] = sending.modify(child, changes[child.pk], cleared[child.pk], now=now).value
         except BrokerError as error:

@@ -16,6 +16,7 @@ from brokers.serializers import Instant
 from market.serializers import Exact, words_of
 from orders import costing, explaining
 from orders.charges import COMPONENTS, rounded
+from orders.checks.words import Verdict
 from orders.decisions import Decision
 from orders.facts import plain
 from orders.lifecycle import State
@@ -79,6 +80,24 @@ class NextBestAnswer(serializers.Serializer[Any]):
     difference = maybe("INR that it would be worse; null: less of it could go there.")
 
 
+class FoundAnswer(OrderReason):
+    check = serializers.IntegerField()
+    verdict = serializers.ChoiceField([each.value for each in Verdict])
+
+
+class CheckAnswer(serializers.Serializer[Any]):
+    """One of the twelve checks before an order, and all that it saw; docs/risk.md has their table."""
+
+    number = serializers.IntegerField(min_value=1, max_value=12)
+    name = Text()
+    verdict = serializers.ChoiceField(
+        [each.value for each in Verdict],
+        help_text="The worst of its findings. DENY stops the order; CONFIRM has it wait for your approval; NOT_RUN: "
+        "nothing would be sent, so that there was nothing to look at.",
+    )
+    findings = FoundAnswer(many=True)
+
+
 class RoutingAnswer(serializers.Serializer[Any]):
     """What was decided: chosen, why, who was left out and why, what it costs, and the next best."""
 
@@ -102,6 +121,11 @@ class RoutingAnswer(serializers.Serializer[Any]):
         help_text="How old what it was decided by is, in seconds: `account:{connection}`, `price:{exchange}`.",
     )
     solver = Text(allow_blank=True)
+    checks = CheckAnswer(
+        many=True,
+        required=False,
+        help_text="All twelve checks before an order, in their order. Absent: it was decided before there were any.",
+    )
 
 
 class PreviewAnswer(serializers.Serializer[Any]):
@@ -390,6 +414,9 @@ class GttAnswer(serializers.Serializer[Any]):
     broker_gtt_id = maybe()
     reason_code = Text(allow_blank=True)
     reason = Text(allow_blank=True)
+    checks = serializers.ListField(
+        child=CheckAnswer(many=True), help_text="The checks before an order, a run of all twelve for each leg."
+    )
     created_at = Instant()
 
 

@@ -52,6 +52,11 @@ from portfolio.latch import May
 
 CALL_SECONDS = calling.CALL_SECONDS
 FEATURE = "gtt"
+OFF = NotSupported(
+    "Trading is turned off for this connection.",
+    code="trading_off",
+    user_action="Turn it on for this connection, with a fresh second factor.",
+)
 BECAME = {
     State.PENDING: GttStatus.ACTIVE,
     State.REJECTED: GttStatus.REJECTED,
@@ -81,6 +86,9 @@ def place(*, user: User, wanted: WantedGtt, key: str | None, now: datetime) -> t
     row, is_new = _claimed(user, connection, wanted, keys.checked_key(key), now)
     if not is_new:
         return row, False
+    if connection.trading_enabled_at is None:
+        became(row, GttStatus.NOT_PLACED, now, reason_code=OFF.code, reason=OFF.message)
+        return row, True
     try:
         request, may, cleared = _request(user, connection, instrument, wanted, row, now)
     except BaseException as error:
@@ -306,12 +314,7 @@ def _call(
     guard: _Guard | None = None,
 ) -> calling.Answer:
     if connection.trading_enabled_at is None:
-        refusal = NotSupported(
-            "Trading is turned off for this connection.",
-            code="trading_off",
-            user_action="Turn it on for this connection, with a fresh second factor.",
-        )
-        return calling.Answer(error=refusal, is_sent=False)
+        return calling.Answer(error=OFF, is_sent=False)
     client = calling.clients_for([connection], now)[connection.pk]
     if not isinstance(client, BrokerClient):
         return calling.Answer(error=client, is_sent=False)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from brokers import registry
 from brokers.dealing import OrderChange
-from brokers.domain import Exchange, OrderType, Product, Side
+from brokers.domain import ZERO, Exchange, OrderType, Product, Side
 from orders.facts import Facts, Priced, Resting, Wanted
 from orders.inputs import House
 from orders.models import ChildOrder, OrderIntent
@@ -30,7 +30,7 @@ def change_facts(
     """What is asked of each order that stands already, as it shall stand: its instrument, its market, and what else is
     the owner's; by child.
 
-    A broker is asked for its positions only where they decide: in the ban of an underlying.
+    A broker is asked for its book only where it decides: in the ban of an underlying, and where more is to be paid.
     """
     children = list(intent.children.filter(pk__in=changes).select_related("intent__instrument"))
     wanted = Wanted(
@@ -49,7 +49,9 @@ def change_facts(
         house = House(intent.user, now)
     except NoBrokerConnections:  # the account was taken away: its order cannot be reached, as the answer says
         return {child.pk: (wanted, facts) for child in children}
-    if any(place.banned for place in tradables.values()):
+    if any(place.banned for place in tradables.values()) or any(
+        binds_more(child, changes[child.pk]) for child in children
+    ):
         house.read_sources([wanted])
     chosen = [row for row in house.connections if str(row.pk) in wanted.connection_ids]
     listed = names_at(rows, {row.broker_type for row in chosen})
@@ -57,6 +59,12 @@ def change_facts(
         facts, **house.standing(wanted, intent, rows), prices=house.prices(rows, chosen, listed), choices=house.choices
     )
     return {child.pk: _of_change(house, intent, child, changes[child.pk], wanted, facts) for child in children}
+
+
+def binds_more(child: ChildOrder, change: OrderChange) -> bool:
+    """Whether an order may bind more than it does: by its size, or by its price."""
+    before, after = (each.price or each.trigger_price or ZERO for each in (child, change))
+    return change.quantity > child.quantity or after > before
 
 
 def _of_change(

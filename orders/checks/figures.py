@@ -87,10 +87,11 @@ class Post:
         yield Figure("", *(None if each is None else each / equity for each in (whole.before, whole.after)))
 
     def margin_pct(self, limit: Limit) -> Iterator[Figure]:
-        """Of each account that it goes to. What is paid for in full is no margin, and an exit asks for none."""
+        """Of each account of which it asks margin: what is paid for in full is none, and an exit asks for none."""
         for connection_id in dict.fromkeys(child.connection_id for child in self.planned):
             of_all = limit.scope is Scope.GLOBAL
-            if of_all or (limit.scope is Scope.ACCOUNT and limit.scope_key in ("", connection_id)):
+            is_asked = not self.is_exit and any(self._margined(connection_id))
+            if is_asked and (of_all or limit.scope_key in ("", connection_id)):
                 yield self._margin(connection_id)
 
     # --- steps --------------------------------------------------------------------------------------------------------
@@ -124,9 +125,7 @@ class Post:
         account = next((each for each in self.facts.accounts if each.connection_id == connection_id), None)
         if own is None or account is None or own.used is None or own.available is None:
             return Figure(connection_id, None, None)
-        binds = (
-            ZERO if self.is_exit else sum((bound(self.facts, child) for child in self._margined(connection_id)), ZERO)
-        )
+        binds = sum((bound(self.facts, child) for child in self._margined(connection_id)), ZERO)
         used, free = own.used + account.reserved, own.available - account.reserved
         sizes = (utilisation(used, free), utilisation(used + binds, free - binds))
         return Figure(connection_id, *(None if each is None else each * HUNDRED for each in sizes))

@@ -73,6 +73,9 @@ def _clock(risk: RiskFacts | None) -> Iterator[Finding]:
 
 
 def _connections(facts: Facts, planned: Sequence[Planned]) -> Iterator[Finding]:
+    known = {account.connection_id for account in facts.accounts}
+    if any(child.connection_id not in known for child in planned):
+        yield denied(1, "connection_gone", "An account that it would go to is not connected.", "Log in at that broker.")
     for account in accounts_of(facts, planned):
         if account.trade is Light.NO or not account.trading_enabled:
             reason = next(iter(account.trade_reasons), None)
@@ -155,9 +158,11 @@ def broken(
     check: int, facts: Facts, wanted: Wanted, planned: Sequence[Planned], codes: frozenset[str]
 ) -> tuple[Finding, ...]:
     """What the orders break of these rules, each once."""
+    known = {account.connection_id for account in facts.accounts}
     found = {
         each.code: denied(check, each.code, each.words, each.remedy)
         for child in planned
+        if child.connection_id in known
         for each in rules.broken(ruling.of_planned(facts, wanted, child))
         if each.code in codes
     }

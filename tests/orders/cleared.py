@@ -13,8 +13,8 @@ from orders.checks import clearing
 from orders.checks.table import CHECKS
 from orders.checks.words import Checked, Verdict, passed
 from orders.decisions import Planned
-from orders.facts import plain
 from orders.models import ChildOrder
+from trademaster.rehearsal.passed import rehearsed_run
 
 
 def run_that_passed() -> tuple[Checked, ...]:
@@ -26,7 +26,7 @@ def run_that_passed() -> tuple[Checked, ...]:
 
 def stored_run() -> Any:
     """As a decision has it."""
-    return plain(run_that_passed())
+    return rehearsed_run()
 
 
 def change_it(child: ChildOrder, change: OrderChange, *, now: datetime, clients: Clients) -> changing.Asked:

@@ -18,6 +18,7 @@ from orders.examples import DATA, READER
 from orders.facts import Account, Facts, Listed, Market, Priced, Resting, Tradable, Wanted, Why
 from orders.models import ChildOrder
 from orders.tariffs import Rates
+from tests.orders.checks.samples import risk
 from tests.orders.conftest import NOW
 
 HERE, THERE = UUID(int=1), UUID(int=2)
@@ -146,6 +147,7 @@ SHARE = Tradable(
     kind=InstrumentKind.EQUITY,
     isin="INE009A01021",
     tick_size=Decimal("0.05"),
+    last_seen_on=NOW.date(),
 )
 
 
@@ -156,6 +158,7 @@ def decided(*accounts: Account) -> Decision:
         prices={"NSE": Priced(last_price=Decimal(1540), as_of=NOW, by="zerodha")},
         markets={"NSE": Market(phase="CONTINUOUS")},
         accounts=accounts,
+        risk=risk(),
     )
     wanted = Wanted(
         instrument_id=1,

@@ -35,6 +35,7 @@ from orders.lifecycle import POSSIBLY_LIVE, STANDING, State
 from orders.models import ChildOrder, Fill, IntentStatus, OrderIntent, RoutingDecision
 from portfolio import watching
 from trademaster.local.house import House
+from trademaster.rehearsal.passed import rehearsed_run
 from trademaster.rehearsal.switch import Switch
 from trademaster.rehearsal.weather import (
     CANCEL_SECONDS,
@@ -134,6 +135,7 @@ class Storm:
         connections = {row.broker_type: row for row in BrokerConnection.objects.filter(user=self.trader)}
         slots = [connections[slug] for slug in self.house.slugs for _ in range(self.parts[slug])]
         self.random.shuffle(slots)
+        run = rehearsed_run()
         intents: list[OrderIntent] = []
         decisions: list[RoutingDecision] = []
         while slots:
@@ -149,7 +151,7 @@ class Storm:
                 {"connection_id": str(connection.pk), "exchange": Exchange.NSE.value, "quantity": str(quantity)}
                 for connection, quantity in zip(parts, quantities, strict=True)
             ]
-            answer = {"children": children}
+            answer = {"children": children, "checks": run}
             decisions.append(
                 RoutingDecision(intent=intent, made_at=now, problem={}, answer=answer, solver="storm", microseconds=0)
             )

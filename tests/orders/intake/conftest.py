@@ -127,7 +127,9 @@ def told(accounts: dict[str, BrokerConnection]) -> Told:
 
     def tell(broker: str, *, cash: int | None = 1_000_000, at: datetime = NOW, **parts: Any) -> None:
         free = None if cash is None else Decimal(cash)
-        book = BrokerPortfolio(as_of=at, funds=Funds(available=free, used=None, collateral=None, cash=free), **parts)
+        book = BrokerPortfolio(
+            as_of=at, funds=Funds(available=free, used=Decimal(0), collateral=None, cash=free), **parts
+        )
         BrokerSnapshot.objects.update_or_create(
             connection=accounts[broker],
             defaults={"payload": msgspec.json.encode(book).decode(), "as_of": at, "funds_as_of": at},

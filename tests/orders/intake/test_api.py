@@ -39,7 +39,9 @@ def body(infy: Instrument) -> dict[str, Any]:
 
 
 @pytest.fixture
-def api(as_alice: Client, told: Told, desks: Desks, time_machine: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def api(
+    as_alice: Client, told: Told, desks: Desks, time_machine: Any, monkeypatch: pytest.MonkeyPatch, last_price: Any
+) -> Any:
     time_machine.move_to(NOW, tick=False)
     session = as_alice.session
     for each in session["account_authentication_methods"]:
@@ -51,6 +53,7 @@ def api(as_alice: Client, told: Told, desks: Desks, time_machine: Any, monkeypat
 
     def ask(method: str, path: str, data: Any = None, **headers: str) -> Any:
         cache.clear()
+        last_price("1500")
         made = getattr(as_alice, method)
         sent = {} if data is None else {"data": data, "content_type": "application/json"}
         return made(f"/api/v1/orders{path}", headers=headers, **sent)

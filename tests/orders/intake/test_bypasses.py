@@ -14,7 +14,8 @@ from brokers.dealing import GttLeg
 from brokers.domain import Product, Side
 from brokers.models import BrokerConnection
 from market.models import Instrument
-from orders import amending, approval, daybook, gtt, inputs, intake
+from orders import amending, approval, daybook, gtt, intake
+from orders import standing as standing_orders
 from orders.models import ChildOrder, GttOrder, IntentStatus, OrderIntent, OrderSettings, Origin
 from orders.refusals import ApprovalNeeded, TradingOff
 from tests.orders.conftest import NOW, later
@@ -39,16 +40,17 @@ class TestSale:
     ) -> None:
         last_price("1500")
         told("upstox", holdings=(holding("upstox", 1000),))
-        intent = only(place(sale(infy, "1.00")))
+        intent = only(place(sale(infy, "1460.00")))
         assert (intent.status, intent.reason_code) == (IntentStatus.AWAITING_APPROVAL, "approval_value")
         assert intent.decisions.get().answer["value"] == "1500000.00"
 
-    def test_what_it_comes_to_is_not_known_without_a_last_price(
+    @pytest.mark.usefixtures("no_price")
+    def test_without_a_last_price_nobody_is_asked_for_approval_and_nothing_goes(
         self, limit: OrderSettings, told: Told, place: Place, infy: Instrument
     ) -> None:
         told("upstox", holdings=(holding("upstox", 1000),))
         intent = only(place(sale(infy, "1.00")))
-        assert (intent.status, intent.reason_code) == (IntentStatus.AWAITING_APPROVAL, "approval_value_unknown")
+        assert (intent.status, intent.reason_code) == (IntentStatus.REFUSED, "no_reference")
 
 
 class TestChange:
@@ -81,7 +83,7 @@ class TestChange:
     ) -> None:
         last_price("1500")
         told("zerodha", holdings=(holding("zerodha", 1000),))
-        sold = only(place(replace(sale(infy, "1600.00"), quantity=Decimal(5)), key="key-00002"))
+        sold = only(place(replace(sale(infy, "1540.00"), quantity=Decimal(5)), key="key-00002"))
         with pytest.raises(ApprovalNeeded):
             amending.amend(sold, user=alice, now=later(1), price=Decimal(1), quantity=Decimal(900))
 
@@ -112,8 +114,13 @@ class TestChange:
         child.pk, child.number, child.tag, child.broker_order_id = None, 2, "tother0000000000002", None
         child._state.adding = True
         child.save()
-        facts_of = inputs.facts_of
-        monkeypatch.setattr(amending, "facts_of", lambda intent, now: [read.append(intent), facts_of(intent, now)][1])
+        change_facts = standing_orders.change_facts
+
+        def reads(intent: OrderIntent, *more: Any) -> Any:
+            read.append(intent)
+            return change_facts(intent, *more)
+
+        monkeypatch.setattr(amending, "change_facts", reads)
         amending.amend(standing, user=alice, now=later(1), price=Decimal(1499))
         assert len(read) == 1
 

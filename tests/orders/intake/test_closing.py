@@ -183,6 +183,7 @@ class TestShares:
         elsewhere(accounts["upstox"], 10, **bought, placed_at=later(1))
         assert self.facts(alice, infy, accounts["upstox"], later(2)).reserved == 15_000
 
+    @pytest.mark.usefixtures("no_price")
     def test_without_any_price_the_money_is_not_known(
         self, alice: User, infy: Instrument, told: Told, place: Place, accounts: dict[str, BrokerConnection]
     ) -> None:

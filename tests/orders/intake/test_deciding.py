@@ -32,7 +32,10 @@ from orders.facts import (
     plain,
     wanted_from,
 )
+from orders.risk_words import AccountRisk, SetLimit
 from orders.tariffs import Rates
+from portfolio.risk.limits import DEFAULTS
+from tests.orders.checks.samples import risk
 from tests.orders.conftest import NOW
 
 BROKERS = ("zerodha", "groww", "angel_one", "upstox", "fyers", "iifl", "iifl_capital")
@@ -58,6 +61,7 @@ def share(exchange: Exchange) -> Tradable:
         isin="INE009A01021",
         tick_size=Decimal("0.05"),
         freeze_quantity=Decimal(100_000),
+        last_seen_on=NOW.date(),
     )
 
 
@@ -133,6 +137,10 @@ def state(seed: int) -> tuple[Facts, Wanted]:
             broker_order=random.choice(((), ("c-upstox", "c-zerodha"))),
         ),
         resting=mostly(random, (), (resting,)),
+        risk=risk(
+            limits=tuple(SetLimit(limit=each, evaluated=True) for each in DEFAULTS),
+            accounts={f"c-{name}": AccountRisk(used=Decimal(0), available=Decimal(60_000)) for name in BROKERS},
+        ),
     )
     wanted = Wanted(
         instrument_id=1,
@@ -249,9 +257,10 @@ def test_a_later_order_of_a_basket_finds_what_is_left() -> None:
     facts = Facts(
         now=NOW,
         tradables={"NSE": share(Exchange.NSE)},
-        prices={},
+        prices={"NSE": Priced(last_price=Decimal(100), as_of=NOW, by="zerodha")},
         markets={"NSE": Market(phase="CONTINUOUS")},
         accounts=(account,),
+        risk=risk(),
     )
     wanted = TestApproval().wanted()
     first = decide(facts, wanted)

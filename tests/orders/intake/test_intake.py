@@ -65,6 +65,7 @@ def test_a_market_order_leaves_as_a_limit_near_the_last_price(place: Place, infy
     assert intent.market_price == Decimal(1500)
 
 
+@pytest.mark.usefixtures("no_price")
 def test_without_a_price_an_order_at_any_price_is_refused(place: Place, infy: Instrument) -> None:
     intent = only(place(buy(infy, order_type=OrderType.MARKET, price=None)))
     assert (intent.status, intent.reason_code) == (IntentStatus.REFUSED, "price_unknown")
@@ -202,7 +203,7 @@ def test_money_that_an_unknown_order_may_take_is_not_spent_twice(
     place: Place, infy: Instrument, told: Told, desks: Desks, accounts: dict[str, BrokerConnection]
 ) -> None:
     told("zerodha", cash=16_000)
-    told("upstox", cash=16_000)
+    told("upstox", cash=16_000, holdings=(holding("upstox", 200),))
     desks[accounts["zerodha"]].faults.append(OutcomeUnknown("The broker did not answer."))
     first = only(place(buy(infy)))
     assert [child.state for child in first.children.all()] == [State.UNKNOWN]
@@ -315,7 +316,7 @@ class TestDuplicates:
 class TestGroups:
     def test_a_basket_shares_the_money(self, place: Place, infy: Instrument, told: Told) -> None:
         told("zerodha", cash=20_000)
-        told("upstox", cash=20_000)
+        told("upstox", cash=20_000, holdings=(holding("upstox", 200),))
         taken = place(buy(infy), buy(infy, price=Decimal("1500.1")), origin=Origin.BASKET)
         assert {child.broker_type for intent in taken.intents for child in intent.children.all()} == {
             "zerodha",
@@ -443,7 +444,7 @@ def test_an_order_that_could_meet_ones_own_is_refused_there(
 
 def test_intraday_is_reckoned_with_a_margin_that_is_said_to_be_ours(place: Place, infy: Instrument, told: Told) -> None:
     told("zerodha", cash=5_000)
-    told("upstox", cash=0)
+    told("upstox", cash=0, holdings=(holding("upstox", 200),))
     intent = only(place(buy(infy, product=Product.MIS)))
     assert intent.children.count() == 1
     assert "margin_estimated" in {each["code"] for each in intent.decisions.get().answer["warnings"]}
