@@ -15,6 +15,7 @@ DOOR = "orders/door.py"
 CALLS = {"place", "modify", "place_gtt"}
 # What bears such a name and is no client: (file, what it is called on).
 OTHERS = {
+    ("portfolio/live_host.py", "watched"),  # what a user sees first, by its place
     ("trademaster/rehearsal/storm.py", "storm"),  # gives out the storm's own orders, which `sending` sends
 }
 # Where a request says what stands already: for its cancellation, or to be held against a change.
