@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from portfolio.risk.arrays import BookArrays, Driver, Flags, Floats, Integers
 from portfolio.risk.numbers import rupees
@@ -31,6 +33,9 @@ class Left:
     lines: int
     value: Decimal
     unpriced: int
+
+
+NOTHING_LEFT = Left(lines=0, value=ZERO, unpriced=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,21 +89,33 @@ class CircuitLock:
     left_out: Left
 
 
-def stress(book: BookArrays, scenarios: Sequence[Scenario]) -> tuple[ScenarioResult, ...]:
-    """Value every line under every scenario; one result each, in their order."""
+def stress(
+    book: BookArrays, scenarios: Sequence[Scenario], *, most_issuers: int | None = None
+) -> tuple[ScenarioResult, ...]:
+    """Value every line under every scenario; one result each, in their order.
+
+    `most_issuers`: `by_issuer` has no more than so many, those that lose most.
+    """
     plain = scenario_pnl(book, scenarios)
-    brokers = _members(book.broker, len(book.brokers))
-    issuers = _members(book.issuer, len(book.issuers))
     worst: list[str | None] = [None] * len(scenarios)
     for place, scenario in enumerate(scenarios):
         if scenario.each_company is not None:
             plain[place], worst[place] = _worst_company(book, plain[place], scenario)
     known = ~np.isnan(plain)
     amounts = np.where(known, plain, 0.0)
-    of_brokers, of_issuers = amounts @ brokers, amounts @ issuers
-    is_told = known.astype(np.float64) @ brokers > 0
+    of_brokers = _sums(amounts, book.broker, len(book.brokers))
+    of_issuers = _sums(amounts, book.issuer, len(book.issuers))
+    is_told = _sums(known, book.broker, len(book.brokers)) > 0
     return tuple(
-        _result(book, scenario, of_brokers[place], is_told[place], of_issuers[place], ~known[place], worst[place])
+        _result(
+            book,
+            scenario,
+            of_brokers[place],
+            is_told[place],
+            _by_issuer(book, of_issuers[place], most_issuers),
+            ~known[place],
+            worst[place],
+        )
         for place, scenario in enumerate(scenarios)
     )
 
@@ -141,12 +158,11 @@ def outages(book: BookArrays, scenarios: Sequence[Scenario] = ONE_DAY) -> tuple[
     """Freeze each broker's positions in turn, in the scenario that leaves most unhedged; the worst broker first."""
     plain = scenario_pnl(book, scenarios)
     amounts = np.nan_to_num(plain)
-    issuers = _members(book.issuer, len(book.issuers))
-    everywhere = amounts @ issuers
+    everywhere = _sums(amounts, book.issuer, len(book.issuers))
     found = []
     for number, broker in enumerate(book.brokers):
         here = book.broker == number
-        frozen = amounts[:, here] @ issuers[here]
+        frozen = _sums(amounts[:, here], book.issuer[here], len(book.issuers))
         offset = np.minimum(np.maximum(-frozen, 0.0), np.maximum(everywhere - frozen, 0.0)).sum(axis=1)
         loss = -frozen.sum(axis=1)
         unhedgeable = np.maximum(loss - offset, 0.0)
@@ -176,20 +192,20 @@ def circuit_locks(
     falls = np.array([_fall(known.get(issuer, WIDEST_BAND), days) for issuer in book.issuers], dtype=np.float64)
     moves = np.where(book.is_company, falls[book.issuer], 0.0) if len(book) else np.zeros(0)
     pnl = revalue_moves(book, moves[np.newaxis, :], days=float(days))[0]
+    told = book.is_company & ~np.isnan(pnl)
+    gains = np.bincount(book.issuer[told], weights=pnl[told], minlength=len(book.issuers))
+    is_told = np.bincount(book.issuer[told], minlength=len(book.issuers)) > 0
+    left_out = book.is_company & np.isnan(pnl)
     found = []
-    for number, issuer in enumerate(book.issuers):
-        lines = (book.issuer == number) & book.is_company
-        if not lines.any():
-            continue
-        unvalued = np.isnan(pnl) & lines
-        told = lines & ~unvalued
+    for number in np.unique(book.issuer[book.is_company]).tolist():
+        issuer = book.issuers[number]
         found.append(
             CircuitLock(
                 issuer=issuer,
                 move=(1 - known.get(issuer, WIDEST_BAND)) ** days - 1,
                 band_known=issuer in known,
-                loss=rupees(-float(pnl[told].sum())) if told.any() else None,
-                left_out=_left(book, unvalued),
+                loss=rupees(-float(gains[number])) if is_told[number] else None,
+                left_out=_left(book, left_out & (book.issuer == number)) if left_out.any() else NOTHING_LEFT,
             )
         )
     return tuple(sorted(found, key=lambda each: (each.loss is None, -(each.loss or ZERO), each.issuer)))
@@ -214,7 +230,7 @@ def _worst_company(book: BookArrays, plain: Floats, scenario: Scenario) -> tuple
     companies = np.unique(book.issuer[book.is_company])
     if not len(companies):
         return plain, None
-    change = np.nan_to_num(moved - plain) @ _members(book.issuer, len(book.issuers))
+    change = np.bincount(book.issuer, weights=np.nan_to_num(moved - plain), minlength=len(book.issuers))
     number = int(companies[np.argmin(change[companies])])
     return np.where(book.is_company & (book.issuer == number), moved, plain), book.issuers[number]
 
@@ -224,7 +240,7 @@ def _result(
     scenario: Scenario,
     of_brokers: Floats,
     is_told: Flags,
-    of_issuers: Floats,
+    by_issuer: Mapping[str, Decimal],
     unvalued: Flags,
     worst: str | None,
 ) -> ScenarioResult:
@@ -237,10 +253,17 @@ def _result(
         scenario=scenario,
         pnl=sum(parts, ZERO) if parts or not len(book) else None,
         by_broker=by_broker,
-        by_issuer={book.issuers[place]: rupees(float(of_issuers[place])) for place in np.flatnonzero(of_issuers)},
+        by_issuer=by_issuer,
         left_out=_left(book, unvalued),
         worst_company=worst,
     )
+
+
+def _by_issuer(book: BookArrays, amounts: Floats, most: int | None) -> dict[str, Decimal]:
+    places = np.flatnonzero(amounts)
+    if most is not None:
+        places = places[np.argsort(amounts[places], kind="stable")[:most]]
+    return {book.issuers[place]: rupees(float(amounts[place])) for place in places.tolist()}
 
 
 def _left(book: BookArrays, unvalued: Flags) -> Left:
@@ -248,9 +271,10 @@ def _left(book: BookArrays, unvalued: Flags) -> Left:
     return Left(lines=int(unvalued.sum()), value=rupees(float(np.nansum(value))), unpriced=int(np.isnan(value).sum()))
 
 
-def _members(numbers: Integers, groups: int) -> Floats:
-    """Which line belongs to which group: shape (n_lines, groups), 1 where it does."""
-    return np.asarray(numbers[:, np.newaxis] == np.arange(groups), dtype=np.float64)
+def _sums(amounts: NDArray[Any], numbers: Integers, groups: int) -> Floats:
+    """Sums by group: `amounts` (n_scenarios, n_lines) and the group of each line make (n_scenarios, groups)."""
+    rows = [np.bincount(numbers, weights=row, minlength=groups) for row in amounts]
+    return np.array(rows, dtype=np.float64).reshape(len(amounts), groups)
 
 
 def _column(scenarios: Sequence[Scenario], name: str) -> Floats:

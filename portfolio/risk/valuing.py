@@ -122,8 +122,11 @@ def deltas(book: BookArrays) -> Floats:
     return _unit_greeks(book).delta
 
 
-def book_greeks(book: ValuedBook, lines: Sequence[Line]) -> BookGreeks:
-    """Greeks of each line and of the whole. Sums leave out what has none, and say how much that is."""
+def book_greeks(book: ValuedBook, lines: Sequence[Line], *, of_options: bool = False) -> BookGreeks:
+    """Greeks of each line and of the whole. Sums leave out what has none, and say how much that is.
+
+    `of_options`: no single line is told but those; the others have delta 1 and nothing besides.
+    """
     arrays, found = book.arrays, book.volatilities
     unit = _unit_greeks(arrays)
     columns = {
@@ -143,6 +146,7 @@ def book_greeks(book: ValuedBook, lines: Sequence[Line]) -> BookGreeks:
             volatility_of=book.lenders[lender] if (lender := int(found.borrowed_from[place])) != ABSENT else None,
         )
         for place, line in enumerate(lines)
+        if not of_options or arrays.is_option[place]
     )
     totals = {name: rupees(float(np.nansum(column))) for name, column in columns.items()}
     unvalued = int(np.sum(np.isnan(columns["rupee_delta"])))

@@ -159,7 +159,8 @@ class Coverage:
 class History:
     """Daily closes of one factor, oldest first, each with its day; adjusted for splits as far as the source does it.
 
-    `proxy` names what its returns are taken from where it has too few of its own; `beta` to it then.
+    `proxy` names what its returns are taken from where it has too few of its own; `beta` to it then. A proxy that has
+    no history here gave these very closes.
     """
 
     factor: str
@@ -175,6 +176,7 @@ class MarketData:
     """What a book is judged in. `histories` by factor; `index` is the factor that betas are measured against.
 
     `rate` is the yearly risk-free rate as a ratio (0.0525: the repo rate), `index_lot` the units of its future's lot.
+    `breaks`: days, by factor, whose return is none, such as that of a split which the source did not adjust for.
     """
 
     index: str
@@ -183,3 +185,4 @@ class MarketData:
     index_level: Decimal | None = None
     index_lot: Decimal | None = None
     trading_days: tuple[date, ...] = ()
+    breaks: Mapping[str, frozenset[date]] = field(default_factory=dict)
