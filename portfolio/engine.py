@@ -117,7 +117,7 @@ class Engine:
         changed: set[int] = set()
         for price in prices:
             if price.key in self._holders:
-                users = self._books.apply(price.key, _live(price))
+                users = self._books.apply(price.key, live_price(price))
                 for user_id in users:
                     self._priced_at[user_id] = price.as_of
                 changed |= users
@@ -159,7 +159,8 @@ class Engine:
         return Message(place.next, live_messages.delta(place.next, changes), changes.total_value)
 
 
-def _live(price: Price) -> LivePrice:
+def live_price(price: Price) -> LivePrice:
+    """A published price as the book takes it."""
     return LivePrice(
         exchange=price.exchange,
         price=price.last_price,

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from brokers.models import BrokerConnection, NamedIndex
-from portfolio import limit_models, risk_models  # noqa: F401 - Django finds a room's rows by this module
+from portfolio import flow_models, limit_models, risk_models  # noqa: F401 - Django finds a room's rows by this module
 
 
 class BrokerSnapshot(models.Model):

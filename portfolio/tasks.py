@@ -3,7 +3,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import User
-from portfolio import breaches, halt_letters, limit_watch, risk_history, services, watching
+from portfolio import breaches, equity_days, halt_letters, limit_watch, risk_history, services, watching
 
 
 @shared_task(name="portfolio.refresh_watched")
@@ -45,3 +45,17 @@ def watch_limits_of(user_id: int) -> None:
 @shared_task(name="portfolio.look_at_limits")
 def look_at_limits(user_id: int) -> None:
     limit_watch.look_at_known(user_id, now=timezone.now())
+
+
+@shared_task(name="portfolio.note_equity_days")
+def note_equity_days() -> None:
+    """By the clock: whose day has ended, and is not wholly written."""
+    for user_id in equity_days.due(timezone.now()):
+        note_equity_day.apply_async((user_id,), expires=settings.EQUITY_DAYS_TICK_SECONDS)
+
+
+@shared_task(name="portfolio.note_equity_day")
+def note_equity_day(user_id: int) -> None:
+    user, now = User.objects.filter(pk=user_id, is_active=True).first(), timezone.now()
+    if user is not None:
+        equity_days.note(user, now=now)

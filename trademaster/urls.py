@@ -16,6 +16,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("portfolio.urls")),
     path("risk/", include("portfolio.risk_urls")),
     path("risk/", include("orders.halt_urls")),
+    path("risk/", include("portfolio.risk_report_urls")),
     path("", include("market.urls")),
     path("", include("brokers.urls")),
     path("", include("brokers.alert_urls")),

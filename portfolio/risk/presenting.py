@@ -57,10 +57,9 @@ def written(value: Any) -> Any:
     """A dataclass, or anything that is made of them, as JSON values. None stays null."""
     if value is None or isinstance(value, str | int):
         return value.value if isinstance(value, Enum) else value
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return {
-            name: None if (item := getattr(value, name)) is None else shown(item)
-            for name, shown in _plan(type(value))
+            name: None if (item := getattr(value, name)) is None else shown(item) for name, shown in _plan(type(value))
         }
     if isinstance(value, Mapping):
         return {str(key): written(item) for key, item in value.items()}
@@ -101,7 +100,13 @@ def _form(kind: type, name: str) -> Formatter:
 
 
 # --- schema -----------------------------------------------------------------------------------------------------------
-EXAMPLES = {paise: "23605.50", price: "1573.70", quantity: "15", ratio: "0.7312", fine: "0.021345"}
+EXAMPLES: Mapping[Formatter, str] = {
+    paise: "23605.50",
+    price: "1573.70",
+    quantity: "15",
+    ratio: "0.7312",
+    fine: "0.021345",
+}
 PLAIN: Mapping[Any, Mapping[str, Any]] = {
     datetime: {"type": "string", "format": "date-time"},
     date: {"type": "string", "format": "date"},
