@@ -145,14 +145,21 @@ def write(user: User, book: RiskBook) -> EquityDay | None:
 
 
 def _explain(row: EquityDay) -> None:
+    """Where both days are wholly known."""
     before = EquityDay.objects.filter(user=row.user_id, day__lt=row.day).order_by("-day").first()
-    row.unexplained = None
-    if before is not None and before.complete and row.complete:
-        if before.equity is not None and row.equity is not None and row.day_pnl is not None:
-            between = CashFlow.objects.filter(user=row.user_id, day__gt=before.day, day__lte=row.day)
-            paid: Decimal = between.aggregate(total=Sum("amount"))["total"] or ZERO
-            row.unexplained = row.equity - before.equity - row.day_pnl - paid
+    row.unexplained = None if before is None else _left_over(before, row)
     row.save(update_fields=["unexplained"])
+
+
+def _left_over(before: EquityDay, row: EquityDay) -> Decimal | None:
+    if not before.complete or not row.complete:
+        return None
+    if before.equity is None or row.equity is None or row.day_pnl is None:
+        return None
+    between = CashFlow.objects.filter(user=row.user_id, day__gt=before.day, day__lte=row.day)
+    paid: Decimal = between.aggregate(total=Sum("amount"))["total"] or ZERO
+    left: Decimal = row.equity - before.equity - row.day_pnl - paid
+    return left
 
 
 # --- payments ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import msgspec
 from accounts.models import User
 from brokers.shared import if_redis_is_there, redis
 from portfolio import equity_days, risk_gathering, risk_market, risk_scenarios, sharing
-from portfolio.domain import ConsolidatedPortfolio
 from portfolio.risk import presenting
 from portfolio.risk import report as reporting
 from portfolio.risk.evaluating import Figure, FigureKey, Measured
@@ -93,10 +92,10 @@ def _rendered(user: User, now: datetime) -> Rendered:
 
 
 # --- for limits -------------------------------------------------------------------------------------------------------
-def measured(user: User, book: ConsolidatedPortfolio, now: datetime) -> Measured:
+def measured(user: User, now: datetime) -> Measured:
     """What limits are held against, at each change of the book: what is of this moment, and what was kept of the rest.
 
-    The merged book that was looked at is not enough for it (it knows no underlyings): the same answers are read anew.
+    No broker is asked. Raises NoBrokerConnections.
     """
     found = risk_gathering.gathered(user, now=now, ask=False)
     return quickly(found).also(_slowly(user, found, now))

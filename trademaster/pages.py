@@ -1,4 +1,5 @@
-"""The pages a trader sees. They carry no numbers: those come by websocket and API, once the page stands."""
+"""The pages a trader sees. But for that of risk they carry no numbers: those come by websocket and API, once the page
+stands."""
 
 import sys
 from typing import Any
@@ -8,11 +9,14 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from brokers import consents
 from orders import halt_views
+from portfolio import risk_page
+from portfolio.services import NoBrokerConnections
 from trademaster import api
 
 
@@ -37,6 +41,20 @@ def connect(request: HttpRequest) -> HttpResponse:
 @login_required
 def logins(request: HttpRequest) -> HttpResponse:
     return _trader_page(request, "logins.html", consent=consents.current())
+
+
+@require_safe
+@login_required
+def risk(request: HttpRequest) -> HttpResponse:
+    """The one page that carries numbers: it works without JavaScript."""
+    user = request.user
+    if not isinstance(user, User) or not user.is_trader:
+        return redirect("admin:index")
+    try:
+        context = risk_page.shown(user, now=timezone.now())
+    except NoBrokerConnections:
+        context = {}
+    return render(request, "risk.html", context)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

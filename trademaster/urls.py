@@ -35,6 +35,7 @@ urlpatterns = [
     path("logins", pages.logins, name="logins"),
     path("kill-switch", halt_pages.kill_switch, name="kill-switch"),
     path("kill-switch/re-arm", halt_pages.rearm, name="kill-switch-re-arm"),
+    path("risk/", pages.risk, name="risk"),
     path("", include("accounts.urls")),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),

@@ -147,10 +147,10 @@ class _Maker:
 
     @cached_property
     def valued(self) -> ValuedBook:
-        """Without a past there are no betas; the rest is valued all the same."""
+        """Without a past there are no betas; the rest is valued all the same. What needs the past says why it cannot."""
         try:
             betas, names = self.past.betas, self.past.factors.names
-        except RiskError:
+        except UNFORESEEN:
             betas, names = {}, ()
         assumptions = Assumptions(
             rate=self.market.rate,
