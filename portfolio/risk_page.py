@@ -41,7 +41,8 @@ METRICS = {
 }  # fmt: skip
 STATES = {State.OK: "Within", State.WARN: "Warning", State.BLOCK: "Reached", State.UNKNOWN: "Not known"}
 TONES = {State.OK: "good", State.WARN: "warn", State.BLOCK: "bad", State.UNKNOWN: "plain"}
-BAR_WIDTH, BAR_HEIGHT, LABEL_WIDTH = 520, 18, 250
+UNMODELLED = {"liquidity": ("of unknown volume", "How long leaving it takes is not known")}
+BAR_WIDTH, BAR_HEIGHT, LABEL_WIDTH = 360, 18, 190
 CHART_WIDTH, CHART_HEIGHT = 600, 120
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -59,7 +60,9 @@ def context(told: Mapping[str, Any], names: Mapping[str, str], *, now: datetime)
         "report": told,
         "values": values,
         "computed_at": datetime.fromisoformat(told["computed_at"]),
-        "sections": {name: {**told[name], "chips": chips(told[name]["coverage"], names, now)} for name in SECTIONS},
+        "sections": {
+            name: {**told[name], "chips": chips(told[name]["coverage"], names, now, name)} for name in SECTIONS
+        },
         "chips": chips(told["coverage"], names, now),
         "ways": [
             {"title": title, "nodes": _named(values["exposure"][way], names)}
@@ -114,7 +117,7 @@ class Chip:
     title: str = ""
 
 
-def chips(coverage: Mapping[str, Any], names: Mapping[str, str], now: datetime) -> list[Chip]:
+def chips(coverage: Mapping[str, Any], names: Mapping[str, str], now: datetime, section: str = "") -> list[Chip]:
     """What a section stands on, in a few words: 6/6 live; 5/6 live, Groww 3 min; 12% proxied."""
     accounts, stale, missing = coverage["accounts"], coverage["stale"], coverage["missing"]
     live = accounts - len(stale) - len(missing)
@@ -130,7 +133,7 @@ def chips(coverage: Mapping[str, Any], names: Mapping[str, str], now: datetime) 
         found.append(Chip(f"{coverage['unreadable']} unreadable", "warn", "Rows of brokers that cannot be read"))
     for name, word, title in (
         ("proxied_pct", "proxied", "Moves by the history of something else"),
-        ("unmodelled_pct", "not modelled", "Without a history: in no figure here"),
+        ("unmodelled_pct", *UNMODELLED.get(section, ("not modelled", "Without a history: in no figure here"))),
     ):
         part = coverage[name]
         if part is not None and Decimal(part) > 0:

@@ -147,7 +147,7 @@ class _Maker:
 
     @cached_property
     def valued(self) -> ValuedBook:
-        """Without a past there are no betas; the rest is valued all the same. What needs the past says why it cannot."""
+        """Without a past there are no betas, and the rest is valued all the same; what needs one says why it cannot."""
         try:
             betas, names = self.past.betas, self.past.factors.names
         except UNFORESEEN:

@@ -59,6 +59,14 @@ def number(text: str | int | None) -> str:
 
 
 @register.filter
+def rough(text: str | None) -> str:
+    """To two places, without zeros at the end."""
+    if text is None:
+        return UNKNOWN
+    return _written(f"{Decimal(text).quantize(TWO_PLACES, ROUND_HALF_UP).normalize():f}")
+
+
+@register.filter
 def percent(text: str | None) -> str:
     return UNKNOWN if text is None else f"{_written(text)}%"
 
