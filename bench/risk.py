@@ -13,6 +13,7 @@ import numpy as np
 import pandas
 
 from bench.pretrade import checks
+from bench.risk_reports import reports
 from bench.table import Figure, of_rounds
 from portfolio.risk.performance import drawdown, performance
 from portfolio.risk.tail import DAILY_DECAY, ewma_covariance, ewma_variances, historical, tail_of_rows
@@ -80,7 +81,7 @@ def ratios(returns: np.ndarray) -> list[Figure]:
     ]
 
 
-PARTS: tuple[Callable[[np.ndarray], list[Figure]], ...] = (tails, volatilities, ratios)
+PARTS: tuple[Callable[[np.ndarray], list[Figure]], ...] = (tails, volatilities, ratios, reports)
 
 
 def beside(name: str, ours: Work, theirs: Work, *, note: str = "") -> list[Figure]:

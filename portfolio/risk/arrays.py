@@ -6,10 +6,10 @@ Floats and NaN live in here and nowhere outside of this package: NaN is what Non
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import IntEnum
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +142,14 @@ def book_arrays(lines: Sequence[Line], terms: Sequence[Terms], *, factors: Seque
         duration=_floats(each.duration for each in terms),
         is_company=np.array([line.risk_class is RiskClass.EQUITY for line in lines], dtype=np.bool_),
     )
+
+
+def chosen(book: BookArrays, those: Flags) -> BookArrays:
+    """Some of the lines, in their order; the names stay all of them."""
+    parts: dict[str, Any] = {
+        item.name: value[those] for item in fields(book) if isinstance(value := getattr(book, item.name), np.ndarray)
+    }
+    return replace(book, **parts)
 
 
 def pricing_of(line: Line) -> Pricing:

@@ -14,7 +14,7 @@ from decimal import Decimal, localcontext
 
 from brokers.domain import ZERO
 from portfolio.domain import SourceState
-from portfolio.risk.equity import book_equity, equities
+from portfolio.risk.equity import Equity, book_equity, equities
 from portfolio.risk.exposure import NO_DELTAS, Deltas, Exposed, exposed, issuer_names, sector
 from portfolio.risk.words import Kind, Line, Purse, RiskBook
 from portfolio.sums import EXACT, ROUNDED, percent, quotient
@@ -152,10 +152,10 @@ def _by_account(rows: Iterable[Exposed]) -> dict[tuple[str, str], dict[str, Deci
 
 
 # --- brokers as counterparties ----------------------------------------------------------------------------------------
-def counterparties(book: RiskBook) -> tuple[Counterparty, ...]:
-    """One for each broker, the most at stake first."""
+def counterparties(book: RiskBook, worth: Mapping[str, Equity] | None = None) -> tuple[Counterparty, ...]:
+    """One for each broker, the most at stake first. `worth` is `equities(book)`, where that is there already."""
     with localcontext(EXACT):
-        equity = book_equity(list(equities(book).values())).amount
+        equity = book_equity(list((worth or equities(book)).values())).amount
         lines: dict[str, list[Line]] = defaultdict(list)
         for line in book.lines:
             lines[line.connection_id].append(line)

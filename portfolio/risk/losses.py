@@ -13,7 +13,7 @@ from decimal import Decimal
 import numpy as np
 
 from portfolio.risk import backtest as testing
-from portfolio.risk.arrays import ABSENT, BookArrays, Flags, Floats
+from portfolio.risk.arrays import ABSENT, BookArrays, Flags, Floats, chosen
 from portfolio.risk.errors import RiskError, TooFewDays
 from portfolio.risk.numbers import Array, ratio, rupees
 from portfolio.risk.past import Past
@@ -47,14 +47,14 @@ Told = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Revalued:
-    """P&L of each line on each past day: INR, shape (days, lines), 0 in the lines that are not `told` (lines,).
+    """P&L of the whole book on each past day: INR, shape (days,), of the lines that are `told` (lines,).
 
     `filtered` is the same in today's market. `exposures` is INR by factor, options by their delta.
     """
 
     past: Past
-    plain: Floats
-    filtered: Floats
+    plain: Array
+    filtered: Array
     told: Flags
     exposures: Array
 
@@ -64,29 +64,44 @@ class Revalued:
 
 
 def revalued(arrays: BookArrays, deltas: Floats, past: Past) -> Revalued:
-    """`arrays.factors` must be those of the past. Raises RiskError without a single day."""
+    """`arrays.factors` must be those of the past. Raises RiskError without a single day.
+
+    What is no option moves in proportion, so that its lines are added up by factor first; options are valued anew, line
+    by line and day by day.
+    """
     if not len(past.factors.days):
         raise RiskError(NO_HISTORY.message, code=NO_HISTORY.code, remedy=NO_HISTORY.remedy)
-    plain = revalue(arrays, past.factors.returns)
-    told: Flags = np.asarray(np.isfinite(plain).all(axis=0))
-    amounts = arrays.units * deltas * arrays.underlying
-    here = told & (arrays.factor != ABSENT)
-    weights = (amounts * arrays.factor_beta)[here]
-    exposures = np.bincount(arrays.factor[here], weights=weights, minlength=len(past.factors.names)).astype(np.float64)
+    is_option = arrays.is_option
+    options = chosen(arrays, is_option)
+    plain, filtered = revalue(options, past.factors.returns), revalue(options, past.filtered)
+    told: Flags = np.isfinite(arrays.value) & (arrays.factor != ABSENT)
+    told[is_option] = np.isfinite(plain).all(axis=0)
+    straight = _by_factor(arrays, arrays.value, told & ~is_option)
     return Revalued(
         past=past,
-        plain=np.where(told, plain, 0.0),
-        filtered=np.where(told, revalue(arrays, past.filtered), 0.0),
+        plain=_in_proportion(past.factors.returns, straight) + np.where(told[is_option], plain, 0.0).sum(axis=1),
+        filtered=_in_proportion(past.filtered, straight) + np.where(told[is_option], filtered, 0.0).sum(axis=1),
         told=told,
-        exposures=exposures,
+        exposures=_by_factor(arrays, arrays.units * deltas * arrays.underlying, told),
     )
+
+
+def _by_factor(arrays: BookArrays, amounts: Floats, those: Flags) -> Array:
+    weights = (amounts * arrays.factor_beta)[those]
+    sums: Array = np.bincount(arrays.factor[those], weights=weights, minlength=len(arrays.factors)).astype(np.float64)
+    return sums
+
+
+def _in_proportion(returns: Array, amounts: Array) -> Array:
+    """Nothing falls by more than its whole price."""
+    pnl: Array = np.maximum(returns, -1.0) @ amounts
+    return pnl
 
 
 def losses(found: Revalued, names: Names, equity: Decimal | None) -> Losses:
     """`names` of factors, for people. `equity` is what percentages are of."""
     past, factors = found.past, found.past.factors
-    plain = found.plain.sum(axis=1)
-    filtered = found.filtered.sum(axis=1)
+    plain, filtered = found.plain, found.filtered
     ways: dict[Method, Callable[[Decimal], Told]] = {
         Method.HISTORICAL: lambda level: _of_days(plain, level),
         Method.FILTERED: lambda level: _of_days(filtered, level),
@@ -113,7 +128,7 @@ def losses(found: Revalued, names: Names, equity: Decimal | None) -> Losses:
 
 def tested(found: Revalued, confidence_pct: Decimal) -> Tested:
     """Hold VaR against the days that followed. Raises TooFewDays."""
-    plain, days = found.plain.sum(axis=1), found.past.factors.days
+    plain, days = found.plain, found.past.factors.days
     window = min(ENOUGH_DAYS, max(FEWEST_TESTED, len(plain) - ENOUGH_DAYS))
     if len(plain) <= window + 1:
         raise TooFewDays(days=len(plain), needed=window + 2)

@@ -6,13 +6,13 @@ The consolidated figures are information; what is watched is the worst account.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 
 from brokers.domain import ZERO
 from portfolio.domain import SourceState
-from portfolio.risk.equity import equities
+from portfolio.risk.equity import Equity, equities
 from portfolio.risk.exposure import NO_DELTAS, Deltas, Exposed, exposed
 from portfolio.risk.words import Kind, RiskBook
 from portfolio.sums import EXACT, quotient
@@ -101,12 +101,12 @@ def accounts_of(book: RiskBook, deltas: Deltas = NO_DELTAS) -> list[Account]:
         return accounts_from(book, exposed(book, deltas))
 
 
-def accounts_from(book: RiskBook, rows: Sequence[Exposed]) -> list[Account]:
-    """The same from exposures that are there already. Within `EXACT` arithmetic."""
+def accounts_from(book: RiskBook, rows: Sequence[Exposed], worth: Mapping[str, Equity] | None = None) -> list[Account]:
+    """The same from exposures, and equities, that are there already. Within `EXACT` arithmetic."""
     sums: dict[str, _Sums] = defaultdict(_Sums)
     for row in rows:
         sums[row.line.connection_id].count(row)
-    worth = equities(book)
+    worth = worth or equities(book)
     found = []
     for purse in book.purses:
         if purse.state is SourceState.MISSING:

@@ -108,7 +108,8 @@ def quick_measures(book: RiskBook, deltas: Deltas = NO_DELTAS) -> QuickMeasures:
                 companies.add(key)
         unvalued = sum(row.amount is None for row in rows)
         gross = _gross(nets.values()) if nets or not rows else None
-        worth = book_equity(list(equities(book).values()))
+        accounts = equities(book)
+        worth = book_equity(list(accounts.values()))
         day_pnl = book.day_pnl if book.day_pnl is not None else book.known_day_pnl
         day_loss = _loss(day_pnl)
         base = worth.amount if worth.amount is not None and worth.amount > 0 else None
@@ -122,8 +123,8 @@ def quick_measures(book: RiskBook, deltas: Deltas = NO_DELTAS) -> QuickMeasures:
             is_day_known=book.day_pnl is not None,
             issuer_pct=_parts(issuers),
             sector_pct={key: value for key, value in _parts(sectors).items() if key and key in companies},
-            broker_pct=_brokers(book),
-            margin_pct=_margins(book, rows),
+            broker_pct=_brokers(book, accounts),
+            margin_pct=_margins(book, rows, accounts),
             segment_gross=_by_segment(segments),
             is_classified="" not in sectors,
             without_delta=without_delta,
@@ -173,16 +174,16 @@ def _full(line: Line) -> Decimal:
     return Decimal(-1) if line.option_type is OptionType.PE else Decimal(1)
 
 
-def _brokers(book: RiskBook) -> dict[str, Measure]:
+def _brokers(book: RiskBook, worth: Mapping[str, Equity]) -> dict[str, Measure]:
     return {
         stake.broker_type: Measure(stake.equity_pct, not stake.unknown and _is_live(book, stake.connection_ids))
-        for stake in counterparties(book)
+        for stake in counterparties(book, worth)
     }
 
 
-def _margins(book: RiskBook, rows: list[Exposed]) -> dict[str, Measure]:
+def _margins(book: RiskBook, rows: list[Exposed], worth: Mapping[str, Equity]) -> dict[str, Measure]:
     found = {}
-    for account in accounts_from(book, rows):
+    for account in accounts_from(book, rows, worth):
         used = utilisation(account.used, account.available)
         value = None if used is None else used * HUNDRED
         found[account.connection_id] = Measure(value, _is_live(book, (account.connection_id,)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -202,7 +203,7 @@ def circuit_locks(
         found.append(
             CircuitLock(
                 issuer=issuer,
-                move=(1 - known.get(issuer, WIDEST_BAND)) ** days - 1,
+                move=_move(known.get(issuer, WIDEST_BAND), days),
                 band_known=issuer in known,
                 loss=rupees(-float(gains[number])) if is_told[number] else None,
                 left_out=_left(book, left_out & (book.issuer == number)) if left_out.any() else NOTHING_LEFT,
@@ -211,8 +212,13 @@ def circuit_locks(
     return tuple(sorted(found, key=lambda each: (each.loss is None, -(each.loss or ZERO), each.issuer)))
 
 
+@lru_cache(maxsize=64)
+def _move(band: Decimal, days: int) -> Decimal:
+    return (1 - band) ** days - 1
+
+
 def _fall(band: Decimal, days: int) -> float:
-    return float((1 - band) ** days - 1)
+    return float(_move(band, days))
 
 
 def _worst_company(book: BookArrays, plain: Floats, scenario: Scenario) -> tuple[Floats, str | None]:
