@@ -33,8 +33,12 @@ from portfolio.services import NoBrokerConnections
 logger = logging.getLogger(__name__)
 
 MOST_OF_A_DAY = 100
-LATE_MARKETS = (Exchange.MCX, Exchange.NCO)
-EARLY_MARKETS = (Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD)
+EARLY_MARKETS = (Exchange.NSE, Exchange.BSE, Exchange.NFO, Exchange.BFO)
+# Whoever holds something there waits for these.
+LATE_MARKETS = {
+    Segment.CURRENCY: (Exchange.CDS, Exchange.BCD),
+    Segment.COMMODITY: (Exchange.MCX, Exchange.NCO),
+}
 # Where markets never close, a day ends with the day.
 LAST_MINUTES = time(23, 45)
 # Answers may still settle for some minutes after the last trade.
@@ -107,22 +111,26 @@ def note(user: User, *, now: datetime) -> None:
         logger.debug("User %s has no connection, and no day to write", user.pk)
 
 
-def has_closed(hours: Hours, exchanges: Collection[Exchange], now: datetime) -> bool:
-    """Whether there was a trading day today that has ended at all of these."""
+def has_closed(
+    hours: Hours, exchanges: Collection[Exchange], now: datetime, *, since: timedelta = SETTLED_AFTER
+) -> bool:
+    """Whether there was a trading day today that has ended at all of these, so long ago."""
     if settings.MARKET_AROUND_THE_CLOCK:
         return now.astimezone(IST).time() >= LAST_MINUTES
     traded = hours.trading_day(now)
-    if traded is None or now < traded[1] + SETTLED_AFTER:
+    if traded is None or now < traded[1] + since:
         return False
-    return not any(hours.is_open(exchange, at) for exchange in exchanges for at in (now, now - SETTLED_AFTER))
+    return not any(hours.is_open(exchange, moment) for exchange in exchanges for moment in (now, now - since))
 
 
 def write(user: User, book: RiskBook) -> EquityDay | None:
     """Write the day of this book, unless a market is open that it holds something at."""
     hours = Hours()
     hours.read(book.now)
-    held = {line.exchange for line in book.lines if line.segment is Segment.COMMODITY}
-    if held and not has_closed(hours, LATE_MARKETS, book.now):
+    segments = {line.segment for line in book.lines}
+    late = [exchange for segment, places in LATE_MARKETS.items() if segment in segments for exchange in places]
+    # Commodities trade until minutes before the day itself ends: there is no time to let anything settle.
+    if late and not has_closed(hours, late, book.now, since=timedelta(0)):
         return None
     worth = worth_of(book)
     if worth is None:

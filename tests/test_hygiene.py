@@ -130,6 +130,7 @@ class TestTheQueue:
             "orders.send_feed_letter user_id",
             "orders.settle_gtts_of connection_id",
             "portfolio.look_at_limits user_id",
+            "portfolio.note_equity_day user_id",
             "portfolio.refresh user_id",
             "portfolio.watch_limits_of user_id",
             "portfolio.send_halt_letter halt_id",

@@ -42,6 +42,7 @@ from tests.conftest import signed_in
 from tests.orders.samples import orders_of
 from tests.people import trader
 from tests.portfolio.limit_samples import ids_of_limits
+from tests.portfolio.risk_samples import ids_of_reports
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 # It stands in everything of the other trader's.
@@ -134,6 +135,7 @@ def marks(db: None, settings: Settings) -> dict[str, str]:
         **{"connection": str(row.pk), "grant": str(given), "received": str(given), "client": client, "token": token},
         **orders,
         **{kind: str(key) for kind, key in ids_of_limits(user, f"{MARK}'s").items()},
+        **{kind: str(key) for kind, key in ids_of_reports(user, f"{MARK}'s").items()},
     }
 
 
@@ -164,6 +166,7 @@ def hers(alice: User, alices: dict[str, BrokerConnection]) -> dict[str, str]:
         **dict(zip(("client", "token"), clients_of(alice, "Hers"), strict=True)),
         **{kind: str(key) for kind, key in orders_of(alice, alices["zerodha"]).items()},
         **{kind: str(key) for kind, key in ids_of_limits(alice).items()},
+        **{kind: str(key) for kind, key in ids_of_reports(alice).items()},
     }
 
 
@@ -181,6 +184,8 @@ KINDS = {
     "limits": "limit",
     "breaches": "breach",
     "routes": "route",
+    "scenarios": "scenario",
+    "cash-flows": "flow",
 }
 # What lets people in is for strangers too.
 FOR_STRANGERS = ("/api/v1/auth/login", "/api/v1/auth/refresh")

@@ -19,6 +19,10 @@ from tests.accounts.api_door import ask, begun, code_of, personal
 
 READ, TRADE, OPEN = Scope.READ, Scope.TRADE, None
 ID = "00000000-0000-0000-0000-000000000000"
+REPORTS = (
+    *("report", "exposure", "var", "stress", "liquidity", "expiries", "performance", "backtest", "equity"),
+    *("cash-flows", "scenarios"),
+)
 DECIDED: dict[tuple[str, str], Scope | None] = {
     ("POST", "auth/login"): OPEN,
     ("POST", "auth/refresh"): OPEN,
@@ -107,6 +111,11 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("GET", "market/instruments"): READ,
     ("GET", "market/instruments/<int:pk>"): READ,
     ("GET", "market/candles"): READ,
+    **{("GET", f"risk/{part}"): READ for part in REPORTS},
+    ("POST", "risk/cash-flows"): TRADE,
+    ("DELETE", "risk/cash-flows/<int:id>"): TRADE,
+    ("POST", "risk/scenarios"): TRADE,
+    ("DELETE", "risk/scenarios/<int:id>"): TRADE,
     ("GET", "market/quotes"): READ,
     ("GET", "market/status"): READ,
 }

@@ -49,9 +49,10 @@ from orders.models import (
     RoutingDecision,
     SeenOrder,
 )
+from portfolio.flow_models import CashFlow
 from portfolio.limit_models import LimitWatch
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
-from portfolio.risk_models import RiskBreach, RiskLimit, TradingHalt
+from portfolio.risk_models import EquityDay, RiskBreach, RiskLimit, TradingHalt, UserScenario
 
 
 class Fate(StrEnum):
@@ -127,6 +128,9 @@ HOLDINGS: tuple[Holding, ...] = (
         name="position_parts", words="each broker's part of a merged position", model=BrokerPositionBreakdown,
         path="consolidated_position__user",
     ),
+    Holding(name="cash_flows", words="what you paid in and took out", model=CashFlow, path="user"),
+    Holding(name="equity_days", words="what your book was worth at each day's end", model=EquityDay, path="user"),
+    Holding(name="scenarios", words="your own scenarios", model=UserScenario, path="user"),
     Holding(name="positions", words="the merged portfolio", model=ConsolidatedPosition, path="user"),
     Holding(
         name="unmatched_instruments", words="listings that nothing identified", model=UnmatchedInstrument,

@@ -278,8 +278,8 @@ CANDLES_TICK_SECONDS = env_number("CANDLES_TICK_SECONDS", 20)
 PORTFOLIO_REFRESH_SECONDS = env_number("PORTFOLIO_REFRESH_SECONDS", 2)
 # How often limits of who has no page open are looked at; while a market is open their brokers are asked for it.
 LIMITS_TICK_SECONDS = env_number("LIMITS_TICK_SECONDS", 60)
-# After the close, until a day is wholly written.
-EQUITY_DAYS_TICK_SECONDS = 300
+# After the close, until a day is wholly written; commodities close five minutes before the day ends.
+EQUITY_DAYS_TICK_SECONDS = 120
 # How often it is looked which orders' books are to be read.
 ORDERS_TICK_SECONDS = env_number("ORDERS_TICK_SECONDS", 1)
 # What stops trading by itself: more rejections by brokers than this within a minute; a book that contradicts ours.

@@ -20,12 +20,14 @@ from brokers import grants
 from brokers.models import BrokerConnection, ConnectionGrant
 from brokers.simulation.server import SimulatedBrokers
 from orders.models import ChildOrder, OrderIntent
-from portfolio.risk_models import RiskBreach, RiskLimit
+from portfolio.flow_models import CashFlow
+from portfolio.risk_models import RiskBreach, RiskLimit, UserScenario
 from tests.accounts.door import person, sign_in
 from tests.attacks.routes import Route, routes
 from tests.attacks.rows import everything
 from tests.orders.samples import orders_of
 from tests.portfolio.limit_samples import ids_of_limits
+from tests.portfolio.risk_samples import ids_of_reports
 from tests.test_schema_fuzz import API
 
 Alices = dict[str, BrokerConnection]
@@ -59,6 +61,8 @@ class TestIdsOfAnother:
         "risk-breach-acknowledge": "breach",
         "alert-route": "route",
         "alert-route-test": "route",
+        "risk-scenario": "scenario",
+        "risk-cash-flow": "flow",
         "revoke_personal_token": "token",
         "end_session": "session",
         "mfa_edit_webauthn": "passkey",
@@ -106,6 +110,7 @@ class TestIdsOfAnother:
             "token": token.pk,
             **orders_of(alice, alices["zerodha"]),
             **ids_of_limits(alice),
+            **ids_of_reports(alice),
         }
 
     @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
@@ -197,6 +202,8 @@ class TestFieldsOfAnother:
             # Not meant, and nothing to re-arm: neither changes anything.
             "POST /api/v1/risk/kill-switch": ("", {"level": "STOP", "confirm": False}),
             "POST /api/v1/risk/kill-switch/re-arm": ("", {"reason": "Looked into."}),
+            "POST /api/v1/risk/scenarios": ("", {"code": "mine", "title": "Mine", "index": "-0.1"}),
+            "POST /api/v1/risk/cash-flows": ("", {"day": "2026-11-20", "amount": "1.00"}),
             "POST /api/v1/auth/login": ("", {"login": "alice", "password": "wrong"}),
             "POST /api/v1/auth/refresh": ("", {"refresh_token": "none"}),
             "POST /api/v1/auth/step-up": ("", {"password": "wrong"}),
@@ -231,6 +238,8 @@ class TestFieldsOfAnother:
         assert {order.user for order in OrderIntent.objects.all()} == {alice}
         assert {row.user for row in (*RiskLimit.objects.all(), *RiskBreach.objects.all())} == {alice}
         assert {route.user for route in AlertRoute.objects.all()} == {alice}
+        assert {row.user for row in CashFlow.objects.all()} == {alice}
+        assert {row.user for row in UserScenario.objects.all()} <= {alice}
         assert not ChildOrder.objects.exists()
         assert [token.user for token in PersonalToken.objects.all()] == [alice]
         assert not ApiSession.objects.exists()

@@ -56,6 +56,7 @@ PAGES: dict[str, Address] = {
         POST=FOR_PROVEN_TRADERS_POST,
         options=("405", "405"),
     ),
+    "risk/": page("/risk/", GET=TRADERS_PAGE),
     "status": page("/status", GET=everybody("200")),
     "health/live": page("/health/live", GET=everybody("200")),
     "health/ready": page("/health/ready", GET=everybody("200")),
@@ -240,6 +241,15 @@ API: dict[str, Address] = {
     "market/candles": api("market/candles", GET=Row(traders(NOT_FOUND), query="instrument=999999999")),
     "market/quotes": api("market/quotes", GET=Row(traders("200"), query="instruments=NSE:1")),
     "market/status": api("market/status", GET=traders("200")),
+    **{
+        f"risk/{part}": api(f"risk/{part}", GET=traders("200", "404 no_broker_connections"))
+        for part in ("report", "exposure", "var", "stress", "liquidity", "expiries", "performance", "backtest")
+    },
+    "risk/equity": api("risk/equity", GET=traders("200")),
+    "risk/cash-flows": api("risk/cash-flows", GET=traders("200"), POST=traders("400 invalid_input")),
+    "risk/cash-flows/<int:id>": api("risk/cash-flows/{flow}", DELETE=traders("204", NOT_FOUND)),
+    "risk/scenarios": api("risk/scenarios", GET=traders("200"), POST=traders("400 scenario_code")),
+    "risk/scenarios/<int:id>": api("risk/scenarios/{scenario}", DELETE=traders("204", NOT_FOUND)),
     "orders": api("orders", GET=traders("200"), POST=traders("400 invalid_input")),
     "orders/preview": api("orders/preview", POST=traders("400 invalid_input")),
     "orders/basket": api("orders/basket", POST=traders("400 invalid_input")),

@@ -15,7 +15,8 @@ from django.core.cache import cache
 from accounts.alert_models import AlertRoute
 from accounts.models import ApiSession, PersonalToken, TrustedDevice, User
 from market.models import Instrument
-from portfolio.risk_models import RiskBreach, RiskLimit
+from portfolio.flow_models import CashFlow
+from portfolio.risk_models import RiskBreach, RiskLimit, UserScenario
 from tests.permissions import routes
 from tests.permissions.asking import ask
 from tests.permissions.cells import Address
@@ -123,6 +124,8 @@ def filled(address: Address, world: World) -> str:
         limit=world.key(RiskLimit),
         breach=world.key(RiskBreach),
         route=world.key(AlertRoute),
+        flow=world.key(CashFlow),
+        scenario=world.key(UserScenario),
         user=world.key(User),
         user_type=ContentType.objects.get_for_model(User).pk,
     )

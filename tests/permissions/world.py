@@ -111,6 +111,7 @@ from portfolio.risk_models import TradingHalt
 from tests.accounts.door import PASSWORD, with_app, with_recovery_codes
 from tests.people import support, trader
 from tests.portfolio.limit_samples import rows_of_limits
+from tests.portfolio.risk_samples import rows_of_reports
 
 CONNECTION = UUID("a11ce000-0000-4000-8000-000000000001")
 RECEIVED = UUID("a11ce000-0000-4000-8000-000000000002")  # Bob's connection, that Alice was granted a look at
@@ -386,6 +387,7 @@ def _of_portfolio(alice: User, connection: BrokerConnection) -> list[Model]:
     )
     return [
         *rows_of_limits(alice, "Alice's").values(),
+        *rows_of_reports(alice, "Alice's").values(),
         position,
         BrokerPositionBreakdown.objects.create(
             consolidated_position=position, broker_connection=connection, product="CNC", quantity=Decimal(1)
