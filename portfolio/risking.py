@@ -92,10 +92,11 @@ def _rendered(user: User, now: datetime) -> Rendered:
 
 
 # --- for limits -------------------------------------------------------------------------------------------------------
-def measured(user: User, now: datetime) -> Measured:
+def measured(user: User, _: object, now: datetime) -> Measured:
     """What limits are held against, at each change of the book: what is of this moment, and what was kept of the rest.
 
-    No broker is asked. Raises NoBrokerConnections.
+    The merged book, which is what changed, is not enough for it: it knows no underlyings. The same answers are read
+    anew; no broker is asked. Raises NoBrokerConnections.
     """
     found = risk_gathering.gathered(user, now=now, ask=False)
     return quickly(found).also(_slowly(user, found, now))

@@ -2,6 +2,7 @@
 stands."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -47,14 +48,12 @@ def logins(request: HttpRequest) -> HttpResponse:
 @login_required
 def risk(request: HttpRequest) -> HttpResponse:
     """The one page that carries numbers: it works without JavaScript."""
+    context: dict[str, Any] = {}
     user = request.user
-    if not isinstance(user, User) or not user.is_trader:
-        return redirect("admin:index")
-    try:
-        context = risk_page.shown(user, now=timezone.now())
-    except NoBrokerConnections:
-        context = {}
-    return render(request, "risk.html", context)
+    if isinstance(user, User) and user.is_trader:
+        with suppress(NoBrokerConnections):  # the page then says what to do about it
+            context = risk_page.shown(user, now=timezone.now())
+    return _trader_page(request, "risk.html", **context)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import User
 from brokers.domain import Exchange, Segment
@@ -93,7 +94,7 @@ def test_losses_come_from_the_store_and_limits_are_told_the_same(alice: User, wi
     assert sum(Decimal(each["component"]) for each in losses["components"]) == Decimal(
         told["PARAMETRIC", "99.00"]["var"]
     )
-    found = risking.measured(alice, now)
+    found = risking.measured(alice, None, now)
     var = found.of(Metric.VAR_99_PCT, Scope.GLOBAL, "").value
     assert var is not None
     assert f"{var:.2f}" == told["HISTORICAL", "99.00"]["var_pct"]
@@ -123,7 +124,7 @@ def test_limits_are_measured_without_asking_a_broker(
 ) -> None:
     risking.reported(alice, now=timezone.now())
     before = control.overview()
-    found = risking.measured(alice, timezone.now())
+    found = risking.measured(alice, None, timezone.now())
     assert found.of(Metric.GROSS_EXPOSURE, Scope.GLOBAL, "").value
     assert found.of(Metric.DRAWDOWN_PCT, Scope.GLOBAL, "").value is None  # there is but one day
     assert found.of(Metric.ISSUER_PCT, Scope.ISSUER, "INE000000000").value == 0
@@ -139,6 +140,12 @@ def test_a_scenario_that_keeps_the_rules_no_more_is_left_out(
 
 
 # --- days -------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def hours(settings: Settings) -> None:
+    """Markets open and close, unlike the simulated ones."""
+    settings.MARKET_AROUND_THE_CLOCK = False
+
+
 def closing(now: datetime, **more: Any) -> RiskBook:
     """100 shares at 1,400, and 100,000 of cash."""
     plain = book(share(RELIANCE, 100, 1400, loan=Decimal(0)), purses=[purse(as_of=now)], **more)
@@ -155,12 +162,17 @@ def closing(now: datetime, **more: Any) -> RiskBook:
         (at(16, day=date(2026, 11, 22)), False),  # a Sunday
     ],
 )
-def test_a_day_is_due_once_its_market_has_closed(alice: User, now: datetime, is_due: bool) -> None:
+def test_a_day_is_due_once_its_market_has_closed(alice: User, hours: None, now: datetime, is_due: bool) -> None:
     BrokerConnection.objects.create(user=alice, broker_type="zerodha", account_id="ZA1", display_name="Z")
     assert (alice.pk in equity_days.due(now)) is is_due
 
 
-def test_a_day_is_written_and_is_due_no_more(alice: User) -> None:
+def test_where_markets_never_close_a_day_ends_with_the_day(alice: User) -> None:
+    BrokerConnection.objects.create(user=alice, broker_type="zerodha", account_id="ZA1", display_name="Z")
+    assert (equity_days.due(at(16, 15)), equity_days.due(at(23, 50))) == ([], [alice.pk])
+
+
+def test_a_day_is_written_and_is_due_no_more(alice: User, hours: None) -> None:
     BrokerConnection.objects.create(user=alice, broker_type="zerodha", account_id="ZA1", display_name="Z")
     row = equity_days.write(alice, closing(at(16)))
     assert row is not None
@@ -176,7 +188,7 @@ def test_what_profit_and_payments_do_not_explain_is_told(alice: User) -> None:
     assert row.unexplained == 240_000 - 200_000 - 1000 - 38_000
 
 
-def test_a_day_that_is_not_wholly_known_says_so_and_is_written_again(alice: User) -> None:
+def test_a_day_that_is_not_wholly_known_says_so_and_is_written_again(alice: User, hours: None) -> None:
     BrokerConnection.objects.create(user=alice, broker_type="zerodha", account_id="ZA1", display_name="Z")
     missing = purse("upstox", state=SourceState.MISSING, as_of=None, cash=None)
     partial = closing(at(16))
@@ -188,7 +200,7 @@ def test_a_day_that_is_not_wholly_known_says_so_and_is_written_again(alice: User
     assert EquityDay.objects.filter(user=alice).count() == 1
 
 
-def test_who_holds_a_commodity_waits_for_its_market(alice: User) -> None:
+def test_who_holds_a_commodity_waits_for_its_market(alice: User, hours: None) -> None:
     gold = share(
         "GOLD", 1, 1000, loan=Decimal(0), exchange=Exchange.MCX, segment=Segment.COMMODITY,
         risk_class=RiskClass.COMMODITY,

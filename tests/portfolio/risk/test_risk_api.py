@@ -212,7 +212,7 @@ def test_what_is_anothers_is_not_there(as_bob: Client, alice: User) -> None:
 # --- limits -----------------------------------------------------------------------------------------------------------
 def test_limits_are_held_against_the_figures_of_the_report(as_alice: Client, alice: User, alices: object) -> None:
     told = report(as_alice)
-    found = risking.measured(alice, timezone.now())
+    found = risking.measured(alice, None, timezone.now())
     worst = found.of(Metric.MARGIN_PCT, Scope.GLOBAL, "").value
     assert worst is not None
     assert f"{worst / 100:.4f}" == told["margins"]["value"]["worst"]
