@@ -1,6 +1,8 @@
 """The pages a trader sees. But for that of risk they carry no numbers: those come by websocket and API, once the page
 stands."""
 
+"""The pages a trader sees. But for those of orders they carry no numbers: these come by websocket and API."""
+
 import sys
 from contextlib import suppress
 from typing import Any
@@ -29,19 +31,19 @@ def installation(request: HttpRequest | None) -> dict[str, Any]:
 @require_safe
 @login_required
 def dashboard(request: HttpRequest) -> HttpResponse:
-    return _trader_page(request, "dashboard.html", trade_consent=consents.current(consents.TRADE))
+    return trader_page(request, "dashboard.html", trade_consent=consents.current(consents.TRADE))
 
 
 @require_safe
 @login_required
 def connect(request: HttpRequest) -> HttpResponse:
-    return _trader_page(request, "connect.html", consent=consents.current())
+    return trader_page(request, "connect.html", consent=consents.current())
 
 
 @require_safe
 @login_required
 def logins(request: HttpRequest) -> HttpResponse:
-    return _trader_page(request, "logins.html", consent=consents.current())
+    return trader_page(request, "logins.html", consent=consents.current())
 
 
 @require_safe
@@ -63,7 +65,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return HttpResponseServerError(render_to_string("500.html", installation(None)))
 
 
-def _trader_page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+def trader_page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
     """Support has no portfolio of its own: its desk is the admin."""
     if not getattr(request.user, "is_trader", False):
         return redirect("admin:index")

@@ -1,18 +1,18 @@
 // The REST API, with the session cookie and the CSRF token of the page's own form.
 
 export class ApiError extends Error {
-  constructor({ code, message, remedy }) {
+  constructor({ code, message, remedy, details = null }) {
     super([message, remedy].filter(Boolean).join(" "));
-    this.code = code;
+    Object.assign(this, { code, details });
   }
 }
 
 const UNREACHABLE = { code: "unreachable", message: "TradeMaster did not answer.", remedy: "Check your network and try again." };
 const UNREADABLE = { code: "unreadable", message: "TradeMaster answered with an error.", remedy: "Try again in a minute." };
 
-/** The decoded answer, null for an empty one. Throws ApiError. */
-export async function call(method, path, body) {
-  const headers = { "X-CSRFToken": document.querySelector("[name=csrfmiddlewaretoken]").value };
+/** The decoded answer, null for an empty one. `more`: headers beside the usual ones. Throws ApiError. */
+export async function call(method, path, body, more = {}) {
+  const headers = { "X-CSRFToken": document.querySelector("[name=csrfmiddlewaretoken]").value, ...more };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {
@@ -25,7 +25,7 @@ export async function call(method, path, body) {
   if (!response.headers.get("Content-Type")?.includes("json")) throw new ApiError(UNREADABLE);
   const answer = await response.json();
   if (answer.error?.code === "step_up_required") {
-    location.assign(`${answer.error.details.url}?next=${encodeURIComponent(location.pathname)}`);
+    location.assign(`${answer.error.details.url}?next=${encodeURIComponent(location.pathname + location.search + location.hash)}`);
   }
   if (!response.ok) throw new ApiError(answer.error ?? UNREADABLE);
   return answer;

@@ -16,7 +16,7 @@ export const STATUSES = {
 // What the two lights say: of reading the account, and of orders at the broker.
 const LIGHTS = {
   data: { YES: "readable", NO: "not readable", UNKNOWN: "not known" },
-  trade: { YES: "cleared", NO: "stopped", UNKNOWN: "not known" },
+  trade: { YES: "cleared", NO: "stopped", OFF: "off", UNKNOWN: "not known" },
 };
 const SEGMENTS = { EQUITY: "shares", FNO: "F&O", CURRENCY: "currency", COMMODITY: "commodities" };
 
@@ -67,7 +67,7 @@ function fill(slots, connection, source, portfolio, lag) {
   put(slots.available, funds?.available, rupees);
   slots.lights.hidden = !isActive(connection);
   light(slots, "data", connection.clearance.data, sentences(connection.clearance.data));
-  light(slots, "trade", connection.clearance.trade, aboutOrders(connection));
+  light(slots, "trade", tradeLight(connection.clearance.trade), aboutOrders(connection));
   const reason = isActive(connection) ? reasons(connection, source) : "Its tokens are wiped; its history is kept.";
   say(slots.reason, reason);
   slots.reason.hidden = !reason;
@@ -97,6 +97,14 @@ function reasons(connection, source) {
   if (failing) words.push(source?.error_message || connection.error_message, source?.user_action);
   if (source?.state === "MISSING") words.push("It is left out of the totals.");
   return words.filter(Boolean).join(" ");
+}
+
+/** The owner's own switch is no fault: an account at which trading is merely off is not stopped by anything. What could
+ * not be established stops nothing either. */
+function tradeLight({ state, reasons }) {
+  const stops = reasons.filter(({ code }) => code !== "trading_off" && !code.endsWith("_unknown"));
+  const isOff = reasons.some(({ code }) => code === "trading_off");
+  return { state: state === "NO" && isOff && stops.length === 0 ? "OFF" : state };
 }
 
 /** One light: a mark and a word, never colour alone, and what lies behind it as a list to open. */

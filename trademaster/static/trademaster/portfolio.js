@@ -24,6 +24,8 @@ const unmatched = (title) => ({ text: "unmatched", tone: "warn", title });
 const NO_ISIN = unmatched("It has no ISIN, so it is not added to the same share at another broker");
 const NO_CONTRACT = unmatched("Nothing but this broker’s own symbol says which contract it is, so it is not added to another broker’s");
 const byId = (id) => document.getElementById(id);
+// What a row's buttons deal in: the ticket reads it there.
+const dealsIn = (node, facts) => (node.dataset.deal = JSON.stringify(facts));
 const staleChip = (stale) => (stale ? [STALE] : []);
 
 /**
@@ -117,6 +119,8 @@ function fillPosition(fields, position, node, brokers) {
   row.dataset.isin = position.isin ?? "";
   row.classList.toggle("stale", position.broker_positions.every(({ stale }) => stale));
   expandable(fields);
+  dealsIn(row, { symbol: position.symbol, isin: position.isin, exchange: position.exchange, held: position.total_quantity });
+  for (const [button, word] of [[fields.buy, "Buy"], [fields.sell, "Sell"]]) button.setAttribute("aria-label", `${word} ${position.symbol}`);
   say(fields.symbol, position.symbol);
   say(fields.company, position.company_name ?? position.exchange);
   put(fields.quantity, position.total_quantity, number);
@@ -236,8 +240,18 @@ function renderDerivatives(derivatives) {
     chips(fields.sides, sides(contract));
     put(fields.current_price, contract.current_price, number);
     fillGains(fields, contract);
-    keyed(fields.parts, contract.broker_positions, partKey, "part-template", fillPart);
+    keyed(fields.parts, contract.broker_positions, partKey, "part-template", (slots, part, line) => {
+      closes(slots.close, line, { ...part, exchange: contract.exchange, token: contract.exchange_token }, sign(part.quantity) !== 0);
+      fillPart(slots, part, line);
+    });
   });
+}
+
+/** The button that closes a position, at the broker that holds it; none where nothing is left to close. */
+function closes(button, node, { connection_id, broker_name, exchange, symbol, token = null, product, quantity }, isOpen) {
+  button.hidden = !isOpen;
+  button.setAttribute("aria-label", `Square off ${symbol} at ${broker_name}`);
+  dealsIn(node, { connection: connection_id, broker: broker_name, exchange, symbol, token, product, quantity });
 }
 
 function contractWords({ underlying, expiry, strike, option_type, exchange }) {
@@ -275,6 +289,7 @@ function renderTrades(trades) {
     put(fields.quantity, trade.quantity, number);
     put(fields.average, trade.avg_price, average);
     put(fields.last, trade.current_price, number);
+    closes(fields.close, node, trade, trade.kind === "INTRADAY" && sign(trade.quantity) !== 0);
     fillGains(fields, trade);
   });
 }

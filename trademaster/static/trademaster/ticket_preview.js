@@ -1,0 +1,79 @@
+// What a preview says, as it stands in the ticket: where, why, what it costs, what stops it and what to do. Built as nodes.
+
+import { counted, number, rupees } from "./format.js";
+
+const VERDICTS = { PASS: ["passed", "good"], WARN: ["warning", "warn"], CONFIRM: ["asks you", "warn"], DENY: ["stops it", "bad"] };
+
+export function el(tag, className, ...children) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  return node;
+}
+
+/** A reason of the API: what happened, and what to do. */
+export function reason({ words, remedy, code }, tone) {
+  const node = el("p", `notice ${tone}`, el("strong", "", words), remedy && ` ${remedy}`);
+  node.dataset.code = code ?? "";
+  return node;
+}
+
+const fact = (name, value) => el("div", "", el("dt", "", name), el("dd", "", value));
+const more = (title, ...children) => el("details", "", el("summary", "", title), ...children);
+
+/** `wanted`: the body that was previewed; `isContract`: its value is what it deals over, and not what is paid. */
+export function previewed(decision, wanted, isContract) {
+  if (decision.refusals.length) {
+    const heading = el("p", "", el("strong", "", "It would be refused, and nothing sent."));
+    return [heading, ...decision.refusals.map((each) => reason(each, "bad")), ...leftOut(decision), ...checks(decision)];
+  }
+  return [
+    el("p", "why", decision.why),
+    ...(decision.needs_approval ? [reason(decision.needs_approval, "warn")] : []),
+    ...decision.warnings.map((each) => reason(each, "warn")),
+    money(decision, wanted, isContract),
+    ...charges(decision),
+    ...leftOut(decision),
+    ...checks(decision),
+    ...aged(decision),
+  ];
+}
+
+function money({ value, total_charges: charged, next_best: best }, { side }, isContract) {
+  const paid = isContract ? "Worth at most" : side === "BUY" ? "You pay at most" : "You get at least";
+  return el(
+    "dl", "facts",
+    value === null ? fact("Value", "not known") : fact(isContract || side === "BUY" ? paid : "Worth about", rupees(value)),
+    fact("Charges, estimated", charged === null ? "not known" : rupees(charged)),
+    best && fact("Next best", best.difference === null ? best.words : `${best.words} ${rupees(best.difference)} worse`),
+  );
+}
+
+function charges({ costs }) {
+  const parts = costs.map(({ broker_type, components, total }) => {
+    const lines = Object.entries(components).map(([name, amount]) => `${name.replaceAll("_", " ")} ${rupees(amount)}`);
+    return el("li", "", `${broker_type.replaceAll("_", " ")}: ${rupees(total)} (${lines.join(", ")})`);
+  });
+  return parts.length ? [more("Charges by component", el("ul", "", ...parts))] : [];
+}
+
+function leftOut({ excluded }) {
+  if (!excluded.length) return [];
+  const lines = excluded.map(({ name, words, remedy }) => el("li", "", el("strong", "", name), `: ${words} ${remedy}`));
+  return [more(`${counted(excluded.length, "account")} left out, and why`, el("ul", "", ...lines))];
+}
+
+function checks({ checks: made = [] }) {
+  if (!made.length) return [];
+  const lines = made.map((check) => {
+    const [word, tone] = VERDICTS[check.verdict] ?? ["not reached", "plain"];
+    const said = (check.findings ?? [check]).map(({ words = "", remedy = "" }) => `${words} ${remedy}`).join(" ");
+    return el("li", "", `${check.number}. ${check.name} `, el("span", `chip ${tone}`, word), ` ${said}`);
+  });
+  return [more(`${counted(made.length, "check")} before the order`, el("ul", "", ...lines))];
+}
+
+function aged({ ages }) {
+  const known = Object.values(ages).filter((seconds) => seconds !== null);
+  return known.length ? [el("p", "quiet", `Decided by facts that are ${number(String(Math.max(...known)))} s old at most.`)] : [];
+}
