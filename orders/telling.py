@@ -182,17 +182,16 @@ def _broker(row: Mapping[str, Any]) -> str:
 
 
 def _cost(line: Mapping[str, Any], names: Mapping[str, str]) -> Cost:
+    parts = line["components"]
     return Cost(
         broker=names.get(str(line["connection_id"])) or _broker(line),
         exchange=line["exchange"],
         quantity=plainly(Decimal(line["quantity"])),
-        lines=tuple(_component(name, amount) for name, amount in line["components"].items()),
+        lines=tuple(
+            (words.COMPONENTS[name], rupees(Decimal(parts[name]))) for name in words.COMPONENTS if name in parts
+        ),
         total=_money(line["total"]),
     )
-
-
-def _component(name: str, amount: str) -> tuple[str, str]:
-    return words.COMPONENTS.get(name, name.replace("_", " ")), rupees(Decimal(amount))
 
 
 def _age(name: str, seconds: int | None, names: Mapping[str, str]) -> tuple[str, str]:

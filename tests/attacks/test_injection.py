@@ -136,7 +136,7 @@ class TestTemplates:
     def test_a_device_is_shown_by_its_name_as_text(self, named: BrokerConnection, as_alice: Client) -> None:
         assert self.shows_text(as_alice.get("/account/devices").content.decode())
 
-    @pytest.mark.parametrize("page", ["/", "/connect", "/logins", "/status", "/account/sessions"])
+    @pytest.mark.parametrize("page", ["/", "/orders/", "/connect", "/logins", "/status", "/account/sessions"])
     def test_no_page_has_it_as_markup(self, page: str, named: BrokerConnection, alice: User) -> None:
         client = Client(HTTP_USER_AGENT=TEMPLATE)
         client.force_login(alice)

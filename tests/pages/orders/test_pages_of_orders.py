@@ -16,6 +16,7 @@ from accounts.models import User
 from brokers.domain import OrderStatus, OrderType
 from brokers.models import BrokerConnection
 from orders import preferences, reconciling, words
+from orders.charges import COMPONENTS
 from orders.lifecycle import State
 from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, RoutingDecision, Teller
 from tests.conftest import let_in
@@ -316,6 +317,7 @@ def test_every_state_has_words() -> None:
     assert set(words.CHILD) == set(State)
     assert set(words.INTENT) == set(IntentStatus)
     assert set(words.TELLERS) == set(Teller)
+    assert set(words.COMPONENTS) == set(COMPONENTS)
 
 
 def test_every_line_that_the_house_writes_has_a_sentence(page_of: Client, placed: Placed, desks: Desks) -> None:

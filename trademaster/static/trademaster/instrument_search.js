@@ -84,6 +84,8 @@ export function searchIn(input, list, { onChosen, onTrouble }) {
     mark();
   });
   input.addEventListener("blur", () => open(false));
+  // Typed before this was here, or put back by the browser.
+  if (input.value) queueMicrotask(() => input.dispatchEvent(new Event("input", { bubbles: true })));
 
   return {
     /** Choose what a row means: the first found that `fits`; where none does the list is shown instead. */

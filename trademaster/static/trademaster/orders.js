@@ -4,7 +4,6 @@ import { ApiError, call } from "./api.js";
 import { announce, say, slots } from "./dom.js";
 import { duration, istTime } from "./format.js";
 import { takeOver } from "./morph.js";
-import { listenForKeys } from "./shortcuts.js";
 import { listen } from "./socket.js";
 
 const TOGETHER_MS = 120; // news of one moment are asked for in one
@@ -100,7 +99,6 @@ function news(words) {
   byId("trouble").hidden = true;
   say(byId("news"), words);
   byId("news").hidden = false;
-  announce(words);
 }
 
 async function attempt(work, { isQuiet = false } = {}) {
@@ -138,6 +136,9 @@ function outcomes(named, { asked }) {
   return `${named}. ${[...new Set(said)].join(" ") || "Nothing had gone out."}`;
 }
 
+/** A fresh proof may be asked for: that is where to come back to. (No element is called so: nothing is scrolled to.) */
+const remember = (order) => history.replaceState(null, "", `#at-${order}`);
+
 const doing = {
   async cancel({ order, words }) {
     const isSure = await ask({
@@ -149,13 +150,13 @@ const doing = {
     if (isSure) return outcomes(`Cancelling ${words}`, await call("DELETE", `orders/${order}`));
   },
   async approve({ order, words }) {
-    location.hash = `order-${order}`; // a fresh proof may be asked for: that is where to come back to
+    remember(order);
     const { order: placed, decision } = await call("POST", `orders/${order}/approve`);
     if (placed.status === "REFUSED") throw new ApiError({ message: `${words}: refused now, nothing was sent.`, remedy: placed.reason });
     return `${words} is approved and sent. ${decision?.why ?? ""}`;
   },
   async decline({ order, words }) {
-    location.hash = `order-${order}`;
+    remember(order);
     await call("POST", `orders/${order}/decline`);
     return `${words} is not approved: nothing was sent.`;
   },
@@ -181,8 +182,6 @@ document.addEventListener("click", async ({ target }) => {
   const button = target.closest("[data-action]");
   if (!button) return;
   const { action, ...facts } = button.dataset;
-  if (action === "ticket") return openTicket("BUY");
-  if (action === "shortcuts") return byId("shortcuts").showModal();
   button.disabled = true;
   await act(action, facts);
   button.disabled = false;
@@ -196,27 +195,5 @@ document.addEventListener("submit", async (event) => {
   await act(actionForm, facts, typed);
 });
 
-// --- the ticket, and the keys ----------------------------------------------------------------------------------------
-const docked = document.querySelector(".docked");
-const ticket = docked && (await import("./ticket.js"));
-
-function openTicket(side) {
-  docked.classList.add("open");
-  docked.scrollIntoView({ block: "nearest" });
-  ticket.open(side);
-}
-
-if (ticket) {
-  listenForKeys({
-    open: openTicket,
-    find: () => openTicket(ticket.form.elements.side.value),
-    shut() {
-      docked.classList.remove("open");
-      document.activeElement.blur();
-    },
-  });
-  byId("filter").addEventListener("change", ({ target }) => target.tagName === "SELECT" && byId("filter").requestSubmit());
-  if (ticket.isUnderWay()) docked.classList.add("open");
-}
 // Back from a proof that was asked for: where it was asked.
-document.getElementById(location.hash.slice(1))?.querySelector("[data-action=approve]")?.focus();
+byId(location.hash.replace("#at-", "order-"))?.querySelector("[data-action=approve]")?.focus();

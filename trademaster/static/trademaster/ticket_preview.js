@@ -4,6 +4,13 @@ import { counted, number, rupees } from "./format.js";
 
 const VERDICTS = { PASS: ["passed", "good"], WARN: ["warning", "warn"], CONFIRM: ["asks you", "warn"], DENY: ["stops it", "bad"] };
 
+// The names of `components`; orders/words.py has the same for the page of an order.
+const COMPONENTS = {
+  brokerage: "brokerage", stt: "securities transaction tax", ctt: "commodities transaction tax", exchange_txn: "exchange’s fee",
+  ipft: "investor protection fund", sebi_fee: "SEBI’s fee", stamp_duty: "stamp duty", clearing: "clearing", dp: "depository’s charge", gst: "GST",
+};
+const named = (slug) => slug.split("_").map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join(" ");
+
 export function el(tag, className, ...children) {
   const node = document.createElement(tag);
   if (className) node.className = className;
@@ -51,8 +58,8 @@ function money({ value, total_charges: charged, next_best: best }, { side }, isC
 
 function charges({ costs }) {
   const parts = costs.map(({ broker_type, components, total }) => {
-    const lines = Object.entries(components).map(([name, amount]) => `${name.replaceAll("_", " ")} ${rupees(amount)}`);
-    return el("li", "", `${broker_type.replaceAll("_", " ")}: ${rupees(total)} (${lines.join(", ")})`);
+    const lines = Object.keys(COMPONENTS).filter((name) => name in components).map((name) => `${COMPONENTS[name]} ${rupees(components[name])}`);
+    return el("li", "", `${named(broker_type)}: ${rupees(total)} (${lines.join(", ")})`);
   });
   return parts.length ? [more("Charges by component", el("ul", "", ...parts))] : [];
 }
