@@ -20,7 +20,10 @@ from accounts.models import User
 from tests.conftest import signed_in
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["/", "/orders/", "/connect", "/logins", "/login", "/status", "/admin/login/", "/api/docs", "/api/v1/brokers", "/no-such"]
+PAGES = [
+    *("/", "/orders/", "/connect", "/logins", "/login", "/status"),
+    *("/admin/login/", "/api/docs", "/api/v1/brokers", "/no-such"),
+]
 # Set to what nobody answers at: only the settings are read.
 PRODUCTION = {
     "SECRET_KEY": "kXr7_0zJq2uM5vPz1bYt8wNc4eGh6sLd9aQf3xTi-oBnEjRkUgH5pW_y",

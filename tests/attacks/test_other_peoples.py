@@ -51,6 +51,7 @@ class TestIdsOfAnother:
         "end_api_session": "client",
         "api-token": "token",
         "order": "order",
+        "order-page": "order",
         "order-decision": "order",
         "order-timeline": "order",
         "order-approve": "order",

@@ -294,8 +294,8 @@ def test_a_contract_is_shown_once_with_its_brokers_beneath(dashboard):
     assert call.locator("[data-field=sides] .chip").all_inner_texts() == ["long 195", "short 65"]
     lines = dashboard.locator("#derivatives [data-field=parts] tr:visible").all_inner_texts()
     assert [line.split() for line in lines] == [
-        ["Alpha", "NRML", CALL, "+195", "—", "—", "+10.50", "0.00"],
-        ["Beta", "NRML", "NIFTY", "27000", "CE", "−65", "—", "—", "+10.50", "0.00"],
+        ["Alpha", "NRML", "Square", "off", CALL, "+195", "—", "—", "+10.50", "0.00"],
+        ["Beta", "NRML", "Square", "off", "NIFTY", "27000", "CE", "−65", "—", "—", "+10.50", "0.00"],
     ]
     assert dashboard.locator("#trades [data-field=symbol]").all_inner_texts() == ["SBIN"]
 

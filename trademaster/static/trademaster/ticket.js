@@ -258,7 +258,8 @@ if (placing.pending) {
 export const isUnderWay = () => placing.pending !== null;
 export { form };
 
-async function tellMarket() {
+/** How long the market is open, or when it opens. */
+export async function tellMarket() {
   try {
     const { markets } = await call("GET", "market/status");
     const nse = markets.find(({ exchange }) => exchange === "NSE");
@@ -268,4 +269,3 @@ async function tellMarket() {
     if (!(error instanceof ApiError)) throw error; // the preview says so, too
   }
 }
-tellMarket();

@@ -1,7 +1,7 @@
 // Beside the lanes the ticket is docked; on a narrow screen it is opened above them.
 
 import { listenForKeys } from "./shortcuts.js";
-import { form, isUnderWay, open } from "./ticket.js";
+import { form, isUnderWay, open, tellMarket } from "./ticket.js";
 
 const docked = document.querySelector(".docked");
 const filter = document.getElementById("filter");
@@ -22,3 +22,4 @@ document.getElementById("open-ticket").addEventListener("click", () => show("BUY
 document.getElementById("open-shortcuts").addEventListener("click", showKeys);
 filter.addEventListener("change", ({ target }) => target.tagName === "SELECT" && filter.requestSubmit());
 if (isUnderWay()) docked.classList.add("open");
+tellMarket();

@@ -1,12 +1,15 @@
 // On the dashboard the ticket lies in a drawer, which the rows' buttons and the keys open.
 
 import { listenForKeys } from "./shortcuts.js";
-import { isUnderWay, open } from "./ticket.js";
+import { isUnderWay, open, tellMarket } from "./ticket.js";
 
 const drawer = document.getElementById("ticket-drawer");
 
 function show(side, deal) {
-  if (!drawer.open) drawer.showModal();
+  if (!drawer.open) {
+    drawer.showModal();
+    tellMarket();
+  }
   open(side, deal);
 }
 
