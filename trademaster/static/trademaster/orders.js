@@ -7,6 +7,7 @@ import { takeOver } from "./morph.js";
 import { listen } from "./socket.js";
 
 const TOGETHER_MS = 120; // news of one moment are asked for in one
+const LOOKED_MS = 2000; // a reading of a book that found nothing new is no news: so long after it is due, it is asked for
 const byId = (id) => document.getElementById(id);
 const main = byId("main");
 const OUTCOMES = {
@@ -55,6 +56,7 @@ function tick() {
   for (const node of document.querySelectorAll("time[data-until]")) {
     const left = (Date.parse(node.dataset.until) - now) / 1000;
     say(node, left > 0 ? `in ${duration(left)}` : "now");
+    if (left * 1000 < -LOOKED_MS && Date.now() - page.readAt > 2 * LOOKED_MS && page.line === "open") refresh();
   }
   const light = byId("socket-light");
   main.dataset.line = light.dataset.state = page.line;

@@ -47,10 +47,10 @@ export function previewed(decision, wanted, isContract) {
 }
 
 function money({ value, total_charges: charged, next_best: best }, { side }, isContract) {
-  const paid = isContract ? "Worth at most" : side === "BUY" ? "You pay at most" : "You get at least";
+  const worth = isContract ? "Worth at most" : side === "BUY" ? "You pay at most" : "Worth about";
   return el(
     "dl", "facts",
-    value === null ? fact("Value", "not known") : fact(isContract || side === "BUY" ? paid : "Worth about", rupees(value)),
+    fact(worth, value === null ? "not known" : rupees(value)),
     fact("Charges, estimated", charged === null ? "not known" : rupees(charged)),
     best && fact("Next best", best.difference === null ? best.words : `${best.words} ${rupees(best.difference)} worse`),
   );
