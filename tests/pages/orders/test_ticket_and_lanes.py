@@ -350,7 +350,7 @@ def test_everything_goes_by_keyboard(page: Page) -> None:
     page.keyboard.type("infy")
     expect(page.get_by_role("option", name="INFY")).to_have_attribute("aria-selected", "true")
     page.keyboard.press("Enter")
-    expect(page.get_by_test_id("ticket-instrument")).to_contain_text("last ₹1,500")
+    expect(page.get_by_test_id("ticket-instrument")).to_contain_text("last ₹1,500.00")
     for _ in range(3):
         page.keyboard.press("Tab")
     expect(page.get_by_label("Quantity")).to_be_focused()

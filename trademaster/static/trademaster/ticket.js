@@ -56,13 +56,16 @@ function chosen(instrument) {
   changed();
 }
 
+/** 1531.2 → 1531.20; more places than two stay. */
+const withPaise = (text) => text.replace(/^(\d+)(?:\.(\d))?$/, (_, whole, tenth = "0") => `${whole}.${tenth}0`);
+
 /** The last price beside the name, and as a first limit where none is typed. */
 async function tellPrice(instrument) {
   try {
     const { quotes: [quote] } = await call("GET", `market/quotes?instruments=${instrument.id}`);
     if (state.instrument !== instrument || !quote || quote.last_price === null) return;
     const aged = quote.stale ? `, stale, of ${istTime(quote.as_of)} IST` : "";
-    say(byId("ticket-instrument"), `${instrument.exchange} · ${described(instrument)} · last ${rupees(quote.last_price)}${aged}`);
+    say(byId("ticket-instrument"), `${instrument.exchange} · ${described(instrument)} · last ${rupees(withPaise(quote.last_price))}${aged}`);
     if (!value("price") && !quote.stale) form.elements.price.value = quote.last_price;
     changed();
   } catch (error) {
@@ -193,9 +196,9 @@ function tell(...nodes) {
 }
 
 // --- opening ---------------------------------------------------------------------------------------------------------
-/** Empty the ticket; `keeps` what the last answer said, and what was dealt in. */
+/** Empty the ticket; `keeps`: what the last answer said, what was dealt in and at which price stay. */
 function clear({ keeps = false } = {}) {
-  for (const name of ["quantity", "price", "trigger_price"]) form.elements[name].value = "";
+  for (const name of keeps ? ["quantity"] : ["quantity", "price", "trigger_price"]) form.elements[name].value = "";
   for (const element of fields.elements) element.disabled = false;
   byId("ticket-closes").hidden = true;
   state.closes = null;
