@@ -129,6 +129,44 @@ def test_what_is_not_found_is_left_to_be_chosen(page: Page, house: Market) -> No
     assert house.sent == []
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "is_lost"),
+    [
+        (400, "instrument_unknown", False),
+        (409, "idempotency_key_reused", False),
+        (404, "no_broker_connections", False),
+        (429, "throttled", True),
+        (500, "server_error", True),
+        (503, "not_ready", True),
+    ],
+)
+def test_a_key_is_kept_until_it_is_known_what_became_of_it(
+    page: Page, house: Market, status: int, code: str, is_lost: bool
+) -> None:
+    """A plain no frees the ticket; what is no answer leaves it at that very order."""
+    keys: list[str] = []
+
+    def refuse(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        error = {"code": code, "message": "It was not taken.", "remedy": "Look.", "details": None}
+        route.fulfill(status=status, json={"error": error})
+
+    house.found = [instrument(7, "INFY")]
+    show(page, house, merged(source("upstox", account([holding(INFY, 20)]))))
+    page.route("**/api/v1/orders", refuse)
+    page.get_by_role("button", name="Sell INFY").click()
+    page.get_by_role("button", name="Sell 20 INFY").click()
+    answer = page.get_by_test_id("ticket-answer")
+    expect(answer).to_contain_text("no answer came" if is_lost else "Nothing was sent.")
+    again = page.get_by_role("button", name="Ask again")
+    expect(again).to_have_count(int(is_lost))
+    with page.expect_response("**/api/v1/orders"):
+        (again if is_lost else page.get_by_role("button", name="Sell 20 INFY")).click()
+    assert len(keys) == 2
+    assert (keys[0] == keys[1]) is is_lost
+    assert min(map(len, keys)) == 32
+
+
 OFF = {"code": "trading_off", "words": "Trading is off.", "remedy": "Turn it on."}
 VAGUE = {"code": "registered_ip_unknown", "words": "No address.", "remedy": "Enter it."}
 DEAD = {"code": "session_ended", "words": "It ended.", "remedy": "Log in."}

@@ -20,6 +20,7 @@ from brokers.models import BrokerConnection
 from market.models import Instrument
 from orders import preferences, push, reconciling, sending
 from orders.models import IntentStatus, OrderIntent
+from tests.orders.conftest import NOW
 from tests.orders.fakes import LOST_REPLY, Desks
 from tests.orders.intake.conftest import no_pause
 from tests.pages.orders.test_pages_of_orders import SETTINGS
@@ -331,6 +332,27 @@ def test_an_approval_without_a_fresh_proof_leads_to_it_and_back(
     page.keyboard.press("Enter")
     expect(lane(page, "working").get_by_test_id("order-row")).to_have_count(1)
     assert [said for said in errors if "403" in said] == errors
+    errors.clear()
+
+
+def test_an_order_of_yesterday_is_settled_by_its_contract_note(
+    page: Page, desks: Desks, accounts: Accounts, placed: Any, errors: list[str]
+) -> None:
+    desks[accounts["zerodha"]].faults.append(LOST_REPLY)
+    intent = placed()
+    intent.children.update(sent_at=NOW - timedelta(days=1))
+    page.goto("/orders/")
+    doubt = lane(page, "unknown").get_by_test_id("doubt")
+    doubt.get_by_label("Filled").fill("11")
+    doubt.get_by_role("button", name="Settle").click()
+    expect(page.locator("#trouble")).to_contain_text("More was filled than was ordered")
+    doubt.get_by_label("Filled").fill("4")
+    doubt.get_by_label("Average, ₹").fill("1500.05")
+    doubt.get_by_role("button", name="Settle").click()
+    row = lane(page, "ended").get_by_test_id("order-row")
+    expect(row).to_contain_text("4 / 10")
+    expect(row).to_contain_text("Ended, filled in part")
+    assert [said for said in errors if "400" in said] == errors
     errors.clear()
 
 
