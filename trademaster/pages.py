@@ -2,6 +2,7 @@
 stands."""
 
 """The pages a trader sees. But for those of orders they carry no numbers: these come by websocket and API."""
+"""The pages a trader sees. They carry no numbers: those come by websocket and API, once the page stands."""
 
 import sys
 from contextlib import suppress

@@ -11,6 +11,7 @@ from orders import halt_pages
 from trademaster import order_pages, pages
 from trademaster.account_views import DeleteView, ExportView
 from trademaster.api import unknown_route
+from trademaster.order_pages import order, orders, orders_csv
 
 api: list[URLPattern | URLResolver] = [
     path("", include("portfolio.urls")),
@@ -53,6 +54,9 @@ urlpatterns = [
     ),
     re_path(r"^api/.*$", unknown_route),
     path("status", status, name="status"),
+    path("orders/", orders, name="orders-page"),
+    path("orders/export.csv", orders_csv, name="orders-csv"),
+    path("orders/<uuid:id>/", order, name="order-page"),
     path("health/live", live, name="live"),
     path("health/ready", ready, name="ready"),
     path("admin/", admin.site.urls),
