@@ -1,8 +1,4 @@
-"""The pages a trader sees. But for that of risk they carry no numbers: those come by websocket and API, once the page
-stands."""
-
-"""The pages a trader sees. But for those of orders they carry no numbers: these come by websocket and API."""
-"""The pages a trader sees. They carry no numbers: those come by websocket and API, once the page stands."""
+"""The pages a trader sees. Numbers come by websocket and API once the page stands, but for those of risk and orders."""
 
 import sys
 from contextlib import suppress
@@ -56,7 +52,7 @@ def risk(request: HttpRequest) -> HttpResponse:
     if isinstance(user, User) and user.is_trader:
         with suppress(NoBrokerConnections):  # the page then says what to do about it
             context = risk_page.shown(user, now=timezone.now())
-    return _trader_page(request, "risk.html", **context)
+    return trader_page(request, "risk.html", **context)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -8,7 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from brokers.views import login_form, oauth_callback, receive_postback
 from health.views import live, ready, status
 from orders import halt_pages
-from trademaster import order_pages, pages
+from trademaster import pages
 from trademaster.account_views import DeleteView, ExportView
 from trademaster.api import unknown_route
 from trademaster.order_pages import order, orders, orders_csv
@@ -37,9 +37,6 @@ urlpatterns = [
     path("kill-switch", halt_pages.kill_switch, name="kill-switch"),
     path("kill-switch/re-arm", halt_pages.rearm, name="kill-switch-re-arm"),
     path("risk/", pages.risk, name="risk"),
-    path("orders/", order_pages.orders, name="orders-page"),
-    path("orders/export.csv", order_pages.orders_csv, name="orders-csv"),
-    path("orders/<uuid:id>/", order_pages.order, name="order-page"),
     path("", include("accounts.urls")),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('portfolio', '0003_risk'),
+        ('portfolio', '0005_limits_that_are_watched'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
