@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from accounts.models import User
+from portfolio import risking
 from portfolio.domain import ConsolidatedPortfolio
 from portfolio.risk.evaluating import NOTHING, Measured
 from portfolio.risk.measured import measured_from
@@ -25,7 +26,7 @@ def of_the_book(user: User, book: ConsolidatedPortfolio, now: datetime) -> Measu
 
 
 # Where two tell of the same, the later one's word counts.
-PARTS: tuple[Measure, ...] = (of_the_book,)
+PARTS: tuple[Measure, ...] = (of_the_book, risking.measured)
 
 
 def measure(user: User, book: ConsolidatedPortfolio, now: datetime) -> tuple[Measured, bool]:
