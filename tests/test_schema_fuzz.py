@@ -227,7 +227,7 @@ def test_a_trader_gets_what_is_described_and_nothing_of_anybody_else(
         said = answer.content.decode(errors="replace") + str(answer.headers)
         assert MARK not in said
         assert not any(hidden in said for hidden in marks.values() if len(hidden) > TELLING)
-        if value in marks.values():
+        if kind in marks and value == marks[kind]:  # by kind: small numbers are ids of many things
             assert 400 <= answer.status_code < 500, answer.status_code
 
 

@@ -23,12 +23,12 @@ from brokers.wire import IST
 from market.candle_models import DailyCandle
 from market.identity import is_isin
 from market.models import Instrument
-from portfolio import equity_days, risk_gathering, risk_market, risking, tasks
+from portfolio import equity_days, limit_watch, limits, risk_gathering, risk_market, risking, services, tasks
 from portfolio.domain import SourceState
 from portfolio.flow_models import CashFlow
-from portfolio.risk.limits import Metric, Scope
+from portfolio.risk.limits import Metric, Scope, State
 from portfolio.risk.words import RiskBook, RiskClass
-from portfolio.risk_models import EquityDay, UserScenario
+from portfolio.risk_models import EquityDay, RiskBreach, RiskLimit, UserScenario
 from tests.market.candle_teller import listed
 from tests.portfolio.risk.made_reports import book, purse
 from tests.portfolio.risk.risk_lines import RELIANCE, share
@@ -101,6 +101,21 @@ def test_losses_come_from_the_store_and_limits_are_told_the_same(alice: User, wi
     es = found.of(Metric.ES_975_PCT, Scope.GLOBAL, "").value
     assert es is not None
     assert f"{es:.2f}" == told["HISTORICAL", "97.50"]["es_pct"]
+
+
+def test_a_limit_on_var_is_reached_and_stands_on_the_page(as_alice: Client, alice: User, with_a_past: None) -> None:
+    now = timezone.now()
+    limits.make_defaults(alice, now=now)
+    RiskLimit.objects.filter(user=alice, metric=Metric.VAR_99_PCT).update(warn=Decimal("0.01"))
+    services.consolidated(alice, now=now)
+    limit_watch.watch(alice.pk, services.latest_book(alice, now=now, recent=limit_watch.RECENT), now=now)
+    row = RiskLimit.objects.get(user=alice, metric=Metric.VAR_99_PCT)
+    assert row.state == State.WARN
+    assert row.value is not None
+    assert RiskBreach.objects.get(limit=row).value == row.value
+    html = as_alice.get("/risk/").content.decode()
+    assert "warns at 0.01%" in html
+    assert "Take note" in html
 
 
 def test_the_backtest_is_over_the_same_days(as_alice: Client, alice: User, with_a_past: None) -> None:
