@@ -1,9 +1,10 @@
 from django.contrib import admin
 
 from brokers.admin import ReadOnlyAdmin
+from portfolio.flow_models import CashFlow
 from portfolio.limit_models import LimitWatch
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
-from portfolio.risk_models import RiskBreach, RiskLimit, TradingHalt
+from portfolio.risk_models import EquityDay, RiskBreach, RiskLimit, TradingHalt, UserScenario
 
 
 class BreakdownInline(admin.TabularInline):
@@ -100,3 +101,30 @@ class TradingHaltAdmin(ReadOnlyAdmin):
     list_select_related = ("user", "set_by", "ended_by")
     search_fields = ("user__username",)
     date_hierarchy = "set_at"
+
+
+@admin.register(EquityDay)
+class EquityDayAdmin(ReadOnlyAdmin):
+    whose = "user_id"
+    list_display = ("day", "user", "equity", "day_pnl", "cash_flow", "unexplained", "complete", "as_of")
+    list_filter = ("complete",)
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+    date_hierarchy = "day"
+
+
+@admin.register(CashFlow)
+class CashFlowAdmin(ReadOnlyAdmin):
+    whose = "user_id"
+    list_display = ("day", "user", "amount", "note", "created_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email", "note")
+    date_hierarchy = "day"
+
+
+@admin.register(UserScenario)
+class UserScenarioAdmin(ReadOnlyAdmin):
+    whose = "user_id"
+    list_display = ("name", "user", "created_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email", "name")

@@ -100,6 +100,9 @@ DESK: dict[str, May] = {
     "portfolio/riskbreach": ONLY_LOOK,
     "portfolio/limitwatch": ONLY_LOOK,
     "portfolio/tradinghalt": ONLY_LOOK,
+    "portfolio/equityday": ONLY_LOOK,
+    "portfolio/cashflow": ONLY_LOOK,
+    "portfolio/userscenario": ONLY_LOOK,
 }
 
 # Each request that can be made of a model's pages: the right it needs, and what whoever has it gets. `{list}` and
