@@ -20,8 +20,11 @@ USUAL_DAYS = 260
 # Calendar days that hold a trading day, and some to spare for holidays.
 CALENDAR_DAYS_EACH = 1.6
 ADV_DAYS = 20
-# A proxy, or another listing, is taken where the factor's own row holds less than this part of its days.
+# A proxy, or another listing, is taken where the factor's own row holds less than this part of its days;
 ENOUGH = 0.9
+# or where that row ends before the other; and where it ends so long before, this part is enough.
+STALE_AFTER = timedelta(days=7)
+WORTH_IT = 0.5
 
 READ = """
 SELECT instrument_id, array_agg(day ORDER BY day), array_agg(close_price ORDER BY day),
@@ -61,7 +64,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """What the store holds of some factors. `trading_days` are those of the index, or of all of them together."""
+    """What the store holds of some factors. `trading_days` are those of the index, and where it ends before the others
+    do, or has none, of all of them together.
+    """
 
     series: Mapping[str, Series] = field(default_factory=dict)
     trading_days: tuple[date, ...] = ()
@@ -82,7 +87,7 @@ def past(keys: Collection[str], *, days: int = USUAL_DAYS, now: datetime) -> Pas
     ids = {candidate.instrument_id for some in candidates.values() for candidate in some}
     rows = _rows(ids, today - timedelta(days=round(days * CALENDAR_DAYS_EACH)), days)
     chosen = {key: _chosen(key, some, rows) for key, some in candidates.items()}
-    traded = chosen[index].days or tuple(sorted({day for series in chosen.values() for day in series.days}))[-days:]
+    traded = _traded(chosen[index], list(chosen.values()), days)
     return Past(
         series={key: _counted(chosen[key], traded) for key in keys},
         trading_days=traded,
@@ -106,13 +111,29 @@ def _rows(ids: Collection[int], after: date, days: int) -> dict[int, _Row]:
         }
 
 
+def _traded(index: Series, everything: Sequence[Series], days: int) -> tuple[date, ...]:
+    """The index's days, and those after its last one: an index that was not told for weeks must not end the market."""
+    later = {day for series in everything for day in series.days if not index.days or day > index.days[-1]}
+    return (*index.days, *sorted(later))[-days:]
+
+
 def _chosen(key: str, candidates: Sequence[Candidate], rows: Mapping[int, _Row]) -> Series:
-    """The first candidate that holds about as many days as any of them."""
+    """Of the candidates that hold about as many days as any of them, the one whose days end last; of these the first.
+
+    A crash of yesterday must not be missing because the index is told an hour later than its fund. One that ended
+    weeks ago yields even to another that holds fewer days, but not to one that holds far fewer.
+    """
     there = [each for each in candidates if each.instrument_id in rows]
     if not there:
         return Series(factor=key)
-    most = max(len(rows[each.instrument_id].days) for each in there)
-    best = next(each for each in there if len(rows[each.instrument_id].days) >= ENOUGH * most)
+    count = {each: len(rows[each.instrument_id].days) for each in there}
+    newest = max(rows[each.instrument_id].days[-1] for each in there)
+    fresh = [each for each in there if rows[each.instrument_id].days[-1] >= newest - STALE_AFTER]
+    if max(count[each] for each in fresh) >= WORTH_IT * max(count.values()):
+        there = fresh
+    most = max(count[each] for each in there)
+    enough = [each for each in there if count[each] >= ENOUGH * most]
+    best = max(enough, key=lambda each: rows[each.instrument_id].days[-1])
     row = rows[best.instrument_id]
     return Series(
         factor=key,

@@ -144,6 +144,36 @@ class TestReading:
         series = histories(["NIFTY"], now=NOW)["NIFTY"]
         assert (series.proxy, series.missing) == (None, 0)
 
+    def test_an_index_that_nobody_told_for_weeks_yields_to_its_fund(self) -> None:
+        index, fund = listed("NIFTY 50", "256265", None, kind="INDEX"), listed("NIFTYBEES", "10576", NIFTYBEES)
+        days = weekdays(TODAY - 150 * DAY, TODAY)
+        held(index, days[:-25])
+        held(fund, days[-70:])
+        held(listed("RELIANCE", "2885", RELIANCE), days)
+        told = past(["NIFTY", RELIANCE], now=NOW)
+        assert (told.series["NIFTY"].proxy, told.trading_days) == ("NIFTYBEES", tuple(days[-70:]))
+
+    def test_but_not_to_one_that_holds_hardly_a_day(self) -> None:
+        """And the market goes on after the last day of its index."""
+        index, fund = listed("NIFTY 50", "256265", None, kind="INDEX"), listed("NIFTYBEES", "10576", NIFTYBEES)
+        days = weekdays(TODAY - 150 * DAY, TODAY)
+        held(index, days[:-25])
+        held(fund, days[-3:])
+        held(listed("RELIANCE", "2885", RELIANCE), days)
+        told = past(["NIFTY", RELIANCE], days=60, now=NOW)
+        assert (told.series["NIFTY"].proxy, told.series["NIFTY"].days[-1]) == (None, days[-26])
+        assert told.trading_days == tuple(days[-60:])
+        assert [told.series[key].missing for key in ("NIFTY", RELIANCE)] == [25, 0]
+
+    def test_yesterday_is_not_missing_because_the_index_is_told_later(self) -> None:
+        index, fund = listed("NIFTY 50", "256265", None, kind="INDEX"), listed("NIFTYBEES", "10576", NIFTYBEES)
+        held(index, weekdays(TODAY - 60 * DAY, TODAY - DAY))
+        held(fund, weekdays(TODAY - 60 * DAY, TODAY))
+        told = past(["NIFTY"], now=NOW)
+        assert (told.series["NIFTY"].proxy, told.trading_days[-1]) == ("NIFTYBEES", TODAY)
+        held(index, [TODAY])
+        assert histories(["NIFTY"], now=NOW)["NIFTY"].proxy is None
+
     def test_the_listing_that_holds_the_past_is_read(self) -> None:
         """A share that came to NSE lately goes by its days at BSE."""
         bse, nse = listed("X", "500325", RELIANCE, exchange=Exchange.BSE), listed("X", "2885", RELIANCE)
