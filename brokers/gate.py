@@ -85,7 +85,7 @@ class BrokerPassage:
 
     def leave(self, error: BrokerError | None, seconds: float) -> None:
         outcome = breaker.outcome_of(error, self.kind)
-        if outcome is Outcome.FAILED and self.given < FAIR_SECONDS and self.deadline.remaining() <= 0:
+        if outcome is Outcome.FAILED and self._was_short() and self.deadline.remaining() <= 0:
             outcome = Outcome.NOTHING
         if isinstance(error, RateLimited):
             governor.pause(self.gate.spec, self.gate.account, self.rate_class, error.retry_after)
@@ -98,6 +98,10 @@ class BrokerPassage:
             probe=self.probe,
             error=error,
         )
+
+    def _was_short(self) -> bool:
+        """Whether the call had too little time to tell of the broker: in the background, less than was wanted."""
+        return self.given < FAIR_SECONDS or (self.gate.in_background and self.deadline.is_cut)
 
     def _attempt(self) -> float:
         """Enter now: 0, or the seconds to wait."""

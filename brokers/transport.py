@@ -86,10 +86,14 @@ class Failure:
 
 
 class Deadline:
-    """An end in time, shared by every call made for one purpose."""
+    """An end in time, shared by every call made for one purpose.
 
-    def __init__(self, seconds: float) -> None:
+    `is_cut`: it is nearer than a call of this kind should have, as what it is part of ends sooner.
+    """
+
+    def __init__(self, seconds: float, *, is_cut: bool = False) -> None:
         self._end = time.monotonic() + seconds
+        self.is_cut = is_cut
 
     def remaining(self) -> float:
         return self._end - time.monotonic()
@@ -218,7 +222,8 @@ class Transport:
 
     def within(self, seconds: float) -> Transport:
         """The same transport with so much time from now, and never more than is left."""
-        return self._until(Deadline(min(seconds, self._remaining())))
+        left = self._remaining()
+        return self._until(Deadline(min(seconds, left), is_cut=left < seconds))
 
     def _remaining(self) -> float:
         return self._deadline.remaining() if self._deadline else TOTAL_SECONDS

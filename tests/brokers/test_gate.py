@@ -154,6 +154,24 @@ def test_a_caller_without_time_says_nothing_of_the_broker(connection: BrokerConn
     assert left(connection, "other") >= before
 
 
+def test_in_the_background_a_call_that_something_larger_ended_says_nothing_either(
+    connection: BrokerConnection, control: Control
+) -> None:
+    """Its own time, run out of, does: daily prices and quotes share a circuit, and one must not shut the other off."""
+    control.set_fault(SLUG, "latency", milliseconds=5000)
+
+    def asked(batch: float, call: float) -> BrokerError:
+        whole = reach.client_for(connection, deadline=Deadline(batch), now=timezone.now(), in_background=True)
+        return error_of(whole.within(call).profile)
+
+    assert isinstance(asked(1.2, 8), BrokerUnavailable)
+    assert breaker.state_of(SLUG, Kind.PORTFOLIO).consecutive_failures == 0
+    assert isinstance(asked(8, 1.2), BrokerUnavailable)
+    assert breaker.state_of(SLUG, Kind.PORTFOLIO).consecutive_failures == 1
+    assert isinstance(error_of(client(connection, 1.2).within(8).profile), BrokerUnavailable)
+    assert breaker.state_of(SLUG, Kind.PORTFOLIO).consecutive_failures == 2, "somebody waits for this one"
+
+
 # --- budgets ----------------------------------------------------------------------------------------------------------
 def test_a_call_beyond_the_budget_is_never_sent(connection: BrokerConnection, control: Control) -> None:
     for _ in range(10):
