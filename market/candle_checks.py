@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from brokers.domain import Candle
 
@@ -16,7 +16,7 @@ USUAL_TICK = Decimal("0.05")
 TOLERANCE = Decimal("0.0005")
 # Another broker's series stands on another adjustment, and not only on other closes, from here on.
 ADJUSTED = Decimal("0.02")
-# So many days in common tell whether a series was adjusted anew.
+# So many days tell that another broker's series was adjusted otherwise.
 LEAST_OVERLAP = 3
 # A step of more than this, in either direction, is no day's trading in what has price bands.
 LARGEST_STEP = Decimal("0.40")
@@ -47,14 +47,21 @@ def is_same(one: Decimal, other: Decimal, tick: Decimal | None) -> bool:
 def is_adjusted_anew(
     held: Mapping[date, Decimal], told: Mapping[date, Decimal], tick: Decimal | None, *, same_source: bool
 ) -> bool:
-    """Whether the told closes stand on another adjustment than those held: every day in common differs.
+    """Whether the told closes stand on another adjustment than those held: the oldest days in common differ.
 
-    Two brokers may differ a little on every day; between them it takes differences that no closing rule explains.
+    An adjustment changes all days before its ex-day, and none from then on, so the ex-day and those after it agree
+    where it was made late. `same_source`: all that is held was told by who tells now. Then the oldest day alone tells,
+    and more than it hold good, as few ticks are much of a small price; to ask for a series in vain costs a call. Two
+    brokers may differ a little on every day; between them it takes several days that no closing rule explains.
     """
-    common = held.keys() & told.keys()
-    if len(common) < LEAST_OVERLAP or any(is_same(held[day], told[day], tick) for day in common):
-        return False
-    return same_source or all(abs(told[day] / held[day] - 1) > ADJUSTED for day in common)
+    common = sorted(held.keys() & told.keys())
+    if same_source:
+        return bool(common) and abs(told[common[0]] - held[common[0]]) > TOLERANCE * held[common[0]]
+
+    def differs(day: date) -> bool:
+        return not is_same(held[day], told[day], tick) and abs(told[day] / held[day] - 1) > ADJUSTED
+
+    return sum(1 for _ in takewhile(differs, common)) >= LEAST_OVERLAP
 
 
 def suspected_splits(steps: Iterable[Step]) -> set[date]:

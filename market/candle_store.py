@@ -43,8 +43,8 @@ def keep(
     """Store what `source` told of `first` to `until`; `whole`: that is all that is wanted. `row` learns what is held.
 
     The first word of a day stays: another broker's differing close is a dispute, the same broker's a correction. Where
-    every day in common differs, the series stands on another adjustment, and is replaced whole or not touched; or, if
-    it `drops`, forgotten, to grow again.
+    the oldest days in common differ, the series stands on another adjustment, and is replaced whole or not touched; or,
+    if it `drops`, forgotten, to grow again. While that is to be done no part is added to the old one.
     One transaction; `row` is not saved, but its columns of days are set.
     """
     sane = {candle.day: candle for candle in candles if is_sane(candle) and candle.high_price < LARGEST_PRICE}
@@ -56,13 +56,8 @@ def keep(
         tick = Instrument.objects.values_list("tick_size", flat=True).get(pk=row.pk)
         held = {each.day: each for each in DailyCandle.objects.filter(instrument=row.pk, day__range=(first, until))}
         kept = Kept.STORED
-        sources = {each.source for each in held.values() if each.day in sane}
-        if is_adjusted_anew(
-            {day: each.close_price for day, each in held.items()},
-            {day: each.close_price for day, each in sane.items()},
-            tick,
-            same_source=sources == {source},
-        ):
+        is_pending = not whole and row.day_count > 0 and row.covered_from is None
+        if is_pending or _is_adjusted_anew(held, sane, source, tick):
             if not whole and not drops:
                 return Kept.ADJUSTED
             DailyCandle.objects.filter(instrument=row.pk).delete()
@@ -78,6 +73,18 @@ def keep(
         _mark_suspected(row.pk, first)
         _note(row, first, until, source)
     return kept
+
+
+def _is_adjusted_anew(
+    held: Mapping[date, DailyCandle], told: Mapping[date, Candle], source: str, tick: Decimal | None
+) -> bool:
+    """By the teller's own days, which it may not just correct; or by all of them."""
+    closes = {day: each.close_price for day, each in told.items()}
+    own = {day: each.close_price for day, each in held.items() if each.source == source}
+    of_all = {day: each.close_price for day, each in held.items()}
+    return is_adjusted_anew(own, closes, tick, same_source=True) or is_adjusted_anew(
+        of_all, closes, tick, same_source=False
+    )
 
 
 def _row(instrument_id: int, candle: Candle, source: str, now: datetime) -> DailyCandle:

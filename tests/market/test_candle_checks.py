@@ -83,16 +83,36 @@ class TestCloses:
             (("50", "50", "50"), False, True),
             (("99", "99", "99"), True, True),  # a dividend, taken off the past by the same broker
             (("99", "99", "99"), False, False),  # brokers that close by different rules
-            (("50", "50", "100"), True, False),  # one day agrees: those are odd days, not another series
-            (("50", "50"), True, False),  # too few to tell
+            (("50", "50", "100"), True, True),  # from the ex-day on they agree
+            (("99.9", "100", "100"), True, True),  # the ex-day is about to leave the overlap
+            (("99.96", "99.96", "99.96"), True, False),  # rounded otherwise
+            (("100", "50", "100"), True, False),  # an odd day
+            (("100", "100", "50"), True, False),
+            (("50", "50"), True, True),
+            (("50", "50"), False, False),  # too few to tell
+            (("50", "50", "100"), False, False),
+            (("50", "50", "50", "100"), False, True),
+            (("100", "50", "50", "50"), False, False),
+            ((), True, False),
         ],
     )
-    def test_a_series_is_adjusted_anew_where_no_day_agrees(
+    def test_a_series_is_adjusted_anew_where_the_oldest_days_differ(
         self, told: tuple[str, ...], same_source: bool, anew: bool
     ) -> None:
-        held = {FIRST.replace(day=day): Decimal(100) for day in (1, 2, 3)}
+        held = {FIRST.replace(day=day): Decimal(100) for day in (1, 2, 3, 4)}
         closes = {FIRST.replace(day=1 + n): Decimal(close) for n, close in enumerate(told)}
         assert is_adjusted_anew(held, closes, Decimal("0.05"), same_source=same_source) is anew
+
+    def test_a_bonus_that_is_adjusted_a_day_after_its_ex_day(self) -> None:
+        held = {FIRST.replace(day=day): Decimal(100 if day < 10 else 80) for day in range(1, 11)}
+        told = dict.fromkeys(held, Decimal(80))
+        for same_source in (True, False):
+            assert is_adjusted_anew(held, told, Decimal("0.05"), same_source=same_source)
+
+    def test_a_dividend_of_two_ticks_is_much_of_a_small_price(self) -> None:
+        held = {FIRST.replace(day=day): Decimal("5.00") for day in (1, 2, 3)}
+        told = {day: Decimal("4.90") for day in held}
+        assert is_adjusted_anew(held, told, Decimal("0.05"), same_source=True)
 
     def test_an_impossible_day_is_not_believed(self) -> None:
         good = candle(FIRST, "100", opened="99")
