@@ -32,8 +32,10 @@ from market.whole_days import chunks
 logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 8.0
-# A call that would have less time than this is not begun: its failure would be ours, not the broker's.
+# A call that would have less time than this is not begun: it would hardly be answered.
 LEAST_SECONDS = 2.0
+# After the deadline, which ends the calls themselves, so long is waited to hear how they ended.
+GRACE_SECONDS = 0.5
 ACCOUNTS_PER_BROKER = 4  # at the same time, each in a thread of its own: quotes and books have others
 # These tell of the account or its broker as a whole: nothing else is asked there in this batch.
 ABOUT_THE_BROKER = (BrokerUnavailable, SessionEnded, SecretUnreadable)
@@ -53,7 +55,8 @@ class Ask:
 class Told:
     """What came of one: the days that were told, up to `until`, and what ended it before `last` if anything did.
 
-    `until` None: nothing was told. `unreadable` counts rows that could not be read.
+    `until` None: nothing was told. `unreadable` counts rows that could not be read. `cut`: what ended it was our own
+    time, which tells nothing of the broker; there is no `error` then.
     """
 
     ask: Ask
@@ -61,6 +64,11 @@ class Told:
     until: date | None = None
     error: BrokerError | None = None
     unreadable: int = 0
+    cut: bool = False
+
+    @property
+    def is_all(self) -> bool:
+        return self.error is None and not self.cut
 
 
 def ask_all(
@@ -70,30 +78,34 @@ def ask_all(
 ) -> dict[UUID, list[Told]]:
     """Ask every account for its part. What there was no time for, or no use in trying, is absent. Nothing is raised.
 
-    What a call brings after the deadline is lost: it is asked for again. The threads themselves end soon after it.
+    Each answer counts as it comes: an account that is not through with its part has told what it told. What a call
+    brings after all that is lost, and asked for again; the threads themselves end soon.
     """
-    calls = {
-        key: pool(client.spec.slug).submit(_ask_in_turn, client, wanted, deadline, pause)
+    found: dict[UUID, list[Told]] = {key: [] for key in asks}
+    calls = [
+        pool(client.spec.slug).submit(_ask_in_turn, client, wanted, deadline, pause, found[key].append)
         for key, (client, wanted) in asks.items()
-    }
-    wait(calls.values(), timeout=max(0.0, deadline.remaining()))
-    for call in calls.values():
+    ]
+    wait(calls, timeout=max(0.0, deadline.remaining()) + GRACE_SECONDS)
+    for call in calls:
         call.cancel()
-    return {key: call.result() for key, call in calls.items() if call.done() and not call.cancelled()}
+    return {key: list(told) for key, told in found.items()}
 
 
 def _ask_in_turn(
-    client: BrokerClient, asks: Sequence[Ask], deadline: Deadline, pause: Callable[[float], None]
-) -> list[Told]:
-    found: list[Told] = []
+    client: BrokerClient,
+    asks: Sequence[Ask],
+    deadline: Deadline,
+    pause: Callable[[float], None],
+    hand_over: Callable[[Told], None],
+) -> None:
     for ask in asks:
         if deadline.remaining() < LEAST_SECONDS:
             break
         told = _told(client, ask, deadline, pause)
-        found.append(told)
-        if told.error is not None and is_about_the_broker(told.error):
+        hand_over(told)
+        if told.cut or (told.error is not None and is_about_the_broker(told.error)):
             break
-    return found
 
 
 def is_about_the_broker(error: BrokerError) -> bool:
@@ -107,11 +119,15 @@ def _told(client: BrokerClient, ask: Ask, deadline: Deadline, pause: Callable[[f
     until: date | None = None
     unreadable = 0
     error: BrokerError | None = None
+    cut = False
     for first, last in chunks(ask.first, ask.last, client.candle_days):
+        if cut := deadline.remaining() < LEAST_SECONDS:
+            break
         try:
             rows = _candles(client, ask.listing, first, last, deadline, pause)
         except BrokerError as failure:
-            error = failure
+            cut = _ran_out_of_our_time(failure, deadline)
+            error = None if cut else failure
             break
         except Exception:  # a mistake of ours in one dialect must not cost the other brokers' answers
             logger.exception("Reading daily prices of %s failed", client.spec.slug)
@@ -120,7 +136,12 @@ def _told(client: BrokerClient, ask: Ask, deadline: Deadline, pause: Callable[[f
         candles += [candle for candle in rows.items if first <= candle.day <= last]
         unreadable += len(rows.problems)
         until = last
-    return Told(ask, tuple(candles), until, error, unreadable)
+    return Told(ask, tuple(candles), until, error, unreadable, cut)
+
+
+def _ran_out_of_our_time(error: BrokerError, deadline: Deadline) -> bool:
+    """Whether a call was cut by the batch's end, and not by its own: it had less time than a call is given."""
+    return type(error) is BrokerUnavailable and deadline.remaining() <= 0
 
 
 def _candles(

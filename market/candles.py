@@ -56,6 +56,7 @@ AT_ONCE = 12  # calls to one account in a batch; one instrument may take more
 SOON = timedelta(seconds=10)  # by the next tick
 LATE = timedelta(hours=1)
 MOST_LATE = 3
+MOST_CUT = 3  # batches that end within a series that is asked for anew, before the old one is given up
 NOBODY = timedelta(minutes=5)
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=6)
 LONGEST_DOUBLING = 12
@@ -262,21 +263,23 @@ def _learn(row: CandleFill, told: Told, teller: Teller, now: datetime) -> bool:
             return False
         if told.error is not None:
             _failed(row, told.error, teller, now)
+        elif told.cut:
+            _cut_short(row, kept, now)
         elif kept not in ANEW:
             _succeeded(row, told, teller.broker, now)
         _save(row)
-    return told.error is None and kept not in ANEW
+    return told.is_all and kept not in ANEW
 
 
 def _kept(row: CandleFill, told: Told, teller: Teller, now: datetime) -> Kept:
     first, slug = told.ask.first, teller.broker
-    whole = told.error is None and first <= told.ask.last - HELD_DAYS
+    is_year = first <= told.ask.last - HELD_DAYS
+    whole = told.is_all and is_year
     assert told.until is not None  # noqa: S101 - by the caller
-    # A week at a time, a year is never told in one batch.
+    # A week at a time, a year is never told in one batch; nor by who is so slow that our time ends again and again.
     is_slow = number_of_calls(told.ask.last - HELD_DAYS, told.ask.last, teller.client.candle_days) > AT_ONCE
-    kept = keep(
-        row, told.candles, source=slug, first=first, until=told.until, whole=whole, drops=is_slow and not whole, now=now
-    )
+    drops = not whole and (is_slow or (is_year and told.cut and row.attempts >= MOST_CUT))
+    kept = keep(row, told.candles, source=slug, first=first, until=told.until, whole=whole, drops=drops, now=now)
     if kept in ANEW:
         logger.info("Daily prices of instrument %s were adjusted anew by %s", row.pk, slug)
         row.covered_from = row.covered_until = None
@@ -299,6 +302,14 @@ def _succeeded(row: CandleFill, told: Told, slug: str, now: datetime) -> None:
         row.attempts, row.next_due_at = row.attempts + 1, min(now + LATE, next_evening(exchange, now))
     else:
         row.attempts, row.next_due_at = 0, next_evening(exchange, now)
+
+
+def _cut_short(row: CandleFill, kept: Kept | None, now: datetime) -> None:
+    """Our own time ended, which is nobody's failure: it goes on with the next tick, where it stopped."""
+    if kept is Kept.ADJUSTED:
+        row.attempts += 1
+    if kept not in ANEW:
+        row.next_due_at = now + SOON
 
 
 def _failed(row: CandleFill, error: BrokerError, teller: Teller, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -33,10 +33,11 @@ from brokers.simulation.candles import bars
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.market import Market
 from brokers.simulation.server import SimulatedBrokers
+from brokers.transport import Deadline
 from market import tasks
 from market.candle_calls import ACCOUNTS_PER_BROKER
 from market.candle_models import CandleFill, DailyCandle, FillState
-from market.candles import AT_ONCE, LEASE, Batch, want
+from market.candles import AT_ONCE, LEASE, MOST_CUT, Batch, want
 from market.masters import load_master
 from market.models import Instrument
 from tests.market.candle_teller import (
@@ -547,6 +548,22 @@ class TestFailures:
         assert tellers.calls[0][2] == told_until + DAY
         assert closes_of(share).keys() == set(weekdays(YEAR, TODAY))
 
+    def test_what_our_own_time_cut_short_counts_against_nobody_and_goes_on(
+        self, tellers: Tellers, share: Instrument, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The last piece of a year begins when the batch has no time left; the next batch begins with it."""
+        monkeypatch.setattr(Deadline, "remaining", lambda deadline: 5.0 if len(tellers.calls) % 3 < 2 else 0.0)
+        tellers.let("zerodha", level(), days=150)
+        want([share.pk], now=NOW)
+        assert fill() == Batch(claimed=1, asked=1, filled=0)
+        row = row_of(share)
+        told_until = YEAR + 299 * DAY
+        assert (row.state, row.attempts, row.last_error_code) == (FillState.WAITING, 0, "")
+        assert (row.covered_until, row.next_due_at) == (told_until, NOW + timedelta(seconds=10))
+        tellers.calls.clear()
+        assert fill(row.next_due_at).filled == 1
+        assert tellers.calls == [("zerodha", "RELIANCE", told_until + DAY, TODAY)]
+
     def test_who_tells_no_day_at_all_is_not_believed_to_tell_it(self, tellers: Tellers, share: Instrument) -> None:
         tellers.let("zerodha", lambda listing, first, last: [])
         want([share.pk], now=NOW)
@@ -637,6 +654,86 @@ class TestTwoBrokersWords:
         assert (row.replaced_at, row.source, row.state) == (TOMORROW, teller, FillState.FILLED)
         assert (row.covered_from, row.first_day) == (YEAR + DAY, weekdays(YEAR + DAY, TODAY)[0])
         assert not DailyCandle.objects.filter(suspected_split=True).exists()
+
+    @pytest.mark.parametrize("teller", BOTH)
+    @pytest.mark.parametrize("late", [1, 4])
+    def test_and_so_does_one_that_is_adjusted_days_after_its_ex_day(
+        self, tellers: Tellers, share: Instrument, teller: str, late: int
+    ) -> None:
+        """A bonus of 1:4, which no step tells: from the ex-day on the closes agree, and all before are another's."""
+
+        def told(adjusted: bool) -> Callable[[Listing, date, date], Sequence[Candle]]:
+            before = "80" if adjusted else "100"
+            return lambda listing, first, last: [
+                candle(day, before if day < TODAY else "80") for day in weekdays(first, last)
+            ]
+
+        tellers.let("zerodha", told(adjusted=False))
+        want([share.pk], now=NOW)
+        fill()
+        tellers.let("zerodha", None)
+        tellers.let(teller, told(adjusted=True))
+        evening = NOW + late * DAY
+        assert fill(evening) == Batch(claimed=1, asked=1, filled=0)
+        assert fill(evening).filled == 1
+        assert set(closes_of(share).values()) == {Decimal(80)}
+        assert row_of(share).source == teller
+
+    def test_who_is_too_slow_for_all_of_it_begins_it_anew(
+        self, tellers: Tellers, filled: Instrument, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Our time ends again and again within the year: it would be asked for from its beginning for ever."""
+        monkeypatch.setattr(Deadline, "remaining", lambda deadline: 5.0 if len(tellers.calls) < 2 else 0.0)
+        tellers.let("zerodha", level("50"), days=150)
+
+        def batch() -> None:
+            tellers.calls.clear()
+            fill(TOMORROW)
+
+        for _ in range(1 + MOST_CUT):
+            batch()
+            assert set(closes_of(filled).values()) == {Decimal(100)}
+        batch()
+        assert closes_of(filled) == {}
+        for seconds in (10, 20):
+            tellers.calls.clear()
+            fill(TOMORROW + timedelta(seconds=seconds))
+        assert set(closes_of(filled).values()) == {Decimal(50)}
+        assert (row_of(filled).state, row_of(filled).attempts) == (FillState.FILLED, 0)
+
+    def test_a_part_of_it_is_never_added_to_the_old_one(self, tellers: Tellers, share: Instrument) -> None:
+        """Even one that has no day in common with what is held."""
+        tellers.let("zerodha", lambda listing, first, last: level("100")(listing, max(first, TODAY - 90 * DAY), last))
+        want([share.pk], now=NOW)
+        fill()
+        old = closes_of(share)
+
+        def tell(listing: Listing, first: date, last: date) -> Sequence[Candle]:
+            if len(tellers.calls) == 3:
+                raise BrokerUnavailable("The broker did not answer.")
+            return level("50")(listing, first, last)
+
+        tellers.calls.clear()
+        tellers.let("zerodha", tell, days=200)
+        fill(TOMORROW)
+        fill(TOMORROW)
+        assert [first for _, _, first, _ in tellers.calls] == [TODAY - 10 * DAY, YEAR + DAY, YEAR + 201 * DAY]
+        assert closes_of(share) == old
+
+    def test_a_teller_corrects_no_part_of_a_series_that_two_have_told(
+        self, tellers: Tellers, filled: Instrument
+    ) -> None:
+        """A dividend, too small to tell brokers apart by, taken off the past by the one that told the older days."""
+        tellers.let("upstox", level("100"))
+        fill(TOMORROW)
+        tellers.let("upstox", None)
+        tellers.let("zerodha", lambda listing, first, last: [
+            candle(day, "99" if day <= TODAY else "100") for day in weekdays(first, last)
+        ])  # fmt: skip
+        fill(NOW + 4 * DAY)
+        assert set(closes_of(filled).values()) == {Decimal(100)}
+        assert fill(NOW + 4 * DAY).filled == 1
+        assert {close for day, close in closes_of(filled).items() if day <= TODAY} == {Decimal(99)}
 
     def test_who_tells_a_week_at_a_time_begins_it_anew(self, tellers: Tellers, filled: Instrument) -> None:
         """A year is never told in one batch there, and adjustments are never mixed: days are missing for a while."""
