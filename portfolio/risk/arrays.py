@@ -23,6 +23,7 @@ Flags = NDArray[np.bool_]
 FloatLike = Floats | float
 
 SIGNS = {OptionType.CE: 1, OptionType.PE: -1}
+COMPANIES = frozenset({RiskClass.EQUITY, RiskClass.OTHER})
 ABSENT = -1  # in place of a number of a factor: there is none
 
 
@@ -70,7 +71,8 @@ class BookArrays:
 
     `broker`, `issuer` and `factor` are numbers into the tuples of names, `factor` ABSENT where there is none. `sign` is
     +1 for a call, -1 for a put, 0 for what is no option. `underlying` is the price of what an option is on, and for all
-    else the line's own price. `is_company`: its issuer is one, and no index, fund, commodity or currency. NaN: unknown.
+    else the line's own price. `is_company`: its issuer is one, and no index, fund, commodity or currency; what nobody can
+    name counts as one, for a share without an ISIN falls as far as any. NaN: unknown.
     """
 
     brokers: tuple[str, ...]
@@ -140,7 +142,7 @@ def book_arrays(lines: Sequence[Line], terms: Sequence[Terms], *, factors: Seque
         rate=_floats(each.rate for each in terms),
         dividend=_floats(each.dividend for each in terms),
         duration=_floats(each.duration for each in terms),
-        is_company=np.array([line.risk_class is RiskClass.EQUITY for line in lines], dtype=np.bool_),
+        is_company=np.array([line.risk_class in COMPANIES for line in lines], dtype=np.bool_),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -11,6 +12,8 @@ from brokers.wire import IST
 
 YEAR = timedelta(days=365)
 WEEKEND = 5  # the first weekday that is none
+WEEK = 7
+HOLIDAYS_A_WEEK = 2  # at most so many weekdays without trading have come within seven days
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,21 @@ def years_to_expiry(exchange: Exchange, expiry: date, now: datetime) -> float:
 def trading_days_left(expiry: date, today: date, trading_days: Sequence[date]) -> int:
     """Trading days after `today` up to `expiry`: 4 on E-4, 0 on the day itself.
 
-    Where the known days end before the expiry, weekdays count beyond them: holidays there only make it look later.
+    Where the known days end before the expiry it is the fewest that they can be: beyond them weekdays count less
+    HOLIDAYS_A_WEEK, so that nothing is told too late. The last day itself is always one of trading.
     """
     known = {day for day in trading_days if today < day <= expiry}
     horizon = max(trading_days, default=today)
     beyond = max(horizon, today) + timedelta(days=1)
-    guessed = sum(
-        1 for ahead in range((expiry - beyond).days + 1) if (beyond + timedelta(days=ahead)).weekday() < WEEKEND
-    )
+    ahead = max((expiry - beyond).days + 1, 0)
+    weekdays = sum((beyond + timedelta(days=each)).weekday() < WEEKEND for each in range(ahead))
+    guessed = max(weekdays - HOLIDAYS_A_WEEK * math.ceil(ahead / WEEK), 1) if ahead else 0
     return len(known) + guessed
+
+
+def has_ended(exchange: Exchange, expiry: date | None, now: datetime) -> bool:
+    """Whether the day of its expiry is over: what its row still shows is then no open contract any more.
+
+    On the day itself, after its hour, it is still worth what it is in the money.
+    """
+    return expiry is not None and expiry < now.astimezone(IST).date()

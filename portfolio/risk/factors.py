@@ -1,14 +1,21 @@
 """Price histories into one matrix of daily returns on common days, and how much of the book it speaks of. Pure.
 
-Days are the index's (or those given). A return counts where both of its days have a close. A history that is long
-enough has its few holes filled by what it follows: its sector's index, or beta × the index. One that is too short is
-told by that altogether on the days that it lacks, and counts as proxied: its own surprises are then not in it. So does
-one whose closes are another's throughout: its `proxy` is then no history of its own. What nothing can stand for is
-unmodelled, is left out of the matrix, and is said.
+Days are the index's (or those given). A return is that from the last close before to the day's, however many days lie
+between: no fall is lost in a day without a close. Such a day moves with what the share follows (its sector's index, or
+beta × the index), and the next close with what then remains.
+
+On days of which a history says nothing at all (before a listing, across a split that was not adjusted for) what it
+follows stands in, with surprises beside it: drawn from the share's own where it has enough of them, else as large as
+shares usually have. A history that lacks many days counts as proxied. So does one whose closes are another's
+throughout: its `proxy` is then no history of its own. Only what is like the index has it to stand in: anything else is
+told by its own days, drawn anew where it has enough. What nothing can stand for is unmodelled, is left out of the
+matrix, and is said. Draws are the same at every call.
 """
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +24,8 @@ from decimal import Decimal, localcontext
 import numpy as np
 
 from brokers.domain import ZERO
+from portfolio.risk.arrays import Flags, Integers
+from portfolio.risk.directory import INDEX_NAMES
 from portfolio.risk.exposure import NO_DELTAS, Deltas, exposed
 from portfolio.risk.numbers import Array
 from portfolio.risk.words import History, MarketData, RiskBook
@@ -25,11 +34,17 @@ from portfolio.sums import EXACT, percent
 DAYS = 250
 FEWEST_DAYS = 60  # below this a beta says more of chance than of the share
 OWN_SHARE = 0.9  # of the days: with fewer of its own a history counts as proxied
+# What moves a share by itself in a day, where neither it nor another in the matrix tells: an assumption, of the order
+# of what shares in NIFTY 500 have. Of an index beside the index much less.
+USUAL_SURPRISE = 0.02
+USUAL_SURPRISE_OF_INDEX = 0.005
+# Names that are like the index: shares and funds by their ISIN, shares that nobody could match by where they trade.
+LIKE_THE_INDEX = re.compile(r"IN[EF9][A-Z0-9]{9}|.+\|(NSE|BSE)\|.+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """Whose returns stand in, times `beta`. `days`: on how many days."""
+    """Whose returns stand in, times `beta`, on how many `days`. Its own name: its own days, drawn anew."""
 
     factor: str
     beta: float
@@ -87,24 +102,26 @@ def factors(
     days: int = DAYS,
     fewest: int = FEWEST_DAYS,
     breaks: Breaks = NO_BREAKS,
+    alike: Collection[str] | None = None,
 ) -> Factors:
     """Returns of these factors, and of the index beside them, over the last `days` days.
 
-    `breaks` are days, by factor, whose return is none: a split that the source did not adjust for. Whoever asks leaves
-    out what the index says nothing of, such as a currency without a history.
+    `breaks` are days, by factor, whose return is none: a split that the source did not adjust for. `alike` names those
+    for which the index may stand in; without it, those that look it (`is_like_the_index`).
     """
     calendar = _calendar(market, days)
-    known = {name: _told(name, market, calendar, breaks.get(name, ())) for name in _all(wanted, market)}
-    index = known[market.index]
+    told = {name: _told(name, market, calendar, breaks.get(name, ())) for name in _all(wanted, market)}
+    index = told[market.index].returns
+    like = {name for name in told if (is_like_the_index(name) if alike is None else name in alike)}
+    maker = _Columns(market, told, frozenset(like), fewest, _usual_surprise(told, market.index, like, fewest))
     columns: dict[str, Array] = {}
     own_days: dict[str, int] = {}
     proxied: dict[str, Proxy] = {}
     unmodelled: list[str] = []
     for name in dict.fromkeys((*wanted, market.index)):
-        own = known[name]
-        own_days[name] = int(np.isfinite(own).sum())
+        own_days[name] = int(np.isfinite(told[name].returns).sum())
         is_short = own_days[name] < OWN_SHARE * max(1, len(calendar) - 1) or own_days[name] < fewest
-        column, proxy = _filled(name, own, market, known, fewest)
+        column, proxy = maker.column(name)
         if is_short and proxy is None:
             unmodelled.append(name)
             continue
@@ -124,6 +141,14 @@ def factors(
         proxied=proxied,
         unmodelled=tuple(unmodelled),
     )
+
+
+def is_like_the_index(name: str) -> bool:
+    """By its name alone: an ISIN of a share or fund, a share by where it trades, an index. No commodity, no currency.
+
+    The bare symbol of a share looks like neither; whoever knows better gives `alike`.
+    """
+    return name in INDEX_NAMES or LIKE_THE_INDEX.fullmatch(name) is not None
 
 
 def modelled(book: RiskBook, found: Factors, deltas: Deltas = NO_DELTAS) -> Modelled:
@@ -176,44 +201,154 @@ def _calendar(market: MarketData, days: int) -> tuple[date, ...]:
     return tuple(told[-(days + 1) :])
 
 
-def _told(name: str, market: MarketData, calendar: Sequence[date], breaks: Collection[date]) -> Array:
-    """A factor's returns by its own history; by its beta to another's where the closes are that other's."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A factor's own `returns`, NaN on a day without a close or without one before, and on how many days each is."""
+
+    returns: Array
+    spans: Integers
+
+    @property
+    def of_one_day(self) -> Array:
+        return np.where(self.spans == 1, self.returns, np.nan)
+
+    @property
+    def between(self) -> Flags:
+        """Days without a close whose move is in the return to the next one."""
+        found = np.zeros(len(self.returns), dtype=np.bool_)
+        for row in np.flatnonzero((self.spans > 1) & np.isfinite(self.returns)):
+            found[row - self.spans[row] + 1 : row] = True
+        return found
+
+
+def _told(name: str, market: MarketData, calendar: Sequence[date], breaks: Collection[date]) -> _Told:
+    """A factor by its own history; by its beta to another's where the closes are that other's."""
     own, lent = _returns(market.histories.get(name), calendar, breaks), _lent(name, market)
-    return own if lent is None else own * lent.beta
+    return own if lent is None else _Told(own.returns * lent.beta, own.spans)
 
 
-def _returns(history: History | None, calendar: Sequence[date], breaks: Collection[date]) -> Array:
-    """NaN where one of the two days has no close, none above zero, or the price was cut anew between them."""
-    if history is None or len(calendar) < 2:
-        return np.full(max(0, len(calendar) - 1), np.nan)
+def _returns(history: History | None, calendar: Sequence[date], breaks: Collection[date]) -> _Told:
+    """From close to close. NaN where there is none, none above zero, or the price was cut anew between the two."""
+    count = max(0, len(calendar) - 1)
+    returns, spans = np.full(count, np.nan), np.ones(count, dtype=np.int64)
+    if history is None or not count:
+        return _Told(returns, spans)
     closes = dict(zip(history.days, history.closes, strict=True))
     prices = np.array([float(closes.get(day) or np.nan) for day in calendar])
-    prices[prices <= 0] = np.nan
-    returns = prices[1:] / prices[:-1] - 1
+    places = np.flatnonzero(prices > 0)
+    steps = prices[places[1:]] / prices[places[:-1]] - 1
     if breaks:
-        returns[[day in breaks for day in calendar[1:]]] = np.nan
-    return np.asarray(returns)
+        ordered = np.array(sorted(day.toordinal() for day in breaks))
+        before = np.searchsorted(ordered, [day.toordinal() for day in calendar], side="right")[places]
+        steps[before[1:] > before[:-1]] = np.nan
+    returns[places[1:] - 1] = steps
+    spans[places[1:] - 1] = np.diff(places)
+    return _Told(returns, spans)
 
 
-def _filled(
-    name: str, own: Array, market: MarketData, known: Mapping[str, Array], fewest: int
-) -> tuple[Array, Proxy | None]:
-    """The column with its holes filled, and by whom; None where nothing is missing or nobody can stand in."""
-    holes = ~np.isfinite(own)
-    if not holes.any():
-        return own, None
-    column, proxy = own.copy(), None
-    for by, beta in _stand_ins(name, market):
-        left = ~np.isfinite(column)
-        if by == name or not left.any():
-            continue
-        other = known[by]
-        times = beta if beta is not None else _beta(own, other, fewest)
-        filled = left & np.isfinite(other)
-        if filled.any():
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Makes whole columns of what histories tell. `surprise` is the usual one of a share, a ratio a day."""
+
+    market: MarketData
+    told: Mapping[str, _Told]
+    like: frozenset[str]
+    fewest: int
+    surprise: float
+
+    def column(self, name: str) -> tuple[Array, Proxy | None]:
+        """The column, filled, and by whom; None where nothing is missing or nobody can stand in."""
+        told = self.told[name]
+        if np.isfinite(told.returns).all():
+            return told.returns, None
+        column, between = told.returns.copy(), told.between
+        proxy = None
+        for by, given in self._stand_ins(name):
+            filled = ~np.isfinite(column) & np.isfinite(self.told[by].returns)
+            if not filled.any():
+                continue
+            other = self.told[by].returns
+            times = given if given is not None else _beta(told.of_one_day, self.told[by].of_one_day, self.fewest)
             column[filled] = times * other[filled]
+            new = filled & ~between
+            column[new] += self._surprises(name, by, times, new)
             proxy = proxy or Proxy(factor=by, beta=times, days=int(filled.sum()))
-    return column, proxy
+        if name != self.market.index and name not in self.like:
+            proxy = self._drawn(name, column, between) or proxy
+        _keep_the_whole(column, told)
+        return column, proxy
+
+    def _stand_ins(self, name: str) -> list[tuple[str, float | None]]:
+        """Who may stand in, the likest first, and with which beta where that is told."""
+        market = self.market
+        history = market.histories.get(name)
+        is_own = history is not None and _lent(name, market) is None
+        given = float(history.beta) if history is not None and is_own and history.beta is not None else None
+        proxy = history.proxy if history is not None else None
+        found: list[tuple[str, float | None]] = []
+        if proxy is not None and proxy in market.histories and proxy not in (name, market.index):
+            found.append((proxy, given))
+        if (name in self.like or proxy == market.index) and name != market.index:
+            found.append((market.index, None if found else given))
+        return found
+
+    def _surprises(self, name: str, by: str, times: float, days: Flags) -> Array:
+        """What it does by itself on these days: its own residuals drawn anew, else made as large as is usual.
+
+        They have no mean, and nothing in common with what stands in, so that the beta stays what was said.
+        """
+        count = int(days.sum())
+        left = self.told[name].of_one_day - times * self.told[by].of_one_day
+        left = left[np.isfinite(left)]
+        draw = _draws(name)
+        if len(left) >= self.fewest:
+            size, found = float(np.std(left, ddof=1)), draw.choice(left, count)
+        else:
+            size = USUAL_SURPRISE_OF_INDEX if name in INDEX_NAMES else self.surprise
+            found = size * draw.standard_normal(count)
+        other = self.told[by].returns[days]
+        if count > 2:
+            base = np.column_stack([np.ones(count), other])
+            found = found - base @ np.linalg.lstsq(base, found, rcond=None)[0]
+            spread = float(np.std(found, ddof=1))
+            found = found * size / spread if spread > 0 else found
+        return np.asarray(found)
+
+    def _drawn(self, name: str, column: Array, between: Flags) -> Proxy | None:
+        """Fill what no other stands in for by its own days; between two closes it waits for the second."""
+        column[between & ~np.isfinite(column)] = 0.0
+        own = self.told[name].of_one_day
+        own = own[np.isfinite(own)]
+        holes = ~np.isfinite(column)
+        if len(own) < self.fewest or not holes.any():
+            return None
+        column[holes] = _draws(name).choice(own, int(holes.sum()))
+        return Proxy(factor=name, beta=1.0, days=int(holes.sum()))
+
+
+def _draws(name: str) -> np.random.Generator:
+    """The same at every call, and another for each name."""
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def _keep_the_whole(column: Array, told: _Told) -> None:
+    """Take from the return to a next close what the days before it were given, so that together they are the move."""
+    for row in np.flatnonzero((told.spans > 1) & np.isfinite(told.returns)):
+        given = float(np.prod(1 + column[row - told.spans[row] + 1 : row]))
+        if given > 0:  # neither unknown nor more than all
+            column[row] = (1 + told.returns[row]) / given - 1
+
+
+def _usual_surprise(told: Mapping[str, _Told], index: str, like: Collection[str], fewest: int) -> float:
+    """The median over the shares that have enough days, ratio a day; as assumed where there is none."""
+    base = told[index].of_one_day
+    found = []
+    for name in sorted(like):
+        both = np.isfinite(told[name].of_one_day) & np.isfinite(base)
+        if name != index and name not in INDEX_NAMES and both.sum() >= fewest:
+            own = told[name].of_one_day[both]
+            found.append(float(np.std(own - _beta(own, base[both], fewest) * base[both], ddof=1)))
+    return float(np.median(found)) if found else USUAL_SURPRISE
 
 
 def _lent(name: str, market: MarketData) -> Proxy | None:
@@ -223,17 +358,6 @@ def _lent(name: str, market: MarketData) -> Proxy | None:
         return None
     beta = 1.0 if history.beta is None else float(history.beta)
     return Proxy(factor=history.proxy, beta=beta, days=max(0, len(history.days) - 1))
-
-
-def _stand_ins(name: str, market: MarketData) -> list[tuple[str, float | None]]:
-    """Who may stand in, the likest first, and with which beta where that is told."""
-    history = market.histories.get(name)
-    is_own = history is not None and _lent(name, market) is None
-    told = float(history.beta) if history is not None and is_own and history.beta is not None else None
-    proxy = history.proxy if history is not None else None
-    if proxy is not None and proxy in market.histories and proxy != market.index:
-        return [(proxy, told), (market.index, None)]
-    return [(market.index, told)]
 
 
 def _beta(own: Array, other: Array, fewest: int) -> float:

@@ -44,7 +44,7 @@ class ScenarioResult:
     """INR. `pnl` is the sum of `by_broker`, to the paisa; None where no line could be valued.
 
     `by_issuer` has those that gain or lose anything. `worst_company`: the one that costs most, where a scenario moves
-    each by itself.
+    each by itself. `unmatched`: issuers that the scenario names and no line has; their moves moved nothing.
     """
 
     scenario: Scenario
@@ -53,6 +53,7 @@ class ScenarioResult:
     by_issuer: Mapping[str, Decimal]
     left_out: Left
     worst_company: str | None = None
+    unmatched: tuple[str, ...] = ()
 
     @property
     def basis(self) -> Basis:
@@ -237,6 +238,8 @@ def _worst_company(book: BookArrays, plain: Floats, scenario: Scenario) -> tuple
     if not len(companies):
         return plain, None
     change = np.bincount(book.issuer, weights=np.nan_to_num(moved - plain), minlength=len(book.issuers))
+    # A line that only the company's own move can value (no beta, where the index moves, too) counts with all of it.
+    change = (np.nan_to_num(moved) - np.nan_to_num(plain)) @ _members(book.issuer, len(book.issuers))
     number = int(companies[np.argmin(change[companies])])
     return np.where(book.is_company & (book.issuer == number), moved, plain), book.issuers[number]
 
@@ -262,6 +265,7 @@ def _result(
         by_issuer=by_issuer,
         left_out=_left(book, unvalued),
         worst_company=worst,
+        unmatched=tuple(sorted(set(scenario.issuers) - set(book.issuers))),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 import numpy as np
@@ -26,6 +26,7 @@ DAILY_DECAY = 0.94  # RiskMetrics for daily returns; 0.97 for monthly ones
 LEAST_DECAY = 0.01  # a smaller one forgets everything overnight
 ENOUGH_DAYS = 250  # below this a historical figure is told as thin
 LONGEST_HORIZON = 10
+FINEST_CONFIDENCE = 20  # decimals: nobody means more, and exact fractions of more are costly
 # Past volatility counts as no smaller than this part of the usual one: a share that did not trade for weeks would
 # otherwise turn its first move into a catastrophe.
 LEAST_VOLATILITY = 0.1
@@ -245,18 +246,18 @@ def horizon_factor(days: int, *, has_options: bool) -> float:
 
 
 def exact_level(confidence: Confidence) -> Fraction:
-    """A confidence as it was written. Raises RiskError where it is not between 0 and 1."""
+    """A confidence as it was written, a decimal number. Raises RiskError where it is not between 0 and 1."""
     try:
-        level = Fraction(str(confidence))
-    except ValueError:
-        level = Fraction(0)
-    if not 0 < level < 1:
+        written = Decimal(str(confidence))
+    except InvalidOperation:
+        written = Decimal(0)
+    if not (written.is_finite() and 0 < written < 1 and written.adjusted() >= -FINEST_CONFIDENCE):
         raise RiskError(
             f"{confidence} is no confidence.",
             code="confidence_refused",
             remedy="Give a number between 0 and 1, such as 0.99.",
         )
-    return level
+    return Fraction(written)
 
 
 def known(values: Array, *, dimensions: int | None = None) -> Array:

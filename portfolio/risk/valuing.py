@@ -22,7 +22,7 @@ OF_THE_RUPEE = "INR"  # how names of currency pairs end that have the rupee as t
 DRIVERS = {
     RiskClass.EQUITY: Driver.INDEX,
     RiskClass.INDEX: Driver.INDEX,
-    RiskClass.FUND: Driver.INDEX,
+    RiskClass.FUND: Driver.INDEX,  # but by the rate where its duration is told: see `_terms`
     RiskClass.DEBT: Driver.RATE,
     RiskClass.OTHER: Driver.INDEX,  # whatever has no beta is not valued there: it is not taken for safe
 }
@@ -33,8 +33,8 @@ class Assumptions:
     """What the market says beside prices.
 
     `rate` is the risk-free rate, `dividends` yields by issuer, both ratios a year; `betas` to the index by factor (the
-    index has 1 by being named `index`); `durations` of bonds and debt funds by issuer, in years. Who is not named has
-    an unknown beta or duration, and no dividends.
+    index has 1 by being named `index`); `durations` of bonds and debt funds by issuer, in years: a fund that has one
+    moves by the rate, any other by its beta. Who is not named has an unknown beta or duration, and no dividends.
     """
 
     rate: Decimal
@@ -171,13 +171,15 @@ def _unit_greeks(book: BookArrays) -> Greeks:
 
 
 def _terms(line: Line, assumptions: Assumptions, now: datetime) -> Terms:
+    duration = assumptions.durations.get(line.issuer)
+    is_debt_fund = line.risk_class is RiskClass.FUND and duration is not None
     return Terms(
-        driver=driver_of(line),
+        driver=Driver.RATE if is_debt_fund else driver_of(line),
         beta=ONE if line.factor == assumptions.index else assumptions.betas.get(line.factor),
         years=None if line.expiry is None else years_to_expiry(line.exchange, line.expiry, now),
         rate=assumptions.rate,
         dividend=assumptions.dividends.get(line.issuer, Decimal(0)),
-        duration=assumptions.durations.get(line.issuer),
+        duration=duration,
     )
 
 

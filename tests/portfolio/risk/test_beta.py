@@ -132,10 +132,13 @@ def test_of_nothing_it_is_nothing() -> None:
     assert (weighted([]).rupees, str(weighted([]).pnl_if_index_falls_1pct)) == (0, "0")
 
 
+NEW = "INE111A01025"
+
+
 def test_betas_of_a_matrix() -> None:
     index = walk(1)
-    market = market_of(history("NIFTY", index), history(INFY, walk(2)), history("NEW", walk(3)[-20:], late=True))
-    found = factors([INFY, "NEW"], market)
+    market = market_of(history("NIFTY", index), history(INFY, walk(2)), history(NEW, walk(3)[-20:], late=True))
+    found = factors([INFY, NEW], market)
     known = betas(found, "NIFTY")
     column, base = found.column(INFY), found.column("NIFTY")
     assert column is not None
@@ -144,10 +147,10 @@ def test_betas_of_a_matrix() -> None:
     assert own is not None
     assert known["NIFTY"] == 1.0
     assert known[INFY] == own.shrunk
-    assert "NEW" in found.proxied
-    measured = beta(found.returns[:, found.names.index("NEW")], base)
+    assert NEW in found.proxied
+    measured = beta(found.returns[:, found.names.index(NEW)], base)
     assert measured is not None
-    assert known["NEW"] == measured.raw != shrunk(measured.raw)
+    assert known[NEW] == measured.raw != shrunk(measured.raw)
 
 
 def test_without_an_index_there_are_no_betas() -> None:
