@@ -71,8 +71,8 @@ class BookArrays:
 
     `broker`, `issuer` and `factor` are numbers into the tuples of names, `factor` ABSENT where there is none. `sign` is
     +1 for a call, -1 for a put, 0 for what is no option. `underlying` is the price of what an option is on, and for all
-    else the line's own price. `is_company`: its issuer is one, and no index, fund, commodity or currency; what nobody can
-    name counts as one, for a share without an ISIN falls as far as any. NaN: unknown.
+    else the line's own price. `is_company`: its issuer is one, and no index, fund, commodity or currency. What nobody
+    can name counts as one, for a share without an ISIN falls as far as any. NaN: unknown.
     """
 
     brokers: tuple[str, ...]

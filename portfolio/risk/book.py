@@ -85,8 +85,8 @@ class _Maker:
     days: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     shares: dict[str, Decimal] = field(default_factory=dict)
     futures: dict[tuple[Exchange, str], dict[date, Decimal]] = field(default_factory=lambda: defaultdict(dict))
+    aged: dict[tuple[Exchange, str], dict[date, Decimal]] = field(default_factory=lambda: defaultdict(dict))
     held: Holdings = field(init=False)
-
     fresh: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class _Maker:
         rows = [row for group in grouped(self.book.trades) for row in self._rows(group)]
         rows = self._at_one_price(rows)
         self._note_futures(rows)
-        hung_on = Underlyings(self.shares, self.futures, self.streamed, self.borrowed, self.directory)
+        hung_on = Underlyings(self.shares, self.futures, self.streamed, self.borrowed, self.directory, self.aged)
         for row in rows:
             self.days[row.trade.source.connection_id].count(self._day_of(row))
             if row.trade.position.quantity and row.trade.kind in (TradeKind.INTRADAY, TradeKind.DERIVATIVE):
@@ -216,7 +216,8 @@ class _Maker:
             what = row.what
             if what is None or what.kind is not Kind.FUTURE or what.contract is None or row.mark.price is None:
                 continue
-            self.futures[row.trade.position.exchange, what.underlying].setdefault(what.contract.expiry, row.mark.price)
+            known = self.aged if _is_stale(row.trade.source, row.mark) else self.futures
+            known[row.trade.position.exchange, what.underlying].setdefault(what.contract.expiry, row.mark.price)
 
     def _day_of(self, row: _Row) -> Decimal | None:
         trade = row.trade
@@ -262,8 +263,9 @@ class _Maker:
         }
 
     def _derivative(self, row: _Row, what: Described, hung_on: Underlyings) -> dict[str, Any]:
-        price, is_future = hung_on.price(what, row.trade.position.exchange)
+        hung = hung_on.hung(what, row.trade.position.exchange)
         contract, known = what.contract, what.known
+        price, is_future = hung.price, hung.expiry is not None
         if price is None and what.kind is Kind.FUTURE:
             price, is_future = row.mark.price, row.mark.price is not None
         return {
@@ -277,6 +279,7 @@ class _Maker:
             "underlying": what.underlying,
             "underlying_price": price,
             "underlying_is_future": is_future,
+            "underlying_expiry": hung.expiry,
             "expiry": contract.expiry if contract else None,
             "strike": contract.strike if contract else None,
             "option_type": contract.option_type if contract else None,

@@ -44,7 +44,8 @@ class Obligation:
     `received` is in units of the underlying (shares, or units of the commodity's future), `paid_in` in INR; both are
     signed from the account's side: what comes is positive, what goes negative. None: not known. `in_the_money` is INR
     per unit, negative out of it; `in_the_money_pct` percent of the strike; both None for futures. `days_left` counts
-    trading days. `is_over`: the contract has ended, and its last known price need not be the final one.
+    trading days. `is_over`: the contract has ended, and its last known price need not be the final one; it is listed
+    until its broker takes the row away, for delivery comes days after the end.
     """
 
     connection_id: str
@@ -138,7 +139,7 @@ def _obligation(
     line: Line, book: RiskBook, trading_days: Sequence[date], cash_settled: frozenset[str]
 ) -> Obligation | None:
     today = book.now.astimezone(IST).date()
-    if line.expiry is None or line.kind is Kind.SPOT or line.units == 0 or line.expiry < today:
+    if line.expiry is None or line.kind is Kind.SPOT or line.units == 0:
         return None
     days_left = trading_days_left(line.expiry, today, trading_days)
     if days_left > (LISTED_FROM_COMMODITY if line.risk_class is RiskClass.COMMODITY else LISTED_FROM):

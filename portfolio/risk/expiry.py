@@ -62,7 +62,7 @@ def trading_days_left(expiry: date, today: date, trading_days: Sequence[date]) -
     return len(known) + guessed
 
 
-def has_ended(exchange: Exchange, expiry: date | None, now: datetime) -> bool:
+def has_ended(expiry: date | None, now: datetime) -> bool:
     """Whether the day of its expiry is over: what its row still shows is then no open contract any more.
 
     On the day itself, after its hour, it is still worth what it is in the money.

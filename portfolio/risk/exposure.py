@@ -15,6 +15,7 @@ from typing import SupportsFloat
 
 from brokers.domain import ZERO
 from portfolio.risk.coverage import coverage
+from portfolio.risk.expiry import has_ended
 from portfolio.risk.numbers import Array
 from portfolio.risk.words import Coverage, Kind, Line, RiskBook, RiskClass
 from portfolio.sums import EXACT, percent
@@ -106,10 +107,17 @@ def exposures(book: RiskBook, deltas: Deltas = NO_DELTAS) -> Exposure:
 
 
 def exposed(book: RiskBook, deltas: Deltas = NO_DELTAS) -> list[Exposed]:
-    """One for each line of the book, in its order."""
+    """One for each line of the book, in its order.
+
+    Of a contract whose last day is over nothing is known: what it became is not in its row. It is unvalued until its
+    broker takes the row away.
+    """
     with localcontext(EXACT):
         given = per_line(book, deltas)
-        return [_exposed(line, delta) for line, delta in zip(book.lines, given, strict=True)]
+        return [
+            Exposed(line, None, None) if has_ended(line.expiry, book.now) else _exposed(line, delta)
+            for line, delta in zip(book.lines, given, strict=True)
+        ]
 
 
 def per_line(book: RiskBook, deltas: Deltas) -> list[Decimal | None]:

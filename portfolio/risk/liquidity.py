@@ -62,7 +62,8 @@ class Liquidity:
     """The whole book; the slowest exit first, those that are not known before all.
 
     Values are INR. `days` is the slowest known exit. `within` tells, by horizon in days, which value can have left by
-    then, selling everything side by side. Costs are sums over what is known. `unknown_value` has no known volume and is
+    then, selling everything side by side: T1 shares from the second day on, pledged ones not at all, for they would
+    have to be freed first. Costs are sums over what is known. `unknown_value` has no known volume and is
     in no horizon; `unpriced` instruments have not even a value. `slow_value`, `pledged_value`, `t1_value` and
     `locked_value` are what stands in slow series, is pledged, is not yet delivered, and is at its lower circuit.
     """
@@ -144,10 +145,13 @@ def _impact(
 
 
 def _gone(each: Exit, value: Decimal, horizon: int) -> Decimal:
-    """What of it can have left by then. From its lower circuit nothing leaves."""
+    """What of it can have left by then. From its lower circuit nothing does; nor do pledged shares, nor T1 at once."""
     if each.days is None or each.is_at_lower_circuit:
         return ZERO
-    return value if each.days <= horizon else value * horizon / each.days
+    daily = each.units if each.days <= 1 else each.units / each.days
+    first = min(daily, each.units - each.pledged - each.t1)
+    gone = min(first + (horizon - 1) * daily, each.units - each.pledged) if horizon > 1 else first
+    return value * gone / each.units
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:

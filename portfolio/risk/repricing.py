@@ -84,6 +84,7 @@ def _underlying(line: Line, prices: Mapping[str, Decimal], spots: Mapping[str, D
         return prices.get(line.issuer, spots.get(line.issuer, line.underlying_price))
     if line.kind is Kind.FUTURE:
         return prices.get(line.instrument, line.underlying_price)
-    if line.expiry is None:
+    expiry = line.underlying_expiry or line.expiry
+    if expiry is None:
         return line.underlying_price
-    return prices.get(f"{line.exchange}|{line.underlying}|{line.expiry.isoformat()}|FUT", line.underlying_price)
+    return prices.get(f"{line.exchange}|{line.underlying}|{expiry.isoformat()}|FUT", line.underlying_price)

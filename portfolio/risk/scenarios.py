@@ -13,6 +13,8 @@ from enum import StrEnum
 from itertools import product
 from typing import Any
 
+from portfolio.risk.remembered import INDEX_CLOSES, VOLATILITY_CLOSES, Closes
+
 ZERO = Decimal(0)
 
 
@@ -22,7 +24,7 @@ class Basis(StrEnum):
     SET = "SET"  # shipped: assumptions, not forecasts
     OWN = "OWN"  # somebody's own
     DATA = "DATA"  # what prices did then
-    REFERENCE = "REFERENCE"  # a published figure: there are no prices of that day here
+    REFERENCE = "REFERENCE"  # published closes, written down in `remembered`: there are no prices of that day here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,52 +95,62 @@ SHIPPED: tuple[Scenario, ...] = (
 # --- days of the past -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Days that are remembered: `first` to `last`, both trading. `reference`: the index's move as published, if any."""
+    """Days that are remembered: `first` to `last`, both trading."""
 
     code: str
     title: str
     first: date
     last: date
-    reference: Decimal | None = None
+
+
+def _one_day(code: str, title: str, day: date) -> Episode:
+    return Episode(code, title, day, day)
 
 
 LONGEST_BREAK = 6  # days without trading
 EPISODES = (
-    Episode("october_2008", "October 2008", date(2008, 10, 1), date(2008, 10, 31)),
-    Episode("covid_2020", "23 March 2020", date(2020, 3, 23), date(2020, 3, 23), Decimal("-0.13")),
-    Episode("invasion_2022", "24 February 2022", date(2022, 2, 24), date(2022, 2, 24)),
-    Episode("election_2024", "4 June 2024", date(2024, 6, 4), date(2024, 6, 4), Decimal("-0.059")),
+    _one_day("october_2008", "24 October 2008", date(2008, 10, 24)),
+    _one_day("covid_2020", "23 March 2020", date(2020, 3, 23)),
+    _one_day("invasion_2022", "24 February 2022", date(2022, 2, 24)),
+    _one_day("election_2024", "4 June 2024", date(2024, 6, 4)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class NotTold:
-    """An episode that there are no prices of here, nor a published move."""
+    """An episode that there are no prices of, neither here nor written down."""
 
     code: str
     title: str
 
 
 def episodes(
-    index_closes: Mapping[date, Decimal], volatility_closes: Mapping[date, Decimal] | None = None
+    index_closes: Mapping[date, Decimal],
+    volatility_closes: Mapping[date, Decimal] | None = None,
+    *,
+    written: Closes = INDEX_CLOSES,
+    written_volatility: Closes = VOLATILITY_CLOSES,
 ) -> tuple[tuple[Scenario, ...], tuple[NotTold, ...]]:
-    """The remembered days as scenarios: by the index's daily closes where they reach so far, else as published.
+    """The remembered days as scenarios: by the index's daily closes where they reach so far, else by those `written`.
 
-    `volatility_closes` are a volatility index's; without them of those days, volatility is taken as unmoved.
+    `volatility_closes` are a volatility index's, with `written_volatility` behind them. Where neither tells of a day,
+    volatility is taken as unmoved, and the title says so.
     """
     told, untold = [], []
     for episode in EPISODES:
-        move = _move(index_closes, episode)
-        index = episode.reference if move is None else move
+        own = _move(index_closes, episode)
+        index = _move(written, episode) if own is None else own
         if index is None:
             untold.append(NotTold(episode.code, episode.title))
             continue
         volatility = _move(volatility_closes or {}, episode)
+        if volatility is None:
+            volatility = _move(written_volatility, episode)
         told.append(
             Scenario(
                 code=episode.code,
-                title=episode.title,
-                basis=Basis.REFERENCE if move is None else Basis.DATA,
+                title=episode.title if volatility is not None else f"{episode.title} (volatility unknown: unmoved)",
+                basis=Basis.REFERENCE if own is None else Basis.DATA,
                 index=index,
                 volatility=ZERO if volatility is None else volatility,
             )

@@ -10,7 +10,7 @@ from decimal import Decimal
 import numpy as np
 
 from portfolio.risk.arrays import ABSENT, BookArrays, Driver, Floats, Integers, Pricing, Terms, book_arrays
-from portfolio.risk.expiry import years_to_expiry
+from portfolio.risk.expiry import has_ended, years_to_expiry
 from portfolio.risk.implied import NoVolatility, Volatilities, implied_volatility, with_neighbours
 from portfolio.risk.numbers import ratio, rupees
 from portfolio.risk.pricing import Greeks, greeks, greeks_on_future
@@ -102,8 +102,11 @@ def valued(
     """Find every line's years, volatility (implied by its price, else its neighbour's) and driver.
 
     `factors` as in `book_arrays`. `neighbours` are options that nobody holds: they lend their volatility, and are not
-    in the arrays.
+    in the arrays. A contract whose last day is over has no value: what it became is not in its row.
     """
+    lines = [
+        replace(line, price=None, underlying_price=None) if has_ended(line.expiry, now) else line for line in lines
+    ]
     everything = (*lines, *neighbours)
     terms = [_terms(line, assumptions, now) for line in everything]
     held = len(lines)

@@ -41,9 +41,10 @@ class Line:
     (`NFO|NIFTY|2026-12-29|27000|CE`), else `connection|exchange|symbol` where nobody can match it. `issuer` is the ISIN
     of the share itself or of a derivative's underlying, the underlying's name where that is no share, and the
     instrument where nothing else is known. `factor` is the name of the price history that moves it (of a derivative its
-    underlying's). `underlying_price` is what a derivative hangs on: the spot, or the future of the same expiry
-    (`underlying_is_future`). The four parts of `units` are of shares owned alone: `settled`, `t1`, `pledged`,
-    `funded` (MTF); what remains was bought today. `loan` is what the broker lent for them.
+    underlying's). `underlying_price` is what a derivative hangs on: the spot, or a future (`underlying_is_future`), the
+    one that ends at `underlying_expiry`: of a commodity later than its option. The four parts of `units` are of shares
+    owned alone: `settled`, `t1`, `pledged`, `funded` (MTF); what remains was bought today. `loan` is what the broker
+    lent for them.
     """
 
     connection_id: str
@@ -68,6 +69,7 @@ class Line:
     underlying: str = ""
     underlying_price: Decimal | None = None
     underlying_is_future: bool = False
+    underlying_expiry: date | None = None
     expiry: date | None = None
     strike: Decimal | None = None
     option_type: OptionType | None = None

@@ -243,10 +243,25 @@ class TestUnderlyingPrice:
         [line] = [line for line in book.lines if line.kind is Kind.OPTION]
         return line.underlying_price, line.underlying_is_future
 
-    def test_is_that_of_the_share_in_the_book(self) -> None:
-        share = holding(RELIANCE, 1, symbol="RELIANCE", last="1400")
-        future = contract("RELIANCE26DECFUT", 500, last="1410")
-        assert self.of_call(share, future) == (1400, False)
+    share = holding(RELIANCE, 1, symbol="RELIANCE", last="1400")
+
+    def test_is_that_of_the_future_of_the_same_expiry(self) -> None:
+        assert self.of_call(self.share, contract("RELIANCE26DECFUT", 500, last="1410")) == (1410, True)
+
+    def test_unless_that_price_is_old(self) -> None:
+        aged = source("upstox", account([], [contract("RELIANCE26DECFUT", 500, last="1410")]), state=SourceState.STALE)
+        book = book_of(held(self.call, self.share), aged, directory=self.directory)
+        assert [line.underlying_price for line in book.lines if line.kind is Kind.OPTION] == [1400]
+        book = book_of(held(self.call), aged, directory=self.directory)
+        assert [line.underlying_price for line in book.lines if line.kind is Kind.OPTION] == [1410]
+
+    def test_a_future_hangs_on_its_spot(self) -> None:
+        book = book_of(held(self.share, contract("RELIANCE26DECFUT", 500, last="1410")), directory=self.directory)
+        [line] = [line for line in book.lines if line.kind is Kind.FUTURE]
+        assert (line.underlying_price, line.underlying_is_future, line.underlying_expiry) == (1400, False, None)
+
+    def test_else_that_of_the_share_in_the_book(self) -> None:
+        assert self.of_call(self.share) == (1400, False)
 
     def test_or_one_that_is_streamed_or_lent(self) -> None:
         streamed = LivePrices({}, {(Exchange.NSE, "2885"): self.told("1401")})
@@ -255,7 +270,7 @@ class TestUnderlyingPrice:
         lent = BorrowedPrice(exchange=Exchange.NSE, price=Decimal(1403), close=None, broker_type="x", as_of=NOW)
         assert self.of_call(borrowed={RELIANCE: lent}) == (1403, False)
 
-    def test_else_that_of_the_future_of_the_same_expiry(self) -> None:
+    def test_or_that_future_where_there_is_no_spot(self) -> None:
         assert self.of_call(contract("RELIANCE26DECFUT", -500, last="1410")) == (1410, True)
 
     def test_a_future_that_nobody_holds_may_be_streamed(self) -> None:
@@ -295,6 +310,7 @@ class TestUnderlyingPrice:
         row = contract("CRUDEOIL26DEC6000CE", 100, exchange=Exchange.MCX, contract=option)
         [line] = book_of(held(row), directory=directory, streamed=LivePrices({}, prices)).lines
         assert (line.underlying_price, line.underlying_is_future) == (6002, True)
+        assert line.underlying_expiry == date(2026, 12, 18)
 
     def test_a_future_without_a_spot_hangs_on_itself(self) -> None:
         [line] = book_of(held(contract("NIFTY26DECFUT", 65, last="26100"))).lines

@@ -108,10 +108,10 @@ def test_options_on_commodities_become_their_future_which_may_be_delivered() -> 
         ("2026-12-22 00:00", True),  # E-4
         ("2026-12-29 09:15", True),
         ("2026-12-29 18:00", True),
-        ("2026-12-30 09:00", False),
+        ("2026-12-30 09:00", True),  # delivery comes later; its broker still shows it
     ],
 )
-def test_is_listed_from_four_trading_days_before_to_the_day_itself(now, listed) -> None:
+def test_is_listed_from_four_trading_days_before_until_its_row_is_gone(now, listed) -> None:
     when = datetime.fromisoformat(now).replace(tzinfo=IST)
     assert bool(told(future(), now=when).obligations) is listed
 
@@ -119,6 +119,13 @@ def test_is_listed_from_four_trading_days_before_to_the_day_itself(now, listed) 
 def test_says_when_a_contract_has_ended() -> None:
     assert not only(future(), now=datetime(2026, 12, 29, 15, 39, tzinfo=IST)).is_over
     assert only(future(), now=datetime(2026, 12, 29, 15, 40, tzinfo=IST)).is_over
+
+
+def test_what_has_ended_still_asks_for_its_shares() -> None:
+    after = told(option(1300, CE, -500), now=datetime(2026, 12, 31, 9, 0, tzinfo=IST))
+    (obligation,) = after.obligations
+    assert (obligation.is_over, obligation.days_left, obligation.outcome) == (True, 0, Outcome.GIVE)
+    assert after.shares[0].shortfall == 500
 
 
 def test_flat_contracts_and_shares_are_no_obligation() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from brokers.domain import Exchange
 from brokers.wire import IST
-from portfolio.risk.expiry import expires_at, trading_days_left, years_to_expiry
+from portfolio.risk.expiry import expires_at, has_ended, trading_days_left, years_to_expiry
 
 DAYS = tuple(date(2026, 12, day) for day in range(1, 31) if date(2026, 12, day).weekday() < 5 and day != 25)
 
@@ -54,9 +54,26 @@ def test_counts_trading_days_over_weekends_and_holidays(today, left) -> None:
     assert trading_days_left(date(2026, 12, 29), date(2026, 12, today), DAYS) == left
 
 
-def test_where_the_calendar_ends_weekdays_count() -> None:
+def test_where_the_calendar_ends_it_is_told_early_never_late() -> None:
     expiry, today = date(2026, 12, 29), date(2026, 12, 22)
-    assert trading_days_left(expiry, today, ()) == 5  # 25 December is a weekday, too
-    assert trading_days_left(expiry, today, DAYS[: DAYS.index(date(2026, 12, 24)) + 1]) == 5
+    assert trading_days_left(expiry, today, ()) == 3  # it is 4: five weekdays, of which Christmas is none
+    assert trading_days_left(expiry, today, DAYS[: DAYS.index(date(2026, 12, 24)) + 1]) == 3
+    assert trading_days_left(expiry, expiry - timedelta(days=1), ()) == 1  # its last day is always one
     assert trading_days_left(today, today, ()) == 0
     assert trading_days_left(today - timedelta(days=3), today, ()) == 0
+
+
+@pytest.mark.parametrize("back", range(28))
+@pytest.mark.parametrize("known", [0, 3, 9])
+def test_a_guess_never_says_more_days_than_there_are(back, known) -> None:
+    expiry = date(2026, 12, 29)
+    today = expiry - timedelta(days=back)
+    coming = [day for day in DAYS if day > today][:known]
+    assert trading_days_left(expiry, today, coming) <= trading_days_left(expiry, today, DAYS)
+
+
+def test_a_contract_has_ended_when_its_last_day_is_over() -> None:
+    expiry = date(2026, 12, 29)
+    assert not has_ended(expiry, ist("2026-12-29 23:59"))
+    assert has_ended(expiry, ist("2026-12-30 00:00"))
+    assert not has_ended(None, ist("2026-12-30 00:00"))

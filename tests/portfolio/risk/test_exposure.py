@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -140,16 +141,16 @@ class TestByHand:
 
     def test_the_two_futures_are_nothing_to_the_market(self, book: RiskBook) -> None:
         tree = exposures(book, {"NFO|RELIANCE|2026-12-29|1500|CE": Decimal("0.25")})
-        # 300 × 1400 = 420,000 long; -500 × 0.25 × 1400 = 175,000 short
-        assert figures(tree.whole)[:4] == (595_000, 245_000, 420_000, 175_000)
-        assert tree.whole.delta_net == -175_000
+        # 300 × 1400 = 420,000 long; -500 × 0.25 × 1410 (the future of the same expiry) = 176,250 short
+        assert figures(tree.whole)[:4] == (596_250, 243_750, 420_000, 176_250)
+        assert tree.whole.delta_net == -176_250
         # 420,000 + 2 × 705,000 + 700,000
-        assert tree.whole.notional == 2_530_000
+        assert tree.whole.notional == 2_535_000
         [issuer] = tree.by_issuer
         assert (issuer.key, issuer.name, issuer.weight_pct) == (RELIANCE, "RELIANCE", 100)
         assert {child.key: child.gross for child in issuer.children} == {
             RELIANCE: 420_000,
-            "NFO|RELIANCE|2026-12-29|1500|CE": 175_000,
+            "NFO|RELIANCE|2026-12-29|1500|CE": 176_250,
             "NFO|RELIANCE|2026-12-29|FUT": 0,
         }
 
@@ -157,7 +158,7 @@ class TestByHand:
         tree = exposures(book, {"NFO|RELIANCE|2026-12-29|1500|CE": Decimal("0.25")})
         assert {node.key: figures(node)[:4] for node in tree.by_broker} == {
             "zerodha": (1_125_000, 1_125_000, 1_125_000, 0),
-            "upstox": (880_000, -880_000, 0, 880_000),
+            "upstox": (881_250, -881_250, 0, 881_250),
         }
 
     def test_derivatives_alone_expire(self, book: RiskBook) -> None:
@@ -167,7 +168,7 @@ class TestByHand:
     def test_an_option_without_a_delta_is_in_no_sum_but_its_notional(self, book: RiskBook) -> None:
         tree = exposures(book)
         assert (tree.whole.gross, tree.whole.unvalued, tree.coverage.complete) == (420_000, 1, False)
-        assert tree.whole.notional == 2_530_000
+        assert tree.whole.notional == 2_535_000
 
     def test_deltas_may_be_an_array_in_the_order_of_the_lines(self, book: RiskBook) -> None:
         by_line = np.array([0.25 if line.option_type else np.nan for line in book.lines])
@@ -206,6 +207,14 @@ def test_who_is_no_company_stands_under_its_class() -> None:
         "FUND": "Fund",
         "INDEX": "Index",
     }
+
+
+def test_a_contract_whose_day_is_over_is_in_no_sum_and_counted() -> None:
+    book = book_of(held(holding(INFY, 100, last="110"), contract("NIFTY26DECFUT", 65, last="26000")))
+    later = replace(book, now=datetime(2026, 12, 30, 4, 0, tzinfo=UTC))
+    assert (exposures(book).whole.gross, exposures(book).coverage.complete) == (1_701_000, True)
+    tree = exposures(later)
+    assert (tree.whole.gross, tree.whole.unvalued, tree.coverage.complete) == (11_000, 1, False)
 
 
 def test_an_empty_book_is_exposed_to_nothing() -> None:

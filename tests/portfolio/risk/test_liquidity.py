@@ -76,6 +76,16 @@ def test_pledged_and_undelivered_shares() -> None:
     assert (told.pledged_value, told.t1_value) == (30_000, 20_000)
 
 
+def test_pledged_shares_do_not_leave_and_t1_ones_from_the_second_day() -> None:
+    line = share(units=1000, price=100, settled=Decimal(200), pledged=Decimal(500), t1=Decimal(300))
+    told = liquidity([line], depths(line))  # 1,000 a day could
+    assert told.within == {1: 20_000, 5: 50_000, 20: 50_000}
+    line = share(units=4000, price=100, settled=Decimal(200), t1=Decimal(3800))
+    assert liquidity([line], depths(line)).within == {1: 20_000, 5: 400_000, 20: 400_000}
+    line = share(units=8000, price=100, settled=Decimal(200), t1=Decimal(7800))
+    assert liquidity([line], depths(line)).within == {1: 20_000, 5: 420_000, 20: 800_000}
+
+
 def test_from_its_lower_circuit_nothing_leaves() -> None:
     line = share(units=100, price=1000)
     told = liquidity([line], depths(line, depth=replace(DEEP, is_at_lower_circuit=True)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brokers.domain import Exchange
+from brokers.domain import Contract, Exchange, OptionType
 from portfolio.domain import LivePrice, LivePrices, Source
+from portfolio.risk.directory import Directory
 from portfolio.risk.quick import quick_measures
 from portfolio.risk.repricing import repriced
 from portfolio.risk.words import Kind, RiskBook
@@ -75,6 +77,22 @@ def test_an_index_moves_what_hangs_on_its_spot() -> None:
     on_future = book_of(held(contract("NIFTY26DEC27000CE", 65), contract("NIFTY26DECFUT", 65, last="26050")))
     after = repriced(on_future, {"NFO|NIFTY|2026-12-29|FUT": Decimal(26060)}, spots={"NIFTY": Decimal(1)}, now=NOW)
     assert [line.underlying_price for line in after.lines] == [26060, 26060]
+
+
+def test_an_option_on_a_commodity_moves_with_its_future_which_ends_later() -> None:
+    option = Contract(underlying="CRUDEOIL", expiry=date(2026, 12, 16), strike=Decimal(6000), option_type=OptionType.CE)
+    future = Contract(underlying="CRUDEOIL", expiry=date(2026, 12, 18))
+    listed = {(Exchange.MCX, "CRUDEOIL"): ((future.expiry, (Exchange.MCX, "2")),)}
+    book = book_of(
+        held(
+            contract("CRUDEOIL26DEC6000CE", 100, exchange=Exchange.MCX, contract=option),
+            contract("CRUDEOIL26DECFUT", 100, exchange=Exchange.MCX, contract=future, last="6002"),
+        ),
+        directory=Directory(futures=listed),
+    )
+    assert [line.underlying_price for line in book.lines] == [6002, 6002]
+    after = repriced(book, {"MCX|CRUDEOIL|2026-12-18|FUT": Decimal(5500)}, now=NOW)
+    assert [line.underlying_price for line in after.lines] == [5500, 5500]
 
 
 def test_a_first_price_values_the_line_and_what_was_unknown_stays_so() -> None:

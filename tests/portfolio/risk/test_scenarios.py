@@ -47,7 +47,7 @@ def test_remembered_days_move_as_prices_did() -> None:
         date(2024, 6, 3): Decimal(23263), date(2024, 6, 4): Decimal(21884),
     }  # fmt: skip
     fear = {date(2020, 3, 20): Decimal(67), date(2020, 3, 23): Decimal(72)}
-    told, untold = episodes(closes, fear)
+    told, untold = episodes(closes, fear, written={}, written_volatility={})
     found = {each.code: each for each in told}
     assert found["covid_2020"].index == Decimal(7610) / 8745 - 1
     assert found["covid_2020"].volatility == Decimal(72) / 67 - 1
@@ -57,22 +57,28 @@ def test_remembered_days_move_as_prices_did() -> None:
     assert [each.code for each in untold] == ["october_2008", "invasion_2022"]
 
 
-def test_a_month_is_measured_from_the_close_before_it_to_its_last() -> None:
-    closes = {
-        date(2008, 9, 30): Decimal(4000), date(2008, 10, 24): Decimal(2500), date(2008, 10, 31): Decimal(3000),
-        date(2008, 11, 3): Decimal(3200),
-    }  # fmt: skip
-    told, _ = episodes(closes)
-    assert next(each for each in told if each.code == "october_2008").index == Decimal("-0.25")
-
-
-def test_without_prices_a_published_move_stands_in_and_says_so_or_nothing_does() -> None:
+def test_without_prices_all_of_them_move_as_is_written_down() -> None:
     told, untold = episodes({})
-    assert [(each.code, each.index, each.basis) for each in told] == [
-        ("covid_2020", Decimal("-0.13"), Basis.REFERENCE),
-        ("election_2024", Decimal("-0.059"), Basis.REFERENCE),
+    moves = [(each.code, round(each.index, 4), round(each.volatility, 4)) for each in told]
+    assert moves == [
+        ("october_2008", Decimal("-0.1220"), 0),
+        ("covid_2020", Decimal("-0.1298"), Decimal("0.0729")),
+        ("invasion_2022", Decimal("-0.0478"), Decimal("0.2953")),
+        ("election_2024", Decimal("-0.0593"), Decimal("0.2775")),
     ]
-    assert [each.code for each in untold] == ["october_2008", "invasion_2022"]
+    assert ({each.basis for each in told}, untold) == ({Basis.REFERENCE}, ())
+
+
+def test_where_volatility_is_not_known_the_title_says_so() -> None:
+    told, _ = episodes({})
+    assert [each.title.endswith("(volatility unknown: unmoved)") for each in told] == [True, False, False, False]
+
+
+def test_what_a_store_tells_comes_before_what_is_written_down() -> None:
+    own = {date(2020, 3, 20): Decimal(100), date(2020, 3, 23): Decimal(90)}
+    found = {each.code: each for each in episodes(own, own)[0]}
+    assert (found["covid_2020"].index, found["covid_2020"].volatility) == (Decimal("-0.1"), Decimal("-0.1"))
+    assert [found[code].basis for code in ("covid_2020", "election_2024")] == [Basis.DATA, Basis.REFERENCE]
 
 
 @pytest.mark.parametrize(

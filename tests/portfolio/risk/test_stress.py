@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -71,6 +72,13 @@ def test_an_own_move_stands_in_for_the_index() -> None:
     assert result.by_issuer == {RELIANCE: Decimal("-15400.00"), INFY: Decimal("3000.00")}
 
 
+def test_issuers_that_nobody_holds_are_named() -> None:
+    only_named = Scenario(code="typo", title="Typo", issuers={"ine1": Decimal("-0.5"), INFY: Decimal("-0.5")})
+    result = only(arrays(share(INFY, 100, 1500)), only_named)
+    assert (result.pnl, result.unmatched) == (Decimal("-75000.00"), ("ine1",))
+    assert only(arrays(share(INFY)), FALL).unmatched == ()
+
+
 def test_of_single_companies_the_worst_is_told_with_all_that_stands_on_it() -> None:
     book = arrays(
         share(RELIANCE, 100, 1400), future(RELIANCE, -500, 1410, "upstox"), share(INFY, 100, 1500),
@@ -80,6 +88,23 @@ def test_of_single_companies_the_worst_is_told_with_all_that_stands_on_it() -> N
     assert (result.worst_company, result.pnl) == (INFY, Decimal("-30000.00"))
     assert result.by_broker == {"zerodha": Decimal("-30000.00"), "upstox": Decimal("0.00")}
     assert result.by_issuer == {INFY: Decimal("-30000.00")}
+
+
+NAMELESS = "zerodha-1|NSE|NEWCO"
+
+
+def test_a_share_without_an_isin_falls_as_any_company_does() -> None:
+    book = arrays(share(RELIANCE, 10, 1000), share(NAMELESS, 100, 1000, risk_class=RiskClass.OTHER))
+    result = only(book, next(each for each in SHIPPED if each.each_company))
+    assert (result.worst_company, result.pnl) == (NAMELESS, Decimal("-20000.00"))
+    assert circuit_locks(book)[0].issuer == NAMELESS
+
+
+def test_a_company_without_a_beta_can_be_the_worst_though_the_index_moves_too() -> None:
+    book = arrays(share(RELIANCE, 10, 1000), share("INE111A01025", 1000, 1000))
+    result = only(book, replace(FALL, each_company=Decimal("-0.20")))
+    assert (result.worst_company, result.pnl) == ("INE111A01025", Decimal("-201100.00"))
+    assert result.left_out.lines == 0
 
 
 def test_without_a_company_no_single_one_can_fall() -> None:
@@ -99,6 +124,21 @@ def test_what_cannot_be_valued_is_left_out_and_said() -> None:
     assert result.by_broker == {"zerodha": Decimal("-15400.00"), "upstox": None}
     assert (result.left_out.lines, result.left_out.value, result.left_out.unpriced) == (3, Decimal("2500.00"), 2)
     assert only(book, replace(FALL, index=Decimal(0), crude=Decimal("0.1"))).left_out.lines == 2  # beta matters not
+
+
+def test_a_contract_whose_day_is_over_is_left_out_and_said() -> None:
+    ended = future(RELIANCE, -100, 1000, expiry=date(2026, 11, 25))
+    result = only(arrays(share(RELIANCE, 100, 1000), ended), FALL)
+    assert (result.pnl, result.left_out.lines, result.left_out.unpriced) == (Decimal("-11000.00"), 1, 1)
+
+
+def test_a_fund_whose_duration_is_told_moves_by_the_rate() -> None:
+    gilt, other = "INF000A01011", "INF000A01012"
+    funds = [share(isin, 100, 1000, risk_class=RiskClass.FUND) for isin in (gilt, other)]
+    book = arrays(*funds, assumptions=replace(ASSUMED, durations={gilt: Decimal(8)}, betas={other: Decimal(1)}))
+    told = {each.scenario.code: each for each in stress(book, SHIPPED)}
+    assert told["rates_p100bp"].by_issuer == {gilt: Decimal("-8000.00")}
+    assert told["index_m10_vol_p0"].by_issuer == {other: Decimal("-10000.00")}
 
 
 def test_where_nothing_can_be_valued_the_result_is_unknown() -> None:

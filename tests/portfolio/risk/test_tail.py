@@ -152,7 +152,9 @@ class TestHistorical:
             historical(np.array([1.0] * 199 + [np.nan]), "0.95")
         assert refusal.value.code == "history_unknown"
 
-    @pytest.mark.parametrize("confidence", ["0", "1", "95", "-0.5", "nan", "much", 1.0])
+    @pytest.mark.parametrize(
+        "confidence", ["0", "1", "95", "-0.5", "nan", "inf", "much", 1.0, "1/2", "1/0", "1e-999999999"]
+    )
     def test_a_confidence_that_is_none(self, confidence):
         with pytest.raises(RiskError) as refusal:
             historical(np.zeros(100), confidence)

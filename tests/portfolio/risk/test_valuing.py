@@ -114,6 +114,14 @@ def test_after_its_end_an_option_is_worth_what_it_is_in_the_money() -> None:
     assert deltas(book.arrays).tolist() == [1, 0]
 
 
+def test_when_its_day_is_over_nothing_is_known_of_it() -> None:
+    after = datetime(2026, 12, 29, 18, 31, tzinfo=UTC)  # 00:01 IST of the next day
+    lines = [share(), future(), option(1300, price=100)]
+    told = book_greeks(valued(lines, ASSUMED, now=after), lines)
+    assert [line.rupee_delta is None for line in told.lines] == [False, True, True]
+    assert told.unvalued == 2
+
+
 @pytest.mark.parametrize(
     ("risk_class", "underlying", "driver"),
     [
