@@ -189,8 +189,9 @@ def _sold_key(line: Holding | Position, owned: Holding | None) -> str:
 
 def _bought(source: Source, position: Position, bought: Decimal, owned: Holding | None, directory: Directory) -> Lot:
     isin, key, company = _identity(source, owned or position, directory)
-    # A carried part is here only where no holding shows it: it is owned since before today.
+    # A carried part is here only where no holding shows it: bought before today, and still on its way.
     carried = min(bought, max(ZERO, position.overnight_quantity)) if owned is None else ZERO
+    is_funded = position.product is Product.MTF
     return Lot(
         source=source,
         key=key,
@@ -199,7 +200,8 @@ def _bought(source: Source, position: Position, bought: Decimal, owned: Holding 
         symbol=position.tradingsymbol,
         company_name=(owned.company_name if owned else None) or company,
         product=position.product,
-        settled=carried,
+        settled=carried if is_funded else ZERO,
+        t1=ZERO if is_funded else carried,
         today=bought - carried,
         average_price=position.average_price,
         last_price=position.last_price,

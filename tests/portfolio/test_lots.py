@@ -50,6 +50,12 @@ def test_a_carried_part_that_no_holding_shows_is_owned_since_before_today() -> N
     assert parts(lot) == (20, 0, 0, 5)
 
 
+def test_yesterdays_purchase_that_no_holding_shows_is_on_its_way() -> None:
+    row = position(25, isin=INFY, overnight_quantity=D(20))
+    [lot], _ = lots_of(account(positions=[row]))
+    assert parts(lot) == (0, 20, 0, 5)
+
+
 def test_a_carried_part_sold_in_part_today_leaves_the_rest() -> None:
     row = position(15, product=Product.MTF, isin=INFY, overnight_quantity=D(20))
     [lot], _ = lots_of(account(positions=[row]))
