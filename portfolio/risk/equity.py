@@ -4,7 +4,8 @@
 
 What today's deals do is read safely, as brokers do not say whether their cash knows of it (docs/adr/0006): a net
 purchase of today is taken off, a net sale is not added. Futures and intraday shares count with the profit that is open
-since the last settlement alone: what came before is in the cash.
+since the last settlement alone: what came before is in the cash. What was closed of them today counts if it lost, and
+not if it earned: an opening cash does not know of it, a running one does.
 """
 
 from __future__ import annotations
@@ -112,8 +113,10 @@ def unsettled(positions: Iterable[Position], traded: Iterable[tuple[Trade, Kind]
     for trade, kind in traded:
         if trade.kind not in (TradeKind.DERIVATIVE, TradeKind.INTRADAY):
             continue
-        is_paid = kind is Kind.OPTION
-        parts.append(_net_purchase(trade.position) if is_paid else open_since_settlement(trade.position))
+        if kind is Kind.OPTION:
+            parts.append(_net_purchase(trade.position))
+        else:
+            parts += [open_since_settlement(trade.position), lost_by_closing(trade.position)]
     return whole_sum(parts)
 
 
@@ -126,13 +129,12 @@ def open_since_settlement(position: Position) -> Decimal | None:
 
     What was closed today closed the carried part first.
     """
-    quantity, carried = position.quantity, position.overnight_quantity
+    quantity = position.quantity
     if not quantity:
         return ZERO
     if position.last_price is None:
         return None
-    same_side = (quantity > 0) == (carried > 0)
-    left = min(abs(quantity), abs(carried)).copy_sign(quantity) if carried and same_side else ZERO
+    left = _left(position)
     if left and position.close_price is None:
         return None
     earned = left * (position.last_price - position.close_price) if position.close_price is not None else ZERO
@@ -141,6 +143,32 @@ def open_since_settlement(position: Position) -> Decimal | None:
         return earned
     paid = _paid_for(position, opened)
     return None if paid is None else earned + opened * position.last_price - paid
+
+
+def lost_by_closing(position: Position) -> Decimal | None:
+    """What was closed today has lost since the previous close or since today's trades, ≤ 0; a gain is none."""
+    traded = position.day_buy_quantity - position.day_sell_quantity
+    is_flat = not position.quantity
+    if not is_flat and position.overnight_quantity + traded != position.quantity:
+        return ZERO  # its day is not told: what is open is measured from its average then
+    left = _left(position)
+    closed = position.overnight_quantity - left
+    if closed and position.close_price is None:
+        return None
+    opened = position.quantity - left
+    paid = _paid_for(position, opened) if opened else ZERO
+    if paid is None:
+        return None
+    cost = closed * position.close_price if position.close_price is not None else ZERO
+    return min(ZERO, position.day_sell_value - position.day_buy_value - cost + paid)
+
+
+def _left(position: Position) -> Decimal:
+    """Units that were carried and are open still, signed."""
+    quantity, carried = position.quantity, position.overnight_quantity
+    if not quantity or not carried or (quantity > 0) != (carried > 0):
+        return ZERO
+    return min(abs(quantity), abs(carried)).copy_sign(quantity)
 
 
 def _paid_for(position: Position, opened: Decimal) -> Decimal | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from brokers.domain import Funds, Position, Product
-from portfolio.risk.equity import Equity, book_equity, equities, open_since_settlement
+from portfolio.risk.equity import Equity, book_equity, equities, lost_by_closing, open_since_settlement
 from portfolio.risk.words import RiskBook
 from tests.portfolio.risk.made import book_of, contract, funds, held
 from tests.portfolio.sources import INFY, account, decimal, holding, position, source
@@ -122,6 +122,47 @@ def test_what_is_open_earns_since_the_last_settlement(
         day_sell_value=Decimal(sold[1] if sold else 0),
     )
     assert open_since_settlement(row) == earned
+
+
+@pytest.mark.parametrize(
+    ("quantity", "carried", "bought", "sold", "close", "lost"),
+    [
+        (0, 0, (500, 100_000), (500, 50_000), None, -50_000),  # closed at a loss
+        (0, 0, (500, 50_000), (500, 100_000), None, 0),  # at a gain
+        (0, 500, None, (500, 50_000), "200", -50_000),  # carried, and closed below its close
+        (0, 500, None, (500, 50_000), None, None),
+        (250, 500, None, (250, 25_000), "200", -25_000),  # half of it, the other half is open
+        (250, 0, (500, 100_000), (250, 25_000), None, -25_000),
+        (-500, 500, None, (1000, 100_000), "200", -50_000),  # turned round
+        (500, 500, None, None, None, 0),  # nothing was closed
+        (-500, 0, None, None, "200", 0),  # of an unknown day
+    ],
+)
+def test_what_was_closed_today_counts_if_it_lost(
+    quantity: int, carried: int, bought: Any, sold: Any, close: str | None, lost: int | None
+) -> None:
+    row: Position = replace(
+        contract("NIFTY26DECFUT", quantity, last="100"),
+        overnight_quantity=Decimal(carried),
+        close_price=decimal(close),
+        day_buy_quantity=Decimal(bought[0] if bought else 0),
+        day_buy_value=Decimal(bought[1] if bought else 0),
+        day_sell_quantity=Decimal(sold[0] if sold else 0),
+        day_sell_value=Decimal(sold[1] if sold else 0),
+    )
+    assert lost_by_closing(row) == lost
+    worth = equity_of(book_of(held(row)))
+    earned = open_since_settlement(row)
+    assert worth.unsettled == (None if lost is None or earned is None else earned + lost)
+
+
+def test_a_future_and_an_option_closed_at_the_same_loss_weigh_the_same() -> None:
+    for symbol in ("NIFTY26DECFUT", "NIFTY26DEC27000CE"):
+        closed = contract(
+            symbol, 0, day_buy_quantity=Decimal(500), day_buy_value=Decimal(100_000),
+            day_sell_quantity=Decimal(500), day_sell_value=Decimal(50_000),
+        )  # fmt: skip
+        assert equity_of(book_of(held(closed))).amount == 50_000
 
 
 def test_funds_that_are_partly_unknown_stay_so() -> None:
