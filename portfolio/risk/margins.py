@@ -40,7 +40,8 @@ class Account:
     """What is asked of one account. INR, None unknown. `gross` and `net` are of all its lines, `at_margin` the signed
     exposure of those alone that are settled daily: futures, options, intraday shares.
 
-    `unvalued` of its lines are in none of these. A missing account has nothing but its name.
+    `unvalued` of its lines are in none of these, `has_pledged`: shares of it are given as collateral. A missing account
+    has nothing but its name.
     """
 
     connection_id: str
@@ -57,6 +58,7 @@ class Account:
     at_margin: Decimal | None = None
     unvalued: int = 0
     is_equity_complete: bool = True
+    has_pledged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ class AccountMargin:
     `after_rise` are what it becomes when everything falls or rises by the stress, pledged shares with it; `after_span`
     when more margin is asked for; `stressed` the worse move and that together. `days_of_cash`: how many adverse days
     the cash can pay for, None where nothing drains it or it is unknown which (`is_drained` tells the two apart).
+    Where shares are pledged and the worth of the collateral is unknown, so are `after_fall` and `stressed`.
     """
 
     account: Account
@@ -137,6 +140,7 @@ def accounts_from(book: RiskBook, rows: Sequence[Exposed], worth: Mapping[str, E
                 at_margin=None if own.unvalued_at_margin else own.at_margin,
                 unvalued=own.unvalued,
                 is_equity_complete=equity.complete,
+                has_pledged=own.has_pledged,
             )
         )
     return found
@@ -148,9 +152,11 @@ class _Sums:
     at_margin: Decimal = ZERO
     unvalued: int = 0
     unvalued_at_margin: int = 0
+    has_pledged: bool = False
 
     def count(self, row: Exposed) -> None:
         line = row.line
+        self.has_pledged |= line.pledged > 0
         is_settled_daily = line.kind is not Kind.SPOT or line.is_intraday
         if row.amount is None:
             self.unvalued += 1
@@ -199,7 +205,7 @@ def judged_account(account: Account, stress: Stress = DEFAULT_STRESS) -> Account
         after_fall=fall,
         after_rise=rise,
         after_span=span,
-        stressed=max((each for each in worse if each is not None), default=None),
+        stressed=_worst(worse),
         leverage_gross=leverage(account.gross, account.equity),
         leverage_net=leverage(account.net, account.equity),
         days_of_cash=_days(account, drain),
@@ -227,8 +233,23 @@ def _after(account: Account, move: Decimal, span: Decimal = ONE) -> Decimal | No
     used, available = account.used, account.available
     if used is None or available is None or account.at_margin is None:
         return None
-    gain = account.at_margin * move + (account.collateral or ZERO) * min(move, ZERO)
-    return _with_span(used, available + gain, span)
+    lost = _lost(account, move)
+    return None if lost is None else _with_span(used, available + account.at_margin * move - lost, span)
+
+
+def _lost(account: Account, move: Decimal) -> Decimal | None:
+    """What pledged shares lose of their worth as collateral. None: some are pledged, and nobody knows for how much."""
+    if move >= 0:
+        return ZERO
+    if account.collateral is None:
+        return None if account.has_pledged else ZERO
+    return account.collateral * -move
+
+
+def _worst(moves: Sequence[Decimal | None]) -> Decimal | None:
+    """None where one is not known: it may be the worse one."""
+    known = [each for each in moves if each is not None]
+    return max(known) if len(known) == len(moves) else None
 
 
 def _with_span(used: Decimal, available: Decimal, span: Decimal) -> Decimal | None:

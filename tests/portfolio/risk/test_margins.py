@@ -87,6 +87,16 @@ def test_a_short_account_is_stressed_by_a_rise() -> None:
     assert found.after_rise > found.after_fall
 
 
+def test_pledged_shares_of_an_unknown_worth_leave_the_fall_unknown() -> None:
+    pledging = replace(FUTURES, collateral=None, has_pledged=True)
+    found = judged_account(pledging)
+    assert (found.after_fall, found.stressed) == (None, None)
+    assert found.after_rise is not None
+    assert judged_account(replace(pledging, has_pledged=False)).stressed is not None
+    [account] = accounts_of(book_of(held(holding(INFY, 1, pledged_quantity=Decimal(5)), money=funds())))
+    assert (account.has_pledged, judged_account(account).stressed) == (True, None)
+
+
 def test_nothing_at_margin_drains_nothing() -> None:
     found = judged_account(replace(FUTURES, at_margin=Decimal(0)))
     assert (found.days_of_cash, found.is_drained) == (None, False)
