@@ -308,6 +308,7 @@ class _Maker:
                 collateral=funds.collateral if funds else None,
                 unsettled=settling,
                 day_pnl=None if source.portfolio is None else self.days[source.connection_id].whole,
+                known_day_pnl=None if source.portfolio is None else self.days[source.connection_id].of_known,
             )
 
 

@@ -1,7 +1,7 @@
 """The same risk book at other prices, by differences: between two answers of the brokers only prices move. Pure.
 
 Making the book anew costs some milliseconds, this a fraction of that. What was unknown for want of a first price stays
-so until the book is made anew.
+so until the book is made anew; and so is what the day did once midnight in India has passed: no answer is of that day.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 
 from brokers.domain import ZERO
+from portfolio.marks import same_day
 from portfolio.risk.equity import counts_in_full
 from portfolio.risk.words import Kind, Line, RiskBook
 from portfolio.sums import EXACT
@@ -24,6 +25,7 @@ def repriced(
 ) -> RiskBook:
     """`prices` are INR by instrument, as the lines name it; `spots` by issuer, of indices and of shares not held."""
     with localcontext(EXACT):
+        book = book if same_day(book.now, now) else _without_day(book)
         lines = [_at(line, prices, spots) for line in book.lines]
         gained: dict[str, Decimal] = {}
         settling: dict[str, Decimal] = {}
@@ -41,6 +43,7 @@ def repriced(
                 purse,
                 unsettled=_plus(purse.unsettled, settling.get(purse.connection_id, ZERO)),
                 day_pnl=_plus(purse.day_pnl, gained.get(purse.connection_id, ZERO)),
+                known_day_pnl=_plus(purse.known_day_pnl, gained.get(purse.connection_id, ZERO)),
             )
             for purse in book.purses
         )
@@ -52,6 +55,17 @@ def repriced(
             day_pnl=_plus(book.day_pnl, moved),
             known_day_pnl=_plus(book.known_day_pnl, moved),
         )
+
+
+def _without_day(book: RiskBook) -> RiskBook:
+    """The book without what its day did: yesterday's loss locks nobody today."""
+    return replace(
+        book,
+        lines=tuple(replace(line, day_pnl=None) for line in book.lines),
+        purses=tuple(replace(purse, day_pnl=None, known_day_pnl=None) for purse in book.purses),
+        day_pnl=None,
+        known_day_pnl=None,
+    )
 
 
 def _plus(amount: Decimal | None, by: Decimal) -> Decimal | None:

@@ -96,7 +96,8 @@ class Purse:
     """One account's money, as the broker told it at `as_of`. `state` MISSING: nothing is known of this account.
 
     `unsettled` is what today's deals do to its worth and `cash` does not know yet, signed (`portfolio.risk.equity`).
-    `day_pnl` is the account's day, with what was closed in it; None: not wholly known.
+    `day_pnl` is the account's day, with what was closed in it; None: not wholly known. `known_day_pnl` is the part of
+    it that is known, None where nothing is.
     """
 
     connection_id: str
@@ -111,6 +112,7 @@ class Purse:
     collateral: Decimal | None = None
     unsettled: Decimal | None = None
     day_pnl: Decimal | None = None
+    known_day_pnl: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from brokers.domain import Contract, Exchange, OptionType
 from portfolio.domain import LivePrice, LivePrices, Source
 from portfolio.risk.directory import Directory
-from portfolio.risk.quick import quick_measures
+from portfolio.risk.limits import Metric, Scope
+from portfolio.risk.quick import Measure, quick_measures
 from portfolio.risk.repricing import repriced
 from portfolio.risk.words import Kind, RiskBook
 from tests.portfolio.risk.made import book_of, contract, deltas_of, held, splits
-from tests.portfolio.sources import INFY, NOW, holding
+from tests.portfolio.sources import INFY, NOW, SBIN, holding
 from tests.portfolio.strategies import PRICES
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +33,7 @@ def figures(book: RiskBook) -> Any:
         (line.instrument, line.units, line.price, line.unrealised, line.day_pnl, line.underlying_price)
         for line in book.lines
     ]
-    purses = [(purse.connection_id, purse.unsettled, purse.day_pnl) for purse in book.purses]
+    purses = [(purse.connection_id, purse.unsettled, purse.day_pnl, purse.known_day_pnl) for purse in book.purses]
     return lines, purses, book.day_pnl, book.known_day_pnl
 
 
@@ -93,6 +94,18 @@ def test_an_option_on_a_commodity_moves_with_its_future_which_ends_later() -> No
     assert [line.underlying_price for line in book.lines] == [6002, 6002]
     after = repriced(book, {"MCX|CRUDEOIL|2026-12-18|FUT": Decimal(5500)}, now=NOW)
     assert [line.underlying_price for line in after.lines] == [5500, 5500]
+
+
+def test_after_midnight_in_india_the_day_before_is_no_loss_of_today() -> None:
+    book = book_of(held(holding(INFY, 10, last="100", close="110"), holding(SBIN, 1, symbol="SBIN", close=None)))
+    evening = repriced(book, {INFY: Decimal(99)}, now=datetime(2026, 11, 23, 18, 29, tzinfo=UTC))
+    assert (evening.known_day_pnl, evening.purses[0].known_day_pnl) == (-110, -110)
+    for price in ("99", "98"):
+        after = repriced(evening, {INFY: Decimal(price)}, now=datetime(2026, 11, 23, 18, 30, tzinfo=UTC))
+        assert (after.day_pnl, after.known_day_pnl, after.lines[0].day_pnl) == (None, None, None)
+        assert (after.purses[0].day_pnl, after.purses[0].known_day_pnl) == (None, None)
+        assert after.lines[0].unrealised == evening.lines[0].unrealised + 10 * (Decimal(price) - 99)
+        assert quick_measures(after).figures()[Metric.DAY_LOSS, Scope.GLOBAL, ""] == Measure(None, False)
 
 
 def test_a_first_price_values_the_line_and_what_was_unknown_stays_so() -> None:
