@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from portfolio.domain import BrokerFunds, ConsolidatedPortfolio, SourceState, TradeKind
 from portfolio.risk.evaluating import ZERO, Figure, FigureKey, Measured
 from portfolio.risk.limits import Metric, Scope
+from portfolio.sums import known_sum
 
 FINEST = Decimal("0.000001")
 HUNDRED = Decimal(100)
@@ -23,7 +24,7 @@ EXPOSED = frozenset({TradeKind.DERIVATIVE, TradeKind.INTRADAY})
 
 def measured_from(portfolio: ConsolidatedPortfolio) -> Measured:
     """DAY_LOSS in all and by account, DAY_LOSS_PCT of what the day began with; MARGIN_PCT by account and of the
-    worst; ISSUER_PCT and BROKER_PCT of the book's worth. A book without any source inside says nothing.
+    worst; ISSUER_PCT and BROKER_PCT of the worth of the shares owned. A book without any source inside says nothing.
     """
     if portfolio.as_of is None:
         return Measured()
@@ -39,20 +40,30 @@ def measured_from(portfolio: ConsolidatedPortfolio) -> Measured:
 
 # --- the day ----------------------------------------------------------------------------------------------------------
 def _day_losses(portfolio: ConsolidatedPortfolio) -> dict[FigureKey, Figure]:
-    is_whole = portfolio.complete and not portfolio.coverage.without_day_change
-    gain = _sum([portfolio.day_change, portfolio.trading.day_pnl])
-    loss = _loss(gain)
+    dealt = portfolio.trading.day_pnl
+    is_whole = portfolio.complete and not portfolio.coverage.without_day_change and dealt is not None
+    if dealt is None:
+        dealt = known_sum(line.day_pnl for line in portfolio.trading_positions)
+    loss = _loss(known_sum([portfolio.day_change, dealt]))
     figures: dict[FigureKey, Figure] = {
         (Metric.DAY_LOSS, Scope.GLOBAL, ""): Figure(loss, is_whole),
-        (Metric.DAY_LOSS_PCT, Scope.GLOBAL, ""): Figure(_percent(loss, _began_with(portfolio)), is_whole),
+        (Metric.DAY_LOSS_PCT, Scope.GLOBAL, ""): Figure(_loss_pct(portfolio, loss), is_whole),
     }
     traded: dict[str, list[Decimal | None]] = defaultdict(list)
     for line in portfolio.trading_positions:
         traded[line.connection_id].append(line.day_pnl)
     for part in portfolio.broker_breakdown:
-        of_part = _loss(_sum([part.day_change, *traded[part.connection_id]]))
+        of_part = _loss(known_sum([part.day_change, *traded[part.connection_id]]))
         figures[Metric.DAY_LOSS, Scope.ACCOUNT, part.connection_id] = Figure(of_part, is_whole and not part.stale)
     return figures
+
+
+def _loss_pct(portfolio: ConsolidatedPortfolio, loss: Decimal | None) -> Decimal | None:
+    """A loss by who had nothing to lose is above any level; what derivatives are worth is not known here."""
+    began = _began_with(portfolio)
+    if loss and began is not None and began <= 0 and portfolio.complete and not _is_exposed(portfolio):
+        return OVERDRAWN
+    return _percent(loss, began)
 
 
 def _began_with(portfolio: ConsolidatedPortfolio) -> Decimal | None:
@@ -95,9 +106,7 @@ def _worst_margin(portfolio: ConsolidatedPortfolio, figures: Mapping[FigureKey, 
 # --- shares of the book -----------------------------------------------------------------------------------------------
 def _shares(portfolio: ConsolidatedPortfolio) -> dict[FigureKey, Figure]:
     whole = portfolio.total_value
-    is_all = portfolio.complete and not any(
-        line.kind in EXPOSED and line.quantity for line in portfolio.trading_positions
-    )
+    is_all = portfolio.complete and not _is_exposed(portfolio)
     figures = {
         (Metric.ISSUER_PCT, Scope.ISSUER, each.key): Figure(_percent(each.current_value, whole), is_all)
         for each in portfolio.positions
@@ -106,9 +115,14 @@ def _shares(portfolio: ConsolidatedPortfolio) -> dict[FigureKey, Figure]:
     for part in portfolio.broker_breakdown:
         held[part.broker_id].append(part.total_value)
     for broker, values in held.items():
-        share = _percent(_sum(values), whole)
+        value = known_sum(values)
+        share = ZERO if value == whole == 0 else _percent(value, whole)
         figures[Metric.BROKER_PCT, Scope.BROKER, broker] = Figure(share, portfolio.complete)
     return figures
+
+
+def _is_exposed(portfolio: ConsolidatedPortfolio) -> bool:
+    return any(line.kind in EXPOSED and line.quantity for line in portfolio.trading_positions)
 
 
 def _percent(part: Decimal | None, whole: Decimal | None) -> Decimal | None:

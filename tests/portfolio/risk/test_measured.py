@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokers.domain import Funds, Product
+from brokers.domain import Exchange, Funds, Product
 from portfolio.domain import ConsolidatedPortfolio, SourceState
 from portfolio.risk.evaluating import Figure, Measured
 from portfolio.risk.limits import Metric, Scope
@@ -103,6 +103,34 @@ def test_unknown_cash_leaves_the_percentage_unknown() -> None:
     measured = measured_from(book(upstox=funds(cash=None)))
     assert of(measured, *WHOLE).value == D(350)
     assert of(measured, Metric.DAY_LOSS_PCT).value is None
+
+
+def test_a_loss_by_who_had_nothing_is_above_any_level() -> None:
+    owing = merged(source("zerodha", account([holding(INFY, 10, last="90", close="100")], funds=funds(cash="-5000"))))
+    assert of(measured_from(owing), Metric.DAY_LOSS_PCT) == Figure(OVERDRAWN, complete=True)
+
+
+def test_what_options_are_worth_is_not_known_here() -> None:
+    bought = position(65, symbol="NIFTY", last="90", close="100", product=Product.NRML, exchange=Exchange.NFO)
+    dealing = merged(source("zerodha", account([], [bought], funds=funds(cash="0"))))
+    measured = measured_from(dealing)
+    assert of(measured, *WHOLE).value == D(650)
+    assert of(measured, Metric.DAY_LOSS_PCT).value is None
+
+
+def test_the_loss_that_is_known_is_told_beside_a_row_that_is_not() -> None:
+    rows = [
+        position(100, price="10000", last="1000", symbol="INFY", isin=INFY, product=Product.MIS),
+        position(1, last=None, symbol="SBIN", isin=SBIN, product=Product.MIS),
+    ]
+    measured = measured_from(merged(source("zerodha", account([], rows, funds=funds()))))
+    for key in (WHOLE, (Metric.DAY_LOSS, Scope.ACCOUNT, "zerodha-1")):
+        assert of(measured, *key) == Figure(D(900_000), complete=False)
+
+
+def test_of_nothing_a_broker_has_no_part() -> None:
+    measured = measured_from(merged(source("zerodha", account(funds=funds()))))
+    assert of(measured, Metric.BROKER_PCT, Scope.BROKER, "zerodha") == Figure(D(0), complete=True)
 
 
 def test_open_intraday_positions_leave_issuers_incomplete() -> None:

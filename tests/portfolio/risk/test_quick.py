@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
 
 from hypothesis import HealthCheck, given, settings
 
-from brokers.domain import Product, RowProblem
+from brokers.domain import Funds, OptionType, Product, RowProblem
 from portfolio.domain import Source, SourceState
 from portfolio.risk import concentration
 from portfolio.risk.coverage import coverage
@@ -14,9 +15,10 @@ from portfolio.risk.directory import Directory
 from portfolio.risk.exposure import exposures
 from portfolio.risk.limits import DEFAULTS, Metric, Scope
 from portfolio.risk.margins import accounts_of, margins
+from portfolio.risk.measured import FINEST, measured_from
 from portfolio.risk.quick import Measure, quick_measures
-from tests.portfolio.risk.made import ANY_ROWS, book_of, contract, deltas_of, funds, held
-from tests.portfolio.sources import INFY, RELIANCE, SBIN, account, holding, position, source
+from tests.portfolio.risk.made import ANY_ROWS, CONTRACTS, book_of, contract, deltas_of, funds, held
+from tests.portfolio.sources import INFY, RELIANCE, SBIN, account, holding, merged, position, source
 from tests.portfolio.strategies import books
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -63,6 +65,58 @@ def test_a_loss_is_measured_against_what_the_day_began_with() -> None:
     assert round(quick.day_loss_pct, 6) == Decimal("4.761905")  # of 210,000
 
 
+def test_who_lost_more_than_there_was_is_over_any_level() -> None:
+    # It began with 100,000 and lost 101,000.
+    fallen = contract("NIFTY26DECFUT", 1000, last="99", close="200")
+    quick = quick_measures(book_of(held(fallen)))
+    assert (quick.day_loss, quick.equity.amount, quick.day_loss_pct) == (101_000, -1000, 101)
+    nothing = quick_measures(book_of(held(fallen, money=funds(0))))
+    assert nothing.figures()[Metric.DAY_LOSS_PCT, Scope.GLOBAL, ""] == Measure(Decimal(1000), True)
+    unknown = Funds(available=None, used=None, collateral=None, cash=None)
+    assert quick_measures(book_of(held(fallen, money=unknown))).day_loss_pct is None
+
+
+def test_of_an_account_the_loss_that_is_known_is_told() -> None:
+    fallen = contract("NIFTY26DECFUT", 100, last="1000", close="10000")
+    figures = quick_measures(book_of(held(fallen, holding(INFY, 1, close=None)))).figures()
+    for key in ((Metric.DAY_LOSS, Scope.GLOBAL, ""), (Metric.DAY_LOSS, Scope.ACCOUNT, "zerodha-1")):
+        assert figures[key] == Measure(Decimal(900_000), False)
+
+
+def test_of_a_book_without_a_price_no_largest_is_told() -> None:
+    figures = quick_measures(book_of(held(holding(INFY, 10, last=None)))).figures()
+    for metric in (Metric.ISSUER_PCT, Metric.SECTOR_PCT):
+        assert figures[metric, Scope.GLOBAL, ""] == Measure(None, False)
+    assert figures[Metric.BROKER_PCT, Scope.BROKER, "zerodha"] == Measure(None, False)
+    assert figures[Metric.ISSUER_PCT, Scope.ISSUER, INFY] == Measure(None, False)
+    none = quick_measures(book_of(held())).figures()
+    assert none[Metric.ISSUER_PCT, Scope.GLOBAL, ""] == Measure(Decimal(0), True)
+
+
+def test_margin_that_nobody_tells_is_not_complete() -> None:
+    unknown = Funds(available=None, used=Decimal(5), collateral=None, cash=Decimal(5))
+    assert quick_measures(book_of(held(money=unknown))).margin_pct["zerodha-1"] == Measure(None, False)
+
+
+@repeatable
+@given(books(rows=ANY_ROWS))
+def test_brokers_are_the_parts_that_the_merged_book_tells(sources: list[Source]) -> None:
+    quick, book = quick_measures(book_of(*sources)), measured_from(merged(*sources))
+    for broker, measure in quick.broker_pct.items():
+        figure = book.of(Metric.BROKER_PCT, Scope.BROKER, broker)
+        assert (figure.value is None) == (measure.value is None), broker
+        if figure.value is not None and measure.value is not None:
+            assert figure.value == measure.value.quantize(FINEST, ROUND_HALF_UP), broker
+
+
+def test_a_broker_is_a_part_of_what_is_owned_and_cash_is_none_of_it() -> None:
+    here = held(holding(INFY, 10, last="100"), contract("NIFTY26DECFUT", 65), money=funds(9_000_000))
+    there = held(holding(SBIN, 30, symbol="SBIN", last="100"), slug="upstox")
+    figures = quick_measures(book_of(here, there)).figures()
+    assert figures[Metric.BROKER_PCT, Scope.BROKER, "zerodha"] == Measure(Decimal(25), True)
+    assert figures[Metric.BROKER_PCT, Scope.GLOBAL, ""] == Measure(Decimal(75), True)
+
+
 def test_a_gain_is_no_loss() -> None:
     quick = quick_measures(book_of(held(holding(INFY, 1000, last="110", close="100"))))
     assert (quick.day_loss, quick.day_loss_pct) == (0, 0)
@@ -97,8 +151,22 @@ def test_an_option_without_a_delta_counts_as_its_whole_underlying() -> None:
 
 def test_a_put_without_one_moves_the_other_way() -> None:
     book = book_of(held(contract("NIFTY26DECFUT", 65, last="26000"), contract("NIFTY26DEC25000PE", 65)))
-    assert quick_measures(book).issuer_pct == {}  # the two cancel out
+    assert quick_measures(book, {"NFO|NIFTY|2026-12-29|25000|PE": -1}).issuer_pct == {}  # the two cancel out
     assert quick_measures(book).segment_gross == {"FNO": 2 * 65 * 26000}
+
+
+def test_a_hedge_that_nobody_knows_the_size_of_hides_no_issuer() -> None:
+    far = replace(CONTRACTS["RELIANCE26DEC1500CE"], strike=Decimal(1000), option_type=OptionType.PE)
+    puts = contract("RELIANCE26DEC1000PE", 1000, contract=far)
+    shares = holding(RELIANCE, 1000, last="1400", symbol="RELIANCE")
+    book = book_of(
+        held(shares, holding(INFY, 1000, last="1400"), puts), directory=Directory(issuers={"RELIANCE": RELIANCE})
+    )
+    quick = quick_measures(book)
+    # With all of its delta the put leaves nothing of RELIANCE, and INFY alone; with none, half of either.
+    assert quick.issuer_pct == {RELIANCE: 50, INFY: 100}
+    assert quick.figures()[Metric.ISSUER_PCT, Scope.ISSUER, RELIANCE] == Measure(Decimal(50), False)
+    assert quick_measures(book, {"NFO|RELIANCE|2026-12-29|1000|PE": -0.75}).issuer_pct == {RELIANCE: 20, INFY: 80}
 
 
 def test_kinds_of_funds_are_no_sector() -> None:
