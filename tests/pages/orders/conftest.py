@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -43,8 +44,9 @@ def accounts(alice: User) -> Any:
 
 
 @pytest.fixture
-def clock(time_machine: Any) -> Any:
-    """It is half past ten on a Thursday, and goes on."""
+def clock(time_machine: Any, settings: Any) -> Any:
+    """It is half past ten on a Thursday, and goes on. What the brokers said holds, however slow a browser is."""
+    settings.ORDER_FACTS_LIFETIME = timedelta(hours=1)
     time_machine.move_to(NOW, tick=True)
     return time_machine
 

@@ -95,7 +95,7 @@ def page(
     monkeypatch.setitem(sending.send.__kwdefaults__, "pause", no_pause)
     for name in ("cancel_all", "modify"):
         monkeypatch.setitem(getattr(sending, name).__kwdefaults__, "clients", desks)
-    last_price("1500")
+    last_price("1500", at=NOW + timedelta(minutes=10))  # fresh for as long as a slow machine takes
     context = browser.new_context(base_url=live_server.url, viewport=getattr(request, "param", WIDE), locale="en-IN")
     session = page_of.cookies["sessionid"].value
     context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
@@ -108,10 +108,26 @@ def page(
     page.on("console", said)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda asked: None if asked.url.startswith(live_server.url) else errors.append(asked.url))
+    under_way: set[Any] = set()
+    page.on("request", lambda asked: under_way.add(asked))
+    for ended in ("requestfinished", "requestfailed"):
+        page.on(ended, lambda asked: under_way.discard(asked))
     page.route_web_socket("**/ws/portfolio/", socket.open)
     yield page
+    let_finish(page, under_way)
     context.close()
     assert errors == []
+
+
+def let_finish(page: Page, under_way: set[Any]) -> None:
+    """The house still answers what the page asked for last: its rows are not taken away before."""
+    quiet = 0
+    for _ in range(200):
+        page.wait_for_timeout(60)
+        quiet = 0 if under_way else quiet + 1
+        if quiet == 3:
+            return
+    pytest.fail(f"still asked for: {[asked.url for asked in under_way]}")
 
 
 def in_seconds(seconds: float) -> datetime:
