@@ -237,9 +237,9 @@ def _worst_company(book: BookArrays, plain: Floats, scenario: Scenario) -> tuple
     companies = np.unique(book.issuer[book.is_company])
     if not len(companies):
         return plain, None
-    change = np.bincount(book.issuer, weights=np.nan_to_num(moved - plain), minlength=len(book.issuers))
     # A line that only the company's own move can value (no beta, where the index moves, too) counts with all of it.
-    change = (np.nan_to_num(moved) - np.nan_to_num(plain)) @ _members(book.issuer, len(book.issuers))
+    by_line = np.nan_to_num(moved) - np.nan_to_num(plain)
+    change = np.bincount(book.issuer, weights=by_line, minlength=len(book.issuers))
     number = int(companies[np.argmin(change[companies])])
     return np.where(book.is_company & (book.issuer == number), moved, plain), book.issuers[number]
 
