@@ -23,7 +23,7 @@ from portfolio.risk.evaluating import Figure as Measure
 from portfolio.risk.evaluating import Measured, Watched, evaluated
 from portfolio.risk.exposure import exact
 from portfolio.risk.limits import DEFAULTS
-from portfolio.risk.past import Past, past_of, wanted_factors
+from portfolio.risk.past import Past, alike_of, past_of, wanted_factors
 from portfolio.risk.presenting import written
 from portfolio.risk.quick import quick_measures
 from portfolio.risk.report import report
@@ -143,11 +143,11 @@ def made(returns: np.ndarray) -> World:
     book = RiskBook(
         now=NOW, lines=tuple(lines(histories)), purses=tuple(map(purse, range(ACCOUNTS))), day_pnl=Decimal(0)
     )
-    return World(book=book, market=market, past=past_of(wanted_factors(book, market), market))
+    return World(book=book, market=market, past=past_of(wanted_factors(book, market), market, alike=alike_of(book)))
 
 
 def past(world: World) -> Past:
-    return past_of(wanted_factors(world.book, world.market), world.market)
+    return past_of(wanted_factors(world.book, world.market), world.market, alike=alike_of(world.book))
 
 
 def weekdays(count: int) -> tuple[date, ...]:

@@ -21,7 +21,7 @@ from market.days import days_of
 from market.models import Instrument
 from market.publishing import latest
 from portfolio.domain import InstrumentKey
-from portfolio.risk.past import DAYS, Past, past_of, wanted_factors
+from portfolio.risk.past import DAYS, Past, alike_of, past_of, wanted_factors
 from portfolio.risk.words import History, MarketData, RiskBook
 from portfolio.risk_terms import assumed
 
@@ -77,7 +77,10 @@ def _read(keys: Collection[str], book: RiskBook, now: datetime) -> Judged:
         breaks={name: frozenset(series.suspected) for name, series in held.series.items() if series.suspected},
     )
     return Judged(
-        market=market, past=past_of(wanted_factors(book, market), market), index_key=_index_key(index), read_at=now
+        market=market,
+        past=past_of(wanted_factors(book, market), market, alike=alike_of(book)),
+        index_key=_index_key(index),
+        read_at=now,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -50,13 +50,21 @@ def wanted_factors(book: RiskBook, market: MarketData) -> tuple[str, ...]:
     )
 
 
-def past_of(wanted: Iterable[str], market: MarketData, *, days: int = DAYS) -> Past:
-    """Raises RiskError where a history cannot be."""
-    found = _with_borrowed(factors(tuple(wanted), market, days=days, breaks=market.breaks), market)
+def alike_of(book: RiskBook) -> frozenset[str]:
+    """The factors of the book for which the index may stand in."""
+    return frozenset(line.factor for line in book.lines if line.risk_class in LIKE_THE_INDEX)
+
+
+def past_of(
+    wanted: Iterable[str], market: MarketData, *, days: int = DAYS, alike: Collection[str] | None = None
+) -> Past:
+    """`alike`: see `factors`. Raises RiskError where a history cannot be."""
+    told = factors(tuple(wanted), market, days=days, breaks=market.breaks, alike=alike)
+    found = _with_borrowed(told, market)
     returns = found.returns
     many = len(found.days) > 1
     size = (len(found.names), len(found.names))
-    told, untold = _remembered(market)
+    remembered, untold = _remembered(market)
     return Past(
         factors=found,
         betas=_betas(found, market.index),
@@ -64,7 +72,7 @@ def past_of(wanted: Iterable[str], market: MarketData, *, days: int = DAYS) -> P
         ewma=ewma_covariance(returns) if many and found.names else np.zeros(size),
         filtered=filtered_returns(returns) if many and found.names else returns,
         depths=_depths(found, market),
-        remembered=told,
+        remembered=remembered,
         untold=untold,
     )
 
@@ -81,14 +89,7 @@ def _with_borrowed(found: Factors, market: MarketData) -> Factors:
         if name not in proxied and history is not None and history.proxy and history.proxy not in market.histories:
             beta = 1.0 if history.beta is None else float(history.beta)
             proxied[name] = Proxy(factor=history.proxy, beta=beta, days=len(found.days))
-    return Factors(
-        names=found.names,
-        days=found.days,
-        returns=found.returns,
-        own_days=found.own_days,
-        proxied=proxied,
-        unmodelled=found.unmodelled,
-    )
+    return replace(found, proxied=proxied)
 
 
 def _betas(found: Factors, index: str) -> dict[str, Decimal]:

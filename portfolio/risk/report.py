@@ -28,7 +28,7 @@ from portfolio.risk.liquidity import Depth, Liquidity, liquidity
 from portfolio.risk.losses import Revalued, losses, revalued, tested
 from portfolio.risk.margins import Margins, accounts_from, margins
 from portfolio.risk.netting import MarginOfOne, Opposed, opposed
-from portfolio.risk.past import Past, past_of, wanted_factors
+from portfolio.risk.past import Past, alike_of, past_of, wanted_factors
 from portfolio.risk.record import record
 from portfolio.risk.scenarios import SHIPPED, Scenario
 from portfolio.risk.sections import (
@@ -143,7 +143,7 @@ class _Maker:
     # --- what several sections need -----------------------------------------------------------------------------------
     @cached_property
     def past(self) -> Past:
-        return self.given or past_of(wanted_factors(self.book, self.market), self.market)
+        return self.given or past_of(wanted_factors(self.book, self.market), self.market, alike=alike_of(self.book))
 
     @cached_property
     def valued(self) -> ValuedBook:
@@ -292,6 +292,7 @@ class _Maker:
                 for key, pnl in result.by_issuer.items()
                 if pnl < ZERO
             ),
+            unmatched=result.unmatched,
             worst_company=None
             if result.worst_company is None
             else self._issuers.get(result.worst_company, result.worst_company),

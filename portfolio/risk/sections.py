@@ -186,7 +186,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stressed:
-    """One scenario. `pnl_pct` is of equity; `worst` are the issuers that lose most in it."""
+    """One scenario. `pnl_pct` is of equity; `worst` are the issuers that lose most in it.
+
+    `unmatched`: issuers that it names, and of which the book has nothing.
+    """
 
     code: str
     title: str
@@ -196,6 +199,7 @@ class Stressed:
     by_broker: tuple[Hit, ...]
     worst: tuple[Hit, ...]
     worst_company: str | None
+    unmatched: tuple[str, ...]
     left_out: Left
 
 
