@@ -50,7 +50,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 def shown(user: User, *, now: datetime) -> dict[str, Any]:
     """The context of the page. Raises NoBrokerConnections."""
     told = {name: msgspec.json.decode(part) for name, part in risking.reported(user, now=now).items()}
-    return {**context(told, _names(user), now=now), "limits": limits(user)}
+    names = _names(user)
+    shown_as = {**_issuers(told["concentration"]["value"]), **_brokers(told["concentration"]["value"]), **names}
+    return {**context(told, names, now=now), "limits": limits(user, shown_as)}
 
 
 def context(told: Mapping[str, Any], names: Mapping[str, str], *, now: datetime) -> dict[str, Any]:
@@ -234,15 +236,26 @@ def drawdown(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
-def limits(user: User) -> list[dict[str, Any]]:
-    """Each with its meter, the gravest first; `breaches` stand, and may wait for somebody to take note."""
+def limits(user: User, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each with its meter, the gravest first; `breaches` stand, and may wait for somebody to take note.
+
+    `names` are of what a limit may be on: accounts by id, brokers by their word, issuers by ISIN.
+    """
     rows = RiskLimit.objects.filter(user=user, is_enabled=True)
     found = [_limit(row) for row in rows]
     breaches = RiskBreach.objects.filter(user=user, cleared_at=None).select_related("acknowledged_by")
     for breach in breaches:
         for each in found:
             if each["id"] == breach.limit_id:
-                each["breaches"].append(breach)
+                each["breaches"].append(
+                    {
+                        "pk": breach.pk,
+                        "called": names.get(breach.scope_key, breach.scope_key),
+                        "opened_at": breach.opened_at,
+                        "acknowledged_at": breach.acknowledged_at,
+                        "acknowledged_by": breach.acknowledged_by,
+                    }
+                )
     order = list(reversed([State.OK, State.UNKNOWN, State.WARN, State.BLOCK]))
     return sorted(found, key=lambda each: (order.index(each["state"]), each["id"]))
 

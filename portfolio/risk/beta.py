@@ -40,14 +40,14 @@ class BetaWeighted:
 
     `index_units` and `hedge_lots` (positive: to buy) need the index's level and lot; `pnl_if_index_falls_1pct` above
     zero is a gain. `unmodelled` lines have no beta, `unvalued` no exposure: `unmodelled_value` is the size of the
-    former. None of them is in the sums.
+    former. None of them is in the sums, which are None where nothing is left for them.
     """
 
-    rupees: Decimal
+    rupees: Decimal | None
     per_line: tuple[Decimal | None, ...]
     index_units: Decimal | None
     hedge_lots: Decimal | None
-    pnl_if_index_falls_1pct: Decimal
+    pnl_if_index_falls_1pct: Decimal | None
     unmodelled: int
     unmodelled_value: Decimal
     unvalued: int
@@ -133,15 +133,16 @@ def weighted(
     with localcontext(EXACT):
         pairs = list(parts)
         each = tuple(None if amount is None or factor is None else amount * factor for amount, factor in pairs)
-        total = sum((rupees for rupees in each if rupees is not None), ZERO)
+        told = [rupees for rupees in each if rupees is not None]
+        total = sum(told, ZERO) if told or not each else None
         left_out = [amount for amount, factor in pairs if amount is not None and factor is None]
-        units = quotient(total, index_level) if index_level else None
+        units = quotient(total, index_level) if index_level and total is not None else None
         return BetaWeighted(
             rupees=total,
             per_line=each,
             index_units=units,
-            hedge_lots=quotient(-total, index_level * index_lot) if index_level and index_lot else None,
-            pnl_if_index_falls_1pct=-total / 100 + 0,
+            hedge_lots=quotient(-units, index_lot) if units is not None and index_lot else None,
+            pnl_if_index_falls_1pct=None if total is None else -total / 100 + 0,
             unmodelled=len(left_out),
             unmodelled_value=sum((abs(amount) for amount in left_out), ZERO),
             unvalued=sum(amount is None for amount, _ in pairs),

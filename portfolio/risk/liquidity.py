@@ -63,15 +63,16 @@ class Liquidity:
 
     Values are INR. `days` is the slowest known exit. `within` tells, by horizon in days, which value can have left by
     then, selling everything side by side: T1 shares from the second day on, pledged ones not at all, for they would
-    have to be freed first. Costs are sums over what is known. `unknown_value` has no known volume and is
-    in no horizon; `unpriced` instruments have not even a value. `slow_value`, `pledged_value`, `t1_value` and
-    `locked_value` are what stands in slow series, is pledged, is not yet delivered, and is at its lower circuit.
+    have to be freed first; None where of nothing that is held the volume is known. Costs are sums over what is known.
+    `unknown_value` has no known volume and is in no horizon; `unpriced` instruments have not even a value.
+    `slow_value`, `pledged_value`, `t1_value` and `locked_value` are what stands in slow series, is pledged, is not yet
+    delivered, and is at its lower circuit.
     """
 
     exits: tuple[Exit, ...]
     value: Decimal
     days: Decimal | None
-    within: Mapping[int, Decimal]
+    within: Mapping[int, Decimal | None]
     spread_cost: Decimal | None
     impact_cost: Decimal | None
     unknown_value: Decimal
@@ -100,7 +101,7 @@ def liquidity(
         exits=tuple(exits),
         value=_paise(value),
         days=max((each.days for each in exits if each.days is not None), default=None),
-        within={horizon: _paise(_sum(_gone(each, amount, horizon) for each, amount in priced)) for horizon in HORIZONS},
+        within={horizon: _left_by(priced, horizon) for horizon in HORIZONS},
         spread_cost=_total(each.spread_cost for each in exits),
         impact_cost=_total(each.impact_cost for each in exits),
         unknown_value=_paise(unknown),
@@ -142,6 +143,12 @@ def _impact(
     if value is None or volume is None or volatility is None:
         return None
     return _paise(value * IMPACT * volatility * (units / volume).sqrt())
+
+
+def _left_by(priced: Sequence[tuple[Exit, Decimal]], horizon: int) -> Decimal | None:
+    if priced and all(each.days is None for each, _ in priced):
+        return None
+    return _paise(_sum(_gone(each, amount, horizon) for each, amount in priced))
 
 
 def _gone(each: Exit, value: Decimal, horizon: int) -> Decimal:

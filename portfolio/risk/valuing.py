@@ -79,13 +79,16 @@ class LineGreeks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookGreeks:
-    """Sums over the lines that have Greeks. `unvalued` lines have none, and `borrowed` a neighbour's volatility."""
+    """Sums over the lines that have Greeks. `unvalued` lines have none, and `borrowed` a neighbour's volatility.
 
-    rupee_delta: Decimal
-    gamma_1pct: Decimal
-    vega: Decimal
-    theta: Decimal
-    rho: Decimal
+    None: there are options, and none of them has any; for `rupee_delta`: no line has.
+    """
+
+    rupee_delta: Decimal | None
+    gamma_1pct: Decimal | None
+    vega: Decimal | None
+    theta: Decimal | None
+    rho: Decimal | None
     unvalued: int
     borrowed: int
     lines: tuple[LineGreeks, ...]
@@ -151,9 +154,20 @@ def book_greeks(book: ValuedBook, lines: Sequence[Line], *, of_options: bool = F
         for place, line in enumerate(lines)
         if not of_options or arrays.is_option[place]
     )
-    totals = {name: rupees(float(np.nansum(column))) for name, column in columns.items()}
+    options = arrays.is_option
+    totals = {
+        name: _total(column if name == "rupee_delta" or not options.any() else column[options])
+        for name, column in columns.items()
+    }
     unvalued = int(np.sum(np.isnan(columns["rupee_delta"])))
     return BookGreeks(**totals, unvalued=unvalued, borrowed=int(np.sum(found.is_borrowed)), lines=shown)
+
+
+def _total(column: Floats) -> Decimal | None:
+    """The sum of what is known; None where there is something, and nothing of it is."""
+    if len(column) and np.isnan(column).all():
+        return None
+    return rupees(float(np.nansum(column)))
 
 
 def _unit_greeks(book: BookArrays) -> Greeks:
