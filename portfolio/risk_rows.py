@@ -77,14 +77,14 @@ def directory_of(sources: Iterable[Source], *, today: date, sector_of: SectorOf)
                 held.add(position)
     own = [row for row in _own(held) if row.expiry is None or row.expiry >= today]
     underlyings = {row.underlying for row in own if row.underlying}
-    around = _around(underlyings, today) if underlyings else []
+    about = around(underlyings, today) if underlyings else []
     issuers = {
         row.tradingsymbol: row.isin
-        for row in around
+        for row in about
         if row.exchange == Exchange.NSE and row.kind == InstrumentKind.EQUITY and row.isin
     }
-    isins = held.isins | {row.isin for row in (*own, *around) if row.isin}
-    listings = _listings(set(issuers.values()), around, own)
+    isins = held.isins | {row.isin for row in (*own, *about) if row.isin}
+    listings = _listings(set(issuers.values()), about, own)
     sectors = {isin: sector for isin, sector in sector_of(sorted(isins)).items() if sector} if isins else {}
     return Directory(
         tokens={row.key: _known(row, issuers) for row in own if row.key is not None},
@@ -92,8 +92,8 @@ def directory_of(sources: Iterable[Source], *, today: date, sector_of: SectorOf)
         shares=_shares(own, issuers),
         issuers=issuers,
         sectors=sectors,
-        spots={**listings, **_indices(around)},
-        futures=_futures(around),
+        spots={**listings, **_indices(about)},
+        futures=_futures(about),
     )
 
 
@@ -115,14 +115,14 @@ def _own(held: _Held) -> list[Row]:
     parts += [
         living.filter(exchange=exchange, exchange_token__in=tokens) for exchange, tokens in sorted(by_exchange.items())
     ]
-    return _rows(parts)
+    return rows_of(parts)
 
 
-def _around(underlyings: Collection[str], today: date) -> list[Row]:
+def around(underlyings: Collection[str], today: date) -> list[Row]:
     """The shares, indices and living futures that these names stand for."""
     living = Instrument.objects.filter(ended_on=None)
     shares = Q(kind=InstrumentKind.EQUITY, exchange__in=SHARES_AT)
-    return _rows(
+    return rows_of(
         [
             living.filter(shares, rank__lte=LAST_RANK_OF_SHARES, tradingsymbol__in=underlyings),
             living.filter(kind=InstrumentKind.INDEX, identity__in=list(_index_identities(underlyings))),
@@ -131,7 +131,7 @@ def _around(underlyings: Collection[str], today: date) -> list[Row]:
     )
 
 
-def _rows(parts: Sequence[QuerySet[Instrument]]) -> list[Row]:
+def rows_of(parts: Sequence[QuerySet[Instrument]]) -> list[Row]:
     if not parts:
         return []
     first, *others = (part.order_by().values_list(*Row._fields) for part in parts)
@@ -188,6 +188,11 @@ def _listings(isins: Collection[str], *lists: Iterable[Row]) -> dict[str, tuple[
         if row.isin is not None and row.isin in isins and row.kind == InstrumentKind.EQUITY and row.key is not None:
             found[row.isin].add(row.key)
     return {isin: tuple(sorted(keys, key=lambda key: key[0] is not Exchange.NSE)) for isin, keys in found.items()}
+
+
+def named_index(identity: str) -> str | None:
+    """What derivatives call the index that a master lists so; None: it is none that we know."""
+    return _index_identities(INDEX_NAMES).get(identity)
 
 
 def _index_identities(underlyings: Collection[str]) -> dict[str, str]:

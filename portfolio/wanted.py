@@ -37,6 +37,7 @@ from market.models import Instrument, InstrumentListing
 from market.polling import Polled
 from market.streaming import StreamUrls, Wanted
 from portfolio.domain import InstrumentKey
+from portfolio.hung_on import HungOn
 from portfolio.models import BrokerSnapshot
 
 # Of each instrument a first choice, and one that stands by.
@@ -217,6 +218,7 @@ class Wishes:
     listings: Listings = field(default_factory=Listings)
     owners: dict[UUID, int] = field(default_factory=dict)
     resting: dict[UUID, datetime] = field(default_factory=dict)
+    _hung_on: HungOn = field(default_factory=HungOn)
     _names: Names = field(default_factory=Names)
     _keys: Keys = field(default_factory=Keys)
     _held: dict[UUID, tuple[datetime, Held]] = field(default_factory=dict)
@@ -262,7 +264,10 @@ class Wishes:
         listed = {(each.exchange, each.exchange_token) for each in listings}
         rest = frozenset[InstrumentKey]().union(*(each.instruments for each in held))
         others = frozenset(Streamed(*key) for key in rest - listed)
-        asked = self._spread(user_id, frozenset(candidates), frozenset(listings) | others)
+        # What is not held itself is streamed, and not asked for instead: budgets are for what is held.
+        told = {(each.exchange, each.exchange_token) for each in (*listings, *others)}
+        beside = {each for each in self._hung_on.of(rest, now) if (each.exchange, each.exchange_token) not in told}
+        asked = self._spread(user_id, frozenset(candidates), frozenset(listings) | others | beside)
         fed = frozenset[Streamed]().union(
             *(mine for key, mine in asked.items() if key in states and states[key].state is FeedState.LIVE)
         )
