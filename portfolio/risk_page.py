@@ -40,6 +40,8 @@ METRICS = {
     "ORDER_QUANTITY": "One order", "SYMBOL_DAY_VALUE": "One share a day", "ORDER_ADV_PCT": "One order of the volume",
 }  # fmt: skip
 STATES = {State.OK: "Within", State.WARN: "Warning", State.BLOCK: "Reached", State.UNKNOWN: "Not known"}
+# A part of the book is missing in the figure, or not valued: it can reach its levels, and does not clear.
+IN_PART = "Known in part"
 TONES = {State.OK: "good", State.WARN: "warn", State.BLOCK: "bad", State.UNKNOWN: "plain"}
 UNMODELLED = {"liquidity": ("of unknown volume", "How long leaving it takes is not known")}
 BAR_WIDTH, BAR_HEIGHT, LABEL_WIDTH = 360, 18, 190
@@ -273,7 +275,7 @@ def _limit(row: RiskLimit) -> dict[str, Any]:
         "top": _text(max(top, row.value) if top is not None and row.value is not None else top),
         "unit": "%" if row.metric.endswith("_PCT") else "",
         "state": state,
-        "word": STATES[state],
+        "word": IN_PART if state is State.UNKNOWN and row.value is not None else STATES[state],
         "tone": TONES[state],
         "breaches": [],
     }
