@@ -34,11 +34,19 @@ class Hours:
 
     def trading_day(self, now: datetime) -> tuple[datetime, datetime] | None:
         """When today's trading of NSE's shares begins and ends; None without one, or where the hours are not known."""
+        return self._trading_day(Exchange.NSE, now)
+
+    def openings(self, now: datetime) -> dict[Exchange, datetime]:
+        """When each exchange that trades today begins, or has begun."""
+        found = {exchange: self._trading_day(exchange, now) for exchange in Exchange}
+        return {exchange: each[0] for exchange, each in found.items() if each is not None}
+
+    def _trading_day(self, exchange: Exchange, now: datetime) -> tuple[datetime, datetime] | None:
         today = now.astimezone(IST).date()
         if settings.MARKET_AROUND_THE_CLOCK:
             midnight = datetime.combine(today, time(), IST)
             return midnight, midnight + timedelta(days=1)
-        day = self._days.get(Exchange.NSE, {}).get(today)
+        day = self._days.get(exchange, {}).get(today)
         sessions = [each for each in (day.sessions or () if day else ()) if each.phase in OPEN_PHASES]
         if not sessions:
             return None

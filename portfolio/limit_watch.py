@@ -1,8 +1,8 @@
 """Limits held against a book: figures are measured, states entered, and what a block level does is done.
 
 A state is entered by one conditional UPDATE and the row of its breach, or neither; of two who look at once, one tells.
-What a block level stops is stopped before its row is written: whoever dies in between leaves it to be found and done
-again. An older look never overrules a newer one.
+A block level pulls the kill switch before its row is written, and locks the day after it: whoever dies in between
+leaves it to be found and done again. An older look never overrules a newer one.
 """
 
 from __future__ import annotations
@@ -63,11 +63,8 @@ def look(user_id: int, *, now: datetime) -> None:
 
     While all are closed, what was answered last stands, and so does every state: nobody looks twice.
     """
-    hours = Hours()
-    hours.read(now)
-    is_open = any(hours.is_open(exchange, now) for exchange in EXCHANGES)
-    user = _user(user_id)
-    if user is None or not (is_open or LimitWatch.objects.filter(pk=user_id, looked_at=None).exists()):
+    is_open, user = _is_open(now), _user(user_id)
+    if user is None or not (is_open or _is_new(user_id)):
         return
     if is_open:
         try:
@@ -88,6 +85,20 @@ def look_at_known(user_id: int, *, now: datetime) -> None:
         logger.debug("User %s has no connection, and nothing to hold limits against", user_id)
 
 
+def _is_open(now: datetime) -> bool:
+    hours = Hours()
+    hours.read(now)
+    return any(hours.is_open(exchange, now) for exchange in EXCHANGES)
+
+
+def _is_new(user_id: int) -> bool:
+    return not LimitWatch.objects.exclude(looked_at=None).filter(pk=user_id).exists()
+
+
+def _is_time(user_id: int, now: datetime) -> bool:
+    return _is_open(now) or _is_new(user_id)
+
+
 def _is_hosted(user_id: int) -> bool:
     is_hosted = False
     with if_redis_is_there("whether a live host looks at limits"):
@@ -104,6 +115,8 @@ def watch(user_id: int, book: ConsolidatedPortfolio | None, *, now: datetime) ->
     if user is None:
         return
     try:
+        if not _is_time(user_id, now):
+            return
         limits.make_defaults(user, now=now)
         measured, is_whole = (NOTHING, False) if book is None else measuring.measure(user, book, now)
         evaluate(user, measured, now=now)
@@ -123,9 +136,10 @@ def evaluate(user: User, measured: Measured, *, now: datetime) -> list[Change]:
     changes: list[Change] = []
     for found in evaluated([_watched(row) for row in rows.values()], measured):
         row = rows[found.id]
-        _lock_another_day(row, found, measured, now)
         if found.changes or _is_other(row, found) or _is_due(row, now):
-            changes += _entered(row, found, now)
+            changes += _entered(row, found, measured, now)
+        elif _as_read(row).exists():
+            _lock_the_day(row, found, measured, now)
     return changes
 
 
@@ -150,22 +164,22 @@ def _is_due(row: RiskLimit, now: datetime) -> bool:
 
 
 # --- entering states --------------------------------------------------------------------------------------------------
-def _entered(row: RiskLimit, found: Evaluated, now: datetime) -> Iterable[Change]:
+def _entered(row: RiskLimit, found: Evaluated, measured: Measured, now: datetime) -> Iterable[Change]:
     """One limit's new states and its breaches, or nothing where it was changed meanwhile."""
+    if not _as_read(row).exists():
+        return ()
     for change in found.changes:
         if change.after is State.BLOCK and change.step in (Step.OPENED, Step.RAISED):
-            stop(row, change.value, change.threshold, now=now)
+            _kill(row, change, now)
     with transaction.atomic():
-        rows = RiskLimit.objects.filter(
-            pk=row.pk, is_enabled=True, changed_at=row.changed_at, evaluated_at=row.evaluated_at
-        )
-        if rows.update(**_columns(row, found, now)) != 1:
+        if _as_read(row).filter(evaluated_at=row.evaluated_at).update(**_columns(row, found, now)) != 1:
             return ()
         row.refresh_from_db()
         for change in found.changes:
             breaches.note(row, change, now=now)
         told = {change.key for change in found.changes}
         breaches.refresh(row, {key: each.value for key, each in found.standing.items() if key not in told})
+    _lock_the_day(row, found, measured, now)
     return found.changes
 
 
@@ -185,27 +199,36 @@ def _since(row: RiskLimit, key: str, state: State, now: datetime) -> str:
     return before["since"] if before.get("state") == state else now.isoformat()
 
 
-def stop(row: RiskLimit, value: Decimal, level: Decimal, *, now: datetime) -> None:
+def _as_read(row: RiskLimit) -> QuerySet[RiskLimit]:
+    return RiskLimit.objects.filter(pk=row.pk, is_enabled=True, changed_at=row.changed_at)
+
+
+def _kill(row: RiskLimit, change: Change, now: datetime) -> None:
     """What a block level does at once. What it does to an order is asked for when there is one."""
-    action, cause = Action(row.action), f"limit:{row.metric}"
-    reason = f"{row.metric} is {_text(value)}, its block level {_text(level)}."
-    if action is Action.KILL:
-        halting.halt(row.user, kind=HaltKind.KILL, level=HaltLevel.STOP, cause=cause, reason=reason, by=None, now=now)
-    if row.metric in DAY_LOSS:
-        halting.halt(
-            row.user, kind=HaltKind.DAY_LOSS, level=HaltLevel.REDUCE_ONLY, cause=cause, reason=reason, by=None, now=now
-        )
+    if Action(row.action) is Action.KILL and row.metric not in DAY_LOSS:
+        _halt(row, change.value, change.threshold, HaltKind.KILL, HaltLevel.STOP, now)
 
 
-def _lock_another_day(row: RiskLimit, found: Evaluated, measured: Measured, now: datetime) -> None:
-    """A day that begins beyond the limit that the last one ended beyond is locked too, although no state changes."""
-    if row.metric not in DAY_LOSS or found.changes or found.state is not State.BLOCK or row.block is None:
+def _lock_the_day(row: RiskLimit, found: Evaluated, measured: Measured, now: datetime) -> None:
+    """Nobody lifts it before the close, so it is set by what is proved alone, by a limit that stands; and once a day.
+
+    A day that begins beyond the limit that the last one ended beyond is locked too, although no state changes, and so
+    is one whose loss is proved later than it is known of.
+    """
+    if row.metric not in DAY_LOSS or row.block is None:
         return
     for key, standing in found.standing.items():
-        figure = measured.of(Metric(row.metric), Scope(row.scope), key)
-        is_reached = figure.value is not None and figure.value >= row.block
-        if standing.state is State.BLOCK and is_reached and not _was_locked_today(row, now):
-            stop(row, figure.value or row.block, row.block, now=now)
+        least = measured.of(Metric(row.metric), Scope(row.scope), key).proved
+        if standing.state is not State.BLOCK or least is None or least < row.block or _was_locked_today(row, now):
+            continue
+        if Action(row.action) is Action.KILL:
+            _halt(row, least, row.block, HaltKind.KILL, HaltLevel.STOP, now)
+        _halt(row, least, row.block, HaltKind.DAY_LOSS, HaltLevel.REDUCE_ONLY, now)
+
+
+def _halt(row: RiskLimit, value: Decimal, level: Decimal, kind: HaltKind, how: HaltLevel, now: datetime) -> None:
+    reason = f"{row.metric} is {_text(value)}, its block level {_text(level)}."
+    halting.halt(row.user, kind=kind, level=how, cause=f"limit:{row.metric}", reason=reason, by=None, now=now)
 
 
 def _was_locked_today(row: RiskLimit, now: datetime) -> bool:

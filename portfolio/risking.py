@@ -6,6 +6,8 @@ A report is made once for whoever asks within a few seconds, in whichever proces
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import cast
@@ -14,12 +16,13 @@ import msgspec
 
 from accounts.models import User
 from brokers.shared import if_redis_is_there, redis
+from market.hours import Hours
 from portfolio import equity_days, risk_gathering, risk_market, risk_scenarios, sharing
-from portfolio.risk import presenting
+from portfolio.risk import presenting, proving
 from portfolio.risk import report as reporting
-from portfolio.risk.evaluating import Figure, FigureKey, Measured
+from portfolio.risk.evaluating import DAY_LOSS, Figure, FigureKey, Measured
 from portfolio.risk.limits import Metric, Scope
-from portfolio.risk.quick import quick_measures
+from portfolio.risk.quick import QuickMeasures, quick_measures
 from portfolio.risk.record import drawdown_pct
 from portfolio.risk.sections import DayWorth, Method, Report
 from portfolio.risk.valuing import Assumptions, deltas, valued
@@ -103,15 +106,32 @@ def measured(user: User, _: object, now: datetime) -> Measured:
 
 
 def quickly(book: RiskBook) -> Measured:
-    """Without any past. Options count by their delta; one without is counted as if it moved with its underlying."""
+    """Without any past. Options count by their delta; one without is counted as if it moved with its underlying.
+
+    Of a day's loss it tells what is proved, too, which needs to know when the exchanges begin.
+    """
     told = valued(book.lines, Assumptions(rate=assumed().rate), now=book.now)
     measures = quick_measures(book, deltas(told.arrays))
     listed = set()
     if not book.missing and not book.unreadable:
         listed = {(Metric.ISSUER_PCT, Scope.ISSUER), (Metric.BROKER_PCT, Scope.BROKER)}
-    return Measured(
-        {key: Figure(each.value, each.complete) for key, each in measures.figures().items()}, frozenset(listed)
-    )
+    figures = {key: Figure(each.value, each.complete) for key, each in measures.figures().items()}
+    return Measured(figures | _proved(book, measures, figures), frozenset(listed))
+
+
+def _proved(book: RiskBook, measures: QuickMeasures, figures: Mapping[FigureKey, Figure]) -> dict[FigureKey, Figure]:
+    """The figures of a day's loss with what is proved of them. Where nothing is lost the calendar is not read."""
+    lost = {key: each for key, each in figures.items() if key[0] in DAY_LOSS and each.value}
+    if not lost:
+        return {}
+    hours = Hours()
+    hours.read(book.now)
+    found = proving.proved(book, measures.equity, hours.openings(book.now))
+    of_whole = {Metric.DAY_LOSS: found.loss, Metric.DAY_LOSS_PCT: found.loss_pct}
+    return {
+        key: replace(each, proved=of_whole[key[0]] if key[1] is Scope.GLOBAL else found.by_account.get(key[2]))
+        for key, each in lost.items()
+    }
 
 
 def _slowly(user: User, book: RiskBook, now: datetime) -> Measured:

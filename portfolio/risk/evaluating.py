@@ -34,10 +34,14 @@ FigureKey = tuple[Metric, Scope, str]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`value` None: not known. Not `complete`: a part of the book is missing in it, or is old."""
+    """`value` None: not known. Not `complete`: a part of the book is missing in it, or is old.
+
+    `proved`: what a day's loss is at least, whatever is missing. None: nothing of it is proved.
+    """
 
     value: Decimal | None
     complete: bool
+    proved: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
 from portfolio.domain import BrokerFunds, ConsolidatedPortfolio, SourceState, TradeKind
+from portfolio.marks import same_day
 from portfolio.risk.evaluating import ZERO, Figure, FigureKey, Measured
 from portfolio.risk.limits import Metric, Scope
 from portfolio.sums import known_sum
@@ -40,11 +41,20 @@ def measured_from(portfolio: ConsolidatedPortfolio) -> Measured:
 
 # --- the day ----------------------------------------------------------------------------------------------------------
 def _day_losses(portfolio: ConsolidatedPortfolio) -> dict[FigureKey, Figure]:
-    dealt = portfolio.trading.day_pnl
-    is_whole = portfolio.complete and not portfolio.coverage.without_day_change and dealt is not None
-    if dealt is None:
-        dealt = known_sum(line.day_pnl for line in portfolio.trading_positions)
-    loss = _loss(known_sum([portfolio.day_change, dealt]))
+    """Of the accounts that answered today: an answer of another day tells that day's change."""
+    fresh = {part.connection_id for part in portfolio.broker_breakdown if same_day(part.as_of, portfolio.last_updated)}
+    is_of_today = len(fresh) == len(portfolio.broker_breakdown)
+    dealt = known_sum(line.day_pnl for line in portfolio.trading_positions if line.connection_id in fresh)
+    is_whole = (
+        is_of_today
+        and portfolio.complete
+        and not portfolio.coverage.without_day_change
+        and portfolio.trading.day_pnl is not None
+    )
+    moved = portfolio.day_change
+    if not is_of_today:
+        moved = known_sum(part.day_change for part in portfolio.broker_breakdown if part.connection_id in fresh)
+    loss = _loss(known_sum([moved, dealt])) if fresh else None
     figures: dict[FigureKey, Figure] = {
         (Metric.DAY_LOSS, Scope.GLOBAL, ""): Figure(loss, is_whole),
         (Metric.DAY_LOSS_PCT, Scope.GLOBAL, ""): Figure(_loss_pct(portfolio, loss), is_whole),
@@ -54,7 +64,9 @@ def _day_losses(portfolio: ConsolidatedPortfolio) -> dict[FigureKey, Figure]:
         traded[line.connection_id].append(line.day_pnl)
     for part in portfolio.broker_breakdown:
         of_part = _loss(known_sum([part.day_change, *traded[part.connection_id]]))
-        figures[Metric.DAY_LOSS, Scope.ACCOUNT, part.connection_id] = Figure(of_part, is_whole and not part.stale)
+        figures[Metric.DAY_LOSS, Scope.ACCOUNT, part.connection_id] = Figure(
+            of_part if part.connection_id in fresh else None, is_whole and not part.stale
+        )
     return figures
 
 

@@ -52,12 +52,23 @@ def watched(alice: User) -> User:
     return alice
 
 
-def figure(limit: Limit, value: str | None, *, key: str = "", complete: bool = True) -> Measured:
-    return Measured({(limit.metric, limit.scope, key): Figure(None if value is None else D(value), complete)})
+def figure(
+    limit: Limit, value: str | None, *, key: str = "", complete: bool = True, proved: str | None = None
+) -> Measured:
+    found, least = (None if each is None else D(each) for each in (value, proved))
+    return Measured({(limit.metric, limit.scope, key): Figure(found, complete, least)})
 
 
-def look(user: User, limit: Limit, value: str | None, *, seconds: float = 0, complete: bool = True) -> list[str]:
-    measured = figure(limit, value, complete=complete)
+def look(
+    user: User,
+    limit: Limit,
+    value: str | None,
+    *,
+    seconds: float = 0,
+    complete: bool = True,
+    proved: str | None = None,
+) -> list[str]:
+    measured = figure(limit, value, complete=complete, proved=proved)
     return [change.step for change in limit_watch.evaluate(user, measured, now=NOW + timedelta(seconds=seconds))]
 
 
@@ -200,7 +211,7 @@ class TestWhatABlockDoes:
         limits.create(watched, LOSS, by=watched, now=NOW)
         look(watched, LOSS, "150")
         assert not TradingHalt.objects.exists()
-        look(watched, LOSS, "200", seconds=1)
+        look(watched, LOSS, "200", seconds=1, proved="200")
         halt = TradingHalt.objects.get()
         assert (halt.kind, halt.level, halt.cause, halt.set_by) == (
             HaltKind.DAY_LOSS,
@@ -218,7 +229,7 @@ class TestWhatABlockDoes:
 
     def test_a_day_that_begins_beyond_it_is_locked_too(self, watched: User) -> None:
         limits.create(watched, LOSS, by=watched, now=NOW)
-        look(watched, LOSS, "250")
+        look(watched, LOSS, "250", proved="250")
         day = 24 * 3600.0
         assert halting.lift_day_locks(NOW + timedelta(days=1)) == 1
         # Of a figure that is not known, or has come down, nobody says that it was reached today.
@@ -226,13 +237,44 @@ class TestWhatABlockDoes:
         look(watched, LOSS, "195", seconds=day + 1)
         assert TradingHalt.objects.count() == 1
         for seconds in (2, 10):
-            assert look(watched, LOSS, "210", seconds=day + seconds) == []
+            assert look(watched, LOSS, "210", seconds=day + seconds, proved="210") == []
         assert TradingHalt.objects.count() == 2
         assert TradingHalt.objects.filter(ended_at=None).count() == 1
         # Lifted at the close, it is not set anew the same day.
         TradingHalt.objects.filter(ended_at=None).update(ended_at=NOW + timedelta(days=3))
-        look(watched, LOSS, "210", seconds=day + 20)
+        look(watched, LOSS, "210", seconds=day + 20, proved="210")
         assert TradingHalt.objects.count() == 2
+
+    def test_nothing_locks_the_day_that_is_not_proved(self, watched: User) -> None:
+        """Beyond its level by what a part of the book tells, or by what is shown of another day: the limit blocks."""
+        limits.create(watched, replace(LOSS, action=Action.KILL), by=watched, now=NOW)
+        assert look(watched, LOSS, "250", complete=False) == ["OPENED"]
+        look(watched, LOSS, "250", seconds=10)
+        look(watched, LOSS, "250", seconds=20, proved="199")
+        assert only(watched).state == State.BLOCK
+        assert not TradingHalt.objects.exists()
+        # It is locked as soon as it is.
+        look(watched, LOSS, "250", seconds=30, complete=False, proved="200")
+        kinds = TradingHalt.objects.order_by("kind").values_list("kind", flat=True)
+        assert list(kinds) == [HaltKind.DAY_LOSS, HaltKind.KILL]
+
+    @pytest.mark.parametrize("changed", [{"block": D(500)}, {"is_enabled": False}])
+    @pytest.mark.parametrize("is_reached", [True, False])
+    def test_nor_does_a_limit_that_was_changed_since_it_was_read(
+        self, changed: dict[str, Any], is_reached: bool, watched: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = limits.create(watched, LOSS, by=watched, now=NOW)
+        if is_reached:
+            look(watched, LOSS, "250")
+        judge = limit_watch.evaluated
+
+        def slow(*args: Any) -> Any:
+            limits.change(RiskLimit.objects.get(pk=row.pk), by=watched, now=NOW + timedelta(seconds=1), **changed)
+            return judge(*args)
+
+        monkeypatch.setattr(limit_watch, "evaluated", slow)
+        assert look(watched, LOSS, "250", seconds=2, proved="250") == []
+        assert not TradingHalt.objects.exists()
 
     def test_a_limit_that_kills_trips_the_switch_once(self, watched: User) -> None:
         limits.create(watched, KILL, by=watched, now=NOW)
@@ -260,10 +302,26 @@ class TestWhatABlockDoes:
 
         monkeypatch.setattr(halting, "halt", broken)
         with pytest.raises(LookupError):
-            look(watched, LOSS, "250")
+            look(watched, LOSS, "250", proved="250")
+        monkeypatch.setattr(halting, "halt", halt)
+        assert look(watched, LOSS, "250", seconds=1, proved="250") == []
+        assert TradingHalt.objects.count() == 1
+
+    def test_nor_is_a_switch_that_could_not_be_pulled_written_down_as_pulled(
+        self, watched: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limits.create(watched, KILL, by=watched, now=NOW)
+        halt = halting.halt
+
+        def broken(*args: Any, **kwargs: Any) -> Any:
+            raise LookupError("nobody foresaw it")
+
+        monkeypatch.setattr(halting, "halt", broken)
+        with pytest.raises(LookupError):
+            look(watched, KILL, "6")
         assert not RiskBreach.objects.exists()
         monkeypatch.setattr(halting, "halt", halt)
-        assert look(watched, LOSS, "250", seconds=1) == ["OPENED"]
+        assert look(watched, KILL, "6", seconds=1) == ["OPENED"]
         assert TradingHalt.objects.count() == 1
 
 
@@ -405,6 +463,18 @@ class TestLooking:
         assert book.positions[0].current_value is not None
         assert book.as_of is not None
         assert book.complete is rendered["complete"]
+
+    def test_while_all_markets_are_closed_states_stand_whoever_looks(
+        self, alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An open page shows the book on a Sunday, too: the day's change in it is of another day."""
+        settings.MARKET_AROUND_THE_CLOCK = False
+        sunday, asked = datetime(2026, 11, 22, 6, tzinfo=UTC), list[datetime]()
+        limit_watch.watch(alice.pk, None, now=sunday)
+        monkeypatch.setattr(limit_watch, "evaluate", lambda user, measured, *, now: asked.append(now))
+        for now in (sunday + timedelta(hours=1), sunday + timedelta(days=1)):
+            limit_watch.watch(alice.pk, None, now=now)
+        assert asked == [sunday + timedelta(days=1)]
 
     def test_a_host_knows_better(self, alice: User, alices: dict[str, BrokerConnection]) -> None:
         redis().set(watching.host_key(alice.pk), "somebody", px=5000)

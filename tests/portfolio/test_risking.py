@@ -167,6 +167,21 @@ def closing(now: datetime, **more: Any) -> RiskBook:
     return replace(plain, now=now)
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("now", "least"), [(at(8, 30), 0), (at(9, 5), 0), (at(9, 20), 4000), (at(15, 35), 4000)])
+def test_a_days_loss_is_proved_once_its_exchange_has_begun(hours: None, now: datetime, least: int) -> None:
+    """At 9:05 MCX trades, and NSE's shares show what they lost the day before."""
+    lost = replace(share(RELIANCE, 100, 1400, loan=Decimal(0)), day_pnl=Decimal(-4000))
+    purses = [purse(as_of=now, day_pnl=Decimal(-4000), known_day_pnl=Decimal(-4000))]
+    of_day = {"day_pnl": Decimal(-4000), "known_day_pnl": Decimal(-4000)}
+    found = risking.quickly(replace(book(lost, purses=purses), now=now, **of_day))
+    figure = found.of(Metric.DAY_LOSS, Scope.GLOBAL, "")
+    assert (figure.value, figure.proved) == (4000, least)
+    assert found.of(Metric.DAY_LOSS, Scope.ACCOUNT, purses[0].connection_id).proved == least
+    of_began = found.of(Metric.DAY_LOSS_PCT, Scope.GLOBAL, "")
+    assert of_began.proved == (of_began.value if least else 0)
+
+
 @pytest.mark.parametrize(
     ("now", "is_due"),
     [

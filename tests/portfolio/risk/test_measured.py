@@ -99,6 +99,16 @@ def test_a_stale_answer_makes_a_part_of_it() -> None:
     assert of(measured, Metric.ISSUER_PCT, Scope.ISSUER, "INE000000000") == Figure(None, complete=False)
 
 
+def test_an_answer_of_another_day_tells_nothing_of_this_one() -> None:
+    falling = account([holding(INFY, 10, last="90", close="100")], funds=funds(), age=24 * 3600)
+    alone = measured_from(merged(source("zerodha", falling, state=SourceState.STALE)))
+    assert of(alone, *WHOLE) == of(alone, Metric.DAY_LOSS_PCT) == Figure(None, complete=False)
+    assert of(alone, Metric.DAY_LOSS, Scope.ACCOUNT, "zerodha-1") == Figure(None, complete=False)
+    today = source("upstox", account([holding(INFY, 30, last="90", close="100")], funds=funds()))
+    both = measured_from(merged(source("zerodha", falling, state=SourceState.STALE), today))
+    assert of(both, *WHOLE) == Figure(D(300), complete=False)
+
+
 def test_unknown_cash_leaves_the_percentage_unknown() -> None:
     measured = measured_from(book(upstox=funds(cash=None)))
     assert of(measured, *WHOLE).value == D(350)
