@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -21,12 +21,14 @@ from portfolio.risk.equity import book_equity, equities
 from portfolio.risk.errors import RiskError
 from portfolio.risk.exposure import Exposed, exposed, sector
 from portfolio.risk.performance import drawdown, unit_values
-from portfolio.risk.words import Kind, RiskBook
+from portfolio.risk.words import Kind, Purse, RiskBook
 from portfolio.risk_models import EquityDay
 from portfolio.risk_rows import directory_of
 from portfolio.sums import known_sum, percent
 
 FINEST = Decimal("0.000001")
+# For so long the last good answer of an account that does not answer now tells of its day.
+STANDS_FOR = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class Valued:
     day_loss: Decimal | None
     drawdown_pct: Decimal | None
     complete: bool
+    whole: bool
+    day_known: bool
+    day_whole: bool
 
     def accounts(self) -> dict[str, AccountRisk]:
         return {
@@ -53,7 +58,7 @@ class Valued:
         """What the book has in these, and all of it."""
         day_loss = self.day_loss
         return BookRisk(
-            gross=_sizes(self.instruments.values()),
+            gross=None if None in self.instruments.values() else _sizes(self.instruments.values()),
             issuers=_sizes(self.issuers.values()),
             sectors=_sizes(self.sectors.values()),
             by_segment=self.by_segment,
@@ -65,6 +70,9 @@ class Valued:
             day_loss_pct=_loss_pct(day_loss, self.equity),
             drawdown_pct=self.drawdown_pct,
             complete=self.complete,
+            whole=self.whole,
+            day_known=self.day_known,
+            day_whole=self.day_whole,
         )
 
 
@@ -87,7 +95,14 @@ def valued(user: User, sources: Sequence[Source], now: datetime) -> Valued:
         day_loss=None if gain is None else -gain,
         drawdown_pct=drawdown_pct(user, worth.amount, now),
         complete=worth.complete and all(purse.state is SourceState.LIVE for purse in book.purses),
+        whole=not book.unreadable and all(purse.state is not SourceState.MISSING for purse in book.purses),
+        day_known=not book.unreadable and all(_tells_of_now(each, now) for each in book.purses),
+        day_whole=book.day_pnl is not None,
     )
+
+
+def _tells_of_now(purse: Purse, now: datetime) -> bool:
+    return purse.state is SourceState.LIVE or (purse.as_of is not None and now - purse.as_of <= STANDS_FOR)
 
 
 def _full_deltas(book: RiskBook) -> dict[str, Decimal]:
@@ -119,7 +134,7 @@ def _by_segment(rows: Iterable[Exposed]) -> dict[str, Decimal]:
 
 
 def _sizes(amounts: Iterable[Decimal | None]) -> Decimal:
-    """What has no price is not in it: the book says that it is not complete."""
+    """Without what has no price."""
     return sum((abs(amount) for amount in amounts if amount is not None), ZERO)
 
 

@@ -45,10 +45,10 @@ class SetLimit:
     evaluated: bool = False
 
     def stood(self, key: str) -> State:
-        """How it stood for one key."""
+        """How it stood for one key. Where no key told anything, as where nothing measures it, it is not known."""
         if self.limit.scope_key or not key:
             return self.state
-        return self.states.get(key, State.OK)
+        return self.states.get(key, State.UNKNOWN if self.state is State.UNKNOWN else State.OK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +84,11 @@ class BookRisk:
     """The merged book, INR: `gross` nets each instrument over all accounts, `issuers` and `sectors` add up the sizes of
     each; `by_segment` is gross. `instrument`, `issuer` and `sector` are the signed values of what the order is in.
 
-    None: a part of it has no price. Options count at full delta. Not `complete`: an account is missing or old; then the
-    figures are of the rest. A day's loss is positive, as is a drawdown.
+    None: a part of it has no price; `issuers` and `sectors` are without such a part, as a smaller whole makes no part
+    of it smaller. Options count at full delta. Not `complete`: an account is missing or old; then the figures are of
+    the rest. Not `whole`: of an account nothing at all is known, or a row could not be read. Not `day_known`: an
+    account does not tell its day, or told it some time ago. Not `day_whole`: of a row the day is not known. A loss is
+    positive, as is a drawdown.
     """
 
     gross: Decimal | None
@@ -100,6 +103,9 @@ class BookRisk:
     day_loss_pct: Decimal | None
     drawdown_pct: Decimal | None
     complete: bool
+    whole: bool = True
+    day_known: bool = True
+    day_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from orders.decisions import Planned
 from orders.explaining import plainly
 from orders.facts import Facts, Wanted
 from orders.risk_words import BookRisk, SetLimit
+from portfolio.risk.evaluating import DAY_LOSS
 from portfolio.risk.limits import Action, Limit, Metric, Scope, State, judged
 
 OF_LOSS: Mapping[Metric, Callable[[BookRisk], Decimal | None]] = {
@@ -24,6 +25,8 @@ OF_LOSS: Mapping[Metric, Callable[[BookRisk], Decimal | None]] = {
     Metric.DAY_LOSS_PCT: lambda book: book.day_loss_pct,
     Metric.DAY_LOSS: lambda book: book.day_loss,
 }
+# Of these an account of which nothing is known may hold anything.
+OF_THE_BOOK = frozenset({Metric.ISSUER_PCT, Metric.SECTOR_PCT, Metric.GROSS_EXPOSURE, Metric.LEVERAGE_RATIO})
 NAMES: Mapping[Metric, str] = {
     Metric.ISSUER_PCT: "of the book in one issuer",
     Metric.SECTOR_PCT: "of the book in one sector",
@@ -59,7 +62,7 @@ def limits(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Fi
         if each.limit.scope not in OF_METRIC.get(each.limit.metric, NOT_AT_ALL).scopes:
             found += _as_evaluated(each, post, 10, grows=grows)
         for figure in post.figures(each.limit):
-            found += _of_figure(each, figure, post.is_exit)
+            found += _of_figure(each, figure, post)
     if not any(each.verdict is not Verdict.WARN for each in found):
         found.append(
             passed(10, f"{len(risk.limits)} limits, {len(risk.orders)} orders that stand: none is overstepped.")
@@ -80,10 +83,24 @@ def losses(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Fi
         if value_of is None:
             continue
         if each.limit.scope is Scope.GLOBAL:
-            found += _of_state(11, each.limit, value_of(risk.book), each.state, grows, post.is_exit)
+            value = _lost(each, value_of(risk.book), risk.book)
+            found += _of_state(11, each.limit, value, each.state, grows, post.is_exit)
         else:
             found += _as_evaluated(each, post, 11, grows=grows)
     return tuple(found) or (passed(11, "No limit of loss is set."),)
+
+
+def _lost(each: SetLimit, value: Decimal | None, book: BookRisk) -> Decimal | None:
+    """What is known reaches a level, and is within none where an account does not tell: more may be lost there.
+
+    Where a row has no day (some brokers tell no close), what its last evaluation knows by a stream counts, too.
+    """
+    if value is None or judged(each.limit, value, each.state) is State.BLOCK:
+        return value
+    if each.limit.metric not in DAY_LOSS:
+        return value if book.whole else None
+    is_told = book.day_known and (book.day_whole or each.state is not State.BLOCK)
+    return value if is_told else None
 
 
 def _unread(check: int, facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> Finding:
@@ -96,9 +113,9 @@ def _unread(check: int, facts: Facts, wanted: Wanted, planned: Sequence[Planned]
 
 
 # --- one limit --------------------------------------------------------------------------------------------------------
-def _of_figure(each: SetLimit, figure: Figure, is_exit: bool) -> Iterator[Finding]:
+def _of_figure(each: SetLimit, figure: Figure, post: Post) -> Iterator[Finding]:
     """Held against its level as it would be after the order; a breach is over at 95% of its level, and no sooner."""
-    limit, stood = each.limit, each.stood(figure.key)
+    limit, stood, is_exit = each.limit, each.stood(figure.key), post.is_exit
     if figure.before is None or figure.after is None:
         yield from _unknown(10, limit, grows=not is_exit)
         return
@@ -112,6 +129,8 @@ def _of_figure(each: SetLimit, figure: Figure, is_exit: bool) -> Iterator[Findin
         return
     if state is State.BLOCK:
         yield _over(10, limit, shown)
+    elif limit.metric in OF_THE_BOOK and not post.book.whole:
+        yield from _unknown(10, limit, grows=not is_exit)
     elif state is State.WARN:
         yield warned(10, f"{limit.metric.value.lower()}_near", f"{shown}, with all that stands.", REMEDY)
 

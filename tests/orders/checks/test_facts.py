@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -68,13 +69,25 @@ def test_a_part_is_judged_as_a_part(alice: User, state: SourceState) -> None:
     of = found.around(INFY, INFY, "")
     assert not of.complete
     assert (of.instrument, of.day_loss) == (9800, 200)
+    assert (of.whole, of.day_known) == (state is SourceState.STALE, state is SourceState.STALE)
+
+
+@pytest.mark.parametrize(("minutes", "known"), [(15, True), (16, False), (24 * 60, False)])
+def test_an_account_that_does_not_answer_tells_of_its_day_for_a_while(alice: User, minutes: int, known: bool) -> None:
+    away = source("upstox", shares(OTHER, 10, 98), state=SourceState.STALE)
+    assert away.portfolio is not None
+    old = replace(away, portfolio=replace(away.portfolio, as_of=NOW - timedelta(minutes=minutes)))
+    assert valued(alice, [source("zerodha", shares(INFY, 100, 98)), old], NOW).around(INFY, INFY, "").day_known is known
 
 
 def test_what_has_no_price_is_unknown_where_it_is_asked_for(alice: User) -> None:
     found = valued(alice, [source("zerodha", shares(INFY, 100, None), shares(OTHER, 10, 100))], NOW)
     assert found.around(INFY, INFY, "").instrument is None
     assert found.around(OTHER, OTHER, "").instrument == 1000
-    assert not found.around(OTHER, OTHER, "").complete
+    of = found.around(OTHER, OTHER, "")
+    assert (of.complete, of.day_known, of.day_whole) == (False, True, False)
+    # Without its price the book is no smaller.
+    assert (of.gross, of.issuers) == (None, 1000)
 
 
 def test_a_drawdown_is_of_the_unit_value_and_no_withdrawal(alice: User) -> None:
