@@ -65,6 +65,12 @@ def opened(facts: Facts, risk: RiskFacts, child: Planned) -> OpenOrder:
 
 def worst(value: Decimal | None, orders: Iterable[OpenOrder]) -> Decimal | None:
     """The largest size that a signed value may come to as any of these are filled. None: something is not known."""
+    both = sides(value, orders)
+    return None if both is None else max(both)
+
+
+def sides(value: Decimal | None, orders: Iterable[OpenOrder]) -> tuple[Decimal, Decimal] | None:
+    """How large it may come to be long, and short. None: something is not known."""
     if value is None:
         return None
     up = down = ZERO
@@ -75,7 +81,7 @@ def worst(value: Decimal | None, orders: Iterable[OpenOrder]) -> Decimal | None:
             up += order.adds
         else:
             down += order.adds
-    return max(abs(value + up), abs(value + down))
+    return max(ZERO, value + up), max(ZERO, -(value + down))
 
 
 def is_closing(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> bool:
@@ -93,13 +99,16 @@ def is_closing(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> bool
 
 
 def increases(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> bool:
-    """Whether the position in this instrument may become larger by it; not known: unless it is an exit."""
+    """Whether the position in this instrument may become larger by it, on either side; not known: unless it is an exit.
+
+    Each side by itself: what may be long as large as this already says nothing of a short that it opens.
+    """
     risk = facts.risk
     if risk is None or risk.book is None:
         return not is_closing(facts, wanted, planned)
     others = [order for order in risk.orders if order.instrument == risk.instrument]
-    before = worst(risk.book.instrument, [order for order in risk.standing if order.instrument == risk.instrument])
-    after = worst(risk.book.instrument, [*others, *(opened(facts, risk, child) for child in planned)])
+    before = sides(risk.book.instrument, [order for order in risk.standing if order.instrument == risk.instrument])
+    after = sides(risk.book.instrument, [*others, *(opened(facts, risk, child) for child in planned)])
     if before is None or after is None:
         return not is_closing(facts, wanted, planned)
-    return after > before
+    return any(then > now for now, then in zip(before, after, strict=True))

@@ -21,21 +21,33 @@ STOPS = frozenset({OrderType.SL, OrderType.SL_M})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collar:
-    """`pct` of the reference, or `rupees` where that is more; `day_pct`: of the previous close, None: not asked."""
+    """`pct` of the reference, or `rupees` where that is more; `day_pct`: of the previous close, None: not asked.
+
+    `trigger_pct`, or `trigger_rupees` where that is more: how far from the last price the trigger may be of a stop, and
+    of what waits at its broker.
+    """
 
     pct: Decimal
     rupees: Decimal = Decimal(0)
     day_pct: Decimal | None = None
+    trigger_pct: Decimal
+    trigger_rupees: Decimal = Decimal(0)
 
     def width(self, reference: Decimal) -> Decimal:
         return max(reference * self.pct / HUNDRED, self.rupees)
 
+    def reach(self, last: Decimal) -> Decimal:
+        return max(last * self.trigger_pct / HUNDRED, self.trigger_rupees)
+
 
 # The exchanges' widest circuit for a share is 20%; futures on shares have dynamic bands, which begin narrower.
 COLLARS: Mapping[InstrumentKind, Collar] = {
-    InstrumentKind.EQUITY: Collar(pct=Decimal(3), day_pct=Decimal(20)),
-    InstrumentKind.FUTURE: Collar(pct=Decimal(3), day_pct=Decimal(20)),
-    InstrumentKind.OPTION: Collar(pct=Decimal(40), rupees=Decimal(20)),
+    InstrumentKind.EQUITY: Collar(pct=Decimal(3), day_pct=Decimal(20), trigger_pct=Decimal(30)),
+    InstrumentKind.FUTURE: Collar(pct=Decimal(3), day_pct=Decimal(20), trigger_pct=Decimal(30)),
+    # An option may be worth several times as much within a day.
+    InstrumentKind.OPTION: Collar(
+        pct=Decimal(40), rupees=Decimal(20), trigger_pct=Decimal(300), trigger_rupees=Decimal(50)
+    ),
 }
 
 
@@ -50,9 +62,39 @@ def collar(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Fi
             one = denied(5, "no_collar", "How far its price may be off is not known.", "It is not dealt in from here.")
             found[one.code, ""] = one
             continue
-        for one in (*_of_reference(facts, child, priced, terms), *_of_close(place, child, priced, terms)):
+        for one in (
+            *_of_trigger(facts, child, priced, terms),
+            *_of_reference(facts, child, priced, terms),
+            *_of_close(place, child, priced, terms),
+        ):
             found[one.code, one.words] = one
     return tuple(found.values())
+
+
+def _of_trigger(facts: Facts, child: Planned, priced: Priced | None, terms: Collar) -> tuple[Finding, ...]:
+    """A stop's own trigger says nothing of the market: it is held against the last price that is known, however old."""
+    trigger = child.trigger_price
+    if not _is_triggered(facts, child) or trigger is None:
+        return ()
+    told = () if priced is None else (priced.last_price, priced.close_price)
+    last = next((each for each in told if each is not None and each > 0), None)
+    if last is None:
+        return (
+            denied(
+                5, "no_reference", "No price is known to hold its trigger against.",
+                "Try again when it trades, or when a broker answers with its price.",
+            ),
+        )  # fmt: skip
+    off, most = abs(trigger - last), terms.reach(last)
+    away = f"Its trigger of {trigger.normalize():f} is {off * HUNDRED / last:.2f}% from {last.normalize():f}"
+    if off <= most:
+        return (passed(5, f"{away}, the last price that is known."),)
+    return (
+        denied(
+            5, "trigger_too_far", f"{away}, the last price that is known: {most.normalize():.2f} is the most.",
+            "Choose a trigger nearer to the market.",
+        ),
+    )  # fmt: skip
 
 
 def _of_reference(facts: Facts, child: Planned, priced: Priced | None, terms: Collar) -> tuple[Finding, ...]:

@@ -114,6 +114,34 @@ class TestEach:
         of = facts(of_risk={"book": book(complete=False)})
         assert of_check(10, run(of, wanted())) == [("book_partial", "WARN")]
 
+    @pytest.mark.parametrize("scope", [Scope.BROKER, Scope.ACCOUNT, Scope.ISSUER])
+    def test_what_nothing_measures_is_not_within_its_limit(self, scope: Scope) -> None:
+        row = limit(Metric.GROSS_EXPOSURE, 100, scope=scope, state=State.UNKNOWN)
+        assert of_check(10, run(facts(of_risk={"limits": (row,)}), wanted())) == [("gross_exposure_unknown", "DENY")]
+        assert "DENY" not in str(of_check(10, run(held({"limits": (row,)}), wanted(side=Side.SELL))))
+        # What another of its keys is says nothing of this one where all that there are were measured.
+        told = replace(row, state=State.WARN, states={"another": State.WARN})
+        assert of_check(10, run(facts(of_risk={"limits": (told,)}), wanted())) == []
+
+    @pytest.mark.parametrize(
+        ("metric", "scope", "below", "reached"),
+        [
+            (Metric.ISSUER_PCT, Scope.ISSUER, 50, "7.9"),
+            (Metric.SECTOR_PCT, Scope.GLOBAL, 50, "12.8"),
+            (Metric.GROSS_EXPOSURE, Scope.GLOBAL, 9_000_000, 8_000_000),
+            (Metric.LEVERAGE_RATIO, Scope.GLOBAL, 5, "0.8"),
+        ],
+    )
+    def test_an_account_of_which_nothing_is_known_may_hold_anything(
+        self, metric: Metric, scope: Scope, below: Any, reached: Any
+    ) -> None:
+        code = metric.value.lower()
+        part = book(complete=False, whole=False)
+        for level, found in ((below, f"{code}_unknown"), (reached, code)):
+            of_risk = {"book": part, "limits": (limit(metric, level, scope=scope),)}
+            assert (found, "DENY") in of_check(10, run(facts(of_risk=of_risk), wanted()))
+            assert "DENY" not in str(of_check(10, run(held(of_risk), wanted(side=Side.SELL))))
+
 
 class TestLosses:
     @pytest.mark.parametrize(
@@ -132,6 +160,33 @@ class TestLosses:
             assert of_check(11, run(facts(of_risk={"limits": rows, "book": lost}), wanted())) == found
             exit_ = of_check(11, run(held({"limits": rows, "book": lost}), wanted(side=Side.SELL)))
             assert all(verdict != "DENY" for _, verdict in exit_)
+
+    @pytest.mark.parametrize(
+        ("metric", "unknown"),
+        [
+            (Metric.DAY_LOSS_PCT, {"day_known": False}),
+            (Metric.DAY_LOSS, {"day_known": False}),
+            (Metric.DRAWDOWN_PCT, {"whole": False}),
+        ],
+    )
+    @pytest.mark.parametrize("state", [State.OK, State.UNKNOWN, State.WARN])
+    def test_of_a_part_of_the_day_nobody_says_that_it_is_within_its_limit(
+        self, metric: Metric, unknown: dict[str, bool], state: State
+    ) -> None:
+        """The loser does not answer: what is known of the rest can reach a level, and is within none."""
+        row, code = limit(metric, 3, action=Action.REDUCE_ONLY, state=state), metric.value.lower()
+        for value, found in (("0", f"{code}_unknown"), ("3", code)):
+            lost = book(complete=False, **unknown, **{code: Decimal(value)})
+            of_risk = {"limits": (row,), "book": lost}
+            assert of_check(11, run(facts(of_risk=of_risk), wanted())) == [(found, "DENY")]
+            assert "DENY" not in str(of_check(11, run(held(of_risk), wanted(side=Side.SELL))))
+
+    def test_where_a_row_has_no_day_its_last_evaluation_counts_too(self) -> None:
+        """The limit was reached by a price that a stream told; what brokers answer tells less."""
+        part = book(day_whole=False)
+        for state, found in ((State.OK, []), (State.BLOCK, [("day_loss_pct", "DENY")])):
+            of_risk = {"limits": (limit(Metric.DAY_LOSS_PCT, 3, state=state),), "book": part}
+            assert of_check(11, run(facts(of_risk=of_risk), wanted())) == found
 
     def test_of_one_account_as_it_was_evaluated(self) -> None:
         row = limit(Metric.DAY_LOSS, 100, scope=Scope.ACCOUNT, states={HERE: State.BLOCK})
@@ -175,6 +230,23 @@ class TestTheWorstCase:
         of = facts(of_risk={"limits": rows, "orders": orders})
         found = run(of, wanted())[9].findings[0]
         assert found.words.startswith(figure)
+
+    def test_each_side_by_itself(self) -> None:
+        """What may become long already hides no short: nor does a long one that is turned round."""
+        rows = (limit(Metric.DAY_LOSS_PCT, 3),)
+        short = wanted(100, side=Side.SELL, product=Product.MIS)
+        for own, stands, asked, grows in (
+            (0, (standing(Side.BUY, 100),), short, True),
+            (150_000, (), replace(short, quantity=Decimal(200)), True),
+            (150_000, (), short, False),
+            (150_000, (standing(Side.SELL, 100),), short, True),
+            (-150_000, (), replace(short, side=Side.BUY, quantity=Decimal(200)), True),
+            (-150_000, (), replace(short, side=Side.BUY), False),
+        ):
+            lost = book(instrument=Decimal(own), day_loss_pct=Decimal(4))
+            of = facts(of_risk={"limits": rows, "book": lost, "orders": stands})
+            assert increases(of, asked, [child(asked)]) is grows
+            assert of_check(11, run(of, asked)) == ([("day_loss_pct", "DENY")] if grows else [])
 
     def test_a_sale_beyond_what_is_held_is_worse(self) -> None:
         rows = (limit(Metric.ISSUER_PCT, 6, scope=Scope.ISSUER),)

@@ -294,6 +294,41 @@ class TestCollar:
         wide = replace(stop, price=Decimal(1700))
         assert of_check(5, run(facts(), wide)) == [("outside_collar", "DENY")]
 
+    @pytest.mark.parametrize(
+        ("place", "last", "trigger", "found"),
+        [
+            (SHARE, "1500", "1950", []),
+            (SHARE, "1500", "1950.05", [("trigger_too_far", "DENY")]),
+            (SHARE, "1500", "1049.95", [("trigger_too_far", "DENY")]),
+            (FUTURE, "1500", "1950.05", [("trigger_too_far", "DENY")]),
+            (OPTION, "50", "200", []),
+            (OPTION, "50", "5000", [("trigger_too_far", "DENY")]),
+            (OPTION, "1", "51", []),  # ₹50, which is more than 300%
+            (OPTION, "1", "51.05", [("trigger_too_far", "DENY")]),
+        ],
+    )
+    @pytest.mark.parametrize("occasion", [Occasion.ORDER, Occasion.WAITING])
+    def test_and_its_trigger_against_the_market(
+        self, place: Any, last: str, trigger: str, found: list[tuple[str, str]], occasion: Occasion
+    ) -> None:
+        """However old that price is: a distance as wide as this asks for no fresher one."""
+        close = Decimal(trigger)
+        told = Priced(last_price=Decimal(last), as_of=later(-3600), by="zerodha", close_price=close)
+        of = facts(place=place, prices={place.exchange.value: told}, of_risk={"occasion": occasion})
+        asked = wanted(
+            order_type=OrderType.SL if occasion is Occasion.ORDER else OrderType.LIMIT,
+            trigger_price=Decimal(trigger),
+            price=Decimal(trigger),
+            product=Product.CNC if place is SHARE else Product.NRML,
+        )
+        assert of_check(5, run(of, asked)) == found
+
+    def test_without_any_price_a_stop_does_not_go(self) -> None:
+        stop = wanted(order_type=OrderType.SL, trigger_price=Decimal(1600), price=Decimal(1610))
+        assert of_check(5, run(facts(prices={}), stop))[0] == ("no_reference", "DENY")
+        closed = Priced(last_price=None, as_of=NOW, by="zerodha", close_price=Decimal(1500))
+        assert of_check(5, run(facts(prices={"NSE": closed}), stop)) == []
+
 
 class TestRepeats:
     def test_the_same_again_is_confirmed(self) -> None:
