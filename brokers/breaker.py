@@ -7,6 +7,7 @@ One circuit per broker and kind of call, shared through Redis:
       │ 3 successes                                                              ▼ probe up to 10 min
       └───────────────────────────── half-open: one probe at a time ◀────────────┘
 
+What takes an order back is never refused by a circuit (`gate`), and is no probe; how it ended counts.
 Only what says that the broker is ill counts as a failure: no answer, a 5xx, maintenance, an unreadable answer. A call
 that changes something is no probe until a read has been answered since the circuit became half-open. The truth is in
 two scripts, `standing` and `report`; the time is Redis' own, or, in tests, the one that is passed in. While Redis is

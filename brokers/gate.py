@@ -1,7 +1,8 @@
 """What stands before every broker call: first the circuit, then the budget, in one question to Redis.
 
-A refusal touches no broker and costs no time. A call that goes through says afterwards how it ended, which is the
-second question. Threads may call it: no rows here.
+A refusal touches no broker and costs no time. What takes an order back is asked for whatever the circuit says, as an
+order that stands may be filled meanwhile: only the budget holds it up. A call that goes through says afterwards how it
+ended, which is the second question. Threads may call it: no rows here.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from brokers.transport import UNGUARDED, Call, Deadline, Gate, Passage
 
 # A call that had less time than this, and ran out of it, says nothing of the broker.
 FAIR_SECONDS = 1.0
+PASSES = "passes"
 
-# KEYS: circuit, proof, hours, hour, pauses, logs. ARGV: now or 0, 1 if the call must be careful, milliseconds of a
-# probe, how many pauses, as what the call is counted, windows. Answers what `standing` found; where that lets the call
-# through, {wait in milliseconds, probe number}. The probe's place is taken only with the budget for it.
+# KEYS: circuit, proof, hours, hour, pauses, logs. ARGV: now or 0, 1 if the call must be careful or "passes" if no
+# circuit holds it up, milliseconds of a probe, how many pauses, as what the call is counted, windows. Answers what
+# `standing` found; where that lets the call through, {wait in milliseconds, probe number}. The probe's place is taken
+# only with the budget for it.
 ENTER = (
     governor.LUA
     + breaker.STANDING
     + token_use.LUA
     + """
 local now, n = clock(tonumber(ARGV[1])), tonumber(ARGV[4])
-local found = standing(now, KEYS[1], KEYS[2], ARGV[2] == '1')
+local found = ARGV[2] == 'passes' and {'admitted'} or standing(now, KEYS[1], KEYS[2], ARGV[2] == '1')
 if found[1] == 'refused' then return found end
 local wait = take(now, keys(5, n + 4), keys(n + 5, #KEYS), numbers(6, #ARGV))
 if wait == 0 then count_use(KEYS[3], KEYS[4], ARGV[5]) end
@@ -108,11 +111,13 @@ class BrokerPassage:
         slug = self.gate.spec.slug
         circuit, proof, _ = breaker.keys_of(slug, self.kind)
         keys = [circuit, proof, *token_use.place(timezone.now()), *self.plan.pauses, *self.plan.logs]
-        careful = breaker.is_careful(self.kind, writes=self.call.writes)
+        careful: str | int = int(breaker.is_careful(self.kind, writes=self.call.writes))
+        if self.rate_class in governor.CANCELS:
+            careful = PASSES
         probe = breaker.PROBE_SECONDS * 1000
         use = token_use.field(self.gate.account, self.kind)
         pauses = len(self.plan.pauses)
-        arguments: list[str | int] = [governor.now_given(), int(careful), probe, pauses, use, *self.plan.arguments()]
+        arguments: list[str | int] = [governor.now_given(), careful, probe, pauses, use, *self.plan.arguments()]
         try:
             found = ledger().ask(lambda redis: redis.register_script(ENTER)(keys=keys, args=arguments))
         except RedisAway:

@@ -41,9 +41,9 @@ JITTER_SECONDS = 0.005
 BACKGROUND_PART = 5
 BACKGROUND_LEAVES = 2
 # Classes whose calls place, change or cancel: together they keep to the house's own cap as well.
-ORDER_CLASSES = ("orders", "order_changes", "gtt", "smart_orders", "cancels")
-# Of what may place, change or cancel within a minute or less, cancellations keep so much for themselves: 2 of 10.
-CANCELS, RESERVED_PART, RESERVED_SECONDS = "cancels", 5, 60
+ORDER_CLASSES = ("orders", "order_changes", "gtt", "smart_orders", "cancels", "gtt_cancels")
+# What only takes back. Of every window in which it counts what places or changes leaves so much to it: 2 of 10.
+CANCELS, RESERVED_PART = frozenset(("cancels", "gtt_cancels")), 5
 MOST_PER_SECOND = 10
 
 # `take(now, pauses, logs, windows)` → 0 if granted, else the milliseconds to wait; windows are triples flattened: which
@@ -217,15 +217,15 @@ def house_cap(spec: BrokerSpec, rate_class: str = "orders") -> RateLimit:
     first, *rest = (name for name in ORDER_CLASSES if name in named)
     kept = MOST_PER_SECOND // RESERVED_PART
     calls = min(settings.ORDERS_PER_SECOND, MOST_PER_SECOND - kept)
-    if rate_class == CANCELS:
+    if rate_class in CANCELS:
         calls += kept
     return RateLimit(endpoints=first, also=tuple(rest), calls=calls, seconds=1)
 
 
 def reserved(limit: RateLimit, rate_class: str) -> RateLimit:
     """A broker's limit as it holds for what places or changes, where cancellations count in the same window."""
-    is_kept_for = limit.counts(CANCELS) and limit.seconds <= RESERVED_SECONDS
-    if not is_kept_for or rate_class == CANCELS or rate_class not in ORDER_CLASSES:
+    is_kept_for = any(limit.counts(name) for name in CANCELS)
+    if not is_kept_for or rate_class in CANCELS or rate_class not in ORDER_CLASSES:
         return limit
     return replace(limit, calls=max(1, limit.calls - math.ceil(limit.calls / RESERVED_PART)))
 

@@ -98,6 +98,7 @@ RATE_CLASSES: RateClasses = {
         for path in ("orders", "multi-order", "multileg", "gtt")
     },
     ("DELETE", "/api/v3/orders"): "cancels",
+    ("DELETE", "/api/v3/gtt"): "gtt_cancels",
     ("DELETE", "/api/v3/positions"): "orders",  # leaving a position is an order
     (None, "/data"): "quotes",
     (None, "/data/history"): "history",
@@ -157,7 +158,7 @@ SPEC = BrokerSpec(
         # More than three breaches of the minute in a day block the user for the rest of it. UNCONFIRMED whether the
         # count is the user's or the app's, and whether a login counts: it does here.
         rate_limits=(
-            RateLimit(endpoints="orders", also=("cancels",), calls=10, seconds=1),
+            RateLimit(endpoints="orders", also=("cancels", "gtt_cancels"), calls=10, seconds=1),
             RateLimit(endpoints="all", calls=10, seconds=1),
             RateLimit(endpoints="all", calls=200, seconds=60),
             RateLimit(endpoints="all", calls=100_000, seconds=86400),

@@ -64,7 +64,7 @@ ERRORS: dict[tuple[int | None, str | None], Verdict] = {
 KEYS_PAGE = "https://groww.in/trade-api/api-keys"
 
 # UNCONFIRMED: the page puts these into no class; they are counted with the quotes.
-AS_QUOTES = ("history", "profile", "smart_orders", "session")
+AS_QUOTES = ("history", "profile", "smart_orders", "gtt_cancels", "session")
 # UNCONFIRMED whether the budgets are the key's, the token's or the account's; evidence leans to the account's.
 RATE_CLASSES: RateClasses = {
     (None, "/v1/order/create"): "orders",
@@ -76,6 +76,7 @@ RATE_CLASSES: RateClasses = {
     (None, "/v1/user/detail"): "profile",
     ("POST", "/v1/order-advance"): "smart_orders",
     ("PUT", "/v1/order-advance"): "smart_orders",
+    ("POST", "/v1/order-advance/cancel"): "gtt_cancels",
     ("GET", "/v1/order-advance"): "profile",
     (None, "/v1/token"): "session",
     (None, "/v1/api/apex"): "session",

@@ -42,7 +42,7 @@ RATE_CLASSES: RateClasses = {
     ("DELETE", "/orders"): "cancels",
     ("POST", "/gtt"): "gtt",
     ("PUT", "/gtt"): "gtt",
-    ("DELETE", "/gtt"): "gtt",
+    ("DELETE", "/gtt"): "gtt_cancels",
     (None, "/session"): "session",
 }
 
@@ -107,7 +107,7 @@ SPEC = BrokerSpec(
             RateLimit(endpoints="orders", also=("order_changes", "cancels"), calls=10, seconds=1),
             RateLimit(endpoints="orders", calls=400, seconds=60),
             RateLimit(endpoints="orders", calls=5000, seconds=86400),
-            RateLimit(endpoints="other", also=("gtt", "session"), calls=10, seconds=1),
+            RateLimit(endpoints="other", also=("gtt", "gtt_cancels", "session"), calls=10, seconds=1),
         ),
         features=(
             *("holdings", "positions", "funds", "quotes", "candles", "orders", "trades", "revoke"),

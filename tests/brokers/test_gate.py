@@ -25,11 +25,13 @@ from brokers.errors import (
     RateLimited,
     SessionEnded,
 )
+from brokers.gate import gate_for
 from brokers.models import BrokerConnection
 from brokers.shared import Ledger
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from brokers.transport import Call, Deadline, Passage, Transport
+from orders import calling
 from portfolio.fetching import fetch_all
 from tests.brokers.ageing import grow_older
 from tests.contract.live import LiveBroker, read
@@ -122,6 +124,55 @@ def test_a_broker_that_is_ill_does_not_shut_another_off(
     break_circuit(connection)
     assert isinstance(error_of(client(connection).profile), CircuitOpen)
     assert client(alices["upstox"]).profile().account_id
+
+
+TAKING_BACK = {
+    "zerodha": (("DELETE", "/orders/regular/1"), ("DELETE", "/gtt/triggers/1")),
+    "angel_one": tuple(
+        ("POST", f"/rest/secure/angelbroking/{path}") for path in ("order/v1/cancelOrder", "gtt/v1/cancelRule")
+    ),
+    "fyers": (("DELETE", "/api/v3/orders/sync"), ("DELETE", "/api/v3/gtt/orders/sync")),
+    "groww": (("POST", "/v1/order/cancel"), ("POST", "/v1/order-advance/cancel/CASH/GTT/1")),
+    "upstox": (("DELETE", "/v3/order/cancel"),),
+    "iifl": (("DELETE", "/interactive/orders"),),
+    "iifl_capital": (("DELETE", "/v1/orders/1"),),
+}
+
+
+@every_broker
+def test_no_circuit_holds_up_what_takes_an_order_back(slug: str, governed: Redis, settings: Any) -> None:
+    """Five placements without an answer say nothing of a cancellation: it is asked for, and its budget alone counts."""
+    settings.GOVERNOR_ENABLED = True
+    gate = gate_for(registry.load(slug).spec, "account-1")
+    down = BrokerUnavailable("It cannot be reached.")
+    for _ in range(breaker.FAILURES_IN_A_ROW):
+        breaker.report(slug, Kind.ORDERS, breaker.Outcome.FAILED, writes=True, error=down)
+    assert breaker.state_of(slug, Kind.ORDERS).state is State.OPEN
+    placing = next(
+        (method or "POST", path) for (method, path), name in gate.spec.rate_classes.items() if name == "orders"
+    )
+    with pytest.raises(CircuitOpen):
+        gate.enter(Call(*placing, writes=True), Deadline(5))
+    for method, path in TAKING_BACK[slug]:
+        passage = gate.enter(Call(method, path, writes=True), Deadline(5))
+        passage.leave(None, 0.1)
+    # Nor is it the probe that closes a circuit.
+    assert breaker.state_of(slug, Kind.ORDERS).state is State.OPEN
+
+
+def test_a_pause_of_other_calls_holds_up_no_cancellation(connection: BrokerConnection, settings: Any) -> None:
+    connection.record_failure(_slow_down(), timezone.now())
+    connection.refresh_from_db()
+    [refused] = calling.clients_for([connection], timezone.now()).values()
+    [ending] = calling.clients_to_end([connection], timezone.now()).values()
+    assert isinstance(refused, RateLimited)
+    assert isinstance(ending, BrokerClient)
+
+
+def _slow_down() -> RateLimited:
+    error = RateLimited("Fewer calls, please.")
+    error.retry_after = 60
+    return error
 
 
 def test_maintenance_is_still_maintenance_behind_an_open_circuit(

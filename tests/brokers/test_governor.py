@@ -129,11 +129,34 @@ def test_of_ten_a_second_two_are_kept_for_cancelling(slug: str, governed: Redis)
     assert (placed, cancelled) == (most - 2, 2)
 
 
+@pytest.mark.parametrize(("slug", "calls", "seconds"), [("angel_one", 1000, 3600), ("upstox", 2000, 1800)])
+def test_of_long_windows_a_fifth_is_kept_for_cancelling_too(
+    slug: str, calls: int, seconds: int, governed: Redis
+) -> None:  # fmt: skip
+    """An hour in which all was spent on placing would leave what stands there for as long."""
+    spec = registry.load(slug).spec
+    whole = next(each for each in spec.capabilities.rate_limits if (each.calls, each.seconds) == (calls, seconds)
+                 and each.counts("cancels"))  # fmt: skip
+    placing, cancelling = (governor.plan(spec, ACCOUNT, name, "") for name in ("orders", "cancels"))
+    most = {name: next(limit.calls for _, limit in wanted.windows if limit.seconds == seconds)
+            for name, wanted in (("orders", placing), ("cancels", cancelling))}  # fmt: skip
+    assert most == {"orders": whole.calls * 4 // 5, "cancels": whole.calls}
+
+
+@pytest.mark.parametrize(("slug", "placing"), [("zerodha", "gtt"), ("angel_one", "gtt"), ("fyers", "orders"),
+                                               ("groww", "smart_orders")])  # fmt: skip
+def test_what_waits_for_its_price_is_taken_back_from_what_is_kept(slug: str, placing: str, governed: Redis) -> None:
+    ask = asker(registry.load(slug).spec)
+    while not ask(placing):
+        pass
+    assert [ask("gtt_cancels"), ask("gtt_cancels")] == [0, 0]
+
+
 @pytest.mark.parametrize("slug", registry.slugs())
 def test_the_houses_own_cap_on_orders(slug: str, governed: Redis, settings: Settings) -> None:
     settings.ORDERS_PER_SECOND = 3
     spec = registry.load(slug).spec
-    placing = [name for name in governor.ORDER_CLASSES if name != governor.CANCELS]
+    placing = [name for name in governor.ORDER_CLASSES if name not in governor.CANCELS]
     named = [name for name in placing if name in spec.rate_classes.values()]
     ask = asker(spec)
     assert "orders" in named

@@ -181,9 +181,10 @@ def test_one_acknowledgement_is_not_taken_for_another() -> None:
 
 def test_an_order_that_is_too_many_was_not_taken() -> None:
     assert SPEC.order_rules.throttled_before_entry
-    calls = [("POST", ORDERS), ("PATCH", ORDERS), ("POST", TRIGGERS), ("DELETE", TRIGGERS)]
+    calls = [("POST", ORDERS), ("PATCH", ORDERS), ("POST", TRIGGERS)]
     assert {SPEC.rate_class(*call)[0] for call in calls} == {"orders"}
     assert SPEC.rate_class("DELETE", ORDERS)[0] == "cancels"
+    assert SPEC.rate_class("DELETE", TRIGGERS)[0] == "gtt_cancels"
     assert SPEC.rate_class("POST", MARGIN)[0] == "other"
 
 

@@ -205,7 +205,8 @@ def test_an_order_that_is_too_many_was_not_taken() -> None:
     assert SPEC.order_rules.throttled_before_entry
     assert SPEC.order_rules.most_changes == 25
     assert SPEC.rate_class("PUT", f"{ORDERS}/{PLACED}")[0] == "order_changes"
-    assert SPEC.rate_class("DELETE", "/gtt/triggers/123")[0] == "gtt"
+    assert SPEC.rate_class("POST", "/gtt/triggers")[0] == "gtt"
+    assert SPEC.rate_class("DELETE", "/gtt/triggers/123")[0] == "gtt_cancels"
 
 
 def test_the_margin_of_an_order_is_its_total() -> None:
