@@ -89,17 +89,23 @@ def platform_has_app(spec: BrokerSpec) -> bool:
 
 
 def client_for(
-    connection: BrokerConnection, *, deadline: Deadline | None = None, now: datetime, in_background: bool = False
+    connection: BrokerConnection,
+    *,
+    deadline: Deadline | None = None,
+    now: datetime,
+    in_background: bool = False,
+    to_end: bool = False,
 ) -> BrokerClient:
     """A client of the stored session, `in_background` as for `transport_to`. Reads rows: not for threads.
 
+    `to_end`: for taking orders back, which no other call's pause holds up; those that the budget knows still do.
     Raises SessionEnded where there is no session, or its known end has come; RateLimited while the broker wants to be
     left alone.
     """
     session = connection.session
     if session is None or connection.status == ConnectionStatus.TOKEN_EXPIRED or connection.is_over(now):
         raise SessionEnded("The session of this connection has ended.")
-    if connection.is_paused(now):
+    if connection.is_paused(now) and not to_end:
         raise RateLimited("The broker asked for a pause.", connection_status=ConnectionStatus.RATE_LIMITED)
     broker = registry.load(connection.broker_type)
     app = app_credentials(connection.user, connection.broker_type)

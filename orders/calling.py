@@ -43,10 +43,21 @@ T = TypeVar("T")
 
 def clients_for(connections: Sequence[BrokerConnection], now: datetime) -> Mapping[UUID, BrokerClient | BrokerError]:
     """A client per connection, or the error that says why it cannot be asked. Each call sets its own deadline."""
+    return _clients(connections, now, to_end=False)
+
+
+def clients_to_end(connections: Sequence[BrokerConnection], now: datetime) -> Mapping[UUID, BrokerClient | BrokerError]:
+    """The same for taking orders back: that a broker wants other calls to wait holds up no cancellation."""
+    return _clients(connections, now, to_end=True)
+
+
+def _clients(
+    connections: Sequence[BrokerConnection], now: datetime, *, to_end: bool
+) -> Mapping[UUID, BrokerClient | BrokerError]:
     found: dict[UUID, BrokerClient | BrokerError] = {}
     for connection in connections:
         try:
-            found[connection.pk] = reach.client_for(connection, now=now)
+            found[connection.pk] = reach.client_for(connection, now=now, to_end=to_end)
         except BrokerError as error:
             found[connection.pk] = error
         except ConnectRefused as refusal:

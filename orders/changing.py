@@ -51,7 +51,7 @@ def is_cancelled(intent_id: UUID) -> bool:
 
 
 def cancel_all(
-    intent: OrderIntent, *, now: datetime, clients: Clients = calling.clients_for
+    intent: OrderIntent, *, now: datetime, clients: Clients = calling.clients_to_end
 ) -> dict[UUID, Asked | BrokerError]:
     """Cancel whatever of an intent is, or may be, at a broker; from now on nothing more of it is sent.
 
@@ -73,7 +73,7 @@ def cancel_all(
 
 
 def cancel(
-    child: ChildOrder, *, now: datetime, teller: Teller = Teller.TRADER, clients: Clients = calling.clients_for,
+    child: ChildOrder, *, now: datetime, teller: Teller = Teller.TRADER, clients: Clients = calling.clients_to_end,
     to_move: bool = False,
 ) -> Asked:  # fmt: skip
     """Ask the broker for an order's end. `to_move`: what is not filled of it shall go to another broker.
@@ -93,7 +93,7 @@ def cancel(
     return send_cancel(child, now=now, clients=clients)
 
 
-def send_cancel(child: ChildOrder, *, now: datetime, clients: Clients = calling.clients_for) -> Asked:
+def send_cancel(child: ChildOrder, *, now: datetime, clients: Clients = calling.clients_to_end) -> Asked:
     """The call for a cancellation that `cancel` has written down, once."""
     with transaction.atomic():
         # The line is the claim: of two that come here for one asking, the second finds it.

@@ -20,7 +20,7 @@ from accounts.events import Event
 from accounts.models import User
 from brokers import registry
 from brokers.base import BrokerClient
-from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttRequest, GttStatus, Traded
+from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttRequest, GttStatus
 from brokers.domain import Exchange, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError, NotSupported
 from brokers.models import BrokerConnection
@@ -31,7 +31,7 @@ from orders.checks.clearing import Cleared
 from orders.checks.words import Finding
 from orders.decisions import Planned
 from orders.facts import Facts, Wanted, Why, plain
-from orders.gtt_settling import became, lapse, legs_of, reader, settle
+from orders.gtt_settling import as_at_broker, became, lapse, reader, settle
 from orders.inputs import gather
 from orders.lifecycle import State, after_call
 from orders.models import GttOrder, IdempotencyKey
@@ -123,7 +123,7 @@ def cancel(row: GttOrder, *, user: User, now: datetime) -> GttOrder:
         raise NothingStands
     with transaction.atomic():
         audit.record(Event.GTT_CANCELLED, subject=user, thing=("gtt", row.pk), now=now)
-    known = _as_at_broker(row, connection)
+    known = as_at_broker(row)
     answer = _call(connection, now, lambda client: _cancelled(client, known))
     if isinstance(answer.error, BrokerError):
         raise answer.error
@@ -313,9 +313,11 @@ def _call(
     call: Callable[[BrokerClient], str | None],
     guard: _Guard | None = None,
 ) -> calling.Answer:
-    if connection.trading_enabled_at is None:
+    """Make the call. Without a `guard` it takes something back: neither a switch nor a pause holds that up."""
+    if guard is not None and connection.trading_enabled_at is None:
         return calling.Answer(error=OFF, is_sent=False)
-    client = calling.clients_for([connection], now)[connection.pk]
+    clients = calling.clients_to_end if guard is None else calling.clients_for
+    client = clients([connection], now)[connection.pk]
     if not isinstance(client, BrokerClient):
         return calling.Answer(error=client, is_sent=False)
     hurried = client.within(CALL_SECONDS)
@@ -327,22 +329,3 @@ def _call(
 def _cancelled(client: BrokerClient, known: BrokerGtt) -> str | None:
     client.cancel_gtt(known)
     return known.broker_gtt_id
-
-
-def _as_at_broker(row: GttOrder, connection: BrokerConnection) -> BrokerGtt:
-    exchange = Exchange(row.instrument.exchange)
-    traded = listings.traded(row.instrument, [(connection.broker_type, exchange)])[connection.broker_type, exchange]
-    if not isinstance(traded, Traded):
-        raise traded
-    return BrokerGtt(
-        broker_gtt_id=row.broker_gtt_id or "",
-        exchange=exchange,
-        tradingsymbol=traded.listing.tradingsymbol,
-        broker_token=traded.listing.broker_token,
-        kind=GttKind(row.kind),
-        side=Side(row.side),
-        product=Product(row.product),
-        legs=legs_of(row.legs),
-        status=GttStatus(row.status),
-        created_at=row.created_at,
-    )

@@ -16,8 +16,8 @@ from django.db.models import Q
 
 from brokers import services
 from brokers.base import BrokerClient
-from brokers.dealing import BrokerGtt, GttLeg, GttStatus, Traded
-from brokers.domain import Exchange, Rows
+from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttStatus, Traded
+from brokers.domain import Exchange, Product, Rows, Side
 from brokers.errors import BrokerError, NotSupported, SessionEnded
 from brokers.models import BrokerConnection
 from orders import calling, listings
@@ -57,6 +57,26 @@ def became(row: GttOrder, status: GttStatus, now: datetime, *, only: Q | None = 
 
 def legs_of(stored: Iterable[Mapping[str, str]]) -> tuple[GttLeg, ...]:
     return tuple(GttLeg(**{name: Decimal(value) for name, value in leg.items()}) for leg in stored)
+
+
+def as_at_broker(row: GttOrder) -> BrokerGtt:
+    """What we left there, as it is asked to end. Raises NotSupported where it is not listed any more."""
+    exchange = Exchange(row.instrument.exchange)
+    traded = listings.traded(row.instrument, [(row.broker_type, exchange)])[row.broker_type, exchange]
+    if not isinstance(traded, Traded):
+        raise traded
+    return BrokerGtt(
+        broker_gtt_id=row.broker_gtt_id or "",
+        exchange=exchange,
+        tradingsymbol=traded.listing.tradingsymbol,
+        broker_token=traded.listing.broker_token,
+        kind=GttKind(row.kind),
+        side=Side(row.side),
+        product=Product(row.product),
+        legs=legs_of(row.legs),
+        status=GttStatus(row.status),
+        created_at=row.created_at,
+    )
 
 
 def reader(client: BrokerClient | BrokerError) -> Callable[[], Rows[BrokerGtt] | BrokerError]:

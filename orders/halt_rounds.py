@@ -53,7 +53,7 @@ def _not_begun(now: datetime) -> list[int]:
     return list(connected.filter(set_at__gt=now - BEGUN_WITHIN).values_list("pk", flat=True))
 
 
-def go_on(halt_id: int, *, now: datetime, clients: Clients = calling.clients_for) -> list[HaltProgress]:
+def go_on(halt_id: int, *, now: datetime, clients: Clients = calling.clients_to_end) -> list[HaltProgress]:
     """One more round at the connections of a halt where something stands still. Not within a transaction."""
     halt = TradingHalt.objects.select_related("user").filter(pk=halt_id, ended_at=None).first()
     if halt is None:

@@ -70,7 +70,7 @@ def pull(
     by: User | None,
     now: datetime,
     cause: str = "person",
-    clients: Clients = calling.clients_for,
+    clients: Clients = calling.clients_to_end,
     seconds: float = LANE_SECONDS,
 ) -> Stopped:
     """Pull the kill switch. When this returns no new order leaves, and what was open has been asked to end.
@@ -91,7 +91,7 @@ def cancel_everything(
     halt: TradingHalt,
     *,
     now: datetime,
-    clients: Clients = calling.clients_for,
+    clients: Clients = calling.clients_to_end,
     seconds: float = LANE_SECONDS,
     only: Collection[UUID] | None = None,
     spares_closing: bool = False,

@@ -79,7 +79,8 @@ def waiting(monkeypatch: pytest.MonkeyPatch, told: Told, last_price: Any) -> Wai
     last_price("1500")
     known = Waiting()
     monkeypatch.setattr(gtt, "FEATURE", "holdings")
-    monkeypatch.setattr("orders.calling.clients_for", lambda rows, now: {row.pk: WaitingClient(known) for row in rows})
+    for name in ("clients_for", "clients_to_end"):
+        monkeypatch.setattr(calling, name, lambda rows, now: {row.pk: WaitingClient(known) for row in rows})
     return known
 
 
@@ -144,6 +145,16 @@ def test_it_is_taken_back(alice: User, waiting: Waiting, wanted: gtt.WantedGtt) 
     assert not waiting.rows
     with pytest.raises(NothingStands):
         gtt.cancel(row, user=alice, now=later(2))
+
+
+def test_it_is_taken_back_where_trading_was_turned_off_since(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt, accounts: dict[str, BrokerConnection]
+) -> None:
+    row = place(alice, wanted)
+    BrokerConnection.objects.update(trading_enabled_at=None)
+    row = GttOrder.objects.get(pk=row.pk)
+    assert gtt.cancel(row, user=alice, now=later(1)).status == GttStatus.CANCELLED
+    assert not waiting.rows
 
 
 def test_what_breaks_a_rule_is_never_asked(alice: User, waiting: Waiting, wanted: gtt.WantedGtt) -> None:
