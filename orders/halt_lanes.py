@@ -1,14 +1,14 @@
 """Cancelling whatever stands at one broker: one lane each, HTTP and plain values alone, rows in the caller.
 
 A lane reads the broker's own book afresh, cancels all that stands in it, whoever placed it, and what we know to stand
-and the book does not show; then what waits for a price; then it reads the book again. It tells as it goes, waits for
-nobody, and ends by its deadline: a broker that is dead holds up its own lane.
+and the book does not show; then what waits for a price, by the list of that; and reads both again. It tells as it goes,
+waits for nobody, and ends by its deadline: a broker that is dead holds up its own lane.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -17,7 +17,16 @@ from uuid import UUID
 from brokers.base import BrokerClient
 from brokers.dealing import BrokerGtt, GttStatus, OrderRequest, StandingOrder, Traded
 from brokers.domain import BrokerOrder, InstrumentKind, Listing, OrderStatus, Rows
-from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, OutcomeUnknown, SessionEnded
+from brokers.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    BudgetSpent,
+    CircuitOpen,
+    NotSupported,
+    OutcomeUnknown,
+    RateLimited,
+    SessionEnded,
+)
 from orders import calling
 from orders.closers import SEEN_STANDING
 from orders.halt_models import Outcome
@@ -26,6 +35,10 @@ from orders.halt_models import Outcome
 CALL_SECONDS = 4.0
 SILENCES = 2
 SILENT = (BrokerUnavailable, OutcomeUnknown, SessionEnded)
+# These come at once: a broker that wants fewer calls is well, and what our own thrift refused was not even asked.
+NO_SILENCE = (RateLimited, CircuitOpen)
+# Of a status that we cannot read it may still fire.
+WAITING = (GttStatus.ACTIVE, GttStatus.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +66,11 @@ class BookRead:
 
 @dataclass(frozen=True, slots=True)
 class GttsRead:
+    """The same of the list of what waits for its price."""
+
     connection_id: UUID
     gtts: Rows[BrokerGtt]
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,8 @@ Told = Asked | BookRead | GttsRead | Unread | Over
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What is to be asked of one connection. `known`: orders of ours that stand there as far as we know, by id.
+    """What is to be asked of one connection. `known`: orders of ours that stand there as far as we know, by id;
+    `known_gtts`: likewise of what waits there for its price.
 
     `spared`: ids and tags of what closes positions under this very halt.
     """
@@ -88,6 +105,7 @@ class Lane:
     client: BrokerClient | BrokerError
     known: Mapping[str, StandingOrder] = field(default_factory=dict)
     has_gtts: bool = False
+    known_gtts: Mapping[str, BrokerGtt] = field(default_factory=dict)
     spared: frozenset[str] = frozenset()
 
 
@@ -143,7 +161,7 @@ class _Running:
         try:
             rows = self._hurried(client).orders()
         except BrokerError as error:
-            self.silences += isinstance(error, SILENT)
+            self._heard(error)
             self.told.put(Unread(self.lane.connection_id, error))
             return None
         self.silences = 0
@@ -160,45 +178,64 @@ class _Running:
             self._hurried(client).cancel(standing)
             return key
 
-        error = calling.answered(cancel, self.lane.slug).error
-        self._heard(error)
+        error = self._ask(cancel)
         self._tell(key, standing, _outcome(error), error)
         return True
 
     def _gtts(self, client: BrokerClient) -> bool:
+        """What waits for its price, as what stands in the book. Whether all was asked for, and the list read again."""
+        listed = self._list(client, is_last=False)
+        waiting = dict(self.lane.known_gtts)
+        if listed is not None:
+            rows = {each.broker_gtt_id: each for each in listed.items}
+            waiting = {key: each for key, each in waiting.items() if key not in rows}
+            waiting |= {key: each for key, each in rows.items() if each.status in WAITING}
+        asked_all = all([self._cancel_gtt(client, each) for each in waiting.values()])
+        last = self._list(client, is_last=True) if waiting or listed is None else listed
+        if last is listed and listed is not None:
+            self.told.put(GttsRead(self.lane.connection_id, listed, is_last=True))
+        return listed is not None and last is not None and asked_all
+
+    def _list(self, client: BrokerClient, *, is_last: bool) -> Rows[BrokerGtt] | None:
         if self._is_over():
-            return False
+            return None
         try:
             rows = self._hurried(client).gtts()
         except NotSupported:  # then none waits there that we could have left
-            return True
+            rows = Rows(())
         except BrokerError as error:
             self._heard(error)
             self.told.put(Unread(self.lane.connection_id, error))
-            return False
-        waiting = [each for each in rows.items if each.status in (GttStatus.ACTIVE, GttStatus.UNKNOWN)]
-        for each in waiting:
-            if self._is_over():
-                return False
+            return None
+        self.silences = 0
+        self.told.put(GttsRead(self.lane.connection_id, rows, is_last))
+        return rows
 
-            def cancel(each: BrokerGtt = each) -> str:
-                self._hurried(client).cancel_gtt(each)
-                return each.broker_gtt_id
+    def _cancel_gtt(self, client: BrokerClient, known: BrokerGtt) -> bool:
+        """Whether it was asked for."""
 
-            failed = calling.answered(cancel, self.lane.slug).error
-            self._heard(failed)
-            outcome = _outcome(failed)
-            if outcome is Outcome.ASKED:  # its list tells, and there is none of what is gone
-                outcome = Outcome.CANCELLED
-            quantity = max((leg.quantity for leg in each.legs), default=0)
-            self.told.put(
-                Asked(
-                    self.lane.connection_id, each.broker_gtt_id, outcome, each.tradingsymbol, each.side.value,
-                    str(quantity), failed, gtt=True,
-                )
-            )  # fmt: skip
-        self.told.put(GttsRead(self.lane.connection_id, rows))
-        return True
+        def cancel() -> str:
+            self._hurried(client).cancel_gtt(known)
+            return known.broker_gtt_id
+
+        is_over = self._is_over()
+        error = BrokerUnavailable("The broker does not answer.") if is_over else self._ask(cancel)
+        quantity = max((leg.quantity for leg in known.legs), default=0)
+        self.told.put(
+            Asked(
+                self.lane.connection_id, known.broker_gtt_id, _outcome(error), known.tradingsymbol, known.side.value,
+                str(quantity), error, gtt=True,
+            )
+        )  # fmt: skip
+        return not is_over
+
+    def _ask(self, cancel: Callable[[], str]) -> Exception | None:
+        """Ask for a cancellation, and how that went. Once more where the broker wants fewer calls: the budget waits."""
+        error = calling.answered(cancel, self.lane.slug).error
+        if isinstance(error, RateLimited) and not isinstance(error, BudgetSpent):
+            error = calling.answered(cancel, self.lane.slug).error
+        self._heard(error)
+        return error
 
     def _tell(self, key: str, standing: StandingOrder, outcome: Outcome, error: Exception | None) -> None:
         request = standing.request
@@ -213,7 +250,8 @@ class _Running:
         return client.within(max(0.1, min(CALL_SECONDS, self.end - time.monotonic())))
 
     def _heard(self, error: Exception | None) -> None:
-        self.silences = self.silences + 1 if isinstance(error, SILENT) else 0
+        if not isinstance(error, NO_SILENCE):
+            self.silences = self.silences + 1 if isinstance(error, SILENT) else 0
 
     def _is_over(self) -> bool:
         return self.silences >= SILENCES or time.monotonic() >= self.end

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -22,24 +22,26 @@ from django.db.models import F, Q
 
 from accounts.models import User
 from brokers import push, registry
-from brokers.dealing import StandingOrder
+from brokers.dealing import BrokerGtt, GttStatus, StandingOrder
 from brokers.domain import BrokerOrder
-from brokers.errors import BrokerError
+from brokers.errors import BrokerError, NotSupported
 from brokers.models import BrokerConnection
 from orders import books, calling, gtt_settling, intake, story
 from orders.calling import Clients, Stopwatch
 from orders.changing import CANCEL_ASKED, CANCEL_SENT
 from orders.facts import Why
-from orders.halt_lanes import Asked, BookRead, GttsRead, Lane, Over, Told, Unread, ended, start
+from orders.halt_lanes import WAITING, Asked, BookRead, GttsRead, Lane, Over, Told, Unread, ended, start
 from orders.halt_models import HaltProgress, Outcome, Reach
 from orders.lifecycle import ENDED, LIVE, POSSIBLY_LIVE, STANDING
-from orders.models import ChildOrder, IntentStatus, OrderEvent, OrderIntent, Origin, Teller
+from orders.models import ChildOrder, GttOrder, IntentStatus, OrderEvent, OrderIntent, Origin, Teller
 from portfolio import halting
 from portfolio.risk_models import HaltKind, HaltLevel, TradingHalt
 
 logger = logging.getLogger(__name__)
 
-GTTS = "gtt"
+GTTS, GTT_LINE = "gtt", "gtt:"
+IN_DOUBT = (GttStatus.SENDING, GttStatus.UNKNOWN)
+TAKEN = (Outcome.ASKED, Outcome.CANCELLED, Outcome.ENDED)
 CANCELLING = (HaltLevel.CANCEL, HaltLevel.FLATTEN)
 # So long whoever pulls the switch is kept waiting by brokers that do not answer; what is left is gone on with.
 LANE_SECONDS = 12.0
@@ -117,6 +119,7 @@ class _Run:
         self.told: SimpleQueue[Told] = SimpleQueue()
         self.open: set[UUID] = set()
         self.whole: set[UUID] = set()
+        self.moved: set[UUID] = set()
         self.rows: dict[UUID, HaltProgress] = {}
         self.connections: dict[UUID, BrokerConnection] = {}
         self.errors: dict[UUID, BrokerError] = {}
@@ -132,6 +135,7 @@ class _Run:
         standing = ChildOrder.objects.filter(broker_connection__in=self.connections, state__in=STANDING)
         children = list(standing.exclude(broker_order_id=None).select_related("intent"))
         spared = [each for each in children if spares_closing and self._closes(each)]
+        gtts = self._known_gtts()
         asked = clients(list(self.connections.values()), self.watch.began)
         lanes = [
             Lane(
@@ -147,6 +151,7 @@ class _Run:
                     for child in children
                     if child.broker_connection_id == key and child not in spared and child.traded
                 },
+                known_gtts={each.broker_gtt_id: each for each in gtts.get(key, ())},
                 has_gtts=GTTS in registry.load(row.broker_type).spec.capabilities.features,
                 spared=frozenset(name for each in spared for name in (str(each.broker_order_id), each.tag)),
             )
@@ -154,6 +159,22 @@ class _Run:
         ]
         self.open = set(self.connections)
         start(lanes, self.told, seconds)
+
+    def _known_gtts(self) -> Mapping[UUID, Sequence[BrokerGtt]]:
+        """What waits at brokers as far as we know; where its end was taken, it is asked again only if the list shows it."""
+        lines = dict(HaltProgress.objects.filter(halt=self.halt).values_list("broker_connection", "lines"))
+        rows = GttOrder.objects.filter(broker_connection__in=self.connections, status__in=WAITING)
+        found: dict[UUID, list[BrokerGtt]] = {}
+        for row in rows.exclude(broker_gtt_id=None).select_related("instrument"):
+            key = row.broker_connection_id
+            line = lines.get(key, {}).get(f"{GTT_LINE}{row.broker_gtt_id}") if key else None
+            if key is None or (line is not None and line["outcome"] in TAKEN):
+                continue
+            try:
+                found.setdefault(key, []).append(gtt_settling.as_at_broker(row))
+            except NotSupported:  # it is not listed any more, by whose name it would be asked for: the list shows it
+                logger.warning("Halt %s: GTT %s has no name at its broker any more", self.halt.pk, row.pk)
+        return found
 
     def _closes(self, child: ChildOrder) -> bool:
         return child.intent.origin == Origin.SQUARE_OFF and child.sent_at >= self.halt.set_at
@@ -213,7 +234,7 @@ class _Run:
         elif isinstance(told, BookRead):
             self._book(told)
         elif isinstance(told, GttsRead):
-            gtt_settling.settle(self.connections[key], told.gtts, self.watch.now())
+            self._gtts(told)
         else:
             self._asked(told)
 
@@ -229,20 +250,44 @@ class _Run:
             if outcome is not None and line["outcome"] != Outcome.CANCELLED:
                 line |= {"outcome": outcome.value, "code": None, "reason": None}
 
+    def _gtts(self, told: GttsRead) -> None:
+        """The same of what waits for its price: that its end was taken proves nothing, the list read after it does."""
+        now, connection = self.watch.now(), self.connections[told.connection_id]
+        gtt_settling.settle(connection, told.gtts, now)
+        if not told.is_last:
+            return
+        rows = {each.broker_gtt_id: each.status for each in told.gtts.items}
+        lines = self.rows[told.connection_id].lines
+        for key, line in lines.items():
+            gtt_id = key.removeprefix(GTT_LINE)
+            if key.startswith(GTT_LINE) and not (told.gtts.problems and gtt_id not in rows):
+                line |= _of_list(line, rows.get(gtt_id))
+        gone = [key.removeprefix(GTT_LINE) for key, line in lines.items() if line["outcome"] == Outcome.CANCELLED]
+        for row in GttOrder.objects.filter(
+            broker_connection=connection, broker_gtt_id__in=set(gone) - rows.keys(), status__in=gtt_settling.OPEN
+        ):
+            gtt_settling.became(row, GttStatus.CANCELLED, now, only=Q(status=row.status))
+
     def _asked(self, told: Asked) -> None:
         now = self.watch.now()
+        if told.outcome is Outcome.ASKED:
+            self.moved.add(told.connection_id)
         child = None
-        if not told.gtt:
+        if told.gtt:
+            gtts = GttOrder.objects.filter(broker_connection=told.connection_id, broker_gtt_id=told.key)
+            is_ours = gtts.exists()
+        else:
             child = ChildOrder.objects.filter(
                 broker_connection=told.connection_id, broker_order_id=told.key
             ).first()  # fmt: skip
+            is_ours = child is not None
         error = told.error
-        self.rows[told.connection_id].lines[f"gtt:{told.key}" if told.gtt else told.key] = {
+        self.rows[told.connection_id].lines[f"{GTT_LINE}{told.key}" if told.gtt else told.key] = {
             "outcome": told.outcome.value,
             "tradingsymbol": told.tradingsymbol,
             "side": told.side,
             "quantity": told.quantity,
-            "is_ours": child is not None,
+            "is_ours": is_ours,
             "code": error.code if isinstance(error, BrokerError) else None if error is None else "internal_error",
             "reason": (error.reason or error.message) if isinstance(error, BrokerError) else None,
         }
@@ -266,6 +311,8 @@ class _Run:
                 "broker_connection", flat=True
             )
         )
+        lost = GttOrder.objects.filter(broker_connection__in=self.rows, status__in=IN_DOUBT, broker_gtt_id=None)
+        doubts += lost.values_list("broker_connection", flat=True)
         for key, row in self.rows.items():
             row.in_doubt = doubts.count(key)
             row.state = self._state(key, row)
@@ -274,12 +321,25 @@ class _Run:
             row.reason = f"{error.message} {error.user_action}"[:300] if error else ""
             settled = row.state in (Reach.SETTLED, Reach.CLOSING)
             flattens = self.halt.level == HaltLevel.FLATTEN
-            wait = WAITS[min(row.rounds, len(WAITS)) - 1]
+            wait = WAITS[0 if self._was_cut_short(key, row) else min(row.rounds, len(WAITS)) - 1]
             row.next_at = None if settled and not flattens else now + timedelta(seconds=wait)
             row.updated_at = now
             row.save()
         announce(self.halt, list(self.rows.values()))
         return list(self.rows.values())
+
+    def _was_cut_short(self, key: UUID, row: HaltProgress) -> bool:
+        """Whether it got on, and had no time or budget for the rest: a large book is gone on with at once."""
+        left = any(line["outcome"] == Outcome.NOT_ASKED for line in row.lines.values())
+        return left and key in self.moved
+
+    def _waits(self, key: UUID, row: HaltProgress) -> bool:
+        """Whether something of ours waits there for its price, or may; one that nothing can prove any more does not."""
+        ended = [name.removeprefix(GTT_LINE) for name, line in row.lines.items() if line["outcome"] == Outcome.ENDED]
+        rows = GttOrder.objects.filter(broker_connection=key, status__in=gtt_settling.OPEN)
+        provable = Q(created_at__gt=self.watch.now() - gtt_settling.PROVES_WITHIN)
+        known = Q(broker_gtt_id__isnull=False) & ~Q(broker_gtt_id__in=ended)
+        return rows.filter(known | (Q(broker_gtt_id=None) & provable)).exists()
 
     def _state(self, key: UUID, row: HaltProgress) -> Reach:
         if key not in self.whole:
@@ -287,9 +347,33 @@ class _Run:
         stands = any(line["outcome"] not in (Outcome.CANCELLED, Outcome.ENDED) for line in row.lines.values())
         ours = ChildOrder.objects.filter(broker_connection=key, state__in=LIVE).select_related("intent")
         left = [child for child in ours if not self._closes(child)]
-        if stands or left:
+        if stands or left or self._waits(key, row):
             return Reach.OPEN
         return Reach.CLOSING if self.halt.level == HaltLevel.FLATTEN else Reach.SETTLED
+
+
+def _of_list(line: Mapping[str, Any], status: GttStatus | None) -> Mapping[str, Any]:
+    """What the list, read after it was asked to end, says of one that waited; None: it has none of it.
+
+    One that the broker refused to end and does not list has ended before: what it said is kept.
+    """
+    settled = {"code": None, "reason": None}
+    match line["outcome"], status:
+        case (Outcome.CANCELLED | Outcome.ENDED, None) | (_, GttStatus.ACTIVE | GttStatus.UNKNOWN):
+            return {}
+        case Outcome.ASKED, None | GttStatus.CANCELLED:
+            return settled | {"outcome": Outcome.CANCELLED.value}
+        case (
+            Outcome.NOT_ASKED | Outcome.UNKNOWN,
+            None,
+        ):  # lists may not reach back so far: ours is asked to end by its id
+            return {} if line["is_ours"] else settled | {"outcome": Outcome.ENDED.value}
+        case Outcome.REFUSED, None:
+            return {"outcome": Outcome.ENDED.value}
+        case _, GttStatus.CANCELLED:
+            return settled | {"outcome": Outcome.CANCELLED.value}
+        case _:
+            return settled | {"outcome": Outcome.ENDED.value}
 
 
 def _note_asked(child: ChildOrder, told: Asked, now: datetime) -> None:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.db import connection as database
 
 from brokers.domain import OrderStatus
-from brokers.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown, SessionEnded
+from brokers.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    BudgetSpent,
+    CircuitOpen,
+    OrderRejected,
+    OutcomeUnknown,
+    RateLimited,
+    SessionEnded,
+)
 from brokers.models import BrokerConnection
-from orders import changing, failover, halt_rounds, reconciling, sending
+from orders import changing, failover, halt_rounds, halting, reconciling, sending
 from orders.halt_models import HaltProgress, Outcome, Reach
 from orders.lifecycle import State
 from orders.models import ChildOrder, IntentStatus, OrderIntent
@@ -90,6 +100,49 @@ def test_a_refusal_is_told_with_its_reason_and_asked_again(
     halt_rounds.go_on(row.halt_id, now=later(60), clients=desks)
     row.refresh_from_db()
     assert (row.state, row.counted()[Outcome.CANCELLED]) == (Reach.SETTLED, 1)
+
+
+def fewer_calls(kind: type[RateLimited] = RateLimited) -> RateLimited:
+    return BudgetSpent("Spent.", retry_after=9) if kind is BudgetSpent else RateLimited("Fewer calls.")
+
+
+@pytest.mark.parametrize("kind", [RateLimited, BudgetSpent, CircuitOpen])
+def test_what_wants_fewer_calls_ends_no_lane(
+    kind: type[BrokerError], stand: Stand, pull: Pull, desk: Desk, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    """It comes at once, so the others are asked for; what it held up is gone on with at once."""
+    for _ in range(5):
+        stand("zerodha", 3)
+    error: BrokerError = CircuitOpen("Open.", retry_at=NOW) if kind is CircuitOpen else fewer_calls(kind)  # type: ignore[arg-type]
+    desk.refuses.extend([error] * (6 if kind is RateLimited else 3))
+    row = at(pull(), accounts["zerodha"])
+    assert (row.state, row.counted()[Outcome.NOT_ASKED], row.counted()[Outcome.CANCELLED]) == (Reach.OPEN, 3, 2)
+    for again in (60, 120):
+        HaltProgress.objects.update(rounds=5)
+        desk.refuses.extend([error] * (4 if kind is RateLimited else 2) if again == 60 else [])
+        halt_rounds.go_on(row.halt_id, now=later(again), clients=desks)
+        row.refresh_from_db()
+        assert row.next_at is None or row.next_at - row.updated_at == timedelta(seconds=halting.WAITS[0])
+    assert (row.state, row.counted()[Outcome.CANCELLED]) == (Reach.SETTLED, 5)
+
+
+def test_a_cancellation_that_came_too_soon_is_asked_for_once_more(
+    stand: Stand, pull: Pull, desk: Desk, accounts: dict[str, BrokerConnection]
+) -> None:
+    stand("zerodha")
+    desk.refuses.append(fewer_calls())
+    row = at(pull(), accounts["zerodha"])
+    assert (row.state, desk.cancels) == (Reach.SETTLED, 2)
+
+
+def test_two_silences_still_end_a_lane(
+    stand: Stand, pull: Pull, desk: Desk, accounts: dict[str, BrokerConnection]
+) -> None:  # fmt: skip
+    for _ in range(4):
+        stand("zerodha")
+    desk.refuses.extend(BrokerUnavailable("Away.") for _ in range(4))
+    at(pull(), accounts["zerodha"])
+    assert desk.cancels == 2
 
 
 def test_an_answer_that_is_lost_is_read_in_the_book(
