@@ -161,7 +161,7 @@ class _Run:
         start(lanes, self.told, seconds)
 
     def _known_gtts(self) -> Mapping[UUID, Sequence[BrokerGtt]]:
-        """What waits at brokers as far as we know; where its end was taken, it is asked again only if the list shows it."""
+        """What waits at brokers as far as we know; one whose end was taken is asked again only if the list shows it."""
         lines = dict(HaltProgress.objects.filter(halt=self.halt).values_list("broker_connection", "lines"))
         rows = GttOrder.objects.filter(broker_connection__in=self.connections, status__in=WAITING)
         found: dict[UUID, list[BrokerGtt]] = {}

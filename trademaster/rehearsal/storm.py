@@ -42,6 +42,7 @@ from trademaster.rehearsal.weather import (
     CANCELLED,
     FAULT_SECONDS,
     FAULTS,
+    KEPT,
     ORDERS,
     PARTS,
     PATIENCE_SECONDS,
@@ -93,6 +94,7 @@ class Storm:
         self.faults: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.wishes: list[tuple[OrderIntent, RoutingDecision]] = []
+        self.kept = 0
         self.ending = threading.Event()
         self.switch = Switch(house, self.trader)
 
@@ -156,11 +158,16 @@ class Storm:
                 RoutingDecision(intent=intent, made_at=now, problem={}, answer=answer, solver="storm", microseconds=0)
             )
         self.wishes = list(zip(intents, decisions, strict=True))
+        self.kept = len(self.wishes) // KEPT
 
     def _feed(self) -> None:
-        """Let some intents wait at a time, as traders do: one that nobody sends for minutes is ended."""
+        """Let some intents wait at a time, as traders do: one that nobody sends for minutes is ended.
+
+        Some are kept until the kill switch was pulled, and tried then.
+        """
         waiting = OrderIntent.objects.filter(events=None).count()
-        batch = [self.wishes.pop() for _ in range(min(len(self.wishes), WAITING - waiting))]
+        free = len(self.wishes) - (self.kept if self.switch.returned_at is None else 0)
+        batch = [self.wishes.pop() for _ in range(min(free, WAITING - waiting))]
         now = timezone.now()
         for intent, decision in batch:
             intent.created_at = intent.status_since = decision.made_at = now
@@ -206,7 +213,9 @@ class Storm:
         self.cancel()
         self._until(lambda: self._sent() > self.all * 0.75)
         self.switch.pull()
-        self._until(lambda: all(self._is_over(name) for name in ("placer-2", "placer-3")))
+        # The others may have had nothing to do for so long that they have gone home.
+        self._start("placer-4", 4)
+        self._until(lambda: all(self._is_over(name) for name in ("placer-2", "placer-3", "placer-4")))
         self.ending.set()
         weather.join()
         for slug in self.house.slugs:

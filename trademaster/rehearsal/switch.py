@@ -33,6 +33,7 @@ class Switch:
         self.in_flight: int | None = None
         self.at_return: Mapping[str, int] = {}
         self.dead = ""
+        self.dead_state = "no row"
 
     def pull(self) -> None:
         """With one broker dead, which comes back after some seconds."""
@@ -46,6 +47,7 @@ class Switch:
         self.returned_at, self.took = datetime.now(UTC), time.monotonic() - began
         self.in_flight = stopped.in_flight
         self.at_return = Counter(row.state for row in stopped.progress)
+        self.dead_state = {row.broker_type: row.state for row in stopped.progress}.get(self.dead, self.dead_state)
         sys.stderr.write(f"storm: the kill switch pulled in {self.took:.1f} s, {dict(self.at_return)}\n")
         time.sleep(max(0.0, DEAD_SECONDS - self.took))
         self.house.control.clear_faults(self.dead)
@@ -56,10 +58,17 @@ class Switch:
 
     # --- afterwards ---------------------------------------------------------------------------------------------------
     def wrong(self, theirs: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[str]:
-        """Every order that entered after the return; and every one that stands, unless it is told with its reason."""
+        """Every order that entered after the return; and every one that stands, unless it is told with its reason.
+
+        That none entered proves something only if somebody tried, and if the dead broker was seen to be dead.
+        """
         if self.returned_at is None:
             return ["the kill switch was never pulled"]
         lines = []
+        if not self._tried():
+            lines.append("no order was tried after the switch was pulled")
+        if self.dead_state != Reach.UNREACHABLE:
+            lines.append(f"{self.dead} was dead, and the switch said {self.dead_state} of it")
         told = _told()
         for slug, orders in theirs.items():
             for order in orders:
@@ -71,6 +80,11 @@ class Switch:
         if left:
             lines.append(f"{left} orders are not known, and their owner was not told")
         return lines
+
+    def _tried(self) -> int:
+        """Orders that a sender brought after the return, and that were held back: not what was ended unsent."""
+        held = OrderIntent.objects.filter(status=IntentStatus.NOT_PLACED, reason_code="halted")
+        return held.filter(status_since__gt=self.returned_at).exclude(reason__startswith=halting.HALTED.words).count()
 
     def figures(self, theirs: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[tuple[str, str]]:
         rows = list(HaltProgress.objects.all())
@@ -91,6 +105,7 @@ class Switch:
             ("cancelled by it", ", ".join(f"{name} {outcomes[name]}" for name in Outcome.values if outcomes[name])),
             ("rounds", ", ".join(f"{row.broker_type} {row.rounds}" for row in rows)),
             ("intents held back", str(held)),
+            ("of these tried after its return", str(self._tried())),
             ("stand at the exchange afterwards", str(stands)),
         ]
 

@@ -13,6 +13,8 @@ SHARES = ("INFY", "SBIN", "ITC", "TATASTEEL", "RELIANCE")
 # One in so many intents is split over two brokers, rests away from the market, or is cancelled if it stands.
 SPLIT, RESTS, CANCELLED = 8, 4, 2
 CANCEL_SECONDS = 5.0
+# One in so many is kept until the kill switch was pulled.
+KEPT = 10
 # Intents that wait for a placing worker at a time.
 WAITING = 100
 # So often each broker gets another fault.
