@@ -61,9 +61,9 @@ class Ledger:
         self._is_away = False
         self._ask_again_at = 0.0
 
-    def ask(self, question: Callable[[Redis], Answer]) -> Answer:
-        """Raises RedisAway."""
-        if self._is_away and time.monotonic() < self._ask_again_at:
+    def ask(self, question: Callable[[Redis], Answer], *, afresh: bool = False) -> Answer:
+        """`afresh`: whether it was silent a moment ago or not. Raises RedisAway."""
+        if not afresh and self._is_away and time.monotonic() < self._ask_again_at:
             raise RedisAway
         try:
             answer = question(self._client)

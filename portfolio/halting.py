@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 from django.db import InterfaceError, OperationalError, transaction
 from django.db import connection as database
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from accounts import audit
 from accounts.events import Event
@@ -35,6 +37,8 @@ KIND = "TRADING_HALT"
 # The advisory lock between whoever writes an order down and whoever halts, beside the user's number.
 GATE = 73_111
 DAY_OVER = "The trading day is over."
+# By the database's clock, which its trigger goes by: ours may be ahead of it.
+OVER = Q(locked_until=None) | Q(locked_until__lte=Now())
 # So long it is waited for calls that were on their way when the latch fell.
 LANDING_SECONDS = 5.0
 
@@ -109,7 +113,25 @@ def standing(user_id: int) -> Standing:
             continue
         if known is None or latch.RANKS[known.level] < latch.RANKS[each.level]:
             found[HaltKind(kind)] = _from_latch(kind, each, None if known is None else known.id)
+    _latch_again(user_id, rows, latched)
     return Standing(tuple(found[kind] for kind in HaltKind if kind in found))
+
+
+def _latch_again(user_id: int, rows: Iterable[TradingHalt], latched: Mapping[str, latch.Latched]) -> None:
+    """Latch what was written down while Redis was away from whoever did so, and from nobody else."""
+    for row in rows:
+        each = latched.get(row.kind)
+        if each is None or latch.RANKS[each.level] < latch.RANKS[row.level]:
+            _latch(user_id, row.kind, HaltLevel(row.level), facts_of(row), row=row.pk)
+            if now := _latched_of(user_id, row.kind):
+                _has_ended(user_id, row.kind, now)  # while this was latching
+
+
+def _latched_of(user_id: int, kind: str) -> latch.Latched | None:
+    try:
+        return (latch.read(user_id) or {}).get(kind)
+    except RedisAway:
+        return None
 
 
 def _has_ended(user_id: int, kind: str, latched: latch.Latched) -> bool:
@@ -247,7 +269,8 @@ def _recorded(
         event = Event.TRADING_HALTED
     elif latch.RANKS[level] > latch.RANKS[row.level]:
         row.level, row.cause, row.reason, row.set_by = level, cause, reason[:300] or row.reason, by
-        row.save(update_fields=["level", "cause", "reason", "set_by"])
+        row.raised_at = now
+        row.save(update_fields=["level", "cause", "reason", "set_by", "raised_at"])
         event = Event.HALT_RAISED
     else:
         return row
@@ -271,10 +294,12 @@ def record_all(now: datetime) -> int:
 
 
 def _adopted(user: User, now: datetime) -> int:
-    """Rows for the latches of a person that have none."""
+    """Rows for the latches of a person that have none. What is left of a row that has ended makes no new one."""
     latched = latch.read(user.pk) or {}
     new = 0
     for kind, each in latched.items():
+        if _has_ended(user.pk, kind, each):
+            continue
         facts = each.facts
         by = User.objects.filter(pk=int(facts["set_by"])).first() if facts.get("set_by") else None
         until = facts.get("locked_until")
@@ -310,21 +335,25 @@ def end(user: User, *, kind: HaltKind, reason: str, by: User, now: datetime) -> 
     if row is None:
         raise NotHalted
     if row.locked_until is not None and now < row.locked_until:
-        raise HaltLocked(where={"locked_until": row.locked_until.isoformat()})
+        raise _locked(row)
     return _ended(row, reason, by, now)
 
 
+def _locked(row: TradingHalt) -> HaltLocked:
+    return HaltLocked(where={"locked_until": row.locked_until.isoformat() if row.locked_until else None})
+
+
 def lift_day_locks(now: datetime) -> int:
-    """End the daily-loss locks whose day is over. Returns how many."""
-    rows = TradingHalt.objects.filter(kind=HaltKind.DAY_LOSS, ended_at=None, locked_until__lte=now)
+    """End the daily-loss locks whose day is over, by our clock and by the database's. Returns how many."""
+    rows = TradingHalt.objects.filter(OVER, kind=HaltKind.DAY_LOSS, ended_at=None, locked_until__lte=now)
     return sum(_ended(row, DAY_OVER, None, now) is not None for row in rows.select_related("user"))
 
 
 def _ended(row: TradingHalt, reason: str, by: User | None, now: datetime) -> TradingHalt:
     with transaction.atomic():
         rows = TradingHalt.objects.filter(pk=row.pk, ended_at=None)
-        if not rows.update(ended_at=now, ended_by=by, end_reason=reason.strip()[:300]):
-            raise NotHalted
+        if not rows.filter(OVER).update(ended_at=now, ended_by=by, end_reason=reason.strip()[:300]):
+            raise _locked(row) if rows.exists() else NotHalted
         row.refresh_from_db()
         announce(row)
         audit.record(

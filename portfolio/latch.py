@@ -84,13 +84,16 @@ local t = redis.call('TIME')
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 + math.floor(t[2] / 1000) - ARGV[1])
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
-# KEYS: latch. ARGV: kind, level, its rank, token, facts, '1' to be of this row from now on. It is never lowered.
+# KEYS: latch. ARGV: kind, level, its rank, token, facts, '1' if they are a row's. It is never lowered. A pull's token
+# takes the place of a row's too: what ends that row, or has, does not let go of what was pulled since.
 LATCH = """
-local held = redis.call('HGET', KEYS[1], 'rank:' .. ARGV[1])
-if not held or tonumber(held) < tonumber(ARGV[3]) then
-  redis.call('HSET', KEYS[1], 'level:' .. ARGV[1], ARGV[2], 'rank:' .. ARGV[1], ARGV[3], 'facts:' .. ARGV[1], ARGV[5])
+local held = tonumber(redis.call('HGET', KEYS[1], 'rank:' .. ARGV[1]) or 0)
+local rank = tonumber(ARGV[3])
+if held < rank then redis.call('HSET', KEYS[1], 'level:' .. ARGV[1], ARGV[2], 'rank:' .. ARGV[1], ARGV[3]) end
+if held < rank or (held == rank and ARGV[6] == '1') then
+  redis.call('HSET', KEYS[1], 'facts:' .. ARGV[1], ARGV[5])
 end
-if not held or ARGV[6] == '1' then redis.call('HSET', KEYS[1], 'token:' .. ARGV[1], ARGV[4]) end
+redis.call('HSET', KEYS[1], 'token:' .. ARGV[1], ARGV[4])
 return redis.call('HGET', KEYS[1], 'level:' .. ARGV[1])
 """
 # KEYS: latch. ARGV: kind, token. Only of the row that has ended.
@@ -99,15 +102,17 @@ if redis.call('HGET', KEYS[1], 'token:' .. ARGV[1]) ~= ARGV[2] then return 0 end
 for _, name in ipairs({'level:', 'rank:', 'facts:', 'token:'}) do redis.call('HDEL', KEYS[1], name .. ARGV[1]) end
 return 1
 """
-# KEYS: latch. ARGV: the reader's own word. Answers '' where nothing has to be read.
+# KEYS: latch. ARGV: a word of the reader's own. Answers the word that counts: who reads at the same time shares one, so
+# that many readers void nobody's reading; '1' where nothing has to be read.
 BEGIN_READING = """
-if redis.call('HGET', KEYS[1], 'ready') == '1' then return 0 end
-redis.call('HSET', KEYS[1], 'ready', ARGV[1])
-return 1
+redis.call('HSETNX', KEYS[1], 'ready', ARGV[1])
+return redis.call('HGET', KEYS[1], 'ready')
 """
 # KEYS: latch. ARGV: that word, then kind, level, rank, token, facts of each row. Only if nothing was lost meanwhile.
 END_READING = """
-if redis.call('HGET', KEYS[1], 'ready') ~= ARGV[1] then return 0 end
+local ready = redis.call('HGET', KEYS[1], 'ready')
+if ready == '1' then return 1 end
+if ready ~= ARGV[1] then return 0 end
 for i = 2, #ARGV, 5 do
   local held = redis.call('HGET', KEYS[1], 'rank:' .. ARGV[i])
   if not held or tonumber(held) < tonumber(ARGV[i + 2]) then
@@ -176,7 +181,8 @@ def _held(ask: Callable[[Redis], bytes]) -> HeldBack | None:
 def latch(user_id: int, kind: str, level: str, facts: Mapping[str, Any], *, row: int | None = None) -> str:
     """Stop, at once and for every process; a latch that stands is raised, and never lowered. Returns its level.
 
-    `row`: whose latch it is from now on; without one it is not recorded yet. Raises RedisAway.
+    `row`: whose latch it is from now on; without one it is not recorded yet. Redis is asked although it was silent a
+    moment ago: that silence may have been this process's alone. Raises RedisAway.
     """
     token = token_of(row) if row is not None else f"pulled:{uuid4()}"
     arguments: list[str | int] = [kind, level, RANKS[level], token, json.dumps(facts), int(row is not None)]
@@ -187,7 +193,7 @@ def latch(user_id: int, kind: str, level: str, facts: Mapping[str, Any], *, row:
             redis.sadd(UNRECORDED, user_id)
         return level_now
 
-    return str(ledger().ask(write).decode())
+    return str(ledger().ask(write, afresh=True).decode())
 
 
 def unlatch(user_id: int, kind: str, row: int) -> bool:
@@ -216,9 +222,9 @@ def make_ready(user_id: int, rows: Callable[[], Iterable[tuple[str, str, int, Ma
     The rows are read between two scripts: what is latched, or lost, meanwhile makes this reading void. Returns whether
     it holds. Raises RedisAway.
     """
-    word = f"reading:{uuid4()}"
-    key = [_key(user_id)]
-    if not ledger().ask(lambda redis: redis.register_script(BEGIN_READING)(keys=key, args=[word])):
+    own, key = f"reading:{uuid4()}", [_key(user_id)]
+    word = ledger().ask(lambda redis: redis.register_script(BEGIN_READING)(keys=key, args=[own])).decode()
+    if word == "1":
         return True
     arguments: list[str | int] = [word]
     for kind, level, row, facts in rows():

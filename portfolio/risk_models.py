@@ -120,6 +120,7 @@ class TradingHalt(models.Model):
     """What stops the orders of a person, latched: it stands until somebody ends it, with a reason.
 
     `locked_until`: nobody ends it before then, staff neither. `set_by` None: it was set by itself, `cause` says why.
+    `raised_at`: when its level was raised last.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="trading_halts")
@@ -128,6 +129,7 @@ class TradingHalt(models.Model):
     cause = models.CharField(max_length=40)
     reason = models.CharField(max_length=300, blank=True)
     set_at = models.DateTimeField()
+    raised_at = models.DateTimeField(null=True, blank=True)
     set_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -143,7 +145,8 @@ class TradingHalt(models.Model):
         ordering = ["-set_at", "-id"]
         constraints = [
             models.UniqueConstraint(fields=["user", "kind"], condition=Q(ended_at=None), name="uniq_standing_halt"),
-            # Nobody ends it sooner; a trigger keeps `locked_until`, and a lock that stands is not deleted either.
+            # Nobody ends it sooner. Triggers keep `locked_until`, hold it against the database's own clock too, and
+            # let nobody delete a lock that stands.
             models.CheckConstraint(
                 condition=Q(ended_at=None) | Q(locked_until=None) | Q(ended_at__gte=models.F("locked_until")),
                 name="halt_is_not_ended_early",

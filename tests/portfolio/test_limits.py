@@ -28,7 +28,7 @@ from portfolio.risk.limits import DEFAULTS, Action, Limit, Metric, Scope, State
 from portfolio.risk_models import HaltKind, HaltLevel, RiskBreach, RiskLimit, TradingHalt
 
 D = Decimal
-NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
+NOW = datetime(2025, 11, 27, 6, 0, tzinfo=UTC)  # long ago, also by the database, which has a word in when a lock ends
 MARGIN = Limit(metric=Metric.MARGIN_PCT, warn=D(75), block=D(90), action=Action.BLOCK_INCREASING)
 LOSS = Limit(metric=Metric.DAY_LOSS, warn=D(100), block=D(200), action=Action.REDUCE_ONLY)
 KILL = Limit(metric=Metric.LEVERAGE_RATIO, block=D(5), action=Action.KILL)

@@ -17,11 +17,12 @@ from brokers.dealing import OrderChange, OrderRequest
 from brokers.domain import OrderType, Validity
 from brokers.errors import HeldBack
 from brokers.models import BrokerConnection
-from brokers.shared import RedisAway
+from brokers.shared import RedisAway, ledger
 from orders import changing, sending
 from orders.lifecycle import State
 from orders.models import ChildOrder, IntentStatus, OrderIntent
 from portfolio import halting, latch
+from portfolio.halt_refusals import NotHalted
 from portfolio.latch import May
 from portfolio.risk_models import HaltKind, HaltLevel, TradingHalt
 from tests.orders.cleared import change_it
@@ -212,13 +213,27 @@ class TestRedis:
         assert latch.make_ready(alice.pk, pulled)
         assert latch.enter(alice.pk, "t1", May.OPEN) is not None
 
+    def test_many_who_read_at_once_void_nobodys_reading(self, alice: User) -> None:
+        def others() -> Any:
+            assert latch.make_ready(alice.pk, lambda: ())
+            return ()
+
+        assert latch.make_ready(alice.pk, others)
+        lose_redis()
+
+        def begun() -> Any:
+            assert not latch.make_ready(alice.pk, lambda: [("KILL", "STOP", 1, {}), lose_redis()][:1])  # type: ignore[list-item]
+            return ()
+
+        assert not latch.make_ready(alice.pk, begun)
+
     def test_while_it_is_away_no_order_goes_and_cancelling_does(
         self, stand: Stand, wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         child = stand("zerodha")
 
         class Away:
-            def ask(self, question: Any) -> Any:
+            def ask(self, question: Any, **_: Any) -> Any:
                 raise RedisAway
 
         monkeypatch.setattr(latch, "ledger", Away)
@@ -233,7 +248,7 @@ class TestRedis:
         self, alice: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Away:
-            def ask(self, question: Any) -> Any:
+            def ask(self, question: Any, **_: Any) -> Any:
                 raise RedisAway
 
         with monkeypatch.context() as patch:
@@ -246,6 +261,57 @@ class TestRedis:
             halting.end(alice, kind=HaltKind.KILL, reason="Looked into.", by=alice, now=later(9))
         assert halting.standing(alice.pk).halts == ()
         assert latch.enter(alice.pk, "t1", May.OPEN) is None
+
+    def test_and_is_latched_for_everybody_by_the_next_look(self, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Away from one process alone, it has lost nothing, and so nobody would read the rows anew."""
+        ready(alice)
+
+        class Away:
+            def ask(self, question: Any, **_: Any) -> Any:
+                raise RedisAway
+
+        with monkeypatch.context() as patch:
+            patch.setattr(latch, "ledger", Away)
+            halt(alice)
+        assert latch.enter(alice.pk, "t1", May.OPEN) is None
+        halting.record_all(later(1))
+        assert latch.enter(alice.pk, "t2", May.OPEN) is not None
+
+    def test_a_silence_of_a_moment_ago_keeps_no_halt_from_being_latched(self, alice: User) -> None:
+        ready(alice)
+        ledger()._note(away=True, why="TimeoutError")
+        with pytest.raises(RedisAway):
+            latch.read(alice.pk)
+        assert halt(alice).in_flight == ()
+        assert latch.enter(alice.pk, "t1", May.OPEN) is not None
+
+    def test_one_that_ends_meanwhile_is_not_latched_again(self, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        ready(alice)
+        halt(alice)
+        row = TradingHalt.objects.get()
+        halting.end(alice, kind=HaltKind.KILL, reason="Looked into.", by=alice, now=later(9))
+        halting._latch_again(alice.pk, [row], {})
+        assert latch.enter(alice.pk, "t1", May.OPEN) is None
+
+    def test_what_is_left_of_one_that_ended_makes_no_new_one(self, alice: User) -> None:
+        ready(alice)
+        row = halt(alice).row
+        halting.end(alice, kind=HaltKind.KILL, reason="Looked into.", by=alice, now=later(9))
+        latch.latch(alice.pk, HaltKind.KILL, HaltLevel.STOP, halting.facts_of(row), row=row.pk)
+        with pytest.raises(NotHalted):
+            halting.end(alice, kind=HaltKind.KILL, reason="Looked into.", by=alice, now=later(10))
+        assert TradingHalt.objects.count() == 1
+        assert latch.enter(alice.pk, "t1", May.OPEN) is None
+
+    def test_what_was_pulled_over_what_is_left_of_one_stands(
+        self, alice: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = halt(alice).row
+        halting.end(alice, kind=HaltKind.KILL, reason="Looked into.", by=alice, now=later(9))
+        latch.latch(alice.pk, HaltKind.KILL, HaltLevel.STOP, halting.facts_of(row), row=row.pk)
+        latch.latch(alice.pk, HaltKind.KILL, HaltLevel.STOP, {"cause": "rejects"})
+        assert halting.standing(alice.pk).level == HaltLevel.STOP
+        assert halting.record_all(later(11)) == 1
 
 
 class TestWhatPasses:

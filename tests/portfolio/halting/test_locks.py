@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from redis import Redis
 
-from accounts.models import AuditEntry, User
+from accounts.models import AccountDeletion, AuditEntry, User
 from brokers.domain import Exchange
 from brokers.shared import ledger
 from market.models import DayKind, MarketDay
@@ -20,8 +20,10 @@ from portfolio.latch import May
 from portfolio.risk_models import HaltKind, HaltLevel, TradingHalt
 
 pytestmark = pytest.mark.django_db
-NOW = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)  # 10:30 IST on a Thursday
-CLOSE = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)  # 15:30 IST
+# Long ago, also by the clock of the database, which has a word in when a lock ends.
+NOW = datetime(2025, 11, 27, 5, 0, tzinfo=UTC)  # 10:30 IST on a Thursday
+CLOSE = datetime(2025, 11, 27, 10, 0, tzinfo=UTC)  # 15:30 IST
+FAR = datetime(2199, 11, 26, 10, 0, tzinfo=UTC)
 
 
 def let_go(redis: Redis) -> None:
@@ -142,6 +144,16 @@ class TestTheDailyLossLock:
             TradingHalt.objects.filter(pk=row.pk).delete()
         assert TradingHalt.objects.get().ended_at is None
 
+    def test_nor_who_writes_down_an_hour_that_has_not_come(self, alice: User) -> None:
+        """By the database's own clock, whatever the row says, and whatever ours says."""
+        row = lock(alice, locked_until=FAR)
+        with pytest.raises(IntegrityError, match="ended early"), transaction.atomic():
+            TradingHalt.objects.filter(pk=row.pk).update(ended_at=FAR)
+        assert halting.lift_day_locks(FAR) == 0
+        with pytest.raises(HaltLocked):
+            halting.end(alice, kind=HaltKind.DAY_LOSS, reason="I say so.", by=alice, now=FAR)
+        assert TradingHalt.objects.get().ended_at is None
+
     def test_a_halt_ends_once(self, alice: User) -> None:
         row = halt(alice)
         halting.end(alice, kind=HaltKind.KILL, reason="Looked into.", by=alice, now=NOW)
@@ -152,6 +164,9 @@ class TestTheDailyLossLock:
         row = lock(alice)
         alice.is_active = False
         alice.save()
+        with pytest.raises(IntegrityError), transaction.atomic():  # it may be opened again
+            TradingHalt.objects.filter(pk=row.pk).delete()
+        AccountDeletion.objects.create(user_id=alice.pk, asked_at=NOW)
         TradingHalt.objects.filter(pk=row.pk).delete()
         assert not TradingHalt.objects.exists()
 
@@ -160,11 +175,11 @@ class TestTheClose:
     def test_the_latest_of_the_exchanges_that_are_held(self, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
         assert halt_hours.day_close(alice, NOW) == CLOSE
         monkeypatch.setattr(halt_hours, "_exchanges", lambda *_: {Exchange.NSE, Exchange.MCX})
-        assert halt_hours.day_close(alice, NOW) == datetime(2026, 11, 26, 18, 0, tzinfo=UTC)
+        assert halt_hours.day_close(alice, NOW) == datetime(2025, 11, 27, 18, 0, tzinfo=UTC)
 
     @pytest.mark.parametrize("now", [CLOSE, CLOSE + timedelta(hours=2)])
     def test_after_it_or_where_it_is_not_known_the_end_of_the_day(self, alice: User, now: datetime) -> None:
-        midnight = datetime(2026, 11, 26, 18, 30, tzinfo=UTC)
+        midnight = datetime(2025, 11, 27, 18, 30, tzinfo=UTC)
         assert halt_hours.day_close(alice, now) == midnight
         MarketDay.objects.all().delete()
         assert halt_hours.day_close(alice, NOW) == midnight
