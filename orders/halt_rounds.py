@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Exists, Max, OuterRef, Q
+from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from brokers.models import BrokerConnection
@@ -33,6 +34,8 @@ LEASE = timedelta(seconds=60)
 BREAKS = ("filled_beyond_quantity", "filled_after_end", "another_end")
 LOOKS_BACK = timedelta(minutes=1)
 BEGUN_WITHIN = timedelta(hours=1)
+# A halt's level is of then.
+SINCE = Coalesce("raised_at", "set_at")
 
 
 def look_after(now: datetime) -> list[int]:
@@ -47,10 +50,14 @@ def look_after(now: datetime) -> list[int]:
 
 
 def _not_begun(now: datetime) -> list[int]:
-    """Halts that shall cancel and that nobody has begun to: a limit set them, or whoever pulled died over it."""
-    rows = TradingHalt.objects.filter(ended_at=None, level__in=halting.CANCELLING, progress=None)
-    connected = rows.filter(user__in=BrokerConnection.objects.active().values("user"))
-    return list(connected.filter(set_at__gt=now - BEGUN_WITHIN).values_list("pk", flat=True))
+    """Halts that shall cancel and that nobody has begun to: a limit set them, or whoever pulled died over it.
+
+    One that was raised is begun anew: what went before was of a lower level.
+    """
+    rows = TradingHalt.objects.filter(ended_at=None, level__in=halting.CANCELLING).alias(since=SINCE)
+    connected = rows.filter(user__in=BrokerConnection.objects.active().values("user"), since__gt=now - BEGUN_WITHIN)
+    begun = HaltProgress.objects.filter(halt=OuterRef("pk"), updated_at__gte=OuterRef("since"))
+    return list(connected.exclude(Exists(begun)).values_list("pk", flat=True))
 
 
 def go_on(halt_id: int, *, now: datetime, clients: Clients = calling.clients_to_end) -> list[HaltProgress]:
@@ -58,7 +65,7 @@ def go_on(halt_id: int, *, now: datetime, clients: Clients = calling.clients_to_
     halt = TradingHalt.objects.select_related("user").filter(pk=halt_id, ended_at=None).first()
     if halt is None:
         return []
-    if not halt.progress.exists():
+    if not halt.progress.filter(updated_at__gte=halt.raised_at or halt.set_at).exists():
         return halting.cancel_everything(halt, now=now, clients=clients)
     claimed = {
         key

@@ -216,6 +216,38 @@ def test_what_a_limit_halts_is_cancelled_too(
     assert halt_rounds.look_after(later(7)) == []
 
 
+HOURS = 2 * 3600.0
+
+
+@pytest.mark.parametrize("level", [HaltLevel.CANCEL, HaltLevel.FLATTEN])
+def test_what_was_raised_hours_after_it_was_set_is_begun_too(
+    level: HaltLevel, stand: Stand, pull: Pull, alice: User, desks: Desks
+) -> None:
+    """Whoever raised it died before anything was cancelled, or written down of that."""
+    child = stand("zerodha")
+    row = pull(HaltLevel.STOP).row
+    raised = switch.halt(
+        alice, kind=HaltKind.KILL, level=level, cause="person", reason="", by=alice, now=later(HOURS)
+    ).row  # fmt: skip
+    assert (raised.pk, raised.set_at, raised.raised_at) == (row.pk, row.set_at, later(HOURS))
+    assert halt_rounds.look_after(later(HOURS + 1)) == [row.pk]
+    halt_rounds.go_on(row.pk, now=later(HOURS + 1), clients=desks)
+    child.refresh_from_db()
+    assert child.state == State.CANCELLED
+
+
+@pytest.mark.usefixtures("accounts")
+def test_and_so_is_one_that_had_settled_at_a_lower_level(pull: Pull, alice: User, desks: Desks) -> None:
+    row = pull(HaltLevel.CANCEL).row
+    assert halt_rounds.look_after(later(HOURS)) == []
+    switch.halt(
+        alice, kind=HaltKind.KILL, level=HaltLevel.FLATTEN, cause="person", reason="", by=alice, now=later(HOURS)
+    )
+    assert halt_rounds.look_after(later(HOURS + 1)) == [row.pk]
+    halt_rounds.go_on(row.pk, now=later(HOURS + 1), clients=desks)
+    assert set(HaltProgress.objects.values_list("state", flat=True)) == {Reach.CLOSING}
+
+
 def test_progress_is_kept_of_every_connection(
     stand: Stand, pull: Pull, accounts: dict[str, BrokerConnection]
 ) -> None:  # fmt: skip
