@@ -22,7 +22,7 @@ class AlertKind(models.TextChoices):
 
 # What may be chosen. A test goes where it was asked for.
 CHOICES = tuple(kind for kind in AlertKind if kind is not AlertKind.TEST)
-# What no quiet hour holds back.
+# What no quiet hour holds back, nor a mute of ours; and nobody silences it without a fresh proof.
 URGENT = frozenset({AlertKind.RISK_BLOCK, AlertKind.TRADING_HALT, AlertKind.TEST})
 
 
@@ -75,7 +75,7 @@ class AlertRoute(models.Model):
         return self.is_enabled and (kind == AlertKind.TEST or kind in self.kinds)
 
     def silent_until(self, now: datetime) -> datetime | None:
-        """Until when nothing at all goes this way."""
+        """Until when nothing goes this way, unless it is urgent and this is our mute alone."""
         return max((until for until in (self.paused_until, self.muted_until) if until and until > now), default=None)
 
 

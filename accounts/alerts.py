@@ -167,9 +167,27 @@ def failed(delivery: AlertDelivery, code: str, *, is_final: bool, now: datetime)
 
 
 def held_until(route: AlertRoute, kind: str, now: datetime) -> datetime | None:
-    """Until when a route says nothing of this kind; None: it may be told at once."""
-    quiet = None if kind in URGENT else _quiet_until(route.quiet_from, route.quiet_until, now)
+    """Until when a route says nothing of this kind; None: it may be told at once.
+
+    Quiet hours hold back nothing urgent, and nor does our own mute: another attempt costs less than its silence. Its
+    owner's pause does.
+    """
+    if kind in URGENT:
+        return route.paused_until if route.paused_until and route.paused_until > now else None
+    quiet = _quiet_until(route.quiet_from, route.quiet_until, now)
     return max((until for until in (route.silent_until(now), quiet) if until is not None), default=None)
+
+
+def silences(route: AlertRoute, chosen: Mapping[str, Any], *, now: datetime) -> bool:
+    """Whether a change keeps something urgent from being told by a route that tells it now, or for longer."""
+    if not route.is_enabled and not chosen.get("is_enabled"):
+        return False
+    if not chosen.get("is_enabled", True):
+        return True
+    paused = chosen.get("paused_until")
+    if paused is not None and paused > max(now, route.paused_until or now):
+        return True
+    return bool(URGENT & set(route.kinds) - set(chosen.get("kinds", route.kinds)))
 
 
 def _quiet_until(begins: time | None, ends: time | None, now: datetime) -> datetime | None:

@@ -42,7 +42,6 @@ class Undelivered(Exception):
 
 
 # --- routes -----------------------------------------------------------------------------------------------------------
-@transaction.atomic
 def add_webhook(*, user: User, url: str, now: datetime, **chosen: Any) -> tuple[AlertRoute, Secret]:
     """Make a route to an address; return it, and the secret of its signatures, which nobody can learn again.
 
@@ -53,13 +52,16 @@ def add_webhook(*, user: User, url: str, now: datetime, **chosen: Any) -> tuple[
         target = webhook.resolved(url, allow_loopback=settings.SIMULATED_BROKERS)
     except webhook.WebhookRefused as refusal:
         raise ConnectRefused(refusal.code, refusal.message, refusal.remedy) from None
-    User.objects.select_for_update().get(pk=user.pk)  # two at once would both be the last one
-    if len(alerts.routes_of(user, now=now)) >= alerts.MOST_ROUTES:
-        raise TooManyRoutes
     secret = Secret(secrets.token_urlsafe(32))
-    route = AlertRoute.objects.create(user=user, way=Way.WEBHOOK, created_at=now, **chosen)
-    AlertWebhook.objects.create(route=route, host=target.authority, url_encrypted=Secret(url), secret_encrypted=secret)
-    _note(route, "added")
+    with transaction.atomic():  # the name was looked up before: nobody's rows wait for a name server
+        User.objects.select_for_update().get(pk=user.pk)  # two at once would both be the last one
+        if len(alerts.routes_of(user, now=now)) >= alerts.MOST_ROUTES:
+            raise TooManyRoutes
+        route = AlertRoute.objects.create(user=user, way=Way.WEBHOOK, created_at=now, **chosen)
+        AlertWebhook.objects.create(
+            route=route, host=target.authority, url_encrypted=Secret(url), secret_encrypted=secret
+        )
+        _note(route, "added")
     return route, secret
 
 

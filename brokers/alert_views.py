@@ -78,7 +78,7 @@ class RouteAnswer(serializers.Serializer[Any]):
     quiet_until = serializers.TimeField(allow_null=True)
     paused_until = Instant(allow_null=True)
     failures = serializers.IntegerField(help_text="In a row.")
-    muted_until = Instant(allow_null=True, help_text="After too many failures it is left alone until then.")
+    muted_until = Instant(allow_null=True, help_text="After too many failures only what is urgent is tried until then.")
     last_sent_at = Instant(allow_null=True)
     last_error = serializers.SerializerMethodField(help_text="The code of the last failure, where nothing went since.")
 
@@ -153,17 +153,30 @@ class RoutesView(APIView):
 
 
 class RouteView(APIView):
-    @extend_schema(summary="Change a way for alerts, or mute it", request=RouteChange, responses=RouteAnswer)
+    @extend_schema(
+        summary="Change a way for alerts, or pause it",
+        description="Turning it off, pausing it, or dropping an urgent kind needs a fresh proof.",
+        request=RouteChange,
+        responses={200: RouteAnswer, 403: OpenApiResponse(description="step_up_required")},
+    )
     def patch(self, request: Request, id: UUID) -> Response:
         route = _route(request, id)
         body = RouteChange(route, data=request.data, partial=True)
         body.is_valid(raise_exception=True)
+        if alerts.silences(route, body.validated_data, now=timezone.now()):
+            FreshlyProven().has_permission(request, self)
         alert_sending.change(route, **body.validated_data)
         return Response(RouteAnswer(route).data)
 
-    @extend_schema(summary="Remove a way for alerts", responses={204: None})
+    @extend_schema(
+        summary="Remove a way for alerts",
+        description="Needs a fresh proof.",
+        responses={204: None, 403: OpenApiResponse(description="step_up_required")},
+    )
     def delete(self, request: Request, id: UUID) -> Response:
-        alert_sending.remove(_route(request, id))
+        route = _route(request, id)
+        FreshlyProven().has_permission(request, self)
+        alert_sending.remove(route)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

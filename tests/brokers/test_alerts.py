@@ -25,7 +25,7 @@ from accounts.alerts import LEASE, MUTED_AFTER, MUTES, RETRIES, Alert
 from accounts.events import Event
 from accounts.management.commands.demo_users import support_group
 from accounts.models import AuditEntry, User
-from brokers import alert_sending, push, tasks
+from brokers import alert_sending, push, tasks, webhook
 from brokers.alert_models import AlertWebhook
 from brokers.reach import ConnectRefused
 from brokers.secret import Secret
@@ -310,11 +310,18 @@ class TestSilence:
         self, alice: User, hook: tuple[AlertRoute, Secret], receiver: Receiver
     ) -> None:
         AlertRoute.objects.filter(pk=hook[0].pk).update(muted_until=NOW + timedelta(minutes=15), failures=MUTED_AFTER)
-        (delivery,) = told(alice)
+        (delivery,) = told(alice, WARNING)
         alert_sending.deliver(delivery.pk, now=NOW)
         assert receiver.got == []
         assert alerts.due(NOW) == []
         assert alerts.due(NOW + timedelta(minutes=15)) == [delivery.pk]
+
+    def test_what_is_urgent_does_not(self, alice: User, hook: tuple[AlertRoute, Secret], receiver: Receiver) -> None:
+        AlertRoute.objects.filter(pk=hook[0].pk).update(muted_until=NOW + timedelta(days=1), failures=99)
+        (delivery,) = told(alice, BLOCK)
+        alert_sending.deliver(delivery.pk, now=NOW)
+        assert [json.loads(body)["kind"] for _, body in receiver.got] == ["RISK_BLOCK"]
+        assert state_of(delivery)[0] == DeliveryState.SENT
 
 
 @pytest.fixture
@@ -410,6 +417,57 @@ class TestOverHttp:
         ]
         assert [status for status, _ in answers] == [201] * (alerts.MOST_ROUTES - 1) + [409]
         assert answers[-1][1]["error"]["code"] == "too_many_alert_routes"
+
+    @pytest.mark.parametrize(
+        ("change", "code"),
+        [
+            ({"is_enabled": False}, "step_up_required"),
+            ({"kinds": ["RISK_BLOCK", "RISK_WARNING"]}, "step_up_required"),
+            ({"kinds": ["TRADING_HALT"]}, "step_up_required"),
+            ({"paused_until": "2199-01-01T00:00:00Z"}, "step_up_required"),
+            ({"kinds": ["RISK_BLOCK", "TRADING_HALT"]}, None),
+            ({"paused_until": "2020-01-01T00:00:00Z"}, None),
+            ({"quiet_from": "22:00", "quiet_until": "07:00"}, None),
+            ({"name": "Mine"}, None),
+        ],
+    )
+    def test_nothing_urgent_is_silenced_without_a_fresh_proof(
+        self, change: dict[str, Any], code: str | None, as_alice: Client, alice: User, hook: tuple[AlertRoute, Secret]
+    ) -> None:
+        stale = Client()
+        stale.force_login(alice)
+        one = f"{ROUTES}/{hook[0].pk}"
+        status, answer = asked(stale, "patch", one, change)
+        assert (status, code) == ((200, None) if code is None else (403, answer["error"]["code"]))
+        assert asked(as_alice, "patch", one, change)[0] == 200
+
+    def test_nor_removed(self, as_alice: Client, alice: User, hook: tuple[AlertRoute, Secret]) -> None:
+        stale = Client()
+        stale.force_login(alice)
+        one = f"{ROUTES}/{hook[0].pk}"
+        assert asked(stale, "delete", one)[1]["error"]["code"] == "step_up_required"
+        assert AlertRoute.objects.filter(pk=hook[0].pk).exists()
+        assert asked(as_alice, "delete", one)[0] == 204
+
+    def test_what_is_off_is_changed_and_put_on_without(self, alice: User, hook: tuple[AlertRoute, Secret]) -> None:
+        alert_sending.change(hook[0], is_enabled=False)
+        assert not alerts.silences(hook[0], {"kinds": []}, now=NOW)
+        assert not alerts.silences(hook[0], {"is_enabled": True}, now=NOW)
+
+    def test_a_name_is_looked_up_before_anybodys_row_is_held(
+        self, as_alice: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        depth: list[int] = []
+        resolved = webhook.resolved
+
+        def looking(*args: Any, **how: Any) -> Any:
+            depth.append(len(database.savepoint_ids))
+            return resolved(*args, **how)
+
+        outside = len(database.savepoint_ids)
+        monkeypatch.setattr(webhook, "resolved", looking)
+        assert asked(as_alice, "post", ROUTES, {"name": "Mine", "url": receiver.url})[0] == 201
+        assert depth == [outside]
 
     def test_what_cannot_be_reached_is_refused(self, as_alice: Client) -> None:
         status, answer = asked(as_alice, "post", ROUTES, {"name": "Mine", "url": "https://10.0.0.1/hook"})

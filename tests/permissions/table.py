@@ -298,7 +298,9 @@ API: dict[str, Address] = {
         POST=traders("400 invalid_input", stale=NEEDS_PROOF),
     ),
     "account/alerts/routes/<uuid:id>": api(
-        "account/alerts/routes/{route}", PATCH=traders("200", NOT_FOUND), DELETE=traders("204", NOT_FOUND)
+        "account/alerts/routes/{route}",
+        PATCH=traders("200", NOT_FOUND),
+        DELETE=traders("204", NOT_FOUND, stale=NEEDS_PROOF),
     ),
     "account/alerts/routes/<uuid:id>/test": api("account/alerts/routes/{route}/test", POST=traders("202", NOT_FOUND)),
     "account/alerts/deliveries": api("account/alerts/deliveries", GET=traders("200")),
