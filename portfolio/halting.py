@@ -25,7 +25,7 @@ from accounts.models import User
 from brokers import push
 from brokers.errors import HeldBack
 from brokers.shared import RedisAway
-from portfolio import halt_letters, latch
+from portfolio import halt_alerts, latch
 from portfolio.halt_hours import day_close
 from portfolio.halt_refusals import HaltLocked, NotHalted, ReasonNeeded, TradingHalted, TradingUnreadable
 from portfolio.latch import May
@@ -220,7 +220,7 @@ def halt(
     `record_all` writes its row later.
     """
     if kind == HaltKind.DAY_LOSS:
-        level, locked_until = HaltLevel.REDUCE_ONLY, locked_until or day_close(user, now)
+        level = HaltLevel.REDUCE_ONLY
     facts = {
         "cause": cause,
         "reason": reason[:300],
@@ -229,6 +229,8 @@ def halt(
         "locked_until": locked_until.isoformat() if locked_until else None,
     }
     _latch(user.pk, kind, level, facts)
+    if kind == HaltKind.DAY_LOSS:  # asks the database, and so comes after the latch
+        locked_until = locked_until or day_close(user, now)
     row = _recorded(user, kind, level, cause, reason, by, now, locked_until)
     _latch(user.pk, kind, HaltLevel(row.level), facts_of(row), row=row.pk)
     try:
@@ -274,7 +276,8 @@ def _recorded(
         event = Event.HALT_RAISED
     else:
         return row
-    announce(row, is_new=True)
+    announce(row)
+    halt_alerts.tell(row, now=now)
     audit.record(event, subject=user, actor=by, thing=("halt", row.pk), now=now, kind=kind, level=level, cause=cause)
     return row
 
@@ -301,8 +304,11 @@ def _adopted(user: User, now: datetime) -> int:
         if _has_ended(user.pk, kind, each):
             continue
         facts = each.facts
+        set_at = datetime.fromisoformat(facts["set_at"]) if facts.get("set_at") else now
+        until = datetime.fromisoformat(facts["locked_until"]) if facts.get("locked_until") else None
+        if kind == HaltKind.DAY_LOSS and until is None:
+            until = day_close(user, set_at)
         by = User.objects.filter(pk=int(facts["set_by"])).first() if facts.get("set_by") else None
-        until = facts.get("locked_until")
         row = _recorded(
             user,
             HaltKind(kind),
@@ -310,8 +316,8 @@ def _adopted(user: User, now: datetime) -> int:
             str(facts.get("cause", "")),
             str(facts.get("reason", "")),
             by,
-            datetime.fromisoformat(facts["set_at"]) if facts.get("set_at") else now,
-            datetime.fromisoformat(until) if until else None,
+            set_at,
+            until,
         )
         new += each.token != latch.token_of(row.pk)
         _latch(user.pk, kind, HaltLevel(row.level), facts_of(row), row=row.pk)
@@ -356,6 +362,7 @@ def _ended(row: TradingHalt, reason: str, by: User | None, now: datetime) -> Tra
             raise _locked(row) if rows.exists() else NotHalted
         row.refresh_from_db()
         announce(row)
+        halt_alerts.tell(row, now=now)
         audit.record(
             Event.HALT_ENDED, subject=row.user_id, actor=by, thing=("halt", row.pk), now=now, kind=row.kind,
             level=row.level,
@@ -368,12 +375,10 @@ def _ended(row: TradingHalt, reason: str, by: User | None, now: datetime) -> Tra
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------
-def announce(row: TradingHalt, *, is_new: bool = False) -> None:
-    """Tell open pages once it is committed, and by a letter of one that is new or was raised."""
+def announce(row: TradingHalt) -> None:
+    """Tell open pages once it is committed."""
     data = msgspec.json.encode(plain(row)).decode()
     transaction.on_commit(lambda: push.publish_json(row.user_id, KIND, data, key=str(row.pk)))
-    if is_new:
-        halt_letters.send_later(row)
 
 
 def plain(row: TradingHalt) -> dict[str, Any]:

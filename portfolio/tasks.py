@@ -3,7 +3,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import User
-from portfolio import breaches, equity_days, halt_letters, limit_watch, risk_history, services, watching
+from portfolio import breaches, equity_days, limit_watch, risk_history, services, watching
 
 
 @shared_task(name="portfolio.refresh_watched")
@@ -22,11 +22,6 @@ def refresh(user_id: int) -> None:
 @shared_task(name="portfolio.want_held")
 def want_held() -> None:
     risk_history.want_held(now=timezone.now())
-
-
-@shared_task(name="portfolio.send_halt_letter")
-def send_halt_letter(halt_id: int) -> None:
-    halt_letters.send(halt_id)
 
 
 @shared_task(name="portfolio.watch_limits")

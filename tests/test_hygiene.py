@@ -133,7 +133,6 @@ class TestTheQueue:
             "portfolio.note_equity_day user_id",
             "portfolio.refresh user_id",
             "portfolio.watch_limits_of user_id",
-            "portfolio.send_halt_letter halt_id",
         }
 
     def test_results_are_not_kept(self) -> None:

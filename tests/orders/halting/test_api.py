@@ -9,16 +9,18 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from accounts.alert_models import AlertDelivery, AlertKind, AlertRoute, Way
 from accounts.models import AuditEntry, User
-from brokers import push
+from brokers import alert_sending, push
 from brokers.models import BrokerConnection
 from orders.lifecycle import State
 from orders.models import OrderIntent
-from portfolio import halt_letters, halting
+from portfolio import halting
 from portfolio.risk_models import HaltKind, HaltLevel, TradingHalt
 from tests.orders.fakes import Desks
 from tests.orders.halting.conftest import Stand
@@ -169,15 +171,25 @@ def test_open_pages_are_told_as_it_is_described(
     assert halts[-1]["ended_at"] is not None
 
 
-def test_its_owner_is_told_by_a_letter_that_says_nothing_of_why(
-    client_of_alice: Client, alice: User, settings: Any
-) -> None:
-    alice.email = "alice@example.com"
-    alice.save()
+def test_its_owner_is_told_by_every_way_that_says_nothing_of_why(client_of_alice: Client, alice: User) -> None:
+    EmailAddress.objects.create(user=alice, email="alice@example.com", verified=True, primary=True)
+    AlertRoute.objects.create(user=alice, way=Way.WEBHOOK, name="Phone", created_at=timezone.now())
     pull(client_of_alice, "STOP", reason="I lost it all.")
+    pull(client_of_alice, "STOP", reason="Again.")  # nothing is new in that
+    pull(client_of_alice, "CANCEL", reason="I lost it all.")
+    rearm(client_of_alice, reason="Looked into, at last.")
+    told = AlertDelivery.objects.filter(kind=AlertKind.TRADING_HALT).order_by("pk")
+    assert set(told.values_list("route__way", flat=True)) == {Way.EMAIL, Way.WEBHOOK}
+    by_hook = told.filter(route__way=Way.WEBHOOK)
+    assert [(each.data["level"], each.data["stands"]) for each in by_hook] == [
+        ("STOP", True),
+        ("CANCEL", True),
+        ("CANCEL", False),
+    ]
+    assert not [each for each in told if "lost it all" in each.text or "Looked into" in each.text]
     mail.outbox.clear()
-    halt_letters.send(TradingHalt.objects.get().pk)
+    first = told.filter(route__way=Way.EMAIL)[0]
+    alert_sending.deliver(first.pk, now=timezone.now())
     [letter] = mail.outbox
     assert letter.to == ["alice@example.com"]
-    assert "lost it all" not in letter.body
     assert "orders of the day stay at the exchange" in letter.body

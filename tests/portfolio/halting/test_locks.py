@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from redis import Redis
 
 from accounts.models import AccountDeletion, AuditEntry, User
@@ -118,6 +118,20 @@ class TestTheDailyLossLock:
                 halting.end(alice, kind=HaltKind.DAY_LOSS, reason="I say so.", by=by, now=CLOSE - timedelta(seconds=1))
         assert halting.lift_day_locks(CLOSE - timedelta(seconds=1)) == 0
         assert halting.standing(alice.pk).level == HaltLevel.REDUCE_ONLY
+
+    def test_it_is_latched_before_anything_is_read(self, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        def away(*_: Any) -> datetime:
+            raise OperationalError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(halting, "day_close", away)
+            with pytest.raises(OperationalError):
+                lock(alice)
+        assert halting.standing(alice.pk).level == HaltLevel.REDUCE_ONLY
+        assert halting.record_all(NOW + timedelta(seconds=1)) == 1
+        assert TradingHalt.objects.get().locked_until == CLOSE
+        [stands] = halting.standing(alice.pk).halts
+        assert stands.locked_until == CLOSE.isoformat()
 
     def test_it_ends_by_itself_after_the_close(self, alice: User) -> None:
         row = lock(alice)
