@@ -2,7 +2,8 @@
 
 Each closing is a square-off like any other (`squaring`): at its own broker, no larger than what stands, with what
 closes it already counted, and a limit that is a little beyond the last price. What does not fill stands; pulling again
-cancels it and closes anew, at the price of then. Shares in demat are left alone.
+cancels it and closes anew, at the price of then. Shares are left alone: those in demat, those bought for delivery
+today, and those sold out of demat, whose negative row is no short position.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def go_on(
         if source is None or source.portfolio is None or source.state is not SourceState.LIVE:
             _look_again(row, now)
             continue
-        open_ones = [each for each in source.portfolio.positions if each.quantity]
+        open_ones = [each for each in source.portfolio.positions if each.quantity and not each.is_delivery]
         for position in open_ones:
             _close(halt, row, position, now, send)
         if open_ones:

@@ -23,6 +23,7 @@ from orders.refusals import BrokerAway, NoPosition, UnknownConnection
 from portfolio import services as portfolio
 from portfolio.domain import SourceState
 
+SOLD = "These shares were sold out of demat: that is no short position, and buying them back closes nothing."
 CLOSED_ALREADY = "Other orders close this position, or so much of it, already."
 
 
@@ -164,6 +165,8 @@ def _standing(
     quantity = sum((each.quantity for each in found), Decimal(0))
     if not quantity:
         raise NoPosition
+    if quantity < 0 and found[0].is_delivery:
+        raise NoPosition(SOLD)
     return quantity, own[0].portfolio.as_of
 
 

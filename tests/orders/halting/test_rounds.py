@@ -99,6 +99,17 @@ class TestFlattening:
         halt = self.flat(pull, send)
         assert set(HaltProgress.objects.filter(halt=halt).values_list("state", flat=True)) == {Reach.SETTLED}
 
+    @pytest.mark.parametrize("quantity", [-100, 100])
+    @pytest.mark.parametrize("product", [Product.CNC, Product.MTF])
+    def test_shares_that_were_dealt_in_for_keeps_are_left_alone(
+        self, quantity: int, product: Product, pull: Pull, send: intake.Send, told: Told, last_price: Any
+    ) -> None:
+        last_price("1500")
+        told("upstox", positions=(position("upstox", quantity, product),))
+        halt = self.flat(pull, send)
+        assert not OrderIntent.objects.filter(origin=Origin.SQUARE_OFF).exists()
+        assert set(HaltProgress.objects.filter(halt=halt).values_list("state", flat=True)) == {Reach.SETTLED}
+
     @pytest.mark.usefixtures("told")
     def test_nothing_else_goes_out(self, pull: Pull, infy: Instrument, place: Place) -> None:
         pull(HaltLevel.FLATTEN)

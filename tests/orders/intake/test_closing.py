@@ -205,3 +205,15 @@ class TestShares:
         }
         elsewhere(accounts["upstox"], 10, **bought, placed_at=later(1), average_price=Decimal(1500), price=None)
         assert self.facts(alice, infy, accounts["upstox"], later(2)).reserved == 15_000
+
+
+def test_a_sale_out_of_demat_is_no_short_position(
+    alice: User, close: Any, infy: Instrument, accounts: dict[str, BrokerConnection], told: Told
+) -> None:
+    told("upstox", positions=(position("upstox", -100, Product.CNC),))
+    with pytest.raises(NoPosition, match="sold out of demat"):
+        squaring.square_off(
+            user=alice, connection_id=accounts["upstox"].pk, instrument_id=infy.pk, product=Product.CNC, quantity=None,
+            price=None, key="key-cnc-1", now=NOW,
+        )  # fmt: skip
+    assert not OrderIntent.objects.exists()
