@@ -21,6 +21,7 @@ from orders import approval, deciding, ruling, sending, story
 from orders.changing import is_smaller
 from orders.checks import clearing, table
 from orders.checks.clearing import Cleared
+from orders.checks.exposure import is_closing
 from orders.decisions import Planned
 from orders.facts import Facts, Priced, Wanted, plain
 from orders.lifecycle import POSSIBLY_LIVE, STANDING
@@ -29,6 +30,7 @@ from orders.readings import choices_of
 from orders.refusals import ApprovalNeeded, BreaksRule, NothingStands, OutcomeOpen, SeveralStand, TradingOff
 from orders.standing import change_facts, prices_of
 from portfolio import halting
+from portfolio.latch import May
 
 
 def amend(
@@ -43,7 +45,8 @@ def amend(
     """Change what stands: its price and trigger wherever it is, its quantity where it is one order.
 
     What came of each, by child; a broker that refuses does not hold up the others. Raises NothingStands, OutcomeOpen,
-    SeveralStand, TradingOff, BreaksRule, ApprovalNeeded; TradingHalted, unless it only takes from the order.
+    SeveralStand, TradingOff, BreaksRule, ApprovalNeeded; TradingHalted, unless it only takes from the order, or gives
+    another price to one that reduces a position while such may pass.
     """
     children = list(intent.children.filter(state__in=STANDING | POSSIBLY_LIVE).select_related("broker_connection"))
     if not children:
@@ -55,13 +58,14 @@ def amend(
     if not all(child.broker_connection is None or sending.takes_orders(child.broker_connection) for child in children):
         raise TradingOff
     changes = {child.pk: _change(child, price, trigger_price, quantity) for child in children}
-    if not all(is_smaller(child, changes[child.pk]) for child in children):
-        halting.check(intent.user_id)
+    may = _may(intent, children, changes)
     there = [child for child in children if child.broker_connection_id is not None]
     judged = change_facts(intent, changes, now)
     for child in there:
         most = registry.load(child.broker_type).spec.order_rules.most_changes
         broken = ruling.broken_by_change(judged[child.pk][1], child, changes[child.pk], most)
+        if may is May.REDUCE and not _closes(child, changes[child.pk], *judged[child.pk]):
+            halting.check(intent.user_id)
         if broken:
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})
     is_approved = _check_approval(intent, children, changes, now)
@@ -73,10 +77,25 @@ def amend(
             answers[child.pk] = NotSupported("This account is not connected any more.", code="connection_gone")
             continue
         try:
-            answers[child.pk] = sending.modify(child, changes[child.pk], cleared[child.pk], now=now).value
+            answers[child.pk] = sending.modify(child, changes[child.pk], cleared[child.pk], now=now, may=may).value
         except BrokerError as error:
             answers[child.pk] = error
     return answers
+
+
+def _may(intent: OrderIntent, children: Sequence[ChildOrder], changes: Mapping[UUID, OrderChange]) -> May:
+    """What the change has to be, to go out now: while trading is stopped no order becomes larger.
+
+    Raises TradingHalted, TradingUnreadable.
+    """
+    if all(is_smaller(child, changes[child.pk]) for child in children):
+        return May.OPEN
+    standing = halting.standing(intent.user_id)
+    if standing.passes(May.OPEN):
+        return May.OPEN
+    if any(changes[child.pk].quantity > child.quantity for child in children) or not standing.passes(May.REDUCE):
+        halting.check(intent.user_id)
+    return May.REDUCE
 
 
 def _change(
@@ -99,7 +118,25 @@ def _cleared(
 
     Raises BreaksRule, ApprovalNeeded.
     """
-    planned = Planned(
+    planned = _planned(child, change)
+    checked = table.run(facts, wanted, [planned])
+    story.note(
+        child.intent_id, "change_checked", teller=Teller.ROUTER, now=now, child_id=child.pk, checks=plain(checked)
+    )
+    if stops := table.stopping(checked):
+        raise BreaksRule(stops[0].words, remedy=stops[0].remedy, where={"rule": stops[0].code})
+    confirms = table.confirming(checked)
+    if confirms and not is_approved:
+        raise ApprovalNeeded(f"{confirms[0].words} A change is not had without it.", where={"rule": confirms[0].code})
+    return clearing.of_run(checked, [planned], confirmed=is_approved)
+
+
+def _closes(child: ChildOrder, change: OrderChange, wanted: Wanted, facts: Facts) -> bool:
+    return is_closing(facts, wanted, [_planned(child, change)])
+
+
+def _planned(child: ChildOrder, change: OrderChange) -> Planned:
+    return Planned(
         connection_id=str(child.broker_connection_id),
         broker_type=child.broker_type,
         exchange=Exchange(child.exchange),
@@ -111,16 +148,6 @@ def _cleared(
         price=change.price,
         trigger_price=change.trigger_price,
     )
-    checked = table.run(facts, wanted, [planned])
-    story.note(
-        child.intent_id, "change_checked", teller=Teller.ROUTER, now=now, child_id=child.pk, checks=plain(checked)
-    )
-    if stops := table.stopping(checked):
-        raise BreaksRule(stops[0].words, remedy=stops[0].remedy, where={"rule": stops[0].code})
-    confirms = table.confirming(checked)
-    if confirms and not is_approved:
-        raise ApprovalNeeded(f"{confirms[0].words} A change is not had without it.", where={"rule": confirms[0].code})
-    return clearing.of_run(checked, [planned], confirmed=is_approved)
 
 
 def _check_approval(

@@ -116,12 +116,14 @@ def send_cancel(child: ChildOrder, *, now: datetime, clients: Clients = calling.
 
 
 def modify(
-    child: ChildOrder, change: OrderChange, cleared: Cleared, *, now: datetime, clients: Clients = calling.clients_for
-) -> Asked:
+    child: ChildOrder, change: OrderChange, cleared: Cleared, *, now: datetime, clients: Clients = calling.clients_for,
+    may: May = May.OPEN,
+) -> Asked:  # fmt: skip
     """Change an order that stands, once; one that is `UNKNOWN` then is read from the broker's book.
 
-    Raises the BrokerError that says that the broker refused, or was not asked; NotSupported where it allows no further
-    change, and OrderRejected where the new quantity is not more than what is filled.
+    `may`: what of it was proved, where trading is stopped. Raises the BrokerError that says that the broker refused, or
+    was not asked; NotSupported where it allows no further change, and OrderRejected where the new quantity is not more
+    than what is filled.
     """
     rules = registry.load(child.broker_type).spec.order_rules
     if change.quantity <= child.filled_quantity:
@@ -143,7 +145,9 @@ def modify(
     standing = _standing(row)
     own = str(row.broker_connection_id)
     guard = None if is_smaller(row, change) else f"change:{row.tag}:{row.changes}"
-    answer = _call(row, now, clients, lambda client: door.modify(client, standing, change, cleared, own), guard=guard)
+    answer = _call(
+        row, now, clients, lambda client: door.modify(client, standing, change, cleared, own), guard=guard, may=may
+    )
     outcome = _outcome(answer, row)
     with transaction.atomic():
         _keep_change(row, change, answer, outcome, now)
@@ -217,10 +221,12 @@ def _standing(child: ChildOrder) -> StandingOrder:
     )
 
 
-def _call(child: ChildOrder, now: datetime, clients: Clients, call: Any, *, guard: str | None = None) -> Answer:
+def _call(
+    child: ChildOrder, now: datetime, clients: Clients, call: Any, *, guard: str | None = None, may: May = May.OPEN
+) -> Answer:
     """Make the call in this thread. What the connection is, is learnt from its answer.
 
-    `guard`: by this name it is on the way, and not made while trading is stopped.
+    `guard`: by this name it is on the way, and not made while trading is stopped for what it `may`.
     """
     connection = child.broker_connection
     if connection is None:
@@ -234,7 +240,7 @@ def _call(child: ChildOrder, now: datetime, clients: Clients, call: Any, *, guar
     if guard is None:
         answer = calling.answered(lambda: call(hurried), child.broker_type)
     else:
-        answer = calling.guarded(call, hurried, user_id=child.intent.user_id, tag=guard, may=May.OPEN)
+        answer = calling.guarded(call, hurried, user_id=child.intent.user_id, tag=guard, may=may)
     if isinstance(answer.error, SessionEnded | RateLimited):
         services.learn(connection, answer.error, now)
     return answer

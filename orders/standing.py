@@ -15,6 +15,7 @@ from orders.inputs import House
 from orders.models import ChildOrder, OrderIntent
 from orders.readings import listings_of, markets_of, names_at, tradable
 from orders.risk_words import Occasion
+from portfolio import halting
 from portfolio.services import NoBrokerConnections
 
 
@@ -30,7 +31,8 @@ def change_facts(
     """What is asked of each order that stands already, as it shall stand: its instrument, its market, and what else is
     the owner's; by child.
 
-    A broker is asked for its book only where it decides: in the ban of an underlying, and where more is to be paid.
+    A broker is asked for its book only where it decides: in the ban of an underlying, where more is to be paid, and
+    while only what reduces a position goes out.
     """
     children = list(intent.children.filter(pk__in=changes).select_related("intent__instrument"))
     wanted = Wanted(
@@ -49,9 +51,8 @@ def change_facts(
         house = House(intent.user, now)
     except NoBrokerConnections:  # the account was taken away: its order cannot be reached, as the answer says
         return {child.pk: (wanted, facts) for child in children}
-    if any(place.banned for place in tradables.values()) or any(
-        binds_more(child, changes[child.pk]) for child in children
-    ):
+    is_asked = any(place.banned for place in tradables.values()) or bool(halting.standing(intent.user_id).halts)
+    if is_asked or any(binds_more(child, changes[child.pk]) for child in children):
         house.read_sources([wanted])
     chosen = [row for row in house.connections if str(row.pk) in wanted.connection_ids]
     listed = names_at(rows, {row.broker_type for row in chosen})
