@@ -19,7 +19,7 @@ from orders.checks import table
 from orders.checks.exposure import opened
 from orders.checks.sizes import value_of
 from orders.decisions import Answer, Decision
-from orders.facts import Account, Facts, Wanted, Why, facts_from, wanted_from
+from orders.facts import Account, Facts, Resting, Wanted, Why, facts_from, wanted_from
 from orders.problems import Terms, problem_of, reason_against, terms_of
 from orders.routing import BadProblem, Problem
 from orders.tariffs import Rates
@@ -69,12 +69,29 @@ def after(decision: Decision, facts: Facts) -> Facts:
         if same and child.side is Side.SELL and child.product in DELIVERY_PRODUCTS:
             sold[child.connection_id] += child.quantity
     standing = () if risk is None else tuple(opened(decision.facts, risk, child) for child in children)
-    return facts.after(taken, sold, standing, (value_of(decision.facts, children) or ZERO) if same else ZERO)
+    if not same:
+        return facts.after(taken, sold, standing)
+    resting = tuple(
+        Resting(
+            connection_id=child.connection_id,
+            exchange=child.exchange,
+            side=child.side,
+            price=child.price,
+            quantity=child.quantity,
+        )
+        for child in children
+    )
+    return facts.after(taken, sold, standing, value_of(decision.facts, children) or ZERO, resting)
 
 
 def _is_same(one: Facts, other: Facts) -> bool:
-    ids = {each.instrument_id for each in one.tradables.values()}
-    return not ids.isdisjoint(each.instrument_id for each in other.tradables.values())
+    """Whether both are of one instrument; of one share, at whichever exchange."""
+    return not _names(one).isdisjoint(_names(other))
+
+
+def _names(facts: Facts) -> set[int | str]:
+    places = facts.tradables.values()
+    return {each.instrument_id for each in places} | {each.isin for each in places if each.isin}
 
 
 def _decided(facts: Facts, wanted: Wanted, rates: Rates | Mapping[str, Any] | None) -> Decision:

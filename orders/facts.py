@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +32,8 @@ from orders.routing import TaxLot
 
 # The two houses at which one share, by its ISIN, is the same thing.
 SHARES_AT = frozenset({Exchange.NSE, Exchange.BSE})
+# Of so long ago `Facts.recent` names what is reckoned with: clocks of two processes differ by less.
+RECENT = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +165,8 @@ class Account:
     `as_of`, `reserved` what of it our own orders have taken since. `owned` are settled free shares of this ISIN, `t1`
     those that are not settled yet, `sold` those that open or newer sales take. `positions` is signed, by exchange and
     product (`NSE:MIS`). `possibly_live`: quantity of this same order that may stand here.
-    `closing`: of an exit, units that other orders close already.
+    `closing`: of an exit, units that other orders close already. `spent`: by exchange, units that orders of this
+    product and side took of the position since it was told, or may take by a GTT.
     `plan_overrides`: see `AccountTerms.overrides`.
     """
 
@@ -205,6 +208,7 @@ class Account:
     plan_overrides: Mapping[str, Any] = field(default_factory=dict)
     possibly_live: Decimal = ZERO
     closing: Decimal = ZERO
+    spent: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +229,8 @@ class Choices:
 class Facts:
     """Everything at one moment. `tradables`, `prices` and `markets` are by exchange.
 
-    `risk`: what the checks before an order need besides; None: nobody gathered it, and nothing passes.
+    `risk`: what the checks before an order need besides; None: nobody gathered it, and nothing passes. `recent`: orders
+    and GTTs of the last moments that are reckoned with here; any other of then came later (see `overtaken`).
     """
 
     now: datetime
@@ -237,6 +242,7 @@ class Facts:
     resting: tuple[Resting, ...] = ()
     held_quantity: Decimal = ZERO
     risk: RiskFacts | None = None
+    recent: tuple[str, ...] = ()
 
     def after(
         self,
@@ -244,10 +250,11 @@ class Facts:
         sold: Mapping[str, Decimal],
         orders: tuple[OpenOrder, ...] = (),
         dealt: Decimal = ZERO,
+        resting: tuple[Resting, ...] = (),
     ) -> Facts:
-        """The same when these orders have gone before: money and shares by connection. For baskets.
+        """The same when these orders have gone before: money and shares by connection.
 
-        `dealt`: INR of them in the very same instrument.
+        `dealt`: INR of them in the very same instrument, in which `resting` are those that may stand now.
         """
         accounts = tuple(
             replace(
@@ -258,7 +265,7 @@ class Facts:
             for account in self.accounts
         )
         risk = None if self.risk is None else self.risk.after(orders, dealt)
-        return replace(self, accounts=accounts, risk=risk)
+        return replace(self, accounts=accounts, resting=(*self.resting, *resting), risk=risk)
 
 
 def plain(thing: Any) -> Any:

@@ -208,7 +208,7 @@ def _request(
     Raises BreaksRule, ApprovalNeeded, NotSupported, TradingHalted.
     """
     as_order = ruling.as_orders(wanted.instrument_id, wanted.side, wanted.product, wanted.legs, str(connection.pk))
-    facts = gather(user, as_order[0], now=now, occasion=Occasion.WAITING)
+    facts = gather(user, as_order[0], now=now, occasion=Occasion.WAITING, besides=row.pk)
     for each in as_order:
         if broken := ruling.broken_waiting(facts, each, Exchange(instrument.exchange)):
             raise BreaksRule(broken[0].words, remedy=broken[0].remedy, where={"rule": broken[0].code})

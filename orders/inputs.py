@@ -5,12 +5,14 @@ No transaction is open while a broker is asked. What could not be learnt is None
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection as database
@@ -34,11 +36,12 @@ from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
 from market.models import Instrument
 from market.publishing import latest
-from orders import closers, units
+from orders import closers, units, waiting
 from orders.charge_models import AccountTerms
 from orders.checks.pricing import OLDEST
 from orders.closers import SEEN_STANDING
 from orders.facts import (
+    RECENT,
     SHARES_AT,
     Account,
     Facts,
@@ -77,6 +80,8 @@ from portfolio import services as portfolio
 from portfolio.domain import Source, SourceState
 from portfolio.services import NoBrokerConnections
 
+# More than anybody holds: what may be any number of units.
+NO_END = Decimal(10**12)
 # Whom to ask for a price that no stream tells: so many brokers, within so many seconds together.
 PRICE_TRIES = 2
 PRICE_SECONDS = 1.5
@@ -93,12 +98,13 @@ def gather(
     now: datetime,
     intent: OrderIntent | None = None,
     occasion: Occasion = Occasion.ORDER,
+    besides: UUID | None = None,
 ) -> Facts:
     """Everything about one order. `intent`: the order that it is about already, whose children may stand somewhere.
 
-    Raises InstrumentUnknown, NoBrokerConnections.
+    `besides`: the GTT that it is about. Raises InstrumentUnknown, NoBrokerConnections.
     """
-    return gather_all(user, [wanted], now=now, intent=intent, occasion=occasion)[0]
+    return gather_all(user, [wanted], now=now, intent=intent, occasion=occasion, besides=besides)[0]
 
 
 def gather_all(
@@ -108,9 +114,10 @@ def gather_all(
     now: datetime,
     intent: OrderIntent | None = None,
     occasion: Occasion = Occasion.ORDER,
+    besides: UUID | None = None,
 ) -> list[Facts]:
     """The same for several at once: each broker is asked once."""
-    house = House(user, now)
+    house = House(user, now, besides)
     instruments = Instrument.objects.in_bulk({each.instrument_id for each in wanted})
     missing = {each.instrument_id for each in wanted} - instruments.keys()
     if missing:
@@ -122,8 +129,9 @@ def gather_all(
 class House:
     """What is the same for all orders of one asking."""
 
-    def __init__(self, user: User, now: datetime) -> None:
+    def __init__(self, user: User, now: datetime, besides: UUID | None = None) -> None:
         self.user, self.now = user, now
+        self.waiting = list(waiting.waiting(user, besides))
         self.connections = list(
             BrokerConnection.objects.active()
             .filter(user=user)
@@ -161,7 +169,16 @@ class House:
         sources = list(self.sources.values())
         if not sources:
             sources = list(portfolio.known_sources(self.user, now=self.now, recent=settings.ORDER_FACTS_LIFETIME))
-        return RiskReader(self.user, sources, self.children, self.seen, self.unclear, self.types, self.now)
+        return RiskReader(
+            self.user, sources, self.children, self.seen, self.unclear, self.types, self.now, self.waiting
+        )
+
+    @cached_property
+    def recent(self) -> tuple[str, ...]:
+        """See `Facts.recent`."""
+        since = self.now - RECENT
+        children = [child.pk for child in self.children if child.sent_at >= since]
+        return tuple(map(str, children + [row.pk for row in self.waiting if row.created_at >= since]))
 
     def facts(
         self,
@@ -192,6 +209,7 @@ class House:
             resting=tuple(self._resting(instrument, rows, listed)),
             held_quantity=sum((account.possibly_live for account in accounts), ZERO),
             risk=self.risk.of(wanted, instrument, intent, occasion=occasion),
+            recent=self.recent,
         )
 
     def standing(self, wanted: Wanted, intent: OrderIntent, rows: Sequence[Instrument]) -> dict[str, Any]:
@@ -201,7 +219,8 @@ class House:
             self._account(row, wanted, intent.instrument, listed.get(row.broker_type, {}), intent)
             for row in self.connections
         )
-        return {"accounts": accounts, "resting": tuple(self._resting(intent.instrument, rows, listed))}
+        resting = tuple(self._resting(intent.instrument, rows, listed))
+        return {"accounts": accounts, "resting": resting, "recent": self.recent}
 
     # --- one account --------------------------------------------------------------------------------------------------
     def _account(
@@ -291,7 +310,40 @@ class House:
             positions={f"{each.exchange}:{each.product}": each.quantity for each in positions if each.quantity},
             closing=self._closing(row, wanted, instrument, tokens, book.as_of, intent) if wanted.reduces else ZERO,
             dp_paid_today=dp_paid or any(child.filled_quantity > 0 for child in sells),
+            spent=self._spent(row, wanted, instrument, same_share, tokens, book.as_of),
         )
+
+    def _spent(
+        self,
+        row: BrokerConnection,
+        wanted: Wanted,
+        instrument: Instrument,
+        mine: Sequence[ChildOrder],
+        tokens: Collection[str],
+        as_of: datetime,
+    ) -> Mapping[str, Decimal]:
+        """See `Account.spent`. (Of shares that are owned `sold` knows what was filled.)"""
+        found: dict[str, Decimal] = defaultdict(Decimal)
+        for gtt in self.waiting:
+            is_here = gtt.broker_connection_id == row.pk and is_same(gtt.instrument, instrument)
+            if is_here and (gtt.side, gtt.product) == (wanted.side, wanted.product):
+                found[gtt.instrument.exchange] += waiting.units_of(gtt)
+        if wanted.product in DELIVERY_PRODUCTS:
+            return found
+        children = [child for child in mine if (child.side, child.product) == (wanted.side, wanted.product)]
+        since = closers.filled_since(children, as_of)
+        for child in children:
+            found[child.exchange] += since[child.pk]
+        unclear = {order.pk for order in self.unclear}
+        for order in (*self.seen, *self.unclear):
+            is_here = order.broker_connection_id == row.pk and order.broker_token in tokens
+            if not is_here or (order.side, order.product) != (wanted.side, wanted.product):
+                continue
+            if order.pk in unclear:
+                found[order.exchange] += NO_END  # lots of nobody knows how many units
+            elif closers.is_newer(order, as_of) or order.seen_at >= as_of:
+                found[order.exchange] += order.filled_quantity
+        return {exchange: units for exchange, units in found.items() if units}
 
     def _closing(
         self,

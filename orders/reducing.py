@@ -1,6 +1,7 @@
 """Whether an order makes a position smaller and opens none: what may go out while only that may. Pure.
 
-Not known is no. What rests on the same side at the same account is taken for filled.
+Not known is no. What rests on the same side at the same account is taken for filled, and so is what waits there in a
+GTT; what was filled since the position was told is taken off it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from brokers.domain import DELIVERY_PRODUCTS, ZERO, Side
-from orders.facts import Account, Facts, Wanted, facts_from, wanted_from
+from orders.facts import Account, Facts, Wanted, wanted_from
 
 
 def reduces(facts: Facts, wanted: Wanted, parts: Mapping[tuple[str, str], Decimal]) -> bool:
@@ -27,19 +28,18 @@ def reduces(facts: Facts, wanted: Wanted, parts: Mapping[tuple[str, str], Decima
     )
 
 
-def decision_reduces(problem: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
-    """Of a decision as it is stored."""
-    if not problem.get("facts") or not problem.get("wanted"):
-        return False
+def decision_reduces(facts: Facts, problem: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
+    """Of a decision as it is stored. `facts`: its own, or those of now."""
     parts: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for child in answer["children"]:
         parts[str(child["connection_id"]), str(child["exchange"])] += Decimal(child["quantity"])
-    return reduces(facts_from(problem["facts"]), wanted_from(problem["wanted"]), parts)
+    return reduces(facts, wanted_from(problem["wanted"]), parts)
 
 
 def _is_within(account: Account, facts: Facts, wanted: Wanted, exchange: str, quantity: Decimal) -> bool:
     if wanted.product in DELIVERY_PRODUCTS:
         owned = ZERO if account.owned is None else account.owned + account.t1 - account.sold
+        owned -= sum(account.spent.values(), ZERO)
         return wanted.side is Side.SELL and quantity <= owned
     position = account.positions.get(f"{exchange}:{wanted.product}", ZERO)
     closes = position > 0 if wanted.side is Side.SELL else position < 0
@@ -51,4 +51,4 @@ def _is_within(account: Account, facts: Facts, wanted: Wanted, exchange: str, qu
         ),
         ZERO,
     )
-    return closes and quantity <= abs(position) - promised
+    return closes and quantity <= abs(position) - promised - account.spent.get(exchange, ZERO)

@@ -19,17 +19,18 @@ from brokers.domain import SEGMENT_OF, ZERO, Exchange, InstrumentKind, Product, 
 from market.histories import ADV_DAYS, histories
 from market.models import Instrument, InstrumentListing
 from market.sectors import sector_of
-from orders import keys
+from orders import closers, keys
 from orders.changing import is_smaller
 from orders.checks.exposure import adds
 from orders.closers import SEEN_STANDING
 from orders.facts import Wanted
 from orders.lifecycle import LIVE
 from orders.margins import bound_per_unit
-from orders.models import ChildOrder, OrderEvent, OrderIntent, SeenOrder
+from orders.models import ChildOrder, GttOrder, OrderEvent, OrderIntent, SeenOrder
 from orders.readings import is_same, last_price
 from orders.risk_book import Valued, valued
 from orders.risk_words import Halt, Occasion, OpenOrder, RiskFacts, SetLimit
+from orders.waiting import price_of, units_of
 from portfolio import halting, limits
 from portfolio.domain import Source
 from portfolio.risk.directory import share_class, underlying_class
@@ -62,10 +63,11 @@ class RiskReader:
         unclear: Sequence[SeenOrder],
         types: Mapping[UUID, str],
         now: datetime,
+        waiting: Sequence[GttOrder] = (),
     ) -> None:
         self.user, self.now = user, now
         self.sources, self.children = list(sources), children
-        self.seen, self.unclear, self.types = seen, unclear, types
+        self.seen, self.unclear, self.types, self.waiting = seen, unclear, types, waiting
 
     def of(
         self,
@@ -136,6 +138,7 @@ class RiskReader:
     def names(self) -> dict[int, Named]:
         """Of whatever stands."""
         rows = {child.intent.instrument_id: child.intent.instrument for child in self.children}
+        rows |= {gtt.instrument_id: gtt.instrument for gtt in self.waiting}
         return self._named([*rows.values(), *self._of_seen.values()])
 
     def _named(self, rows: Sequence[Instrument]) -> dict[int, Named]:
@@ -163,32 +166,63 @@ class RiskReader:
 
     # --- what stands --------------------------------------------------------------------------------------------------
     def _open(self, changed: ChildOrder | None) -> Iterable[OpenOrder]:
+        """What may still be filled, and what was since its account's book was told."""
         for child in self.children:
             if changed is None or child.pk != changed.pk:
                 yield from self._of_child(child)
+            if (since := self._since.get(child.pk, ZERO)) > 0:
+                yield self.opened(child, since)
+        for gtt in self.waiting:
+            yield self.opened(gtt, units_of(gtt))
         known = {order.pk for order in self.seen}
         for order in (*self.seen, *self.unclear):
-            left = order.quantity - order.filled_quantity
-            if order.status in SEEN_STANDING and left > 0:
+            left = order.quantity - order.filled_quantity if order.status in SEEN_STANDING else ZERO
+            as_of = self._as_of.get(str(order.broker_connection_id))
+            if as_of is not None:
+                left = closers.open_or_new(order, as_of)
+            if left > 0:
                 yield self._outside(order, left, counts_units=order.pk in known)
+
+    @cached_property
+    def _as_of(self) -> dict[str, datetime]:
+        """Of which moment each account's book is."""
+        return {each.connection_id: each.portfolio.as_of for each in self.sources if each.portfolio is not None}
+
+    @cached_property
+    def _since(self) -> dict[UUID, Decimal]:
+        """Units of each order that were filled since its account's book was told."""
+        found: dict[UUID, Decimal] = {}
+        filled = [child for child in self.children if child.filled_quantity > 0]
+        for key, as_of in self._as_of.items():
+            if mine := [child for child in filled if str(child.broker_connection_id) == key]:
+                found |= closers.filled_since(mine, as_of)
+        return found
 
     def _of_child(self, child: ChildOrder) -> Iterable[OpenOrder]:
         left = child.quantity - child.filled_quantity
-        if child.state not in LIVE or left <= 0:
-            return
-        row, side = child.intent.instrument, Side(child.side)
+        if child.state in LIVE and left > 0:
+            yield self.opened(child, left)
+
+    def opened(self, order: ChildOrder | GttOrder, units: Decimal) -> OpenOrder:
+        """So many units of it, as an order that stands."""
+        price: Decimal | None
+        if isinstance(order, GttOrder):
+            row, exchange, price = order.instrument, order.instrument.exchange, price_of(order)
+        else:
+            row, exchange, price = order.intent.instrument, order.exchange, _price_of(order)
+        side = Side(order.side)
         name = self.names[row.pk] if row.pk in self.names else self._named([row])[row.pk]
-        yield OpenOrder(
-            connection_id=str(child.broker_connection_id or ""),
-            broker_type=child.broker_type,
+        return OpenOrder(
+            connection_id=str(order.broker_connection_id or ""),
+            broker_type=order.broker_type,
             instrument=name.instrument,
             issuer=name.issuer,
             sector=name.sector,
-            segment=SEGMENT_OF[Exchange(child.exchange)].value,
-            product=Product(child.product),
+            segment=SEGMENT_OF[Exchange(exchange)].value,
+            product=Product(order.product),
             side=side,
-            units=left,
-            adds=adds(row, side, left, _price_of(child)),
+            units=units,
+            adds=adds(row, side, units, price),
         )
 
     def _outside(self, order: SeenOrder, left: Decimal, *, counts_units: bool) -> OpenOrder:

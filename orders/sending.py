@@ -26,7 +26,7 @@ from brokers.dealing import OrderRequest, Traded
 from brokers.domain import ZERO, ConnectionStatus, Exchange, OrderType
 from brokers.errors import BrokerError, BrokerUnavailable, HeldBack, NotSupported, RateLimited, SessionEnded
 from brokers.models import BrokerConnection
-from orders import calling, door, listings, push, reducing, story
+from orders import calling, door, keys, listings, overtaken, push, story
 from orders.calling import CALL_SECONDS, LAPSE, Answer, Clients, Stopwatch
 from orders.changing import cancel as cancel
 from orders.changing import cancel_all as cancel_all
@@ -184,6 +184,7 @@ class _Run:
         """Write the first order of each lane, if nobody sent this decision before."""
         now = self.watch.now()
         with transaction.atomic():
+            keys.take_turn(self.intent.user)  # whatever of this person's is written down later sees this one
             # What they hold is not to change while it is reckoned with; children are locked before their intent.
             list(self.intent.children.select_for_update(no_key=True).order_by("pk").values_list("pk"))
             if not self._may_go_on():
@@ -228,11 +229,10 @@ class _Run:
         if (held := halting.held_by_latch(self.intent.user_id)) is not None:
             return held  # while it is being written down, and that may take long, nobody waits for it
         halting.share_gate(self.intent.user_id)
-        standing = halting.standing(self.intent.user_id)
-        is_asked = bool(standing.halts) and self.may is May.OPEN
-        if is_asked and reducing.decision_reduces(self.decision.problem, self.decision.answer):
-            self.may = May.REDUCE
-        return standing.refusal(self.may)
+        standing, judged = halting.standing(self.intent.user_id), overtaken.judged(self.intent, self.decision)
+        if self.may is not May.CLOSE:
+            self.may = May.REDUCE if standing.halts and judged.reduces else May.OPEN
+        return standing.refusal(self.may) or judged.held
 
     def _end_held(self, held: HeldBack, now: datetime) -> None:
         """Nothing of it was sent: it ends. A part that was to move stays where it ended."""
@@ -386,6 +386,7 @@ class _Run:
     def _next(self, lane: _Lane) -> None:
         with transaction.atomic():
             now = self.watch.now()
+            keys.take_turn(self.intent.user)
             goes_on = self._may_go_on() and self._held_back() is None
             goes_on = goes_on and not self._is_too_much(lane.queue[0][0].quantity, now)
             written = self._written([lane], now) if goes_on else []
