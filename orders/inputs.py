@@ -339,9 +339,10 @@ class House:
             is_here = order.broker_connection_id == row.pk and order.broker_token in tokens
             if not is_here or (order.side, order.product) != (wanted.side, wanted.product):
                 continue
-            if order.pk in unclear:
+            is_new = closers.is_newer(order, as_of) or order.seen_at >= as_of
+            if order.pk in unclear and (is_new or order.status in SEEN_STANDING):
                 found[order.exchange] += NO_END  # lots of nobody knows how many units
-            elif closers.is_newer(order, as_of) or order.seen_at >= as_of:
+            elif is_new:
                 found[order.exchange] += order.filled_quantity
         return {exchange: units for exchange, units in found.items() if units}
 

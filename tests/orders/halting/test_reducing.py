@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from accounts.models import User
-from brokers.dealing import GttKind, GttStatus
+from brokers.dealing import GttKind, GttLeg, GttStatus
 from brokers.domain import OrderStatus, Product, Side
 from brokers.models import BrokerConnection
 from market.models import Instrument
-from orders import amending, intake
+from orders import amending, gtt, intake
 from orders.facts import Wanted
 from orders.lifecycle import State
 from orders.models import ChildOrder, GttOrder, IntentStatus, OrderIntent, Origin, SeenOrder
@@ -24,7 +24,8 @@ from portfolio.risk_models import HaltKind, HaltLevel
 from tests.orders.conftest import NOW, later
 from tests.orders.fakes import Desk, Desks
 from tests.orders.halting.conftest import units
-from tests.orders.intake.conftest import Place, Told, buy, only, position
+from tests.orders.intake.conftest import Place, Told, buy, holding, only, position
+from tests.orders.intake.test_gtt import Waiting, WaitingClient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -161,6 +162,31 @@ def test_limits_count_what_waits_as_well(alice: User, sell: Any, waits: Any) -> 
     assert decision.facts.risk is not None
     (order,) = decision.facts.risk.orders
     assert (order.side, order.units, order.adds) == (Side.BUY, units(70), Decimal(70 * 1400))
+
+
+def test_those_that_wait_reduce_together(
+    alice: User, lock: Any, infy: Instrument, accounts: dict[str, BrokerConnection], told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    told("zerodha", holdings=(holding("zerodha", 10),))
+    known = Waiting()
+    monkeypatch.setattr(gtt, "FEATURE", "holdings")
+    monkeypatch.setattr("orders.calling.clients_for", lambda rows, now: {row.pk: WaitingClient(known) for row in rows})
+    lock()
+
+    def leave(quantity: int, key: str) -> GttOrder:
+        leg = GttLeg(trigger_price=Decimal(1480), price=Decimal(1479), quantity=Decimal(quantity))
+        sale = gtt.WantedGtt(
+            connection_id=accounts["zerodha"].pk, instrument_id=infy.pk, kind=GttKind.SINGLE, side=Side.SELL,
+            product=Product.CNC, legs=(leg,),
+        )  # fmt: skip
+        return gtt.place(user=alice, wanted=sale, key=key, now=NOW)[0]
+
+    assert leave(6, "key-e-001").status == GttStatus.ACTIVE
+    with pytest.raises(TradingHalted):
+        leave(5, "key-e-002")
+    assert known.calls == 1
+    assert leave(4, "key-e-003").status == GttStatus.ACTIVE
 
 
 class TestChanges:
