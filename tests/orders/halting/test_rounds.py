@@ -130,7 +130,7 @@ class TestOnlyWhatReduces:
         last_price("1500")
         told("zerodha", holdings=(holding("zerodha", 10),))
         held = only(place(buy(infy), key="key-a-001"))
-        assert (held.status, held.reason_code, desk.placed) == (IntentStatus.NOT_PLACED, "halted", [])
+        assert (held.status, held.reason_code, desk.placed) == (IntentStatus.REFUSED, "halted", [])
         sold = only(place(buy(infy, 4, side=Side.SELL, price=Decimal(1499)), key="key-a-002"))
         assert (sold.status, [each.quantity for each in desk.placed]) == (IntentStatus.WORKING, [4])
 
