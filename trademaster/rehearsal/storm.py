@@ -30,7 +30,7 @@ from brokers.models import BrokerConnection
 from brokers.shared import if_redis_is_there
 from market.masters import load_master
 from market.models import Instrument, InstrumentListing
-from orders import changing
+from orders import changing, sending
 from orders.lifecycle import POSSIBLY_LIVE, STANDING, State
 from orders.models import ChildOrder, Fill, IntentStatus, OrderIntent, RoutingDecision
 from portfolio import watching
@@ -213,13 +213,19 @@ class Storm:
         self.cancel()
         self._until(lambda: self._sent() > self.all * 0.75)
         self.switch.pull()
-        # The others may have had nothing to do for so long that they have gone home.
-        self._start("placer-4", 4)
-        self._until(lambda: all(self._is_over(name) for name in ("placer-2", "placer-3", "placer-4")))
+        self._try_what_was_kept()
+        self._until(lambda: all(self._is_over(name) for name in ("placer-2", "placer-3")))
         self.ending.set()
         weather.join()
         for slug in self.house.slugs:
             self.house.control.clear_faults(slug)
+
+    def _try_what_was_kept(self) -> None:
+        """Send it as one who knows nothing of the switch. The placing workers may have gone home meanwhile."""
+        self._feed()
+        waiting = OrderIntent.objects.filter(status=IntentStatus.WORKING, events=None)
+        for intent in waiting.select_related("instrument"):
+            sending.send(intent=intent, decision=intent.decisions.earliest("made_at"), now=timezone.now())
 
     def _start(self, name: str, seed: int) -> None:
         self.house.spawn(name, ["-m", "trademaster.rehearsal.placing", str(seed)], lambda: True)
