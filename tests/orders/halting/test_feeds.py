@@ -31,6 +31,7 @@ def watched(alice: User) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _positions(infy: Instrument, told: Told) -> None:
     told("upstox", positions=(position("upstox", 100),))
+    redis().delete("price:NSE:1594")  # that it streams is the exception here
 
 
 def test_it_is_told_once_after_thirty_seconds(alice: User) -> None:
