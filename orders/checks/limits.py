@@ -12,7 +12,7 @@ from decimal import Decimal
 from orders.checks.exposure import increases, is_closing
 from orders.checks.figures import NOT_AT_ALL, OF_METRIC, Figure, Post
 from orders.checks.sizes import VERDICTS, parts_of
-from orders.checks.words import Finding, Verdict, denied, passed, warned
+from orders.checks.words import Finding, Verdict, denied, passed, to_confirm, warned
 from orders.decisions import Planned
 from orders.explaining import plainly
 from orders.facts import Facts, Wanted
@@ -83,8 +83,18 @@ def losses(facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> tuple[Fi
         if value_of is None:
             continue
         if each.limit.scope is Scope.GLOBAL:
-            value = _lost(each, value_of(risk.book), risk.book)
-            found += _of_state(11, each.limit, value, each.state, grows, post.is_exit)
+            known = value_of(risk.book)
+            value = _lost(each, known, risk.book)
+            if (
+                value is None
+                and known is not None
+                and grows
+                and not risk.book.day_known
+                and each.limit.block is not None
+            ):
+                found.append(_in_part(each.limit, known))
+            else:
+                found += _of_state(11, each.limit, value, each.state, grows, post.is_exit)
         else:
             found += _as_evaluated(each, post, 11, grows=grows)
     return tuple(found) or (passed(11, "No limit of loss is set."),)
@@ -101,6 +111,17 @@ def _lost(each: SetLimit, value: Decimal | None, book: BookRisk) -> Decimal | No
         return value if book.whole else None
     is_told = book.day_known and (book.day_whole or each.state is not State.BLOCK)
     return value if is_told else None
+
+
+def _in_part(limit: Limit, known: Decimal) -> Finding:
+    """An account that is away for a morning stops nobody for a day: a person looks at what is known, and says so."""
+    return to_confirm(
+        11,
+        f"{limit.metric.value.lower()}_in_part",
+        f"{known.quantize(Decimal('0.01')):f} {NAMES[limit.metric]} is known; an account has not answered for 15 "
+        "minutes, and may have lost more.",
+        "Log in at that broker, or approve the order with a fresh second factor.",
+    )
 
 
 def _unread(check: int, facts: Facts, wanted: Wanted, planned: Sequence[Planned]) -> Finding:
