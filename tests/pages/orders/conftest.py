@@ -52,9 +52,10 @@ def clock(time_machine: Any, settings: Any) -> Any:
 
 
 @pytest.fixture
-def page_of(alice: User, clock: Any, told: Told) -> Client:
+def page_of(alice: User, clock: Any, told: Told, last_price: Any) -> Client:
     """Alice's browser, by the clock of the tests."""
     cache.clear()
+    last_price("1500")
     client = Client()
     let_in(client, alice)
     return client
