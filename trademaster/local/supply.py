@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "licences.md"
 BILL = ROOT / "sbom.json"
 TOOLS = ROOT / ".venv-audit"
 
-PERMISSIVE = ("MIT", "BSD", "Apache", "ISC", "PSF", "Python Software Foundation", "ZPL", "TCL")
+PERMISSIVE = ("MIT", "BSD", "Apache", "ISC", "PSF", "Python Software Foundation", "ZPL", "TCL", "Zlib", "CC0")
 # Not of the list above, each with the reason why it is here all the same.
 ACCEPTED = {
     "certifi": "MPL 2.0: a list of certificate authorities, used unchanged",
