@@ -116,3 +116,8 @@ class TestRisk:
 
         assert case.differs == ("error",)
         assert case.got["error"].startswith("too_few_days: 3 days")
+
+
+def test_every_worked_example_of_risk_comes_out(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("examples", "risk", "tests/fixtures/risk/risk_examples.json")
+    assert "11 examples, none differs." in capsys.readouterr().out
