@@ -84,7 +84,7 @@ def no_pause(seconds: float) -> None:
     raise AssertionError(f"Nobody should wait here, and {seconds} seconds were asked for.")
 
 
-def fill(now: datetime = NOW, *, seconds: float = 5.0) -> Batch:
+def fill(now: datetime = NOW, *, seconds: float = 30.0) -> Batch:
     return fill_due(now=now, seconds=seconds, pause=no_pause)
 
 
