@@ -24,7 +24,7 @@ from brokers.simulation.dialect import Route
 from brokers.simulation.gtts import Gtt, Leg
 from brokers.simulation.instruments import Listing
 from brokers.simulation.sessions import IST
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply
 
 REFERENCE = re.compile(r"(?=[^-]*(-[^-]*){0,2}$)[A-Za-z0-9-]{8,20}")
 LONGEST_PAGE, LONGEST_TRADE_PAGE, LONGEST_SMART_PAGE = 100, 50, 50
@@ -141,7 +141,7 @@ class Orders:
         legs = [leg for leg in call.json if isinstance(leg, dict)] if isinstance(call.json, list) else []
         if not legs:
             raise refusal(BAD, "No orders.")
-        needed = float(sum((self._needed(leg, call.asked("segment")) for leg in legs), Decimal(0)))
+        needed = double(sum((self._needed(leg, call.asked("segment")) for leg in legs), Decimal(0)))
         is_cash = call.asked("segment") == "CASH"
         parts = {"cash_cnc_margin_required": needed} if is_cash else {"span_required": needed}
         none = dict.fromkeys(("exposure_required", "span_required", "option_buy_premium", "brokerage_and_charges"), 0.0)
@@ -217,11 +217,11 @@ class Orders:
             "order_status": STATUSES[order.status],
             "remark": order.message,
             "quantity": asked.quantity * units,
-            "price": float(asked.price or 0),
-            "trigger_price": float(asked.trigger_price or 0),
+            "price": double(asked.price or 0),
+            "trigger_price": double(asked.trigger_price or 0),
             "filled_quantity": order.filled * units,
             "remaining_quantity": order.remaining * units,
-            "average_fill_price": float(round(order.average_price or Decimal(0), 4)),
+            "average_fill_price": double(round(order.average_price or Decimal(0), 4)),
             "deliverable_quantity": order.filled * units if asked.product is Product.CNC else 0,
             "amo_status": "NA",
             "validity": asked.validity.value,
@@ -241,7 +241,7 @@ class Orders:
         listing = self._traded(order)
         segment, exchange = self._words(order)
         return {
-            "price": float(deal.price),
+            "price": double(deal.price),
             "isin": listing.isin or "",
             "quantity": deal.quantity * listing.contract_multiplier,
             "groww_order_id": order.order_id,
@@ -303,7 +303,7 @@ class Orders:
         price = self._desk.market.price(gtt.key)
         more = {
             "segment": call.parts["segment"],
-            "ltp": float(price.last) if price else None,
+            "ltp": double(price.last) if price else None,
             "remark": gtt.message or None,
             "display_name": self._desk.market.instruments[gtt.key].name,
             "child_legs": None,
