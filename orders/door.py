@@ -38,17 +38,7 @@ def request_for(
 
 def place(client: BrokerClient, request: OrderRequest, cleared: Cleared, connection_id: str) -> str:
     """Send an order, once. Raises NotSupported, before any I/O, where it is not cleared so; and as the client does."""
-    _require(
-        cleared,
-        Part(
-            connection_id=connection_id,
-            exchange=request.traded.listing.exchange.value,
-            quantity=request.quantity,
-            side=request.side.value,
-            product=request.product.value,
-            price=request.price,
-        ),
-    )
+    _require(cleared, _part(connection_id, request, request.quantity, request.price))
     return client.place(request)
 
 
@@ -57,35 +47,26 @@ def modify(
 ) -> str | None:
     """Change an order that stands, once. Raises as `place` does."""
     request = standing.request
-    _require(
-        cleared,
-        Part(
-            connection_id=connection_id,
-            exchange=request.traded.listing.exchange.value,
-            quantity=change.quantity,
-            side=request.side.value,
-            product=request.product.value,
-            price=change.price,
-        ),
-    )
+    _require(cleared, _part(connection_id, request, change.quantity, change.price))
     return client.modify(standing, change)
 
 
 def place_gtt(client: BrokerClient, request: GttRequest, cleared: Cleared, connection_id: str) -> str:
     """Leave an order at its broker, every leg of it cleared. Raises as `place` does."""
     for leg in request.legs:
-        _require(
-            cleared,
-            Part(
-                connection_id=connection_id,
-                exchange=request.traded.listing.exchange.value,
-                quantity=leg.quantity,
-                side=request.side.value,
-                product=request.product.value,
-                price=leg.price,
-            ),
-        )
+        _require(cleared, _part(connection_id, request, leg.quantity, leg.price))
     return client.place_gtt(request)
+
+
+def _part(connection_id: str, asked: OrderRequest | GttRequest, quantity: Decimal, price: Decimal | None) -> Part:
+    return Part(
+        connection_id=connection_id,
+        exchange=asked.traded.listing.exchange.value,
+        quantity=quantity,
+        side=asked.side.value,
+        product=asked.product.value,
+        price=price,
+    )
 
 
 def _require(cleared: Cleared, part: Part) -> None:
