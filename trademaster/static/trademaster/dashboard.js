@@ -1,11 +1,14 @@
 // The dashboard: what the socket says goes into `book`, and `book` goes onto the screen.
 
+import { renderAllocation } from "./allocation.js";
 import { ApiError, call, logInAt } from "./api.js";
+import { renderBook } from "./book.js";
 import { isActive, nameOf, renderConnections } from "./connections.js";
 import { applyDelta } from "./delta.js";
 import { announce, say, slots } from "./dom.js";
 import { counted, duration, istTime, rupees } from "./format.js";
-import { renderAges, renderPortfolio } from "./portfolio.js";
+import { renderNotes } from "./notes.js";
+import { renderNumbers } from "./numbers.js";
 import { noted, renderSeries } from "./series.js";
 import { listen } from "./socket.js";
 
@@ -73,7 +76,8 @@ function render() {
   byId("main").dataset.view = shown;
   if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
   if (shown === "live") {
-    renderPortfolio(book.portfolio, lag(), isLive(), book.prices);
+    renderBook(book.portfolio);
+    renderAllocation(book.portfolio.asset_allocation);
     renderSeries(byId("series"), book.series, seriesWords(book.series));
   }
   const ended = book.connections?.filter(({ status }) => status === "TOKEN_EXPIRED").length ?? 0;
@@ -86,7 +90,10 @@ function render() {
 function tick() {
   const now = new Date();
   say(byId("clock"), `${istTime(now, now)} IST`);
-  if (view() === "live") renderAges(book.portfolio, lag(), isLive(), book.prices);
+  if (view() === "live") {
+    renderNumbers(book.portfolio, lag(), isLive(), book.prices);
+    renderNotes(book.portfolio, lag(), isLive());
+  }
   if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions, book.prices);
   tellOfPrices();
   const light = byId("socket-light");

@@ -1,9 +1,7 @@
-// The merged portfolio on the screen: totals, shares, trading positions, funds, and what the totals cover.
+// The merged book as tables: shares, trading positions, funds.
 
 import { chips, keyed, put, say, slots } from "./dom.js";
-import {
-  counted, day, duration, istTime, number, percent, rupees, sign, signedNumber, signedPercent, signedRupees, toPaise,
-} from "./format.js";
+import { counted, day, istTime, number, percent, rupees, sign, signedNumber, signedPercent, toPaise } from "./format.js";
 
 const GAIN = { tone: true };
 const average = (text) => number(toPaise(text));
@@ -12,7 +10,6 @@ const KINDS = {
   SALE_OF_HOLDING: "Sold from holdings",
   CLOSED_DELIVERY: "Bought and sold today",
 };
-const CLASSES = { EQUITY: "Shares", FUND: "Funds and ETFs", DEBT: "Debt", OTHER: "Other" };
 const PARTS = [
   ["t1_quantity", "T1", "Bought, not yet delivered"],
   ["pledged_quantity", "pledged", "Given to the broker as collateral"],
@@ -28,72 +25,10 @@ const byId = (id) => document.getElementById(id);
 const dealsIn = (node, facts) => (node.dataset.deal = JSON.stringify(facts));
 const staleChip = (stale) => (stale ? [STALE] : []);
 
-/**
- * `lag` is how many seconds ago this portfolio arrived; `live`: it may still be called so. `prices` is how the feeds
- * behind it are, or null.
- */
-export function renderPortfolio(portfolio, lag, live, prices = null) {
-  renderAges(portfolio, lag, live, prices);
+export function renderBook(portfolio) {
   renderHoldings(portfolio);
   renderTrading(portfolio);
   renderFunds(portfolio.funds);
-  renderAllocation(portfolio.asset_allocation);
-}
-
-/** What grows old by itself: called each second too. */
-export function renderAges(portfolio, lag, live, prices = null) {
-  renderTotals(portfolio, lag, live, prices);
-  renderNotes(portfolio, lag, live);
-}
-
-function renderTotals(portfolio, lag, live, prices) {
-  const { coverage, funds } = portfolio;
-  const unpriced = coverage.without_price && `${coverage.without_price} without price`;
-  const unpaid = coverage.without_cost && `${coverage.without_cost} without cost`;
-  const unmoved = coverage.without_day_change && `${coverage.without_day_change} unknown`;
-  const unread = coverage.unreadable_rows && `${counted(coverage.unreadable_rows, "row")} unreadable`;
-  const unfunded = funds.brokers.filter(({ available }) => available === null).map((line) => `${line.broker_name} unknown`);
-  total("value", portfolio.total_value, rupees, { beside: `updated ${istTime(portfolio.last_updated)} IST` });
-  total("day", portfolio.day_change, signedRupees, { tone: true, ratio: portfolio.day_change_percent });
-  total("unrealised", portfolio.unrealized_pnl, signedRupees, { tone: true, ratio: portfolio.unrealized_pnl_percent });
-  const used = funds.used === null ? "used: not known" : `${rupees(funds.used)} used`;
-  total("funds", funds.available, rupees, { beside: used });
-  const unfed = prices?.stale ? "prices stale" : prices?.asked ? "prices not streaming" : "";
-  cover("value", portfolio, lag, live, [unpriced, unread], unfed);
-  cover("day", portfolio, lag, live, [unmoved, unread], unfed);
-  cover("unrealised", portfolio, lag, live, [unpaid, unpriced, unread], unfed);
-  cover("funds", portfolio, lag, live, unfunded);
-}
-
-const totalSlots = (name) => slots(document.querySelector(`[data-total=${name}]`));
-
-function total(name, value, format, { tone = false, ratio, beside } = {}) {
-  const { amount, beside: under } = totalSlots(name);
-  put(amount, value, format, { tone });
-  if (ratio === undefined) say(under, beside);
-  else put(under, ratio, signedPercent, GAIN);
-}
-
-/**
- * How much of the book one number stands on: "2/2 live", "1/2 live · Upstox 3 min old", "1 of 2 missing"; where no feed
- * tells its prices "2/2 answer · prices stale".
- */
-function cover(name, { coverage, sources }, lag, live, gaps, unfed = "") {
-  const labels = [];
-  const names = (state) => sources.filter((source) => source.state === state);
-  const missing = names("MISSING").map(({ broker_name }) => broker_name);
-  const stale = names("STALE").map((source) => `${source.broker_name} ${duration(source.age_seconds + lag)} old`);
-  if (missing.length) {
-    labels.push({ text: `${missing.length} of ${coverage.sources} missing · ${missing.join(", ")}`, tone: "bad" });
-  }
-  if (stale.length || !missing.length) {
-    const word = unfed && live ? "answer" : "live";
-    const answered = `${coverage.sources_live}/${coverage.sources} ${word}${live ? "" : ` ${duration(lag)} ago`}`;
-    const told = [answered, ...stale, unfed].filter(Boolean);
-    labels.push({ text: told.join(" · "), tone: told.length > 1 || !live ? "warn" : "good" });
-  }
-  for (const text of gaps.filter(Boolean)) labels.push({ text, tone: "warn", title: "See “What the totals cover”" });
-  chips(totalSlots(name).chips, labels);
 }
 
 // --- shares ----------------------------------------------------------------------------------------------------------
@@ -217,7 +152,7 @@ function priceWords({ current_price, price_source, price_state, price_as_of }, b
   return `${told}.`;
 }
 
-// --- trading positions, funds, allocation ----------------------------------------------------------------------------
+// --- trading positions, funds ----------------------------------------------------------------------------------------
 function renderTrading({ trading_positions, derivatives, trading }) {
   byId("trades-panel").hidden = trading_positions.length === 0;
   fillGains(slots(byId("trades-sum")), trading);
@@ -310,67 +245,4 @@ function renderFunds(funds) {
 
 function fillFunds(fields, line) {
   for (const name of ["available", "used", "collateral"]) put(fields[name], line[name], number);
-}
-
-function renderAllocation(classes) {
-  byId("allocation-panel").hidden = classes.length === 0;
-  keyed(byId("allocation"), classes, ({ asset_class }) => asset_class, "allocation-template", (fields, line) => {
-    say(fields.kind, CLASSES[line.asset_class]);
-    put(fields.weight, line.weight_percent, percent);
-    fields.bar.value = line.weight_percent ?? 0;
-  });
-}
-
-// --- what the totals cover -------------------------------------------------------------------------------------------
-function renderNotes(portfolio, lag, live) {
-  const list = byId("notes");
-  const lines = notes(portfolio, lag, live);
-  while (list.children.length > lines.length) list.lastElementChild.remove();
-  lines.forEach(({ text, tone }, index) => {
-    const item = list.children[index] ?? list.appendChild(document.createElement("li"));
-    item.className = tone;
-    say(item, text);
-  });
-}
-
-function notes(portfolio, lag, live) {
-  const { coverage, mtf_funded_amount, positions } = portfolio;
-  const priced = (state) => positions.filter(({ price_state }) => price_state === state).length;
-  const gaps = [
-    [priced("BORROWED"), "at a price lent by another broker than those that hold it", "plain"],
-    [priced("STALE"), "at the last price known: no connected broker gives one now", "warn"],
-    [coverage.without_price, "without a price: not in the total value", "bad"],
-    [coverage.without_cost, "whose purchase price is not fully known: in the value, but that part not in the unrealised P&L", "warn"],
-    [coverage.without_day_change, "without today’s change: not in that number", "warn"],
-    [coverage.sales_unsettled, "may still count what was sold today", "warn"],
-  ];
-  const lines = portfolio.sources.map((source) => sourceNote(source, lag, live));
-  if (coverage.unmatched_instruments) {
-    const those = counted(coverage.unmatched_instruments, "share or contract", "shares or contracts");
-    const each = coverage.unmatched_instruments === 1 ? "it" : "each";
-    lines.push({ text: `${those} not recognised: ${each} stands under its own broker, added to no other’s.`, tone: "warn" });
-  }
-  for (const [count, text, tone] of gaps) if (count) lines.push({ text: `${counted(count, "holding")} ${text}.`, tone });
-  if (coverage.without_cost && coverage.value_with_known_cost !== null) {
-    lines.push({ text: `Unrealised P&L stands on ${rupees(coverage.value_with_known_cost)} of the total value.`, tone: "plain" });
-  }
-  if (mtf_funded_amount === null) lines.push({ text: "What brokers lent for MTF shares is not known.", tone: "warn" });
-  else if (sign(mtf_funded_amount) !== 0) {
-    lines.push({ text: `Brokers lent ${rupees(mtf_funded_amount)} for MTF shares, which are counted in full: that loan is not taken off.`, tone: "plain" });
-  }
-  return lines;
-}
-
-function sourceNote(source, lag, live) {
-  const name = source.display_name || source.broker_name;
-  const unread = source.unreadable_rows
-    ? ` ${counted(source.unreadable_rows, "row")} of its answer could not be read (${source.unreadable_fields.join(", ")}).`
-    : "";
-  if (source.state === "MISSING") return { text: `${name}: not in the totals.${unread}`, tone: "bad" };
-  if (source.state === "LIVE") {
-    const words = live ? "live, counted in full" : `counted in full, live ${duration(lag)} ago`;
-    return { text: `${name}: ${words}.${unread}`, tone: unread || !live ? "warn" : "good" };
-  }
-  const age = duration(source.age_seconds + lag);
-  return { text: `${name}: counted with its last good answer, ${age} old.${unread}`, tone: "warn" };
 }
