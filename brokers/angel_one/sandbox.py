@@ -42,6 +42,7 @@ from brokers.angel_one.sandbox_wire import (
     sent,
     success,
     symbol,
+    token_of,
     unknown,
 )
 from brokers.simulation.book import ZERO, Holding, Position
@@ -329,7 +330,7 @@ class AngelOneSandbox(Sandbox):
             "haircut": 12.5 if line.pledged else 0,
             "averageprice": double(line.average_price or 0),
             "ltp": double(price.last),
-            "symboltoken": listing.exchange_token,
+            "symboltoken": token_of(listing),
             "close": double(price.close),
             "profitandloss": round(profit),
             "pnlpercentage": percent(profit, line.cost),
@@ -362,7 +363,7 @@ class AngelOneSandbox(Sandbox):
         average = rupees(row.average_price)
         return {
             "exchange": row.exchange,
-            "symboltoken": listing.exchange_token,
+            "symboltoken": token_of(listing),
             "producttype": PRODUCTS[row.product],
             "tradingsymbol": symbol(listing),
             "symbolname": listing.symbol if listing.is_cash else listing.underlying,
@@ -410,7 +411,7 @@ class AngelOneSandbox(Sandbox):
 
     @cached_property
     def _by_token(self) -> dict[tuple[str, str], Listing]:
-        return {(listing.exchange, listing.exchange_token): listing for listing in self.instruments}
+        return {(listing.exchange, token_of(listing)): listing for listing in self.instruments}
 
     def _traded(self, exchange: str, token: str) -> tuple[Listing, Price] | None:
         listing = self._by_token.get((exchange, token))
@@ -436,7 +437,7 @@ class AngelOneSandbox(Sandbox):
         row: dict[str, Json] = {
             "exchange": listing.exchange,
             "tradingSymbol": symbol(listing),
-            "symbolToken": listing.exchange_token,
+            "symbolToken": token_of(listing),
             "ltp": double(price.last),
         }
         if mode == "LTP":
@@ -471,7 +472,7 @@ class AngelOneSandbox(Sandbox):
             raise Refusal(error(*UNKNOWN_SYMBOL))
         listing, price = traded
         named = {
-            "exchange": listing.exchange, "tradingsymbol": symbol(listing), "symboltoken": listing.exchange_token,
+            "exchange": listing.exchange, "tradingsymbol": symbol(listing), "symboltoken": token_of(listing),
         }  # fmt: skip
         return success({**named, **ohlc(price), "ltp": double(price.last)})
 
@@ -479,7 +480,7 @@ class AngelOneSandbox(Sandbox):
         exchange, wanted = sent(call, "exchange"), sent(call, "searchscrip").upper()
         return success(
             [
-                {"exchange": exchange, "tradingsymbol": symbol(item), "symboltoken": item.exchange_token}
+                {"exchange": exchange, "tradingsymbol": symbol(item), "symboltoken": token_of(item)}
                 for item in self.instruments
                 if item.exchange == exchange and wanted and symbol(item).startswith(wanted)
             ]

@@ -1,8 +1,7 @@
 """SmartAPI's candles, simulated: whole days alone. Shapes: fixtures/angel_one/candles.json and candles_request.json.
 
-An index stands where the one future of it stands that has a price, and has no volume. Chosen where the docs are silent:
-a token that nobody knows is a symbol not found; what else is wrong with a request, a span beyond the limit among it, is
-AB4018; no days at all are null.
+An index has no volume. Chosen where the docs are silent: a token that nobody knows is a symbol not found; what else is
+wrong with a request, a span beyond the limit among it, is AB4018; no days at all are null.
 """
 
 from __future__ import annotations
@@ -18,8 +17,6 @@ from brokers.simulation.wire import Call, Json, Refusal, Reply, double
 
 MOST_DAYS = 2000
 BAD_REQUEST = "AB4018"
-# Exchange and token of an index → the future.
-INDICES = {("NSE", "99926000"): "NFO:NIFTY26NOVFUT"}
 
 
 class Candles:
@@ -42,12 +39,10 @@ class Candles:
         first, last = asked_day(call, "fromdate"), asked_day(call, "todate")
         if not 0 <= (last - first).days < MOST_DAYS:
             raise Refusal(error(BAD_REQUEST, f"Date range must be within {MOST_DAYS} days"))
-        name = (sent(call, "exchange"), sent(call, "symboltoken"))
-        listing = self._by_token().get(name)
-        if listing is None and name not in INDICES:
+        listing = self._by_token().get((sent(call, "exchange"), sent(call, "symboltoken")))
+        if listing is None:
             raise Refusal(error(*UNKNOWN_SYMBOL))
-        bars = self._bars(INDICES[name] if listing is None else listing.key, first, last)
-        return success([row(bar, 0 if listing is None else bar.volume) for bar in bars] or None)
+        return success([row(bar) for bar in self._bars(listing.key, first, last)] or None)
 
 
 def asked_day(call: Call, name: str) -> date:
@@ -57,6 +52,6 @@ def asked_day(call: Call, name: str) -> date:
         raise Refusal(error(BAD_REQUEST, f"Invalid {name}")) from None
 
 
-def row(bar: Bar, volume: int) -> Json:
+def row(bar: Bar) -> Json:
     prices: list[Json] = [double(price) for price in (bar.open, bar.high, bar.low, bar.close)]
-    return [f"{bar.day}T00:00:00+05:30", *prices, volume]
+    return [f"{bar.day}T00:00:00+05:30", *prices, bar.volume]

@@ -26,6 +26,7 @@ from brokers.angel_one.sandbox_wire import (
     sent,
     success,
     symbol,
+    token_of,
     trade_row,
 )
 from brokers.dealing import GttKind, GttStatus
@@ -244,7 +245,7 @@ class Orders:
             "expirydate": f"{gtt.created_at + GTT_LIFE:%Y-%m-%dT%H:%M:%SZ}",
             "clientid": "100",
             "tradingsymbol": symbol(listing),
-            "symboltoken": listing.exchange_token,
+            "symboltoken": token_of(listing),
             "exchange": listing.exchange,
             "transactiontype": gtt.side.value,
             "producttype": PRODUCTS[gtt.product],

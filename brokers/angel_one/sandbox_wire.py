@@ -31,6 +31,8 @@ PRODUCTS = {"CNC": "DELIVERY", "MIS": "INTRADAY", "NRML": "CARRYFORWARD", "MTF":
 INDICES = frozenset({"NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX"})
 # exchange → what ends the instrument type of a future, of an option
 TYPE_ENDS = {"NFO": ("STK", "STK"), "BFO": ("STK", "STK"), "CDS": ("CUR", "CUR"), "MCX": ("COM", "FUT")}
+# Angel One's own tokens of indices. UNCONFIRMED for the last two, which no page of the documentation shows.
+INDEX_TOKENS = {"NIFTY 50": "99926000", "NIFTY BANK": "99926009", "SENSEX": "99919000", "INDIA VIX": "99926017"}
 STRIKE_SCALES = {"CDS": 10**7}
 PAISE = 100
 ORDER_TYPES = {
@@ -85,8 +87,14 @@ def sent(call: Call, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def token_of(listing: Listing) -> str:
+    return INDEX_TOKENS[listing.symbol] if listing.is_index else listing.exchange_token
+
+
 def symbol(listing: Listing) -> str:
     """`SBIN-EQ` at NSE, `SBIN` at BSE, `NIFTY29DEC2627000CE`. UNCONFIRMED that BFO, CDS and MCX have the same form."""
+    if listing.is_index:
+        return listing.row["angel_symbol"]
     if listing.is_cash:
         return listing.row["angel_symbol"] if listing.exchange == "NSE" else listing.symbol
     end = f"{listing.strike.normalize():f}{listing.option_type}" if listing.strike is not None else "FUT"
@@ -100,6 +108,8 @@ def expiry(listing: Listing) -> str:
 def instrument_type(listing: Listing) -> str:
     if listing.is_cash:
         return ""
+    if listing.is_index:
+        return "AMXIDX"
     future_end, option_end = ("IDX", "IDX") if listing.underlying in INDICES else TYPE_ENDS[listing.exchange]
     return f"OPT{option_end}" if listing.option_type else f"FUT{future_end}"
 
@@ -129,9 +139,11 @@ def unknown(exchange: str, token: str) -> Json:
 
 def master_row(listing: Listing, tick_size: Decimal, *, by_auction: bool) -> Json:
     """Strike and tick in paise, a currency strike in 10,000,000ths; lots in units."""
+    if listing.is_index:
+        return index_row(listing)
     scale = STRIKE_SCALES.get(listing.exchange, PAISE)
     return {
-        "token": listing.exchange_token,
+        "token": token_of(listing),
         "symbol": symbol(listing),
         "name": listing.symbol if listing.is_cash else listing.underlying,
         "expiry": expiry(listing),
@@ -141,6 +153,21 @@ def master_row(listing: Listing, tick_size: Decimal, *, by_auction: bool) -> Jso
         "exch_seg": listing.exchange,
         "tick_size": f"{tick_size * PAISE:.6f}",
         "is_cas_enabled": str(by_auction).lower(),
+    }
+
+
+def index_row(listing: Listing) -> Json:
+    """Nothing can be dealt in: a strike and a tick of zero. As in scrip_master_rows.json."""
+    return {
+        "token": token_of(listing),
+        "symbol": symbol(listing),
+        "name": listing.underlying or listing.symbol,
+        "expiry": "",
+        "strike": "0.000000",
+        "lotsize": "1",
+        "instrumenttype": instrument_type(listing),
+        "exch_seg": listing.exchange,
+        "tick_size": "0.000000",
     }
 
 
@@ -168,7 +195,7 @@ def order_row(order: DeskOrder, listing: Listing) -> dict[str, Json]:
         "tradingsymbol": symbol(listing),
         "transactiontype": asked.side.value,
         "exchange": listing.exchange,
-        "symboltoken": listing.exchange_token,
+        "symboltoken": token_of(listing),
         "instrumenttype": instrument_type(listing),
         "strikeprice": -1.0 if listing.strike is None else double(listing.strike),
         "optiontype": listing.option_type,

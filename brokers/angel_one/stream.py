@@ -49,8 +49,13 @@ EXCHANGE_TYPES = {
     Exchange.CDS: 13,
 }
 EXCHANGES = {number: exchange for exchange, number in EXCHANGE_TYPES.items()}
-# Angel One's own tokens, by the indices' names: the published ones. Others stand in its master alone.
-INDEX_TOKENS = {"Nifty 50": "99926000", "Nifty Bank": "99926009"}
+# Angel One's own tokens of indices; others stand in its master alone. UNCONFIRMED for the last two: no page shows them.
+INDEX_TOKENS = {
+    (Exchange.NSE, "Nifty 50"): "99926000",
+    (Exchange.NSE, "Nifty Bank"): "99926009",
+    (Exchange.BSE, "SENSEX"): "99919000",
+    (Exchange.NSE, "India VIX"): "99926017",
+}
 
 LTP, QUOTE, SNAP_QUOTE, DEPTH = 1, 2, 3, 4
 SIZES = {LTP: 51, QUOTE: 123, SNAP_QUOTE: 379, DEPTH: 443}
@@ -90,7 +95,7 @@ class AngelOneStream(PriceStream):
     @classmethod
     def can_stream(cls, wanted: Streamed) -> bool:
         if wanted.index_name:
-            return wanted.exchange is Exchange.NSE and wanted.index_name in INDEX_TOKENS
+            return (wanted.exchange, wanted.index_name) in INDEX_TOKENS
         return wanted.exchange in EXCHANGE_TYPES and wanted.exchange_token.isdecimal()
 
     def subscribe(self, wanted: Sequence[Streamed]) -> list[Frame]:
@@ -227,7 +232,7 @@ def _update(order_id: str, row: Row) -> OrderUpdate:
 
 
 def _token(wanted: Streamed) -> str:
-    return INDEX_TOKENS[wanted.index_name] if wanted.index_name else wanted.exchange_token
+    return INDEX_TOKENS[wanted.exchange, wanted.index_name] if wanted.index_name else wanted.exchange_token
 
 
 def _request(action: int, batch: Sequence[Streamed]) -> str:

@@ -64,7 +64,7 @@ PROBLEMS = {
 PAUSE = {"Retry-After": "1", "X-Retry-After-Ms": "150"}
 
 MASTER_NAMES = {*(file for *_, file in PLACES.values()), "NSE_COM"}  # the last is empty here
-SHARE, FUND, FUTURE, OPTION = 0, 9, 13, 15
+SHARE, FUND, INDEX, FUTURE, OPTION = 0, 9, 10, 13, 15
 TYPES_OF_UNDERLYING = {
     ("INDEX", "FUTURE"): 11,
     ("INDEX", "OPTION"): 14,
@@ -487,22 +487,22 @@ class FyersSandbox(FyersCandles):
 
     def _master_row(self, listing: Listing) -> Json:
         exchange, segment, prefix, _ = PLACES[listing.exchange]
-        price = self.market.price(listing.key)
+        price, own = self.market.price(listing.key), listing.underlying or listing.symbol
         close = double(price.close) if price else 0.0
         return {
             "fyToken": fy_token(listing),
             "isin": listing.isin or "",
-            "exSymbol": listing.symbol if listing.is_cash else listing.underlying,
-            "symDetails": listing.name.upper(),
+            "exSymbol": listing.symbol if listing.is_cash else own,
+            "symDetails": ticker(listing).partition(":")[2] if listing.is_index else listing.name.upper(),
             "symTicker": ticker(listing),
             "exchange": exchange,
             "segment": segment,
-            "exSymName": listing.symbol if listing.is_cash else listing.underlying,
+            "exSymName": listing.symbol if listing.is_cash else own,
             "exToken": int(listing.exchange_token),
             "exSeries": series(listing) if listing.is_cash else "XX",
             "optType": listing.option_type or "XX",
-            "underSym": listing.symbol if listing.is_cash else listing.underlying,
-            "underFyTok": fy_token(listing) if listing.is_cash else "",
+            "underSym": listing.symbol if listing.is_cash else own,
+            "underFyTok": fy_token(listing) if listing.is_cash or listing.is_index else "",
             "exInstType": instrument_type(listing),
             "minLotSize": listing.lot_size,
             "tickSize": double(self.market.tick_size(listing)),
@@ -561,6 +561,8 @@ def financed(row: Holding) -> Position:
 
 
 def instrument_type(listing: Listing) -> int:
+    if listing.is_index:
+        return INDEX
     if listing.is_cash:
         return FUND if listing.kind == "ETF" else SHARE
     known = TYPES_OF_UNDERLYING.get((listing.row["asset_class"], listing.kind))

@@ -1,7 +1,7 @@
 """Fyers' history, simulated: whole days alone. Shapes: fixtures/fyers/history.json.
 
-An index stands where the one future of it stands that has a price, and has no volume. Chosen where the docs are silent:
-the words of every refusal, and that an empty history is `no_data` with an empty list. Minutes are not simulated.
+An index has no volume. Chosen where the docs are silent: the words of every refusal, and that an empty history is
+`no_data` with an empty list. Minutes are not simulated.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_rep
 
 MOST_DAYS = 366
 DAILY = ("D", "1D")
-# Ticker of an index → the future.
-INDICES = {"NSE:NIFTY50-INDEX": "NFO:NIFTY26NOVFUT"}
 
 
 class FyersCandles(FyersOrders):
@@ -35,12 +33,10 @@ class FyersCandles(FyersOrders):
         first, last = asked_day(call, "range_from"), asked_day(call, "range_to")
         if not 0 <= (last - first).days < MOST_DAYS:
             raise bad_input()
-        symbol = call.asked("symbol")
-        listing = self.by_ticker.get(symbol)
-        if listing is None and symbol not in INDICES:
+        listing = self.by_ticker.get(call.asked("symbol"))
+        if listing is None:
             raise Refusal(error(400, -300, "invalid symbol"))
-        bars = self.bars(listing.key if listing else INDICES[symbol], first, last)
-        rows = [candle(bar, bar.volume if listing else 0) for bar in bars]
+        rows = [candle(bar) for bar in self.bars(listing.key, first, last)]
         return json_reply({"s": "ok" if rows else "no_data", "candles": rows})
 
 
@@ -59,7 +55,8 @@ def asked_day(call: Call, name: str) -> date:
         raise bad_input() from None
 
 
-def candle(bar: Bar, volume: int) -> list[Json]:
+def candle(bar: Bar) -> list[Json]:
     """The time of a day is its midnight in UTC."""
     midnight = datetime(bar.day.year, bar.day.month, bar.day.day, tzinfo=UTC)
-    return [int(midnight.timestamp()), *(double(price) for price in (bar.open, bar.high, bar.low, bar.close)), volume]
+    prices = (double(price) for price in (bar.open, bar.high, bar.low, bar.close))
+    return [int(midnight.timestamp()), *prices, bar.volume]

@@ -113,7 +113,7 @@ class MarketSocket(StreamSession):
         return len(body).to_bytes(2, "big") + body
 
     def _record(self, name: str, listing: Listing, price: Price) -> bytes:
-        values = (self._depth if name.startswith("dp") else self._values)(listing, price)
+        values = self._told_of(name, listing, price)
         before = self._told.get(name)
         self._told[name] = values
         if before is None:
@@ -123,11 +123,17 @@ class MarketSocket(StreamSession):
         news = [value if value != old else UNCHANGED for value, old in zip(values, before, strict=True)]
         return UPDATE_RECORD + self._topics[name] + numbers(news)
 
+    def _told_of(self, name: str, listing: Listing, price: Price) -> list[int]:
+        if name.startswith("dp"):
+            return self._depth(listing, price)
+        return self._index(listing, price) if listing.is_index else self._values(listing, price)
+
     def _snapshot(self, name: str, listing: Listing, values: list[int]) -> bytes:
         self._next_topic = (self._next_topic + 1) % (1 << 16)
         topic = self._topics[name] = self._next_topic.to_bytes(2, "little")
         segment, decimals = SEGMENTS[listing.exchange]
-        words = b"".join(short(text) for text in (segment, listing.exchange_token, listing.symbol))
+        own = (listing.name, listing.name) if listing.is_index else (listing.exchange_token, listing.symbol)
+        words = b"".join(short(text) for text in (segment, *own))
         return SNAPSHOT_RECORD + topic + short(name) + numbers(values) + struct.pack(">xxHB", 1, decimals) + words
 
     def _values(self, listing: Listing, price: Price) -> list[int]:
@@ -143,6 +149,11 @@ class MarketSocket(StreamSession):
             *[UNCHANGED] * 4,
             *(wired(price.open), wired(price.close)),
         ]
+
+    def _index(self, listing: Listing, price: Price) -> list[int]:
+        wired = Wire(listing)
+        last, close, high, low, opened = map(wired, (price.last, price.close, price.high, price.low, price.open))
+        return [last, close, int(self._now().timestamp()), high, low, opened]
 
     def _depth(self, listing: Listing, price: Price) -> list[int]:
         tick, wired = listing.tick(price.last), Wire(listing)
@@ -194,6 +205,9 @@ class OrderSocket(StreamSession):
 
 def topic_names(listing: Listing) -> Iterator[str]:
     segment, _ = SEGMENTS[listing.exchange]
+    if listing.is_index:
+        yield f"if|{segment}|{listing.name}"
+        return
     yield f"sf|{segment}|{listing.exchange_token}"
     yield f"dp|{segment}|{listing.exchange_token}"
 

@@ -34,7 +34,10 @@ def series(listing: Listing) -> str:
 
 
 def ticker(listing: Listing) -> str:
-    """`NSE:INFY-EQ`, `BSE:INFY-A`, `NSE:NIFTY26DEC27000PE`: derivatives stand under the house, not under NFO."""
+    """`NSE:INFY-EQ`, `BSE:INFY-A`, `NSE:NIFTY50-INDEX`, `NSE:NIFTY26DEC27000PE`: derivatives stand under the house, not
+    under NFO."""
+    if listing.is_index:
+        return listing.row["fyers_symbol"]
     prefix = PLACES[listing.exchange][2]
     return f"{prefix}:{listing.symbol}-{series(listing)}" if listing.is_cash else f"{prefix}:{listing.symbol}"
 

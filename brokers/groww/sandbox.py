@@ -22,7 +22,7 @@ from brokers.groww import nkeys
 from brokers.groww.sandbox_candles import Candles
 from brokers.groww.sandbox_orders import Orders
 from brokers.groww.sandbox_stream import LiveFeed, SocketTokens
-from brokers.groww.sandbox_wire import WORDS, error, success
+from brokers.groww.sandbox_wire import WORDS, error, number_of, success, trading_symbol
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Access, App, Problem, Route, Sandbox, same
 from brokers.simulation.instruments import Listing
@@ -302,7 +302,11 @@ class GrowwSandbox(Sandbox):
 
     def _listing(self, segment: str, exchange: str, symbol: str) -> Listing | None:
         ours = next((name for name, words in WORDS.items() if words == (segment, exchange)), None)
-        return self.instruments.get(f"{ours}:{symbol}")
+        return self._by_symbol.get((str(ours), symbol))
+
+    @cached_property
+    def _by_symbol(self) -> dict[tuple[str, str], Listing]:
+        return {(each.exchange, trading_symbol(each)): each for each in self.instruments}
 
     def quote(self, call: Call) -> Reply:
         """The previous close is `last_price - day_change`; `ohlc.close` is the last price again, as in the sample."""
@@ -397,6 +401,10 @@ def day_so_far(price: Price) -> Json:
 def master_row(listing: Listing, tick_size: Decimal) -> tuple[object, ...]:
     """One line of instrument.csv: ticks of shares in paise, a strike of -0.01 for futures, no name of contracts."""
     segment, exchange = WORDS[listing.exchange]
+    if listing.is_index:
+        own = trading_symbol(listing)
+        names = (exchange, number_of(listing), own, f"{exchange}-{own}", listing.name, "IDX", segment)
+        return (*names, *[""] * 9, 0, 0, 0, own, 0)
     kind = "EQ" if listing.is_cash else listing.option_type or "FUT"
     strike = "" if listing.is_cash else listing.strike or "-0.01"
     return (

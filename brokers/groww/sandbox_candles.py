@@ -1,7 +1,7 @@
 """Groww's candles, simulated: whole days alone. Shape: fixtures/groww/historical_candles.json.
 
-Nifty 50 stands where the one future of it stands that has a price, as in the feed, and has no volume. What is wrong
-with a request, an unknown symbol or a span beyond the limit among it, is GA001, as the docs say of bad requests.
+An index has no volume. What is wrong with a request, an unknown symbol or a span beyond the limit among it, is GA001,
+as the docs say of bad requests.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
 
-from brokers.groww.sandbox_wire import WORDS, error, success
+from brokers.groww.sandbox_wire import WORDS, error, success, trading_symbol
 from brokers.simulation.candles import Bar
 from brokers.simulation.dialect import Route
 from brokers.simulation.instruments import Instruments
@@ -18,7 +18,6 @@ from brokers.simulation.wire import Call, Json, Refusal, Reply, double
 LONGEST = timedelta(days=180)
 MINUTES_OF_A_DAY = 1440
 OFFERED = (("CASH", "NSE"), ("CASH", "BSE"), ("FNO", "NSE"), ("FNO", "BSE"))
-INDICES = {"NSE-NIFTY": "NFO:NIFTY26NOVFUT"}
 
 
 class Candles:
@@ -34,15 +33,14 @@ class Candles:
     def candles(self, call: Call) -> Reply:
         first, last = asked_time(call, "start_time"), asked_time(call, "end_time")
         words, symbol = (call.asked("segment"), call.asked("exchange")), call.asked("groww_symbol")
-        is_index = words[0] == "CASH" and symbol in INDICES
-        key = INDICES[symbol] if is_index else self._by_symbol.get((*words, symbol))
+        key = self._by_symbol.get((*words, symbol))
         is_right = words in OFFERED and call.asked("candle_interval") == "1day" and first <= last <= first + LONGEST
         if key is None or not is_right:
             raise Refusal(error(400, "GA001"))
         bars = self._bars(key, first.date(), last.date())
         return success(
             {
-                "candles": [row(bar, 0 if is_index else bar.volume) for bar in bars],
+                "candles": [row(bar) for bar in bars],
                 "closing_price": double(bars[-1].close) if bars else None,
                 "start_time": f"{first}",
                 "end_time": f"{last}",
@@ -56,7 +54,8 @@ def by_symbol(instruments: Instruments) -> Mapping[tuple[str, str, str], str]:
     found = {}
     for listing in instruments:
         if words := WORDS.get(listing.exchange):
-            symbol = f"{words[1]}-{listing.symbol}" if listing.is_cash else listing.row["groww_symbol"]
+            plain = listing.is_cash or listing.is_index
+            symbol = f"{words[1]}-{trading_symbol(listing)}" if plain else listing.row["groww_symbol"]
             found[*words, symbol] = listing.key
     return found
 
@@ -68,6 +67,6 @@ def asked_time(call: Call, name: str) -> datetime:
         raise Refusal(error(400, "GA001")) from None
 
 
-def row(bar: Bar, volume: int) -> Json:
+def row(bar: Bar) -> Json:
     prices: list[Json] = [double(price) for price in (bar.open, bar.high, bar.low, bar.close)]
-    return [f"{bar.day}T00:00:00", *prices, volume, None]
+    return [f"{bar.day}T00:00:00", *prices, bar.volume, None]

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from brokers.groww import feed, nats
 from brokers.groww.nkeys import ACCOUNT, KeyPair, is_signed
-from brokers.groww.sandbox_wire import STATUSES, WORDS
+from brokers.groww.sandbox_wire import STATUSES, WORDS, number_of
 from brokers.secret import Secret
 from brokers.simulation.book import Position
 from brokers.simulation.dealing import DeskOrder
@@ -29,8 +29,7 @@ LEVELS = 5
 TOKEN_LIFETIME = timedelta(hours=12)
 # our exchange → what a subject begins with
 PLACES = {"NSE": "/ld/eq/nse", "BSE": "/ld/eq/bse", "NFO": "/ld/fo/nse", "BFO": "/ld/fo/bse"}
-# An index stands where the one future of it stands that has a price; SENSEX has none, and is silent.
-INDICES = {"/ld/indices/nse/price.NIFTY": "NFO:NIFTY26NOVFUT", "/ld/indices/bse/price.1": None}
+INDEX_PLACES = {"NSE": "/ld/indices/nse", "BSE": "/ld/indices/bse"}
 OWN = ("stocks/order/updates.apex", "stocks_fo/order/updates.apex", "stocks_fo/position/updates.apex")
 
 SEGMENTS = ("CASH", "FNO", "CURRENCY", "COMMODITY")  # by number, in orders
@@ -207,20 +206,21 @@ class LiveFeed(StreamSession):
 
 def listing_of(subject: str, instruments: Instruments) -> Listing | None:
     """What trades under a subject of live data, whatever of it is asked for."""
-    if subject in INDICES:
-        return instruments.get(INDICES[subject] or "")
     start, _, token = subject.rpartition(".")
     place, _, kind = start.rpartition("/")
-    exchange = next((exchange for exchange, words in PLACES.items() if words == place), None)
-    if exchange is None or kind not in ("price", "price_detailed", "book"):
+    if kind not in ("price", "price_detailed", "book"):
         return None
-    return next((each for each in instruments if (each.exchange, each.exchange_token) == (exchange, token)), None)
+    for each in instruments:
+        places = INDEX_PLACES if each.is_index else PLACES
+        if (places.get(each.exchange), number_of(each)) == (place, token):
+            return each if kind == "price" or not each.is_index else None
+    return None
 
 
 def payload(subject: str, listing: Listing, price: Price, at: float) -> bytes:
     """The message of a price, which has no more than published, of all of it, of depth, or of an index."""
     said = feed.StocksSocketResponse()
-    if subject in INDICES:
+    if listing.is_index:
         said.stocksLiveIndices.tsInMillis, said.stocksLiveIndices.value = at, float(price.last)
         return bytes(said.SerializeToString())
     said.symbol, said.exchange = listing.exchange_token, int(listing.exchange in ("NSE", "NFO"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from brokers.domain import OrderStatus
+from brokers.simulation.instruments import Listing
 from brokers.simulation.wire import Reply, json_reply
 
 MESSAGES = {
@@ -33,6 +34,20 @@ STATUSES = {
     OrderStatus.EXPIRED: "CANCELLED",
     OrderStatus.REJECTED: "REJECTED",
 }
+
+
+# An index's number in the feed and the master: a word at NSE.
+INDEX_TOKENS = {"SENSEX": "1"}
+
+
+def trading_symbol(listing: Listing) -> str:
+    """`INFY`, `NIFTY26DEC27000CE`; of an index what derivatives call it, `NIFTY`."""
+    return listing.row["groww_symbol"] if listing.is_index else listing.symbol
+
+
+def number_of(listing: Listing) -> str:
+    own = trading_symbol(listing)
+    return INDEX_TOKENS.get(own, own) if listing.is_index else listing.exchange_token
 
 
 def success(payload: object) -> Reply:

@@ -16,7 +16,7 @@ from functools import cached_property
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
-from brokers.iifl.sandbox_account import SEGMENTS, bad_request, error, success
+from brokers.iifl.sandbox_account import SEGMENTS, bad_request, error, number_of, success
 from brokers.iifl.sandbox_candles import Candles
 from brokers.iifl.sandbox_orders import IiflOrders
 from brokers.iifl.sandbox_stream import (
@@ -60,10 +60,6 @@ ORDER_TYPES: list[Json] = ["Limit", "Market", "StopLimit", "StopMarket"]
 SOCKET_EVENTS: list[Json] = ["joined", "error", "warning", "success", "order", "trade", "logout", "position"]
 ORDER_SOURCES: list[Json] = ["TWSAPI", "WebAPI", "MobileAndroidAPI", "MobileWindowsAPI", "MobileIOSAPI"]
 INSTRUMENT_TYPES: list[Json] = ["Futures", "Options", "Spread", "Equity", "Spot"]
-INDICES: dict[str, list[Json]] = {
-    "1": ["NIFTY 50_26000", "NIFTY 100_26004", "NIFTY BANK_26001"],
-    "11": ["SENSEX_26065"],
-}
 
 
 class IiflSandbox(IiflOrders):
@@ -204,7 +200,7 @@ class IiflSandbox(IiflOrders):
 
     @cached_property
     def _by_number(self) -> dict[tuple[int, int], Listing]:
-        return {(SEGMENTS[item.exchange][1], int(item.exchange_token)): item for item in self.instruments}
+        return {(SEGMENTS[item.exchange][1], number_of(item)): item for item in self.instruments}
 
     def quotes(self, call: Call) -> Reply:
         """Instruments without a snapshot are listed as asked for and answered with nothing."""
@@ -235,7 +231,7 @@ class IiflSandbox(IiflOrders):
             "ApplicationType": 0,
             "TokenID": 0,
             "ExchangeSegment": SEGMENTS[listing.exchange][1],
-            "ExchangeInstrumentID": int(listing.exchange_token),
+            "ExchangeInstrumentID": number_of(listing),
             "ExchangeTimeStamp": self._stamp(),
         }
         return json.dumps(head | WRITERS[code](self._touchline(listing, price)), separators=(",", ":"))
@@ -280,9 +276,12 @@ class IiflSandbox(IiflOrders):
 
     def index_list(self, call: Call) -> Reply:
         segment = call.asked("exchangeSegment")
-        if segment not in INDICES:
+        exchange = {"1": "NSE", "11": "BSE"}.get(segment)
+        if exchange is None:
             raise Refusal(bad_request("exchangeSegment", "is required", "any.required"))
-        result: Json = {"exchangeSegment": int(segment), "indexList": INDICES[segment]}
+        listed = [item for item in self.instruments if item.is_index and item.exchange == exchange]
+        names: list[Json] = [f"{item.symbol}_{number_of(item)}" for item in listed]
+        result: Json = {"exchangeSegment": int(segment), "indexList": names}
         return success(result, "s-instrument-0001", "Index list")
 
     # --- streams ---------------------------------------------------------------------------------
@@ -362,7 +361,7 @@ class IiflSandbox(IiflOrders):
 
     def _names(self, instruments: list[Json], code: int) -> dict[str, Listing]:
         listings = [listing for item in instruments if (listing := self._listing(item))]
-        return {f"{code} {SEGMENTS[each.exchange][1]} {each.exchange_token}": each for each in listings}
+        return {f"{code} {SEGMENTS[each.exchange][1]} {number_of(each)}": each for each in listings}
 
 
 SANDBOX = IiflSandbox
@@ -413,14 +412,16 @@ WRITERS = {1501: touchline_quote, 1502: full_quote, 1512: last_price_quote}
 
 def master_line(listing: Listing, tick_size: Decimal) -> str:
     """One line of the master: 22 columns for shares, 21 for futures, 23 for options."""
-    segment, number, _ = SEGMENTS[listing.exchange]
+    segment, code, _ = SEGMENTS[listing.exchange]
+    if listing.is_index:
+        return index_line(listing, segment, tick_size)
     units = listing.contract_multiplier
     kind = 8 if listing.is_cash else 2 if listing.option_type else 1
     name = listing.symbol if listing.is_cash else listing.underlying
     series = share_series(listing) if listing.is_cash else contract_series(listing)
     head = (
         *(segment, listing.exchange_token, kind, name, f"{name}-{series}" if listing.is_cash else listing.symbol),
-        *(series, f"{name}-{series}", f"{number}1001{listing.exchange_token:0>8}"),
+        *(series, f"{name}-{series}", f"{code}1001{listing.exchange_token:0>8}"),
         *(0, 0, listing.row["freeze_qty"] or 100_000, tick_size, listing.lot_size, units),
     )
     if listing.is_cash:
@@ -428,6 +429,13 @@ def master_line(listing: Listing, tick_size: Decimal) -> str:
     expiry = f"{listing.expiry}T14:30:00"
     option = (listing.strike, {"CE": 3, "PE": 4}[listing.option_type]) if listing.option_type else ()
     return joined(*head, -1, listing.underlying, expiry, *option, listing.symbol, 1, 1, listing.symbol)
+
+
+def index_line(listing: Listing, segment: str, tick_size: Decimal) -> str:
+    """A line like a share's, of type 16, with the name where shares carry their ISIN."""
+    name, own = listing.symbol, number_of(listing)
+    head = (segment, own, 16, name, name, "INDEX", name, own, 0, 0, 0, tick_size, 1, 1)
+    return joined(*head, name, name, 1, 1, name, 0, -1, -1)
 
 
 def share_series(listing: Listing) -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Sandbox
+from brokers.simulation.instruments import Listing
 from brokers.simulation.sessions import IST
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply
 
@@ -43,6 +44,11 @@ LIMITS = (
     *("GrossExposureLimit", "GrossExposureDerivativesLimit", "BuyExposureFuturesLimit", "BuyExposureOptionsLimit"),
     *("SellExposureOptionsLimit", "SellExposureFuturesLimit", "AdhocOptionsBuy", "AdhocCashCNCMargin"),
 )
+
+
+def number_of(listing: Listing) -> int:
+    """The exchange's own; XTS numbers indices by itself."""
+    return int(listing.row["iifl_id"] if listing.is_index else listing.exchange_token)
 
 
 class IiflAccount(Sandbox):

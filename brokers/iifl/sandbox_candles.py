@@ -1,7 +1,7 @@
 """XTS's candles, simulated: whole days alone. Shape: fixtures/iifl/md_ohlc.json.
 
-Nifty 50 stands where the one future of it stands that has a price, and has no volume. Chosen where nothing is
-published: a day's time is the last second of its trading, no days are an empty text, more than a week is a bad request.
+An index has no volume. Chosen where nothing is published: a day's time is the last second
+of its trading, no days are an empty text, more than a week is a bad request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ LAST_SECOND = time(15, 29, 59)
 UNKNOWN_INSTRUMENT = (400, "e-instrument-0001", "Instrument not found")
 # A segment goes by its word or its number.
 SEGMENT_NUMBERS = {name: number for word, number, _ in SEGMENTS.values() for name in (word, str(number))}
-INDICES = {(1, 26000): "NFO:NIFTY26NOVFUT"}
 
 
 class Candles:
@@ -44,12 +43,10 @@ class Candles:
         first, last = asked_day(call, "startTime"), asked_day(call, "endTime")
         if not 0 <= (last - first).days < MOST_DAYS:
             raise Refusal(bad_request("endTime", f"must be within {MOST_DAYS} days", "date.max"))
-        name = (SEGMENT_NUMBERS[segment], int(number))
-        listing = self._by_number().get(name)
-        if listing is None and name not in INDICES:
+        listing = self._by_number().get((SEGMENT_NUMBERS[segment], int(number)))
+        if listing is None:
             raise Refusal(error(*UNKNOWN_INSTRUMENT))
-        bars = self._bars(INDICES[name] if listing is None else listing.key, first, last)
-        rows = ",".join(row(bar, 0 if listing is None else bar.volume) for bar in bars)
+        rows = ",".join(row(bar) for bar in self._bars(listing.key, first, last))
         return success(
             {"exchangeSegment": segment, "exchangeInstrumentID": number, "dataReponse": rows},
             "s-instrument-0002",
@@ -64,8 +61,8 @@ def asked_day(call: Call, name: str) -> date:
         raise Refusal(bad_request(name, "is invalid", "date.base")) from None
 
 
-def row(bar: Bar, volume: int) -> str:
+def row(bar: Bar) -> str:
     """Seconds since 1970 of the clock on an Indian wall, prices, volume, open interest, and a bar at the end."""
     wall = int(datetime.combine(bar.day, LAST_SECOND, UTC).timestamp())
     prices = "|".join(plain(price) for price in (bar.open, bar.high, bar.low, bar.close))
-    return f"{wall}|{prices}|{volume}|0|"
+    return f"{wall}|{prices}|{bar.volume}|0|"

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from brokers.domain import OrderStatus, OrderType, Product, Side, Validity
-from brokers.iifl.sandbox_account import NO_DATA, SEGMENTS, IiflAccount, bad_request, error, success
+from brokers.iifl.sandbox_account import NO_DATA, SEGMENTS, IiflAccount, bad_request, error, number_of, success
 from brokers.iifl.sandbox_stream import event
 from brokers.simulation.dealing import Deal, DeskOrder, NewOrder, Refused
 from brokers.simulation.dealing import Refusal as Why
@@ -228,7 +228,7 @@ class IiflOrders(IiflAccount):
 
     @cached_property
     def _listed(self) -> dict[tuple[str, int], Listing]:
-        return {(SEGMENTS[item.exchange][0], int(item.exchange_token)): item for item in self.instruments}
+        return {(SEGMENTS[item.exchange][0], number_of(item)): item for item in self.instruments}
 
 
 class Fields:

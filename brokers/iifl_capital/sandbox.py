@@ -199,7 +199,7 @@ class IiflCapitalSandbox(IiflCapitalOrders):
         segment, _, form = call.parts["file"].partition(".")
         if segment not in CONTRACT_FILES or form not in ("csv", "json"):
             raise self.refusal(Problem.NOT_FOUND)
-        listed = [item for item in self.listed() if EXCHANGES[item.exchange] == segment]
+        listed = [item for item in self.listed() if EXCHANGES[item.exchange] == segment and not item.is_index]
         rows = [contract_row(item, self.market.tick_size(item)) for item in listed]
         if form == "json":
             return json_reply(rows)

@@ -33,7 +33,9 @@ class IiflCapitalAccount(Sandbox):
 
     @cached_property
     def by_number(self) -> dict[tuple[str, str], Listing]:
-        return {(EXCHANGES[item.exchange], item.exchange_token): item for item in self.instruments}
+        """Without indices: nothing is published of how its file of them calls and numbers them."""
+        known = (item for item in self.instruments if not item.is_index)
+        return {(EXCHANGES[item.exchange], item.exchange_token): item for item in known}
 
     def profile(self, call: Call) -> Reply:
         """Masked, as published: the client's own number too."""

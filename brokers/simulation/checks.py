@@ -42,6 +42,8 @@ def check(order: NewOrder, market: Market) -> None:
 
 
 def _check_offered(order: NewOrder, listing: Listing) -> None:
+    if listing.is_index:
+        raise Refused(Refusal.NOT_OFFERED, f"{listing.symbol} is an index: nobody deals in it.")
     if order.product not in (CASH_PRODUCTS if listing.is_cash else DERIVATIVE_PRODUCTS):
         raise Refused(Refusal.NOT_OFFERED, f"{order.product} is not offered at {listing.exchange}.")
     if order.validity not in VALIDITIES:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 INSTRUMENTS_FILE = Path(__file__).with_name("instruments.csv")
 CASH_KINDS = ("EQUITY", "ETF")
+INDEX = "INDEX"
 DEFAULT_DERIVATIVE_TICK = Decimal("0.05")
 
 # (price below, tick): the exchanges' tick tiers for shares.
@@ -35,7 +36,8 @@ class Listing:
 
     `key` is `EXCHANGE:SYMBOL` (`NSE:INFY`, `NFO:NIFTY26DEC27000CE`). `row` is the whole CSV row, where a
     dialect finds its broker's own names (`angel_symbol`, `upstox_key`, `fyers_symbol`, `groww_symbol`, …).
-    `lot_size` and `contract_multiplier`: MCX contracts have a lot of 1 and a multiplier of units per lot.
+    `lot_size` and `contract_multiplier`: MCX contracts have a lot of 1 and a multiplier of units per lot. An index has
+    a lot of 0: nobody deals in it. Its `underlying` is what derivatives call it.
     """
 
     exchange: str
@@ -60,6 +62,10 @@ class Listing:
     @property
     def is_cash(self) -> bool:
         return self.kind in CASH_KINDS
+
+    @property
+    def is_index(self) -> bool:
+        return self.kind == INDEX
 
     def tick(self, price: Decimal) -> Decimal:
         """Return the price step in rupees at this price level."""
@@ -99,6 +105,11 @@ def load_instruments() -> Instruments:
 
 def listings(row: Mapping[str, str]) -> Iterator[Listing]:
     """Yield the one or two listings of a CSV row; an exchange whose token is unknown is left out."""
+    if row["kind"] == INDEX:
+        exchange, symbol = row["kite_symbol"].split(":", 1)
+        token, kite_token = row["nse_token"] or row["bse_code"], row["kite_token_nse"] or row["kite_token_bse"]
+        yield _listing(row, exchange, symbol, token, kite_token)
+        return
     if row["kind"] not in CASH_KINDS:
         exchange, symbol = row["kite_symbol"].split(":", 1)
         yield _listing(row, exchange, symbol, row["upstox_key"].split("|")[1], row["kite_token_nse"])

@@ -406,7 +406,7 @@ class UpstoxSandbox(UpstoxOrders):
             raise Refusal(error(*BAD_KEY, property_path="instrument_key", invalid_value=wrong))
         listings = (self.by_key[key] for key in dict.fromkeys(keys) if key in self.by_key)
         priced = ((listing, self.market.price(listing.key)) for listing in listings)
-        return [(f"{segment(item)}:{item.symbol}", item, price) for item, price in priced if price]
+        return [(reply_key(item), item, price) for item, price in priced if price]
 
     def ltp_v2(self, call: Call) -> Reply:
         return success({key: ltp(item, price) for key, item, price in self._asked(call)})
@@ -486,6 +486,8 @@ class UpstoxSandbox(UpstoxOrders):
         return Reply(200, gzip.compress(json.dumps(rows).encode(), mtime=0), "application/gzip")
 
     def _master_row(self, listing: Listing) -> Json:
+        if listing.is_index:
+            return index_row(listing)
         row: dict[str, Json] = {
             "segment": segment(listing),
             "name": listing.name.upper(),
@@ -530,6 +532,24 @@ SANDBOX = UpstoxSandbox
 
 def ltp(listing: Listing, price: Price) -> dict[str, Json]:
     return {"last_price": float(price.last), "instrument_token": instrument_key(listing)}
+
+
+def reply_key(listing: Listing) -> str:
+    """`NSE_EQ:INFY`, `NSE_INDEX:Nifty 50`."""
+    return f"{segment(listing)}:{listing.name if listing.is_index else listing.symbol}"
+
+
+def index_row(listing: Listing) -> Json:
+    """Seven fields, as the docs list them: no lot, no tick."""
+    return {
+        "segment": segment(listing),
+        "name": listing.name,
+        "exchange": listing.exchange,
+        "instrument_type": "INDEX",
+        "instrument_key": instrument_key(listing),
+        "exchange_token": listing.exchange_token,
+        "trading_symbol": listing.row["upstox_symbol"],
+    }
 
 
 def candle(prices: list[Decimal], volume: int, timestamp: int) -> Json:

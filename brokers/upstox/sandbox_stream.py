@@ -27,7 +27,7 @@ from brokers.upstox.feed import (
 
 # mode → the most keys in it, and its number; `full_d30` is for another plan than this customer's.
 MODES = {"ltpc": (5000, LTPC), "option_greeks": (3000, OPTION_GREEKS), "full": (2000, FULL_D5)}
-SEGMENTS = ("NSE_EQ", "NSE_FO", "NSE_INDEX", "BSE_EQ", "BSE_FO", "NCD_FO", "MCX_FO")
+SEGMENTS = ("NSE_EQ", "NSE_FO", "NSE_INDEX", "BSE_EQ", "BSE_FO", "BSE_INDEX", "NCD_FO", "MCX_FO")
 LEVELS = 5
 
 
@@ -95,13 +95,22 @@ class MarketDataFeed(StreamSession):
             self._last(greeks.ltpc, listing, price)
             step(greeks.firstDepth, listing, price, 0)
             greeks.vtt = price.volume
+        elif listing.is_index:
+            self._days(feed.fullFeed.indexFF, listing, price)
         else:
             self._full(feed.fullFeed.marketFF, listing, price)
 
     def _full(self, full: Any, listing: Listing, price: Price) -> None:
-        self._last(full.ltpc, listing, price)
+        self._days(full, listing, price)
         for number in range(LEVELS):
             step(full.marketLevel.bidAskQuote.add(), listing, price, number)
+        full.atp = float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01")))
+        full.vtt = price.volume
+        full.tbq = full.tsq = float(100 * listing.lot_size)
+
+    def _days(self, full: Any, listing: Listing, price: Price) -> None:
+        """All that is told of an index: the last price, and the day so far."""
+        self._last(full.ltpc, listing, price)
         for interval in ("1d", "I1"):
             full.marketOHLC.ohlc.add(
                 interval=interval,
@@ -112,9 +121,6 @@ class MarketDataFeed(StreamSession):
                 vol=price.volume,
                 ts=self._milliseconds(),
             )
-        full.atp = float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01")))
-        full.vtt = price.volume
-        full.tbq = full.tsq = float(100 * listing.lot_size)
 
     def _last(self, ltpc: Any, listing: Listing, price: Price) -> None:
         """`cp` is the previous day's close."""

@@ -38,6 +38,8 @@ def error(
 
 
 def segment(listing: Listing) -> str:
+    if listing.is_index:
+        return f"{listing.exchange}_INDEX"
     return SEGMENTS[listing.exchange][0]
 
 

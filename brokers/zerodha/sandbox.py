@@ -463,20 +463,21 @@ def ohlc(price: Price) -> Json:
 
 
 def master_row(listing: Listing, tick_size: Decimal) -> tuple[object, ...]:
-    """One line of the instruments dump: no ISIN; lots of 1 on MCX and CDS."""
-    kind = "EQ" if listing.is_cash else listing.option_type or "FUT"
+    """One line of the instruments dump: no ISIN; lots of 1 on MCX and CDS. An index has no lot and no tick."""
+    kind = "EQ" if listing.is_cash or listing.is_index else listing.option_type or "FUT"
     segment = {"EQ": "", "FUT": "-FUT"}.get(kind, "-OPT")
+    is_contract = kind != "EQ"
     return (
         listing.kite_token,
-        listing.exchange_token,
+        listing.kite_token >> 8 if listing.is_index else listing.exchange_token,
         listing.symbol,
-        (listing.name if listing.is_cash else listing.underlying).upper(),
+        (listing.underlying if is_contract else listing.name).upper(),
         0,
         listing.expiry or "",
         listing.strike or 0,
-        tick_size,
+        0 if listing.is_index else tick_size,
         listing.lot_size,
         kind,
-        listing.exchange + segment,
+        "INDICES" if listing.is_index else listing.exchange + segment,
         listing.exchange,
     )

@@ -1,7 +1,7 @@
 """Kite's candles, simulated: whole days alone. Shapes: fixtures/zerodha/instruments_historical_minute.json.
 
-An index stands where the one future of it stands that has a price, and has no volume. Chosen where the docs are silent:
-the words of every refusal, and that 2,001 days are too many, as public clients know it. Minutes are not simulated.
+An index has no volume. Chosen where the docs are silent: the words of every refusal, and that
+2,001 days are too many, as public clients know it. Minutes are not simulated.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from brokers.zerodha.sandbox_orders import KiteOrders
 from brokers.zerodha.sandbox_wire import error, success
 
 MOST_DAYS = 2000
-# Kite's number of an index → the future.
-INDICES = {"256265": "NFO:NIFTY26NOVFUT"}
 
 
 class KiteCandles(KiteOrders):
@@ -36,11 +34,10 @@ class KiteCandles(KiteOrders):
         if (last - first).days >= MOST_DAYS:
             raise refusal(f"interval exceeds max limit: {MOST_DAYS} days")
         token = call.parts["token"]
-        key = INDICES.get(token) or next((each.key for each in self.instruments if str(each.kite_token) == token), None)
+        key = next((each.key for each in self.instruments if str(each.kite_token) == token), None)
         if key is None:
             raise refusal("invalid token")
-        rows = [candle(bar, 0 if token in INDICES else bar.volume) for bar in self.bars(key, first, last)]
-        return success({"candles": rows})
+        return success({"candles": [candle(bar) for bar in self.bars(key, first, last)]})
 
 
 def refusal(words: str) -> Refusal:
@@ -54,6 +51,6 @@ def asked_day(call: Call, name: str) -> date:
         raise refusal(f"invalid {name} date") from None
 
 
-def candle(bar: Bar, volume: int) -> list[Json]:
+def candle(bar: Bar) -> list[Json]:
     prices = [trimmed(price) for price in (bar.open, bar.high, bar.low, bar.close)]
-    return [f"{bar.day}T00:00:00+0530", *prices, volume]
+    return [f"{bar.day}T00:00:00+0530", *prices, bar.volume]

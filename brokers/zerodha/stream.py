@@ -7,14 +7,14 @@ length of a packet says what it is.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import urlencode
 
 import msgspec
 
-from brokers.domain import Exchange, Level, OrderStatus, Streamed, Tick
+from brokers.domain import AppCredentials, Exchange, Level, OrderStatus, Session, Streamed, Tick
 from brokers.secret import Secret
 from brokers.streaming import (
     Alive,
@@ -34,11 +34,21 @@ from brokers.zerodha.spec import SPEC, STATUSES
 
 # Segment code → exchange, and what a price is divided by. Indices share one segment: NSE's and BSE's tokens differ.
 EXCHANGES = {code: exchange for exchange, code in SEGMENT_CODES.items()} | {9: Exchange.NSE, 12: Exchange.NCO}
-INDEX_SEGMENT = 9
+# Kite's own numbers of indices, those of nobody else. UNCONFIRMED but for the first three: no page shows them.
+INDEX_TOKENS = {
+    (Exchange.NSE, "Nifty 50"): 256265,
+    (Exchange.NSE, "Nifty Bank"): 260105,
+    (Exchange.BSE, "SENSEX"): 265,
+    (Exchange.NSE, "India VIX"): 264969,
+    (Exchange.NSE, "Nifty Fin Service"): 257801,
+    (Exchange.NSE, "Nifty Next 50"): 270857,
+    (Exchange.BSE, "BANKEX"): 274441,
+}
 DIVISORS = {3: Decimal(10_000_000), 6: Decimal(10_000), 12: Decimal(10_000)}  # UNCONFIRMED for 6: the SDKs' figure
 PAISE = Decimal(100)
 
 LTP, INDEX_QUOTE, INDEX_FULL, QUOTE, FULL = 8, 28, 32, 44, 184
+NO_INDICES: Mapping[int, Streamed] = {}
 NO_TIME = 0
 
 
@@ -49,16 +59,23 @@ class ZerodhaStream(PriceStream):
     limits = StreamLimits(instruments=3000, batch=1000, connections=3)
     silence_seconds = 10.0  # a heartbeat of one byte comes every couple of seconds
 
+    def __init__(self, app: AppCredentials, session: Session) -> None:
+        super().__init__(app, session)
+        self._indices: dict[int, Streamed] = {}  # by Kite's number; never more than INDEX_TOKENS
+
     def opening(self, http: Transport, base_url: str) -> Opening:
         query = {"api_key": self.app.api_key.reveal(), "access_token": self.session.access_token.reveal()}
         return Opening(url=Secret(f"{base_url}?{urlencode(query)}"), headers={"X-Kite-Version": Secret("3")})
 
     @classmethod
     def can_stream(cls, wanted: Streamed) -> bool:
+        if wanted.index_name:
+            return (wanted.exchange, wanted.index_name) in INDEX_TOKENS
         return wanted.exchange in SEGMENT_CODES and wanted.exchange_token.isdecimal()
 
     def subscribe(self, wanted: Sequence[Streamed]) -> list[Frame]:
         """The mode after a bare subscription is UNCONFIRMED, so it is always asked for."""
+        self._indices |= {_token(each): each for each in wanted if each.index_name and self.can_stream(each)}
         frames: list[Frame] = []
         for batch in batches((each for each in wanted if self.can_stream(each)), self.limits.batch):
             tokens = [_token(each) for each in batch]
@@ -74,11 +91,14 @@ class ZerodhaStream(PriceStream):
             return [_told(frame)]
         if len(frame) <= 1:
             return [Alive()]
-        return list(ticks(frame))
+        return list(ticks(frame, self._indices))
 
 
-def ticks(frame: bytes) -> Iterator[Event]:
-    """Wire: u16 count, then per packet u16 length and body. What is cut off is named once."""
+def ticks(frame: bytes, indices: Mapping[int, Streamed] = NO_INDICES) -> Iterator[Event]:
+    """Wire: u16 count, then per packet u16 length and body. What is cut off is named once.
+
+    `indices`, by Kite's number, come back as they were asked for.
+    """
     count = int.from_bytes(frame[:2], "big")
     place = 2
     for _ in range(count):
@@ -88,12 +108,12 @@ def ticks(frame: bytes) -> Iterator[Event]:
             yield Unreadable("a packet that is cut off")
             return
         place += 2 + length
-        found = tick(body)
+        found = tick(body, indices)
         if found is not None:
             yield found
 
 
-def tick(body: bytes) -> Event | None:
+def tick(body: bytes, indices: Mapping[int, Streamed] = NO_INDICES) -> Event | None:
     """One packet; None for a length that is not ours to read.
 
     Wire: u32 throughout; a zero among times, opens and closes means none. Indices have packets of their own, in which
@@ -107,6 +127,8 @@ def tick(body: bytes) -> Event | None:
     exchange = EXCHANGES.get(segment)
     if exchange is None:
         return None
+    if (index := indices.get(token)) is not None:
+        exchange, exchange_token = index.exchange, index.exchange_token
     divisor = DIVISORS.get(segment, PAISE)
     if size == LTP:
         return Tick(exchange, exchange_token, Decimal(int.from_bytes(body[4:8], "big")) / divisor)
@@ -166,8 +188,9 @@ def _instant(seconds: int) -> datetime | None:
 
 
 def _token(wanted: Streamed) -> int:
-    number = int(wanted.exchange_token)
-    return number * 256 + INDEX_SEGMENT if wanted.index_name else instrument_token(wanted.exchange, number)
+    if wanted.index_name:
+        return INDEX_TOKENS[wanted.exchange, wanted.index_name]
+    return instrument_token(wanted.exchange, int(wanted.exchange_token))
 
 
 def _said(action: str, value: object) -> str:

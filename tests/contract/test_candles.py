@@ -46,7 +46,7 @@ NIFTY = {
     "groww": ("NIFTY", "NSE_NIFTY"),
     "iifl": ("NIFTY 50", "26000"),
 }
-NIFTY_FUTURE = "NFO:NIFTY26NOVFUT"  # an index stands where this stands
+NIFTY_50 = "NSE:NIFTY 50"
 TRADED = ("NSE:INFY", "BSE:SBIN", "NFO:NIFTY26DEC27000CE")
 TODAY = NOW.astimezone(IST).date()
 FRIDAY, MONDAY, LAST_MONDAY = date(2026, 11, 20), date(2026, 10, 5), date(2026, 11, 16)
@@ -114,7 +114,7 @@ def reach(client: BrokerClient) -> date:
     return MONDAY if client.candle_days > (FRIDAY - MONDAY).days else LAST_MONDAY
 
 
-def past(key: str, first: date, last: date, *, volumes: bool = True) -> list[Candle]:
+def past(key: str, first: date, last: date) -> list[Candle]:
     market = Market(load_instruments())
     return [
         Candle(
@@ -123,7 +123,7 @@ def past(key: str, first: date, last: date, *, volumes: bool = True) -> list[Can
             high_price=bar.high,
             low_price=bar.low,
             close_price=bar.close,
-            volume=Decimal(bar.volume if volumes else 0),
+            volume=Decimal(bar.volume),
         )
         for bar in bars(market, market.instruments[key], first, last, today=TODAY)
     ]
@@ -206,7 +206,7 @@ def test_an_index_is_asked_by_the_name_of_the_brokers_page(client: BrokerClient,
     symbol, token = NIFTY[slug]
     index = Listing(exchange=Exchange.NSE, tradingsymbol=symbol, broker_token=token)
     first = reach(client)
-    assert list(client.candles(index, first, FRIDAY).items) == past(NIFTY_FUTURE, first, FRIDAY, volumes=False)
+    assert list(client.candles(index, first, FRIDAY).items) == past(NIFTY_50, first, FRIDAY)
 
 
 @telling

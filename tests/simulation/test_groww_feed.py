@@ -138,9 +138,9 @@ class TestSimulated:
         assert (detailed.open_price, detailed.volume) == (last.open, last.volume)
         bids, asks = deep(told[2].payload)
         assert (len(bids), len(asks), bids[0].price < last.last < asks[0].price) == (5, 5, True)
-        future = socket.market.price("NFO:NIFTY26NOVFUT")
-        assert future is not None
-        assert tick(NIFTY, told[3].payload) == Tick(Exchange.NSE, "26000", future.last, at=NOW)
+        index = socket.market.price("NSE:NIFTY 50")
+        assert index is not None
+        assert tick(NIFTY, told[3].payload) == Tick(Exchange.NSE, "26000", index.last, at=NOW)
         said(socket, b"UNSUB 1\r\nUNSUB 2 5\r\nUNSUB\r\nUNSUB 99\r\n")
         assert list(socket.subscribed) == ["3", "4"]
 
