@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from brokers.domain import SEGMENT_OF, Exchange, Instrument, InstrumentKind, Segment
+from market.indices import identity_of, known_index
 
 CONTRACTS = frozenset({InstrumentKind.FUTURE, InstrumentKind.OPTION})
 # In these, brokers count lots, and a lot of 1 says nothing about its units.
@@ -15,7 +16,8 @@ RANKS = {InstrumentKind.FUTURE: 2, InstrumentKind.OPTION: 3}
 def identity(item: Instrument) -> str | None:
     """The key of an instrument; None for a contract that its row does not describe.
 
-    A share is the exchange's number: its ISIN may be missing in a master, and changes with a split.
+    A share is the exchange's number: its ISIN may be missing in a master, and changes with a split. An index is its
+    name, by whichever of its names it is listed.
     """
     if item.kind in CONTRACTS:
         contract = item.contract
@@ -24,7 +26,8 @@ def identity(item: Instrument) -> str | None:
         what = f"{plain(contract.strike)}|{contract.option_type}" if contract.strike is not None else "FUT"
         return f"{item.exchange}|{contract.underlying.upper()}|{contract.expiry.isoformat()}|{what}"
     if item.kind is InstrumentKind.INDEX:
-        return f"{item.exchange}|INDEX|{item.tradingsymbol.upper()}"
+        named = known_index(item)
+        return named.identity if named is not None else identity_of(item.exchange, item.tradingsymbol)
     return f"{item.exchange}|{item.exchange_token}" if item.exchange_token else f"{item.exchange}|={item.tradingsymbol}"
 
 

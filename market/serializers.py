@@ -17,6 +17,7 @@ from market.identity import plain
 from market.models import Instrument
 from market.quotes import MOST_QUOTES
 from market.search import Filters
+from market.strip import LevelState
 
 MOST_HITS = 50
 USUAL_HITS = 20
@@ -127,6 +128,41 @@ class QuoteAnswer(serializers.Serializer[Any]):
 
 class QuotesAnswer(serializers.Serializer[Any]):
     quotes = QuoteAnswer(many=True)
+
+
+class LevelAnswer(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text="The exchange's own.")
+    symbol = serializers.CharField(help_text="What derivatives call it.")
+    exchange = serializers.ChoiceField(words_of(Exchange))
+    instrument = serializers.CharField(help_text="What the socket's price topic, and `market/quotes`, call it.")
+    instrument_id = serializers.IntegerField(allow_null=True, help_text="null where no master that was read lists it.")
+    last_price = Exact(help_text="Points; null where it is not known.")
+    close_price = Exact(help_text="Of the previous day; null where whoever tells the price does not tell it.")
+    change = Exact(help_text="Points since the previous close.")
+    change_percent = Exact(help_text="The same in percent, to two places.")
+    as_of = Instant(allow_null=True)
+    # To the checker it is DRF's attribute of this name.
+    source = serializers.CharField(  # type: ignore[assignment]
+        allow_null=True, help_text="The broker that told it."
+    )
+    state = serializers.ChoiceField(words_of(LevelState))
+    reason = serializers.CharField(allow_null=True, help_text="Why it is not live, in a sentence; null where it is.")
+
+
+class SegmentAnswer(serializers.Serializer[Any]):
+    segment = serializers.ChoiceField(words_of(Segment))
+    exchange = serializers.ChoiceField(words_of(Exchange), help_text="Whose hours these are.")
+    is_open = serializers.BooleanField(allow_null=True, help_text="null: not known, which is never open.")
+    phase = serializers.ChoiceField(words_of(Phase), allow_null=True)
+    words = serializers.CharField(help_text="`Open`, `Pre-open`, `Closed: Christmas`.")
+    coming = serializers.CharField(help_text="`Closes 15:30`, `Opens Mon 09:15`; empty where it is not known.")
+    changes_at = Instant(allow_null=True, help_text="When that comes.")
+
+
+class IndicesAnswer(serializers.Serializer[Any]):
+    as_of = Instant()
+    indices = LevelAnswer(many=True)
+    segments = SegmentAnswer(many=True)
 
 
 class CandlesQuery(serializers.Serializer[Any]):

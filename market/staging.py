@@ -12,6 +12,7 @@ from brokers.domain import SEGMENT_OF, Instrument
 from brokers.errors import UnexpectedResponse
 from brokers.wire import Row
 from market.identity import identity, is_isin, search_rank, search_words, units_in_lot
+from market.indices import exchange_token
 
 # Name, type, longest text. `seq` is the row's place in the master.
 COLUMNS: tuple[tuple[str, str, int | None], ...] = (
@@ -100,7 +101,7 @@ class Staged:
             item.kind,
             item.tradingsymbol,
             item.broker_token,
-            item.exchange_token,
+            exchange_token(item),
             isin,
             (item.name or "")[:LONGEST_NAME],
             contract.underlying.upper() if contract else "",

@@ -14,6 +14,7 @@ from market.models import Instrument
 from market.quotes import quotes
 from market.search import LISTINGS, search
 from market.serializers import (
+    IndicesAnswer,
     InstrumentAnswer,
     QuotesAnswer,
     QuotesQuery,
@@ -21,6 +22,7 @@ from market.serializers import (
     SearchQuery,
     StatusAnswer,
 )
+from market.strip import strip
 
 
 class InstrumentSearchView(APIView):
@@ -60,6 +62,19 @@ class QuotesView(APIView):
         query = QuotesQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         return Response(QuotesAnswer({"quotes": quotes(query.validated_data["instruments"])}).data)
+
+
+class IndicesView(APIView):
+    @extend_schema(
+        operation_id="market_indices",
+        summary="Where the indices stand, and which segments trade",
+        description="NIFTY 50, NIFTY BANK, SENSEX and INDIA VIX as the brokers' streams told them, or as asked for "
+        "while a page was open. What is not known is null, with a reason. The WebSocket's price topic tells of "
+        "changes, by `instrument`.",
+        responses=IndicesAnswer,
+    )
+    def get(self, request: Request) -> Response:
+        return Response(IndicesAnswer(strip(now=timezone.now())).data)
 
 
 class MarketStatusView(APIView):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from brokers.clearance import Answer as Light
-from brokers.domain import DELIVERY_PRODUCTS, ZERO, Exchange, OrderType, Segment, Side
+from brokers.domain import DELIVERY_PRODUCTS, ZERO, Exchange, InstrumentKind, OrderType, Segment, Side
 from brokers.wire import IST
 from orders.charges import segment_of
 from orders.facts import Account, Facts, Priced, Tradable, Wanted, Why
@@ -39,6 +39,8 @@ class Terms:
 
 def terms_of(facts: Facts, wanted: Wanted) -> tuple[dict[Exchange, Terms], tuple[Why, ...]]:
     """By exchange; and why there are none, where there are none."""
+    if any(each.kind is InstrumentKind.INDEX for each in facts.tradables.values()):
+        return {}, (_AN_INDEX,)
     found: dict[Exchange, Terms] = {}
     for tradable in facts.tradables.values():
         if (terms := _terms_at(tradable, facts.prices.get(tradable.exchange), wanted)) is not None:
@@ -50,6 +52,11 @@ def terms_of(facts: Facts, wanted: Wanted) -> tuple[dict[Exchange, Terms], tuple
     return _comparable(found, facts, wanted), ()
 
 
+_AN_INDEX = Why(
+    code="not_tradable",
+    words="This is an index: nobody deals in it.",
+    remedy="Order a future or an option on it, or a fund that follows it.",
+)
 _NOT_THERE = Why(
     code="exchange_not_offered",
     words="This instrument is not listed at the exchanges that the order names.",

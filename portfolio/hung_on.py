@@ -10,20 +10,12 @@ from datetime import datetime, timedelta
 
 from brokers.domain import SEGMENT_OF, Exchange, InstrumentKind, Segment, Streamed
 from brokers.wire import IST
+from market.indices import BY_UNDERLYING
 from market.models import Instrument
 from portfolio.domain import InstrumentKey
 from portfolio.risk_rows import CONTRACTS, Row, around, named_index, rows_of
 
 KEPT = timedelta(minutes=10)
-# How those brokers write an index whose names are made of it; what is not here they are not asked for.
-STREAMED_AS = {
-    "NIFTY": "Nifty 50",
-    "BANKNIFTY": "Nifty Bank",
-    "FINNIFTY": "Nifty Fin Service",
-    "NIFTYNXT50": "Nifty Next 50",
-    "SENSEX": "SENSEX",
-    "BANKEX": "BANKEX",
-}
 
 
 class HungOn:
@@ -79,5 +71,6 @@ def _streamed(row: Row) -> Streamed | None:
         return None
     if row.kind != InstrumentKind.INDEX:
         return Streamed(*row.key, isin=row.isin)
-    name = STREAMED_AS.get(named_index(row.identity) or "")
+    index = BY_UNDERLYING.get(named_index(row.identity) or "")
+    name = index.streamed_as if index is not None else None
     return Streamed(*row.key, index_name=name) if name is not None else None

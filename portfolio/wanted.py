@@ -1,4 +1,5 @@
-"""What is to be streamed: for every user with an open page their connections, and the instruments of their books.
+"""What is to be streamed: for every user with an open page their connections, the instruments of their books, and the
+indices that stand at the head of the page.
 
 And what is to be asked for instead, as nothing streams it: shares by one listing, contracts by their own.
 """
@@ -36,6 +37,7 @@ from market.feed_states import Told, told_now
 from market.models import Instrument, InstrumentListing
 from market.polling import Polled
 from market.streaming import StreamUrls, Wanted
+from market.strip import Watched
 from portfolio.domain import InstrumentKey
 from portfolio.hung_on import HungOn
 from portfolio.models import BrokerSnapshot
@@ -219,6 +221,7 @@ class Wishes:
     owners: dict[UUID, int] = field(default_factory=dict)
     resting: dict[UUID, datetime] = field(default_factory=dict)
     _hung_on: HungOn = field(default_factory=HungOn)
+    _watched: Watched = field(default_factory=Watched)
     _names: Names = field(default_factory=Names)
     _keys: Keys = field(default_factory=Keys)
     _held: dict[UUID, tuple[datetime, Held]] = field(default_factory=dict)
@@ -264,15 +267,17 @@ class Wishes:
         listed = {(each.exchange, each.exchange_token) for each in listings}
         rest = frozenset[InstrumentKey]().union(*(each.instruments for each in held))
         others = frozenset(Streamed(*key) for key in rest - listed)
-        # What is not held itself is streamed, and not asked for instead: budgets are for what is held.
+        # What is not held itself is streamed, and not asked for instead: budgets are for what is held, and for the
+        # few indices at the head of every page.
         told = {(each.exchange, each.exchange_token) for each in (*listings, *others)}
         beside = {each for each in self._hung_on.of(rest, now) if (each.exchange, each.exchange_token) not in told}
-        asked = self._spread(user_id, frozenset(candidates), frozenset(listings) | others | beside)
+        watched = self._watched.now(now)
+        asked = self._spread(user_id, frozenset(candidates), frozenset(listings) | others | beside | watched)
         fed = frozenset[Streamed]().union(
             *(mine for key, mine in asked.items() if key in states and states[key].state is FeedState.LIVE)
         )
         by_key = {(each.exchange, each.exchange_token): each for each in (*listings, *others)}
-        unfed = unfed_of(listings, [by_key[key] for key in rest], fed)
+        unfed = unfed_of(listings, [*(by_key[key] for key in rest), *watched], fed)
         polled = self._polled(user_id, unfed, {row.broker_type for row in ready.values()}, now)
         return {
             key: _wanted(row, *keys[key], asked.get(key, frozenset()), polled[row.broker_type])

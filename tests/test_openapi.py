@@ -40,6 +40,7 @@ ROUTES = {
     "/api/v1/health/brokers/{broker_type}/report": {"get"},
     "/api/v1/health/connections/{id}/timeline": {"get"},
     "/api/v1/market/candles": {"get"},
+    "/api/v1/market/indices": {"get"},
     "/api/v1/market/instruments": {"get"},
     "/api/v1/market/instruments/{id}": {"get"},
     "/api/v1/market/status": {"get"},

@@ -116,6 +116,7 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("DELETE", "risk/cash-flows/<int:id>"): TRADE,
     ("POST", "risk/scenarios"): TRADE,
     ("DELETE", "risk/scenarios/<int:id>"): TRADE,
+    ("GET", "market/indices"): READ,
     ("GET", "market/quotes"): READ,
     ("GET", "market/status"): READ,
 }

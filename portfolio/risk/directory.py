@@ -14,20 +14,14 @@ from decimal import Decimal
 
 from brokers.domain import SEGMENT_OF, Contract, Exchange, Instrument, InstrumentKind, OptionType, Position, Segment
 from market.identity import identity
+from market.indices import BY_UNDERLYING
 from portfolio.domain import AssetClass, InstrumentKey
 from portfolio.risk.words import Kind, RiskClass
 from portfolio.totals import asset_class
 
 # What derivatives call an index, and what its own row is called at the exchange.
 INDEX_NAMES: Mapping[str, tuple[Exchange, str]] = {
-    "NIFTY": (Exchange.NSE, "NIFTY 50"),
-    "BANKNIFTY": (Exchange.NSE, "NIFTY BANK"),
-    "FINNIFTY": (Exchange.NSE, "NIFTY FIN SERVICE"),
-    "MIDCPNIFTY": (Exchange.NSE, "NIFTY MID SELECT"),
-    "NIFTYNXT50": (Exchange.NSE, "NIFTY NEXT 50"),
-    "SENSEX": (Exchange.BSE, "SENSEX"),
-    "BANKEX": (Exchange.BSE, "BANKEX"),
-    "SENSEX50": (Exchange.BSE, "SENSEX50"),
+    underlying: (index.exchange, index.name) for underlying, index in BY_UNDERLYING.items()
 }
 RISK_OF_ASSET = {
     AssetClass.EQUITY: RiskClass.EQUITY,

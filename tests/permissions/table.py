@@ -239,6 +239,7 @@ API: dict[str, Address] = {
     ),
     "portfolio/shared": api("portfolio/shared", GET=traders("200")),
     "portfolio/shared/<uuid:id>": api(f"portfolio/shared/{RECEIVED_GRANT}", GET=traders("200", NOT_FOUND)),
+    "market/indices": api("market/indices", GET=traders("200")),
     "market/instruments": api("market/instruments", GET=Row(traders("200"), query="q=INFY")),
     "market/instruments/<int:pk>": api("market/instruments/{instrument}", GET=traders("200")),
     "market/candles": api("market/candles", GET=Row(traders(NOT_FOUND), query="instrument=999999999")),
