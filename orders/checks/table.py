@@ -50,7 +50,9 @@ NUMBERS = tuple(check.number for check in CHECKS)
 OF_CODE = {code: 2 for code in DEALING} | {code: 3 for code in FORM} | {code: 7 for code in CROSSING}
 OF_CODE |= {code: 9 for code in CHANGES}
 OF_CODE |= {code: 1 for code in ("trading_off", "not_cleared", "circuit_open", "account_unread", "session_ended")}
-OF_CODE |= {code: 2 for code in ("not_listed", "not_tradable", "segment_not_enabled", "units_unknown")} | {"price_unknown": 5}
+OF_CODE |= {code: 2 for code in ("not_listed", "not_tradable", "segment_not_enabled", "units_unknown")} | {
+    "price_unknown": 5
+}
 ELSE = 8
 
 

@@ -8,7 +8,10 @@ from decimal import Decimal
 import pytest
 
 from brokers import registry
+from brokers.domain import OrderType, Product, Side, Validity
 from brokers.simulation.book import Book, Position
+from brokers.simulation.checks import check
+from brokers.simulation.dealing import NewOrder, Refused
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.market import Market
 from brokers.simulation.server import load_book
@@ -111,3 +114,32 @@ def test_a_position_adds_its_carried_and_its_dealt_part() -> None:
     assert (row.quantity, row.buy_quantity, row.sell_quantity) == (0, 4, 4)
     assert (row.buy_value, row.sell_value, row.average_price) == (Decimal(92559), Decimal(93360), 0)
     assert row.buy_price == Decimal("23139.75")
+
+
+def test_what_hangs_on_an_index_moves_with_it() -> None:
+    market = moving_market()
+    index, future = market.price("NSE:NIFTY 50"), market.price("NFO:NIFTY26DECFUT")
+    call, put = market.price("NFO:NIFTY26DEC27000CE"), market.price("NFO:NIFTY26DEC27000PE")
+    assert None not in (index, future, call, put)
+    apart = []
+    for _ in range(600):
+        market.tick()
+        gap = future.last / future.close - index.last / index.close
+        apart.append(abs(gap))
+        forward = future.last
+        assert put.last > (27000 - forward) * Decimal("0.99"), "below what it is worth if exercised"
+        assert abs(index.last / index.close - 1) < Decimal("0.02")
+    assert max(apart) < Decimal("0.0001")
+    assert index.volume == 0
+
+
+def test_indices_are_prices_and_nothing_that_is_dealt_in() -> None:
+    market = Market(load_instruments())
+    listing = market.instruments["NSE:NIFTY 50"]
+    assert (listing.is_index, listing.is_cash, listing.lot_size) == (True, False, 0)
+    order = NewOrder(
+        key=listing.key, side=Side.BUY, order_type=OrderType.LIMIT, product=Product.CNC, validity=Validity.DAY,
+        quantity=1, price=Decimal(26000),
+    )  # fmt: skip
+    with pytest.raises(Refused, match="nobody deals in it"):
+        check(order, market)

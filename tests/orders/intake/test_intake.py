@@ -14,7 +14,7 @@ from django.db import connection as database
 
 from accounts.models import AuditEntry, User
 from brokers import registry
-from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
+from brokers.domain import Exchange, InstrumentKind, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import OutcomeUnknown
 from brokers.models import BrokerConnection
 from market.models import Instrument
@@ -69,6 +69,13 @@ def test_a_market_order_leaves_as_a_limit_near_the_last_price(place: Place, infy
 def test_without_a_price_an_order_at_any_price_is_refused(place: Place, infy: Instrument) -> None:
     intent = only(place(buy(infy, order_type=OrderType.MARKET, price=None)))
     assert (intent.status, intent.reason_code) == (IntentStatus.REFUSED, "price_unknown")
+    assert not intent.children.exists()
+
+
+def test_an_index_cannot_be_ordered(place: Place, infy: Instrument) -> None:
+    Instrument.objects.filter(pk=infy.pk).update(kind=InstrumentKind.INDEX)
+    intent = only(place(buy(infy)))
+    assert (intent.status, intent.reason_code) == (IntentStatus.REFUSED, "not_tradable")
     assert not intent.children.exists()
 
 
