@@ -14,7 +14,7 @@ from enum import StrEnum
 from django.conf import settings
 
 from brokers import registry
-from brokers.domain import Exchange, Segment, Streamed
+from brokers.domain import ZERO, Exchange, Segment, Streamed
 from brokers.shared import if_redis_is_there
 from brokers.wire import IST
 from market.calendar import OPEN_PHASES, Day, MarketState, Phase, state
@@ -81,7 +81,7 @@ class Level:
         """Rounded to two places, half up."""
         if self.change is None or not self.close_price:
             return None
-        return (self.change * 100 / self.close_price).quantize(PAISE, ROUND_HALF_UP)
+        return (self.change * 100 / self.close_price).quantize(PAISE, ROUND_HALF_UP) + ZERO  # and no zero with a sign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

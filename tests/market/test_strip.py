@@ -20,7 +20,7 @@ from market.indices import INDICES, SHOWN, known
 from market.models import Instrument, MarketDay
 from market.pricing import Price
 from market.publishing import ALIVE, PricePublisher
-from market.strip import LevelState, Watched, levels, segment_hours, strip
+from market.strip import Level, LevelState, Watched, levels, segment_hours, strip
 
 PATH = "/api/v1/market/indices"
 NOON = datetime(2026, 11, 26, 12, 0, tzinfo=IST)
@@ -111,6 +111,18 @@ class TestIndices:
         assert (sensex.state, sensex.change_percent) == (LevelState.STALE, Decimal("-0.15"))
         assert (vix.state, vix.last_price, vix.as_of) == (LevelState.UNKNOWN, None, None)
         assert vix.reason == "No broker's list of instruments that was read names this index."
+
+    def test_a_change_of_next_to_nothing_has_no_sign(self) -> None:
+        level = Level(
+            name="NIFTY 50",
+            symbol="NIFTY",
+            exchange=Exchange.NSE,
+            instrument="NSE:26000",
+            instrument_id=None,
+            last_price=Decimal("26104.10"),
+            close_price=Decimal("26104.15"),
+        )
+        assert str(level.change_percent) == "0.00"
 
     @pytest.mark.django_db
     def test_what_is_listed_and_was_never_told(self) -> None:
