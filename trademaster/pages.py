@@ -14,7 +14,6 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from brokers import consents
-from orders import halt_views
 from portfolio import risk_page
 from portfolio.services import NoBrokerConnections
 from trademaster import api
@@ -66,10 +65,4 @@ def trader_page(request: HttpRequest, template: str, **context: Any) -> HttpResp
     """Support has no portfolio of its own: its desk is the admin."""
     if not getattr(request.user, "is_trader", False):
         return redirect("admin:index")
-    return render(request, template, {**context, "halts": halts_of(request)})
-
-
-def halts_of(request: HttpRequest) -> dict[str, Any]:
-    """What stops this trader's orders now: every page of theirs says so."""
-    assert isinstance(request.user, User)  # noqa: S101 - the role has been asked for
-    return halt_views.shown(request.user)
+    return render(request, template, context)

@@ -8,7 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from brokers.views import login_form, oauth_callback, receive_postback
 from health.views import live, ready, status
 from orders import halt_pages
-from trademaster import pages
+from trademaster import installable, pages, shell_pages
 from trademaster.account_views import DeleteView, ExportView
 from trademaster.api import unknown_route
 from trademaster.order_pages import order, orders, orders_csv
@@ -37,6 +37,11 @@ urlpatterns = [
     path("kill-switch", halt_pages.kill_switch, name="kill-switch"),
     path("kill-switch/re-arm", halt_pages.rearm, name="kill-switch-re-arm"),
     path("risk/", pages.risk, name="risk"),
+    path("plain", shell_pages.plain, name="plain"),
+    path("help", shell_pages.help_page, name="help"),
+    path("manifest.webmanifest", installable.manifest, name="manifest"),
+    path("sw.js", installable.service_worker, name="service-worker"),
+    path("offline", installable.offline, name="offline"),
     path("", include("accounts.urls")),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, Route
 
 from brokers import consents
 from brokers.domain import Exchange, OptionType, Product
+from market.phases import PhaseTold
 from portfolio.consolidate import consolidate
 from portfolio.domain import (
     BrokerDerivative,
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.browser
 HOME = "http://trademaster.test"
 PAGES = {"/": "dashboard.html", "/connect": "connect.html", "/logins": "logins.html"}
 CONSENT = consents.current()
+PHASE = PhaseTold(is_open=True, words="Market open", then="until 15:30")
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
@@ -107,7 +109,8 @@ class House:
 
 def html(template: str) -> str:
     user = SimpleNamespace(is_authenticated=True, get_username="alice")
-    return render_to_string(template, {"user": user, "consent": CONSENT}, RequestFactory().get("/"))
+    context = {"user": user, "consent": CONSENT, "strip": {"phase": PHASE}}
+    return render_to_string(template, context, RequestFactory().get("/"))
 
 
 @pytest.fixture

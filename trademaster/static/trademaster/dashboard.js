@@ -88,8 +88,6 @@ function render() {
 
 /** What changes by the passing of time alone. */
 function tick() {
-  const now = new Date();
-  say(byId("clock"), `${istTime(now, now)} IST`);
   if (view() === "live") {
     renderNumbers(book.portfolio, lag(), isLive(), book.prices);
     renderNotes(book.portfolio, lag(), isLive());

@@ -17,9 +17,8 @@ function shut() {
   document.activeElement.blur();
 }
 
-const showKeys = listenForKeys({ open: show, find: () => show(form.elements.side.value), shut });
+listenForKeys({ open: show, find: () => show(form.elements.side.value), shut });
 document.getElementById("open-ticket").addEventListener("click", () => show("BUY"));
-document.getElementById("open-shortcuts").addEventListener("click", showKeys);
 filter.addEventListener("change", ({ target }) => target.tagName === "SELECT" && filter.requestSubmit());
 if (isUnderWay()) docked.classList.add("open");
 tellMarket();

@@ -1,0 +1,130 @@
+"""What stands around every page: the strip, hidden amounts, colours, keys, and the app that can be installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+from playwright.sync_api import Browser, Page, expect
+
+from accounts.models import User
+from tests.pages.test_screens import HOME, House
+from trademaster.glossary import TERMS
+
+EMPTY: dict[str, Any] = {
+    "portfolio": None,
+    "error": {"code": "no_broker_connections", "message": "", "remedy": ""},
+    "connections": [],
+    "book": None,
+    "number": None,
+    "series": None,
+    "price_state": None,
+}
+
+
+@pytest.fixture
+def signed_in(client: Client, db: None) -> Client:
+    client.force_login(User.objects.create_user("alice", password="a long enough password"))
+    return client
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/orders/", "/risk/", "/logins", "/connect", "/kill-switch", "/account/sessions"]
+)
+def test_the_strip_stands_on_every_page_of_a_trader(signed_in: Client, address: str) -> None:
+    answer = signed_in.get(address, follow=True).content.decode()
+    assert 'data-testid="phase"' in answer
+    assert 'id="privacy"' in answer
+    assert 'id="shortcuts"' in answer
+
+
+def test_nobodys_page_has_no_strip(client: Client, db: None) -> None:
+    answer = client.get("/login").content.decode()
+    assert 'id="strip"' not in answer
+    assert "frame.js" not in answer
+
+
+def test_the_manifest_is_enough_to_install_it(client: Client) -> None:
+    answer = client.get("/manifest.webmanifest")
+    assert answer["Content-Type"] == "application/manifest+json"
+    document = json.loads(answer.content)
+    assert document["start_url"] == document["scope"] == "/"
+    assert document["display"] == "standalone"
+    for icon in document["icons"]:
+        assert finders.find(icon["src"].removeprefix("/static/"))
+
+
+def test_the_worker_keeps_only_the_page_for_offline_and_its_files(client: Client) -> None:
+    answer = client.get("/sw.js")
+    assert answer["Content-Type"].startswith("text/javascript")
+    assert answer["Cache-Control"] == "no-cache"
+    assert "/offline" in answer.content.decode()
+    assert "/api/" not in answer.content.decode()
+    offline = client.get("/offline").content.decode()
+    assert "as they are" in offline
+
+
+def test_help_defines_every_number(signed_in: Client) -> None:
+    answer = signed_in.get("/help").content.decode()
+    for term in TERMS.values():
+        assert f"<dt>{term.name.replace('&', '&amp;')}</dt>" in answer
+
+
+def test_the_plain_page_without_a_broker_says_what_to_do(signed_in: Client) -> None:
+    assert "Connect a broker" in signed_in.get("/plain").content.decode()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    house = House()
+    page.route("**/*", house.serve)
+    page.route_web_socket("**/ws/**", lambda line: line.send(json.dumps({"type": "SNAPSHOT", "data": EMPTY})))
+    page.goto(HOME)
+    yield page
+    page.close()
+    assert errors == []
+
+
+@pytest.mark.browser
+def test_the_list_of_keys_opens_by_its_key_and_can_switch_them_off(page: Page) -> None:
+    page.keyboard.press("?")
+    expect(page.locator("#shortcuts")).to_be_visible()
+    page.locator("#single-keys").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+    expect(page.locator("#ticket-search")).not_to_be_focused()
+    page.keyboard.press("?")  # it stays, so that they can be switched on again
+    page.locator("#single-keys").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    page.wait_for_url(f"{HOME}/orders/")
+
+
+@pytest.mark.browser
+def test_colours_are_the_systems_or_the_readers_and_are_remembered(page: Page) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.locator("#user-menu summary").click()
+    page.get_by_label("dark", exact=True).check()
+    assert page.evaluate(ground) != light
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.locator("#user-menu summary").click()
+    page.get_by_label("as the system").check()
+    assert page.evaluate(ground) == light
+
+
+@pytest.mark.browser
+def test_a_menu_that_was_left_is_shut(page: Page) -> None:
+    page.locator("#user-menu summary").click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#user-menu .sheet")).to_be_hidden()
+    expect(page.locator("#user-menu summary")).to_be_focused()
