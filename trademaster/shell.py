@@ -7,9 +7,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
+from market.strip import strip
 
 from accounts.models import User
-from market import phases
 from orders import halt_views
 
 
@@ -19,6 +19,6 @@ def around(request: HttpRequest) -> dict[str, Any]:
     if not isinstance(user, User) or not user.is_trader:
         return {}
     return {
-        "strip": SimpleLazyObject(lambda: {"phase": phases.told(timezone.now())}),
+        "strip": SimpleLazyObject(lambda: strip(now=timezone.now())),
         "halts": SimpleLazyObject(lambda: halt_views.shown(user)),
     }

@@ -25,6 +25,16 @@ def help_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
+def strip(request: HttpRequest) -> HttpResponse:
+    """The strip alone, for pages that ask for it again."""
+    user = request.user
+    if not isinstance(user, User) or not user.is_trader:
+        return redirect("admin:index")
+    return render(request, "parts/strip.html")
+
+
+@require_safe
+@login_required
 def plain(request: HttpRequest) -> HttpResponse:
     """The answer of the API, as a page that needs no script and can be printed."""
     user = request.user

@@ -38,6 +38,7 @@ urlpatterns = [
     path("kill-switch/re-arm", halt_pages.rearm, name="kill-switch-re-arm"),
     path("risk/", pages.risk, name="risk"),
     path("plain", shell_pages.plain, name="plain"),
+    path("strip", shell_pages.strip, name="strip"),
     path("help", shell_pages.help_page, name="help"),
     path("manifest.webmanifest", installable.manifest, name="manifest"),
     path("sw.js", installable.service_worker, name="service-worker"),

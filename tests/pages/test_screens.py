@@ -14,11 +14,13 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
+from market.indices import SHOWN
+from market.strip import Level, SegmentHours, Strip
 from playwright.sync_api import Browser, Page, Route
 
 from brokers import consents
-from brokers.domain import Exchange, OptionType, Product
-from market.phases import PhaseTold
+from brokers.domain import Exchange, OptionType, Product, Segment
+from market.calendar import Phase
 from portfolio.consolidate import consolidate
 from portfolio.domain import (
     BrokerDerivative,
@@ -29,14 +31,39 @@ from portfolio.domain import (
     TradingPosition,
 )
 from portfolio.presentation import present
-from tests.portfolio.sources import INFY, RELIANCE, SBIN, account, holding, lent, merged, source
+from tests.portfolio.sources import INFY, NOW, RELIANCE, SBIN, account, holding, lent, merged, source
 
 pytestmark = pytest.mark.browser
 
 HOME = "http://trademaster.test"
 PAGES = {"/": "dashboard.html", "/connect": "connect.html", "/logins": "logins.html"}
 CONSENT = consents.current()
-PHASE = PhaseTold(is_open=True, words="Market open", then="until 15:30")
+STRIP = Strip(
+    as_of=NOW,
+    segments=(
+        SegmentHours(
+            segment=Segment.EQUITY,
+            exchange=Exchange.NSE,
+            is_open=True,
+            phase=Phase.CONTINUOUS,
+            words="Open",
+            coming="Closes 15:30",
+            changes_at=NOW,
+        ),
+    ),
+    indices=(
+        Level(
+            name=SHOWN[0].name,
+            symbol="NIFTY",
+            exchange=Exchange.NSE,
+            instrument="NSE:26000",
+            instrument_id=1,
+            last_price=Decimal("26123.45"),
+            close_price=Decimal("26000"),
+        ),
+        Level(name=SHOWN[1].name, symbol="BANKNIFTY", exchange=Exchange.NSE, instrument="NSE:26009", instrument_id=2),
+    ),
+)
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
@@ -109,7 +136,7 @@ class House:
 
 def html(template: str) -> str:
     user = SimpleNamespace(is_authenticated=True, get_username="alice")
-    context = {"user": user, "consent": CONSENT, "strip": {"phase": PHASE}}
+    context = {"user": user, "consent": CONSENT, "strip": STRIP}
     return render_to_string(template, context, RequestFactory().get("/"))
 
 

@@ -59,6 +59,7 @@ PAGES: dict[str, Address] = {
     "risk/": page("/risk/", GET=TRADERS_PAGE),
     "status": page("/status", GET=everybody("200")),
     "plain": page("/plain", GET=TRADERS_PAGE),
+    "strip": page("/strip", GET=TRADERS_PAGE),
     "help": page("/help", GET=signed_in("200")),
     "manifest.webmanifest": page("/manifest.webmanifest", GET=everybody("200")),
     "sw.js": page("/sw.js", GET=everybody("200")),

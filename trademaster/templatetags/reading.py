@@ -1,11 +1,14 @@
-"""Instants of an answer, as a page to read shows them."""
+"""Instants, levels and percents, as the frame and the page to read show them."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 
 from django import template
 from django.utils import timezone
+
+from portfolio.templatetags import risk
 
 register = template.Library()
 
@@ -15,3 +18,17 @@ def ist(instant: str) -> str:
     """2026-11-23T04:41:07.125Z → 10:11:07, with the day where that is not today."""
     at = timezone.localtime(datetime.fromisoformat(instant))
     return f"{at:%H:%M:%S}" if at.date() == timezone.localdate() else f"{at.day} {at:%b, %H:%M:%S}"
+
+
+@register.filter
+def level(points: Decimal | None) -> str:
+    """Points of an index, to two places; "—" where nobody knows them."""
+    return risk.number(None if points is None else str(points.quantize(Decimal("0.01"), ROUND_HALF_UP)))
+
+
+@register.filter
+def signed_percent(value: Decimal | None) -> str:
+    """+0.45%; empty where it is not known."""
+    if value is None:
+        return ""
+    return f"{'+' if value > 0 else ''}{risk.percent(str(value))}"

@@ -11,6 +11,7 @@ import { renderNotes } from "./notes.js";
 import { renderNumbers } from "./numbers.js";
 import { noted, renderSeries } from "./series.js";
 import { listen } from "./socket.js";
+import { subscribeIndices, takePrices } from "./strip.js";
 
 const QUIET_SECONDS = 30;
 // `epoch` and `number` are the live host's, null where none serves us; `prices` is the state of the feeds behind the book.
@@ -29,6 +30,7 @@ const handlers = {
   SNAPSHOT({ portfolio, error, connections, book: epoch = null, number = null, series = null, price_state: prices = null }) {
     if (portfolio) takePortfolio(portfolio);
     Object.assign(book, { error, connections, epoch, number, isAsking: false, series, prices });
+    subscribeIndices(tell);
   },
   PORTFOLIO_UPDATE(portfolio) {
     takePortfolio(portfolio);
@@ -58,6 +60,7 @@ const handlers = {
     news.hidden = Boolean(ended_at);
     say(news.querySelector("[data-field=words]"), words);
   },
+  PRICES: takePrices,
   HEARTBEAT() {},
 };
 
@@ -202,7 +205,7 @@ const tell = listen("/ws/portfolio/", {
   onMessage({ type, data }) {
     book.heardAt = Date.now();
     handlers[type]?.(data);
-    if (type !== "HEARTBEAT") render();
+    if (type !== "HEARTBEAT" && type !== "PRICES") render();
   },
   onState(line) {
     if (line === book.line) return;

@@ -3,6 +3,7 @@
 import { say } from "./dom.js";
 import { istTime } from "./format.js";
 import { remember, remembered } from "./remembered.js";
+import "./strip.js";
 import { areSingleKeysOn, listenForKeys, setSingleKeys, showKeys } from "./shortcuts.js";
 
 const root = document.documentElement;

@@ -5,6 +5,7 @@ import { announce, say, slots } from "./dom.js";
 import { duration, istTime } from "./format.js";
 import { takeOver } from "./morph.js";
 import { listen } from "./socket.js";
+import { subscribeIndices, takePrices } from "./strip.js";
 
 const TOGETHER_MS = 120; // news of one moment are asked for in one
 const LOOKED_MS = 2000; // a reading of a book that found nothing new is no news: so long after it is due, it is asked for
@@ -72,8 +73,10 @@ const tell = listen("/ws/portfolio/", {
   onMessage({ type, data }) {
     if (type === "SNAPSHOT") {
       tell({ type: "subscribe", topics: ["orders"] });
+      subscribeIndices(tell);
       refresh(); // what was missed meanwhile
     }
+    if (type === "PRICES") takePrices(data);
     if (type !== "ORDER_UPDATE" || (main.dataset.order && main.dataset.order !== data.order_id)) return;
     const { side, tradingsymbol, status, alert } = data;
     announce(alert ? `${side} ${tradingsymbol} needs you.` : `${side} ${tradingsymbol}: ${status.toLowerCase().replaceAll("_", " ")}.`);

@@ -1,0 +1,60 @@
+// The strip of the market on every page: asked for again now and then, and told by the page's socket where it has one.
+
+import { put, say } from "./dom.js";
+import { ratioPercent, signedPercent, number, sign } from "./format.js";
+
+const AGAIN_MS = 20_000;
+const strip = document.getElementById("strip");
+const places = new Map([...(strip?.querySelectorAll("[data-instrument]") ?? [])].map((node) => [node.dataset.instrument, node]));
+
+async function again() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch("/strip", { headers: { Accept: "text/html" }, redirect: "manual" });
+    if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // the network is away: what stands here ages, and the page's light says so
+  }
+}
+
+function takeOver(fresh) {
+  for (const part of fresh.querySelectorAll("[data-strip]")) {
+    const mine = strip.querySelector(`[data-strip="${CSS.escape(part.dataset.strip)}"]`);
+    if (!mine || mine.innerHTML === part.innerHTML) continue;
+    Object.assign(mine.dataset, part.dataset);
+    mine.replaceChildren(...[...part.childNodes].map((node) => document.importNode(node, true)));
+  }
+}
+
+/** Have a socket tell the indices: called with its `tell` whenever it has opened. */
+export function subscribeIndices(tell) {
+  if (places.size) tell({ type: "subscribe", topic: "prices", instruments: [...places.keys()] });
+}
+
+/** Prices of the socket, of whatever instruments. */
+export function takePrices({ prices }) {
+  for (const { instrument, last_price, close_price, stale } of prices) {
+    const place = places.get(instrument);
+    if (!place || last_price === null || stale) continue;
+    put(place.querySelector("[data-field=last]"), last_price, number);
+    const close = close_price ?? place.dataset.close;
+    const moved = close ? percentMoved(last_price, close) : null;
+    const change = place.querySelector("[data-field=change]");
+    say(change, moved === null ? "" : signedPercent(moved));
+    change.dataset.sign = moved === null ? "" : sign(moved);
+  }
+}
+
+/** How far `last` stands from `close`, in percent to two places. */
+function percentMoved(last, close) {
+  const ratio = ratioPercent(last, close);
+  if (ratio === null) return null;
+  const hundredths = BigInt(ratio.replace(".", "")) - 10_000n;
+  const digits = String(hundredths < 0n ? -hundredths : hundredths).padStart(3, "0");
+  return `${hundredths < 0n ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
+}
+
+if (strip) {
+  setInterval(again, AGAIN_MS);
+  document.addEventListener("visibilitychange", again);
+}
