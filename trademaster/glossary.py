@@ -42,4 +42,38 @@ TERMS: dict[str, Term] = {
     "last_price": Term("Last", "The last price, and whose word it is."),
     "weight": Term("Weight", "Part of the total value."),
     "net_quantity": Term("Net", "Long less short, in units, over all brokers."),
+    # --- risk
+    "var_95": Term("VaR 95%", "On 95 of 100 days the book loses no more than this in a day."),
+    "var_99": Term("VaR 99%", "On 99 of 100 days the book loses no more than this in a day."),
+    "expected_shortfall": Term("ES 97.5%", "The mean loss of the worst 2.5% of days: what a day beyond VaR costs."),
+    "component_var": Term("Part of VaR", "What one holding adds to parametric VaR 99%; the parts sum to it."),
+    "gross": Term("Gross", "Long and short exposure added."),
+    "net": Term("Net exposure", "Long less short exposure."),
+    "delta_net": Term("Delta of derivatives", "Of derivatives: units × delta × the underlying’s price."),
+    "notional": Term("Notional", "Derivatives at the value of their whole underlying."),
+    "impact": Term("Impact if at once", "What selling it all at once would cost in price, by the square-root law."),
+    "equity": Term("Equity", "Cash, shares and options, less loans, and what today’s deals do."),
+    "delta": Term("Delta", "What the book moves like, in rupees of its underlyings."),
+    "gamma": Term("Gamma, 1%", "What a move of 1% earns beyond delta."),
+    "vega": Term("Vega", "What one percentage point more volatility earns."),
+    "theta": Term("Theta", "What one calendar day earns, all else the same."),
+    "rho": Term("Rho", "What one percentage point more rate earns."),
+    "t1": Term("T1", "Bought, and not yet delivered."),
+    "slow_series": Term("Slow series", "Trade-for-trade, SME and the like: shares that cannot be sold in a hurry."),
+    "frozen_loss": Term(
+        "Loses, with a broker out",
+        "What a broker’s positions lose in the worst one-day scenario while nothing can be sold there.",
+    ),
+    # --- orders
+    "filled_of": Term("Filled / asked", "Units that were bought or sold, of those that were ordered."),
+    "asked_price": Term("Price", "What the order was asked for at, in ₹ per unit."),
+    "charges": Term(
+        "Charges", "Brokerage, taxes and fees by each broker’s own tariff; an estimate until the contract note."
+    ),
+    "order_age": Term("For", "How long the order has been in this state."),
+    # --- brokers
+    "uptime": Term("Uptime", "Part of the time in which reading worked; announced maintenance is not counted."),
+    "p50": Term("p50", "Half of the calls were answered within this time."),
+    "p95": Term("p95", "Of a hundred calls 95 were answered within this time."),
+    "session_left": Term("Session", "How long the broker’s login still holds; then it must be repeated."),
 }

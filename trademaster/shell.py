@@ -7,9 +7,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
-from market.strip import strip
 
 from accounts.models import User
+from market.strip import strip
 from orders import halt_views
 
 

@@ -14,13 +14,13 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
-from market.indices import SHOWN
-from market.strip import Level, SegmentHours, Strip
 from playwright.sync_api import Browser, Page, Route
 
 from brokers import consents
 from brokers.domain import Exchange, OptionType, Product, Segment
 from market.calendar import Phase
+from market.indices import SHOWN
+from market.strip import Level, SegmentHours, Strip
 from portfolio.consolidate import consolidate
 from portfolio.domain import (
     BrokerDerivative,

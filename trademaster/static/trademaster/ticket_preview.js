@@ -25,7 +25,11 @@ export function reason({ words, remedy, code }, tone) {
   return node;
 }
 
-const fact = (name, value) => el("div", "", el("dt", "", name), el("dd", "", value));
+const fact = (name, value) => {
+  const amount = el("dd", "", value);
+  amount.dataset.money = "";
+  return el("div", "", el("dt", "", name), amount);
+};
 const more = (title, ...children) => el("details", "", el("summary", "", title), ...children);
 
 /** `wanted`: the body that was previewed; `isContract`: its value is what it deals over, and not what is paid. */
