@@ -27,8 +27,8 @@ def level(points: Decimal | None) -> str:
 
 
 @register.filter
-def signed_percent(value: Decimal | None) -> str:
+def signed_percent(value: Decimal | str | None) -> str:
     """+0.45%; empty where it is not known."""
     if value is None:
         return ""
-    return f"{'+' if value > 0 else ''}{risk.percent(str(value))}"
+    return f"{'+' if Decimal(value) > 0 else ''}{risk.percent(str(value))}"
