@@ -17,9 +17,11 @@ from portfolio.domain import (
     ConsolidatedPosition,
     Coverage,
     FundsTotal,
+    PnlParts,
     SourceReport,
     TradingPosition,
     TradingSummary,
+    WorthParts,
 )
 from portfolio.presentation import schema
 from portfolio.risk.evaluating import ACKNOWLEDGED, Step
@@ -47,9 +49,11 @@ ROWS: dict[str, Schema] = {
         ConsolidatedPosition,
         Coverage,
         FundsTotal,
+        PnlParts,
         SourceReport,
         TradingPosition,
         TradingSummary,
+        WorthParts,
     )
 }
 TOPICS = ["portfolio", "status", "orders", "prices"]

@@ -39,6 +39,7 @@ from portfolio.marks import Mark, bearer, mark_of, ranked
 from portfolio.sums import EXACT, known_sum, percent, quotient, whole_sum
 from portfolio.totals import Fixed, Part, Totals, Trading, asset_class, quantity_of
 from portfolio.trades import at_mark, derivative, grouped, instrument_of, is_contract, line, trade_mark
+from portfolio.worth import NOTHING_TOLD, Day, all_told, day_of
 
 # Of nobody anything is known: not a day without trades.
 NO_TRADING = TradingSummary(unrealized_pnl=None, realized_pnl=None, day_pnl=None)
@@ -109,7 +110,7 @@ def valued(
         marks = [
             mark_of(lots, (borrowed or {}).get(lots[0].key), streamed.shares.get(lots[0].key)) for lots, _ in shares
         ]
-        totals, trading = Totals(book.inside), Trading()
+        totals, trading = Totals(book.inside), Trading(book.inside)
         for (_, group), mark in zip(shares, marks, strict=True):
             totals.count(group, mark)
         total_value = totals.value.of_known if book.inside else None
@@ -118,8 +119,9 @@ def valued(
         ]
         groups = grouped(book.trades)
         priced = [at_mark(group, trade_mark(group, told(group, streamed))) for group in groups]
-        lines = tuple(line(trade) for group in priced for trade in group)
-        trading.count(lines)
+        trades = [trade for group in priced for trade in group]
+        lines = tuple(line(trade) for trade in trades)
+        trading.count(trades, lines)
         return ConsolidatedPortfolio(
             user_id=user_id,
             positions=tuple(sorted(positions, key=by_value)),
@@ -144,6 +146,7 @@ def figures(book: Book, fixed: Fixed, totals: Totals, trading: Trading, now: dat
     unrealized = gain.of_known if inside else None
     day_change = totals.day.of_known if inside else None
     coverage = _coverage(book, fixed, totals)
+    days = {each.connection_id: day_of(each, totals, trading, now) for each in inside}
     return {
         "as_of": min((source.answered_at for source in inside), default=None),
         "last_updated": now,
@@ -156,10 +159,12 @@ def figures(book: Book, fixed: Fixed, totals: Totals, trading: Trading, now: dat
         "day_change": day_change,
         "day_change_percent": percent(day_change, totals.day_base),
         "mtf_funded_amount": fixed.mtf_funded_amount if inside else None,
+        **(all_told(fixed.standing, totals, trading, days.values()) if inside else NOTHING_TOLD),
         "coverage": coverage,
         "trading": trading.summary() if inside else NO_TRADING,
         "broker_breakdown": tuple(
-            _breakdown(source, fixed, totals.parts[source.connection_id], total_value) for source in inside
+            _breakdown(source, fixed, totals.parts[source.connection_id], days[source.connection_id], total_value)
+            for source in inside
         ),
         "asset_allocation": _allocation(totals, total_value),
     }
@@ -241,7 +246,7 @@ def _broker_position(lot: Lot, mark: Mark) -> BrokerPosition:
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------
-def _breakdown(source: Source, fixed: Fixed, part: Part, total_value: Decimal | None) -> BrokerBreakdown:
+def _breakdown(source: Source, fixed: Fixed, part: Part, day: Day, total_value: Decimal | None) -> BrokerBreakdown:
     value = part.value.of_known
     return BrokerBreakdown(
         connection_id=source.connection_id,
@@ -252,7 +257,8 @@ def _breakdown(source: Source, fixed: Fixed, part: Part, total_value: Decimal | 
         total_value=value,
         total_cost=fixed.part_costs[source.connection_id],
         unrealized_pnl=part.gain.of_known,
-        day_change=part.day.of_known,
+        day_change=part.day.tally.of_known,
+        day_pnl=day.amount,
         weight_percent=percent(value, total_value),
         as_of=source.answered_at,
         stale=source.state is SourceState.STALE,

@@ -17,9 +17,11 @@ from portfolio.domain import (
     ConsolidatedPosition,
     Coverage,
     FundsTotal,
+    PnlParts,
     SourceReport,
     TradingPosition,
     TradingSummary,
+    WorthParts,
 )
 from portfolio.presentation import Money, Percent
 from portfolio.sums import EXACT, percent
@@ -62,6 +64,14 @@ class LiveDelta:
     day_change: Money | None
     day_change_percent: Percent | None
     mtf_funded_amount: Money | None
+    net_worth: Money | None
+    net_worth_parts: WorthParts
+    day_pnl: Money | None
+    day_pnl_percent: Percent | None
+    day_pnl_parts: PnlParts
+    open_pnl: Money | None
+    open_pnl_percent: Percent | None
+    open_pnl_parts: PnlParts
     coverage: Coverage
     positions: tuple[ConsolidatedPosition, ...]
     removed: tuple[str, ...]

@@ -276,7 +276,7 @@ class FundsTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerBreakdown:
-    """What one connection adds to the totals."""
+    """What one connection adds to the totals; `day_change` is of its shares, `day_pnl` of its positions too."""
 
     connection_id: str
     broker_id: str
@@ -287,6 +287,7 @@ class BrokerBreakdown:
     total_cost: Money | None
     unrealized_pnl: Money | None
     day_change: Money | None
+    day_pnl: Money | None
     weight_percent: Percent | None
     as_of: datetime
     stale: bool
@@ -328,6 +329,38 @@ class TradingSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorthParts:
+    """What `net_worth` is made of: shares + cash − lent − bought_today. Open positions are not in it.
+
+    `shares` are those owned, without MTF shares whose loan is unknown (`loans_unknown` lines): as much may be owed.
+    `cash_unknown` are the connections inside the totals that do not tell their cash: it is left out. Brokers do not say
+    whether their cash knows of today's deals (docs/adr/0006): what was bought on balance is taken off (≥ 0), what was
+    sold on balance (`sold_today`, ≥ 0) is not added.
+    """
+
+    shares: Money | None
+    cash: Money | None
+    lent: Money | None
+    bought_today: Money | None
+    sold_today: Money | None
+    cash_unknown: tuple[str, ...]
+    loans_unknown: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PnlParts:
+    """What a profit over all that is owned and open is made of, and `base`, what its percent is of.
+
+    Lines (a broker's lots of a share under one product, a trading row) that are not known are left out and counted.
+    """
+
+    shares: Money | None
+    positions: Money | None
+    base: Money | None
+    lines_unknown: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """What the totals stand on: how many positions there are, and how many lack what.
 
@@ -354,7 +387,8 @@ class ConsolidatedPortfolio:
     """The whole book in INR. `complete` means: every source live, every row read, every position priced.
 
     `as_of` is the oldest answer in the totals. `mtf_funded_amount` is what brokers lent for MTF shares: it stands
-    beside `total_value`, which counts those shares in full.
+    beside `total_value`, which counts those shares in full. `day_pnl` and `open_pnl` are over all that is owned and
+    open, the other profits over shares alone. `net_worth` is None where no share that is held has a price.
     """
 
     user_id: int
@@ -369,6 +403,14 @@ class ConsolidatedPortfolio:
     day_change: Money | None
     day_change_percent: Percent | None
     mtf_funded_amount: Money | None
+    net_worth: Money | None
+    net_worth_parts: WorthParts
+    day_pnl: Money | None
+    day_pnl_percent: Percent | None
+    day_pnl_parts: PnlParts
+    open_pnl: Money | None
+    open_pnl_percent: Percent | None
+    open_pnl_parts: PnlParts
     coverage: Coverage
     positions: tuple[ConsolidatedPosition, ...]
     trading_positions: tuple[TradingPosition, ...]

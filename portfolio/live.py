@@ -243,7 +243,7 @@ class LiveBook:
 
     def _counted(self, sources: Sequence[Source]) -> _State:
         book = Book.of(sources)
-        totals, trading, cell = Totals(book.inside), Trading(), self._books.cell
+        totals, trading, cell = Totals(book.inside), Trading(book.inside), self._books.cell
         groups = grouped(book.trades)
         with localcontext(EXACT):
             return _State(

@@ -163,7 +163,8 @@ class TradeRow(Row):
         return is_contract(self.group)
 
     def remark(self) -> None:
-        self.trading.count(self.lines(), -1)
+        trades = at_mark(self.group, self.mark)
+        self.trading.count(trades, [line(trade) for trade in trades], -1)
         self._count()
 
     def lines(self) -> list[TradingPosition]:
@@ -179,6 +180,7 @@ class TradeRow(Row):
 
     def _count(self) -> None:
         self.mark = self._chosen()
-        lines = self.lines()
-        self.trading.count(lines)
+        trades = at_mark(self.group, self.mark)
+        lines = [line(trade) for trade in trades]
+        self.trading.count(trades, lines)
         self.movers = self.trading.movers(lines) if self.mark.told else ()

@@ -45,6 +45,15 @@ class Lot:
         object.__setattr__(self, "quantity", quantity)
         object.__setattr__(self, "cost", None if self.average_price is None else quantity * self.average_price)
 
+    @property
+    def is_borrowed(self) -> bool:
+        """Carried shares that a broker lent for. Those bought today are not paid for yet (docs/adr/0006)."""
+        return self.product is Product.MTF and self.quantity != self.today
+
+    @property
+    def owes_unknown(self) -> bool:
+        return self.is_borrowed and self.funded_amount is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:

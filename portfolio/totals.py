@@ -16,7 +16,7 @@ from portfolio.domain import AssetClass, Source, TradingPosition, TradingSummary
 from portfolio.lots import Lot, Trade
 from portfolio.marks import Mark
 from portfolio.sums import Tally, known_sum, whole_sum
-from portfolio.trades import is_contract, is_matched
+from portfolio.trades import day_base, is_contract, is_matched, paid_for_open
 
 
 class Mover:
@@ -38,22 +38,43 @@ class Mover:
 Movers = tuple[tuple[Decimal, Mover], ...]
 
 
-class Part:
-    """What one connection adds, lot by lot."""
+class Gains:
+    """Gains, and what those that are known are measured against: `base`, which no price moves."""
 
-    __slots__ = ("day", "gain", "value")
+    __slots__ = ("base", "tally")
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.base = ZERO
+
+    def count(self, gain: Decimal | None, base: Decimal, sign: int = 1) -> None:
+        self.tally.count(gain, sign)
+        if gain is not None:
+            self.base += sign * base
+
+
+class Part:
+    """What one connection adds, lot by lot.
+
+    `streamed` is the part of `day` that is today's whenever the account answered: what a stream prices, less what the
+    account shows as bought on the day of its answer.
+    """
+
+    __slots__ = ("day", "gain", "streamed", "value")
 
     def __init__(self) -> None:
         self.value = Tally()
         self.gain = Tally()
-        self.day = Tally()
+        self.day = Gains()
+        self.streamed = Gains()
 
 
 class Totals:
     """Sums over all shares. `covered_cost` is of the lots whose gain is known, `day_base` the value before the day's
-    change of the positions whose change is known. Settle them before they are read."""
+    change of the positions whose change is known, `owing` the value of lots whose loan is unknown. Settle them before
+    they are read."""
 
-    __slots__ = ("_movers", "covered_cost", "day", "day_base", "kinds", "parts")
+    __slots__ = ("_movers", "covered_cost", "day", "day_base", "kinds", "owing", "parts")
 
     def __init__(self, inside: Sequence[Source]) -> None:
         self.parts = {source.connection_id: Part() for source in inside}
@@ -61,6 +82,7 @@ class Totals:
         self.day = Tally()
         self.day_base = ZERO
         self.covered_cost = ZERO
+        self.owing = Tally()
         # The same few tallies move together for many shares.
         self._movers: dict[tuple[object, ...], Mover] = {}
 
@@ -69,9 +91,15 @@ class Totals:
         day_changes = []
         for lot in lots:
             part, gain, day_change = self.parts[lot.source.connection_id], mark.gain(lot), mark.day_change(lot)
-            part.value.count(mark.value(lot.quantity), sign)
+            worth = mark.value(lot.quantity)
+            base = ZERO if worth is None or day_change is None else worth - day_change
+            part.value.count(worth, sign)
             part.gain.count(gain, sign)
-            part.day.count(day_change, sign)
+            part.day.count(day_change, base, sign)
+            if mark.told is not None and not lot.today:
+                part.streamed.count(day_change, base, sign)
+            if lot.owes_unknown:
+                self.owing.count(worth, sign)
             if gain is not None:
                 self.covered_cost += sign * (lot.cost or ZERO)
             day_changes.append(day_change)
@@ -86,7 +114,7 @@ class Totals:
         has_days = [mark.day_change(lot) is not None for lot in lots]
         face = ("position", asset_class(lots[0].isin), all(has_days))
         names = [
-            (lot.source.connection_id, lot.cost is not None, has_day)
+            (lot.source.connection_id, lot.cost is not None, has_day, not lot.today, lot.owes_unknown)
             for lot, has_day in zip(lots, has_days, strict=True)
         ]
         if len(lots) == 1:
@@ -112,46 +140,88 @@ class Totals:
         return self._movers[names]
 
     def _tallies(self, name: tuple[object, ...]) -> list[Tally]:
-        who, fact, has_day = name
+        who, fact, has_day, *more = name
         if isinstance(fact, AssetClass):
             return [self.kinds[fact], *([self.day] if has_day else [])]
+        is_carried, owes_unknown = more
         part = self.parts[str(who)]
-        return [part.value, *([part.gain] if fact else []), *([part.day] if has_day else [])]
+        found = [(part.value, True), (part.gain, fact), (part.day.tally, has_day)]
+        found += [(part.streamed.tally, has_day and is_carried), (self.owing, owes_unknown)]
+        return [tally for tally, moves in found if moves]
 
 
 class Trading:
-    """Sums over the rows that are not shares owned. Settle them before they are read."""
+    """Sums over the rows that are not shares owned; `parts` are the day's, by connection. Settle them before they are
+    read."""
 
-    __slots__ = ("_movers", "day", "realized", "unrealized")
+    __slots__ = ("_day_movers", "_open_mover", "parts", "realized", "unrealized")
 
-    def __init__(self) -> None:
-        self.unrealized = Tally()
+    def __init__(self, inside: Sequence[Source]) -> None:
+        self.unrealized = Gains()
         self.realized = Tally()
-        self.day = Tally()
-        self._movers = (Mover([self.unrealized]), Mover([self.day]))
+        self.parts = {source.connection_id: Gains() for source in inside}
+        self._open_mover = Mover([self.unrealized.tally])
+        self._day_movers = {connection: Mover([part.tally]) for connection, part in self.parts.items()}
 
-    def count(self, lines: Iterable[TradingPosition], sign: int = 1) -> None:
-        for line in lines:
-            self.unrealized.count(line.unrealized_pnl, sign)
+    def count(self, trades: Iterable[Trade], lines: Iterable[TradingPosition], sign: int = 1) -> None:
+        """`trades` are at their price, `lines` the same as they are shown."""
+        for trade, line in zip(trades, lines, strict=True):
+            self.unrealized.count(line.unrealized_pnl, paid_for_open(trade), sign)
             self.realized.count(line.realized_pnl, sign)
-            self.day.count(line.day_pnl, sign)
+            self.parts[line.connection_id].count(line.day_pnl, day_base(trade), sign)
 
     def movers(self, lines: Iterable[TradingPosition]) -> Movers:
         """The same for rows at a known price. What is booked does not move with it."""
         return tuple(
             (line.quantity, mover)
             for line in lines
-            for mover, figure in zip(self._movers, (line.unrealized_pnl, line.day_pnl), strict=True)
+            for mover, figure in (
+                (self._open_mover, line.unrealized_pnl),
+                (self._day_movers[line.connection_id], line.day_pnl),
+            )
             if figure is not None
         )
 
     def settle(self) -> None:
-        for mover in self._movers:
+        for mover in (self._open_mover, *self._day_movers.values()):
             mover.settle()
 
     def summary(self) -> TradingSummary:
         return TradingSummary(
-            unrealized_pnl=self.unrealized.whole, realized_pnl=self.realized.whole, day_pnl=self.day.whole
+            unrealized_pnl=self.unrealized.tally.whole,
+            realized_pnl=self.realized.whole,
+            day_pnl=Tally.together(part.tally for part in self.parts.values()).whole,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is at the brokers beside shares: what they hold and lent, and what today's deals may do to it yet."""
+
+    cash: Decimal | None
+    cash_unknown: tuple[str, ...]
+    lent: Decimal | None
+    loans_unknown: int
+    bought_today: Decimal
+    sold_today: Decimal
+
+    @classmethod
+    def of(cls, inside: Sequence[Source], lots: Sequence[Lot]) -> Standing:
+        cash = {source.connection_id: cash_of(source) for source in inside}
+        deals = [
+            position.day_buy_value - position.day_sell_value
+            for source in inside
+            if source.portfolio
+            for position in source.portfolio.positions
+            if position.is_delivery
+        ]
+        return cls(
+            cash=known_sum(cash.values()),
+            cash_unknown=tuple(connection for connection, amount in cash.items() if amount is None),
+            lent=known_sum(lot.funded_amount for lot in lots if lot.is_borrowed),
+            loans_unknown=sum(lot.owes_unknown for lot in lots),
+            bought_today=sum((deal for deal in deals if deal > 0), ZERO),
+            sold_today=sum((-deal for deal in deals if deal < 0), ZERO),
         )
 
 
@@ -161,6 +231,7 @@ class Fixed:
 
     total_cost: Decimal | None
     mtf_funded_amount: Decimal | None
+    standing: Standing
     positions: int
     without_cost: int
     lots_with_cost: int
@@ -182,6 +253,7 @@ class Fixed:
         return cls(
             total_cost=known_sum(lot.cost for lot in lots),
             mtf_funded_amount=whole_sum(lot.funded_amount for lot in lots if lot.product is Product.MTF),
+            standing=Standing.of(inside, lots),
             positions=len(shares),
             without_cost=sum(any(lot.cost is None for lot in group) for group in shares.values()),
             lots_with_cost=sum(lot.cost is not None for lot in lots),
@@ -191,6 +263,11 @@ class Fixed:
             part_positions={connection: len(held) for connection, held in keys.items()},
             part_costs={connection: known_sum(values) for connection, values in costs.items()},
         )
+
+
+def cash_of(source: Source) -> Decimal | None:
+    funds = source.portfolio.funds if source.portfolio else None
+    return funds.cash if funds else None
 
 
 def quantity_of(lots: Iterable[Lot]) -> Decimal:

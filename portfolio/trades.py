@@ -103,6 +103,28 @@ def streamed_close(group: Sequence[Trade], told: LivePrice) -> Decimal | None:
     return next((close for close in closes if close is not None), None)
 
 
+def day_base(trade: Trade) -> Decimal:
+    """What a known day's profit is measured against, long and short alike: what was carried at the previous close, and
+    what today's trades opened at their prices. Of a round trip the larger side."""
+    position = trade.position
+    if trade.kind is TradeKind.SALE_OF_HOLDING:
+        close = trade.owned.close_price if trade.owned else None
+        return ZERO if close is None else trade.sold * close
+    carried = position.overnight_quantity
+    if not carried:
+        return max(position.day_buy_value, position.day_sell_value)
+    opened = position.day_buy_value if carried > 0 else position.day_sell_value
+    return opened if position.close_price is None else abs(carried * position.close_price) + opened
+
+
+def paid_for_open(trade: Trade) -> Decimal:
+    """What a known open profit is measured against: what is open at its average price, long and short alike."""
+    average = trade.position.average_price
+    if trade.kind is TradeKind.SALE_OF_HOLDING or average is None:
+        return ZERO
+    return abs(trade.position.quantity * average)
+
+
 def at_mark(group: Sequence[Trade], mark: Mark) -> list[Trade]:
     return [
         replace(each, position=replace(each.position, last_price=mark.price, close_price=mark.close)) for each in group

@@ -16,16 +16,25 @@ TERMS: dict[str, Term] = {
     # --- the book
     "net_worth": Term(
         "Net worth",
-        "Every share you own at its last price, and the cash at your brokers, less what brokers lent for MTF shares.",
+        "Every share you own at its last price, and the cash at your brokers, less what brokers lent for MTF shares"
+        " and what was bought today. What was sold today is not added before the cash shows it; open positions are not"
+        " in it. Cash and loans that are not known are left out, and named.",
     ),
     "total_value": Term("Value", "Every share you own, at its last price. Money and margin are not in it."),
     "day_pnl": Term(
         "Today’s P&L",
-        "What shares and positions gained since the previous close; since the purchase for what was bought today.",
+        "What shares and positions gained since the previous close; since the purchase for what was bought today. In"
+        " percent of yesterday’s value of what moved: what was carried at its previous close, what was opened today at"
+        " its price.",
     ),
     "day_change": Term("Today’s change", "Since the previous close; since the purchase for what was bought today."),
     "unrealized_pnl": Term(
         "Unrealised P&L", "Value less what was paid, over whatever is held and whose purchase price is known."
+    ),
+    "open_pnl": Term(
+        "Unrealised P&L",
+        "What all that is held or open has gained since it was paid for, where the price paid is known. In percent of"
+        " what was paid.",
     ),
     "realized_pnl": Term(
         "Realised P&L", "What today’s closed dealing gained, before charges, as each broker tells it."
@@ -76,4 +85,15 @@ TERMS: dict[str, Term] = {
     "p50": Term("p50", "Half of the calls were answered within this time."),
     "p95": Term("p95", "Of a hundred calls 95 were answered within this time."),
     "session_left": Term("Session", "How long the broker’s login still holds; then it must be repeated."),
+    # --- one account ---------------------------------------------------------------------------------------------------
+    "account_value": Term(
+        "Value", "The shares at this account, at their last prices; those bought with a loan in full."
+    ),
+    "account_day": Term("Today", "What this account’s shares and positions gained today."),
+    "free_margin": Term("Free", "What can be traded with now at this account."),
+    "session_left": Term("Session", "When the login ends: then this account must be logged in again, or is renewed."),
+    "p95": Term(
+        "p95",
+        "Of a hundred checks of this connection in the last 24 hours that succeeded, 95 were answered within this time.",
+    ),
 }
