@@ -14,6 +14,7 @@ class Term(NamedTuple):
 
 TERMS: dict[str, Term] = {
     # --- the book
+    # --- the book -----------------------------------------------------------------------------------------------------
     "net_worth": Term(
         "Net worth",
         "Every share you own at its last price, and the cash at your brokers, less what brokers lent for MTF shares"
@@ -46,6 +47,7 @@ TERMS: dict[str, Term] = {
     ),
     "cash": Term("Cash", "Money at the broker, without margin from pledged shares."),
     # --- one row
+    # --- one row ------------------------------------------------------------------------------------------------------
     "quantity": Term("Quantity", "Shares over all brokers: delivered, on their way (T1), pledged and bought today."),
     "average": Term("Average", "What one share cost on average, over the shares whose purchase price is known."),
     "last_price": Term("Last", "The last price, and whose word it is."),
@@ -86,6 +88,7 @@ TERMS: dict[str, Term] = {
     "p95": Term("p95", "Of a hundred calls 95 were answered within this time."),
     "session_left": Term("Session", "How long the broker’s login still holds; then it must be repeated."),
     # --- one account ---------------------------------------------------------------------------------------------------
+    # --- one account --------------------------------------------------------------------------------------------------
     "account_value": Term(
         "Value", "The shares at this account, at their last prices; those bought with a loan in full."
     ),
@@ -94,6 +97,6 @@ TERMS: dict[str, Term] = {
     "session_left": Term("Session", "When the login ends: then this account must be logged in again, or is renewed."),
     "p95": Term(
         "p95",
-        "Of a hundred checks of this connection in the last 24 hours that succeeded, 95 were answered within this time.",
+        "Of a hundred checks of this connection that succeeded in the last 24 hours, 95 were answered this fast.",
     ),
 }

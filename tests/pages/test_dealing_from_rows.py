@@ -49,6 +49,7 @@ class Market(House):
             "orders": {"order": order, "decision": DECISION},
             "orders/square-off": {"order": order, "decision": DECISION},
             "brokers/connections": [CONNECTION],
+            "health/brokers": self.health,
         }
         route.fulfill(json=answers[path])
 

@@ -113,6 +113,7 @@ class House:
 
     socket: dict[str, Any] = field(default_factory=dict)
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
+    health: dict[str, Any] = field(default_factory=lambda: {"as_of": None, "brokers": []})
 
     def serve(self, route: Route) -> None:
         request = route.request
@@ -130,7 +131,7 @@ class House:
     def answer(self, route: Route, verb: str, path: str, body: str | None) -> None:
         if verb != "GET":
             self.sent.append((verb, path, json.loads(body or "null")))
-        answers: dict[str, Any] = {"brokers": BROKERS, "brokers/connections": []}
+        answers: dict[str, Any] = {"brokers": BROKERS, "brokers/connections": [], "health/brokers": self.health}
         route.fulfill(json=answers.get(path, {"authorization_url": f"{HOME}/elsewhere"}))
 
 

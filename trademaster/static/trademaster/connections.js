@@ -1,7 +1,9 @@
-// One card per connection: may its numbers be trusted, and what does it need?
+// One card per connection: may its numbers be trusted, may it be traded at, and what does it need?
 
+import { answerTime } from "./answer_times.js";
 import { announce, keyed, lines, put, say } from "./dom.js";
-import { duration, istTime, rupees, signedRupees } from "./format.js";
+import { duration, istTime, shortRupees, signedShortRupees } from "./format.js";
+import { close } from "./popup.js";
 
 export const STATUSES = {
   CONNECTED: { word: "Connected", tone: "good" },
@@ -9,122 +11,162 @@ export const STATUSES = {
   MAINTENANCE: { word: "In maintenance", tone: "warn" },
   TOKEN_EXPIRED: { word: "Login needed", tone: "bad", login: "Log in", urgent: true },
   ERROR: { word: "Failing", tone: "bad", login: "Repair" },
-  SUSPENDED: { word: "Blocked by the broker", tone: "bad", login: "Repair" },
+  SUSPENDED: { word: "Blocked", tone: "bad", login: "Repair" },
   DISCONNECTED: { word: "Disconnected", tone: "off", login: "Connect again" },
 };
 
-// What the two lights say: of reading the account, and of orders at the broker.
+// What the lights say: of reading the account, of orders at the broker, and of its price feed.
 const LIGHTS = {
   data: { YES: "readable", NO: "not readable", UNKNOWN: "not known" },
   trade: { YES: "cleared", NO: "stopped", OFF: "off", UNKNOWN: "not known" },
 };
 const SEGMENTS = { EQUITY: "shares", FNO: "F&O", CURRENCY: "currency", COMMODITY: "commodities" };
-
 const FEEDS = {
-  LIVE: { word: "streaming", tone: "good" },
-  CONNECTING: { word: "feed connecting", tone: "plain" },
-  STALLED: { word: "feed stalled", tone: "warn" },
-  DOWN: { word: "feed down", tone: "warn" },
-  OVER: { word: "feed ended", tone: "bad" },
+  LIVE: { word: "streaming", state: "YES" },
+  CONNECTING: { word: "feed connecting", state: "UNKNOWN" },
+  STALLED: { word: "feed stalled", state: "UNKNOWN" },
+  DOWN: { word: "feed down", state: "NO" },
+  OVER: { word: "feed ended", state: "NO" },
 };
+const SOON_SECONDS = 3600;
 
 export const isActive = ({ status }) => status !== "DISCONNECTED";
 export const nameOf = ({ display_name, broker_name, account_id }) => display_name || `${broker_name} ${account_id}`;
 const spoken = new Map();
+// What a card shows of its connection's row: written anew only where the row is another one.
+const shownOf = new WeakMap();
 
 /** `on` holds what the buttons do: login(connection), rename(connection), trading(connection),
- * disconnect(connection). `lag` is the age in s of `portfolio`;
- * `prices` is how the brokers' price feeds are, or null. */
+ * disconnect(connection). `lag` is the age in s of `portfolio`; `prices` is how the brokers' price feeds are, or null.
+ * Called each second too: nothing is written that stands already. */
 export function renderConnections(connections, portfolio, lag, on, prices = null) {
   const shown = [...connections.filter(isActive), ...connections.filter((connection) => !isActive(connection))];
   const parent = document.getElementById("brokers");
   keyed(parent, shown, ({ id }) => id, "broker-template", (slots, connection, node) => {
     const source = portfolio?.sources.find(({ connection_id }) => connection_id === connection.id);
-    fill(slots, connection, source, portfolio, lag);
-    renderFeed(slots.feed, connection, prices?.brokers.find(({ broker_type }) => broker_type === connection.broker_type));
-    Object.assign(node.dataset, { broker: connection.broker_type, status: connection.status });
-    node.dataset.tone = STATUSES[connection.status].tone;
-    slots.login.onclick = () => on.login(connection);
-    slots.rename.onclick = () => on.rename(connection);
-    slots.trading.onclick = () => on.trading(connection);
-    slots.disconnect.onclick = () => on.disconnect(connection);
+    if (shownOf.get(node)?.connection !== connection) {
+      fillFixed(slots, connection, node, parent.dataset.health);
+      wire(slots, connection, node, on);
+    }
+    fillMoving(slots, connection, source, portfolio);
+    fillReason(slots, connection, source, lag);
+    fillSession(slots, connection);
+    renderFeed(slots, connection, prices?.brokers.find(({ broker_type }) => broker_type === connection.broker_type));
+    attribute(slots.standing, "title", heard(connection, source, lag));
   });
 }
 
-function fill(slots, connection, source, portfolio, lag) {
-  const { word, login, urgent = false } = STATUSES[connection.status];
-  const part = portfolio?.broker_breakdown.find(({ connection_id }) => connection_id === connection.id);
-  const funds = portfolio?.funds.brokers.find(({ connection_id }) => connection_id === connection.id);
-  const { broker_name, account_id } = connection;
+function wire(slots, connection, node, on) {
+  shownOf.set(node, { connection });
+  slots.login.onclick = () => on.login(connection);
+  for (const name of ["rename", "trading", "disconnect"]) {
+    slots[name].onclick = () => {
+      close(slots.more);
+      on[name](connection);
+    };
+  }
+}
+
+function fillFixed(slots, connection, node, health) {
+  const { word, tone, login, urgent = false } = STATUSES[connection.status];
+  const { broker_name, account_id, broker_type, status, trading_enabled_at } = connection;
   const named = nameOf(connection);
+  Object.assign(node.dataset, { broker: broker_type, status, tone });
   say(slots.name, named === `${broker_name} ${account_id}` ? broker_name : named);
-  slots.name.title = named;
-  say(slots.account, account_id);
+  slots.name.title = `${broker_name} ${account_id}: how well it answers`;
+  if (health) slots.name.href = health.replace("_slug_", broker_type);
+  say(slots.account, named === `${broker_name} ${account_id}` ? account_id : `${broker_name} ${account_id}`);
+  slots.more_label.setAttribute("aria-label", `More for ${named}`);
+  slots.more.hidden = slots.lights.hidden = !isActive(connection);
   slots.rename.setAttribute("aria-label", `Rename ${named}, or enter its registered address`);
+  say(slots.trading, trading_enabled_at ? "Turn trading off" : "Turn trading on…");
   say(slots.status, word);
-  put(slots.value, part?.total_value, rupees);
-  put(slots.day, part?.day_change, signedRupees, { tone: true });
-  put(slots.available, funds?.available, rupees);
-  slots.lights.hidden = !isActive(connection);
-  light(slots, "data", connection.clearance.data, sentences(connection.clearance.data));
-  light(slots, "trade", tradeLight(connection.clearance.trade), aboutOrders(connection));
-  const reason = isActive(connection) ? reasons(connection, source) : "Its tokens are wiped; its history is kept.";
-  say(slots.reason, reason);
-  slots.reason.hidden = !reason;
-  say(slots.heard, heard(connection, source, lag));
-  say(slots.session, session(connection));
+  light(slots, "data", connection.clearance.data.state, LIGHTS.data, sentences(connection.clearance.data));
+  light(slots, "trade", tradeState(connection.clearance.trade), LIGHTS.trade, aboutOrders(connection));
   slots.login.hidden = !login;
   say(slots.login, login ?? "");
+  if (login) slots.login.setAttribute("aria-label", `${login}: ${named}`);
   slots.login.classList.toggle("primary", urgent);
-  slots.trading.hidden = slots.disconnect.hidden = !isActive(connection);
-  say(slots.trading, connection.trading_enabled_at ? "Turn trading off" : "Turn trading on");
   tellOnce(connection, word);
 }
 
-/** How the broker's price feed is; nothing where it has none, or none is listened to. */
-function renderFeed(node, connection, feed) {
-  node.hidden = !isActive(connection) || !feed;
-  if (node.hidden) return;
-  const { word, tone } = FEEDS[feed.state] ?? FEEDS.DOWN;
-  node.className = `chip ${tone}`;
-  node.title = `Its price feed, since ${istTime(feed.since)}`;
-  say(node, word);
+function fillMoving(slots, connection, source, portfolio) {
+  const mine = ({ connection_id }) => connection_id === connection.id;
+  const part = portfolio?.broker_breakdown.find(mine);
+  const unknown = source?.state === "MISSING" ? "not known: it is not in the totals" : "not known";
+  put(slots.value, part?.total_value, shortRupees, { unknown });
+  put(slots.day, part?.day_pnl, signedShortRupees, { tone: true, unknown });
+  put(slots.available, portfolio?.funds.brokers.find(mine)?.available, shortRupees, { unknown });
+  const { ms, why } = answerTime(connection.id);
+  put(slots.p95, ms, (text) => `${text} ms`, { unknown: why });
 }
 
-function reasons(connection, source) {
-  const words = [];
-  const failing = connection.status !== "CONNECTED" || source?.error_code;
-  if (failing) words.push(source?.error_message || connection.error_message, source?.user_action);
-  if (source?.state === "MISSING") words.push("It is left out of the totals.");
-  return words.filter(Boolean).join(" ");
+/** Why it fails, and what that means for the money: in short on the card, whole where it is opened. */
+function fillReason(slots, connection, source, lag) {
+  const told = isActive(connection) ? reasons(connection, source, lag) : [];
+  hide(slots.why, told.length === 0);
+  if (told.length === 0) return;
+  say(slots.reason, told.slice(0, 2).join(" "));
+  lines(slots.reasons, told);
+}
+
+function reasons(connection, source, lag) {
+  const failing = connection.status !== "CONNECTED" || source?.error_code || source?.state === "MISSING";
+  if (!failing) return [];
+  const words = source?.error_message || connection.error_message;
+  return [words && sentence(words), meaning(source, lag), source?.user_action].filter(Boolean);
+}
+
+function meaning(source, lag) {
+  if (source?.state === "MISSING") return "It is left out of the totals.";
+  if (source?.state !== "STALE") return null;
+  return `Its last good answer, ${duration(source.age_seconds + lag)} old, stays in the totals.`;
+}
+
+const sentence = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
+
+/** How its price feed is; nothing where it has none, or none is listened to. */
+function renderFeed(slots, connection, feed) {
+  hide(slots.feed, !isActive(connection) || !feed);
+  if (slots.feed.hidden) return;
+  const { word, state } = FEEDS[feed.state] ?? FEEDS.DOWN;
+  light(slots, "feed", state, { [state]: word }, [`Its price feed since ${istTime(feed.since)}: ${word}.`]);
 }
 
 /** The owner's own switch is no fault: an account at which trading is merely off is not stopped by anything. What could
  * not be established stops nothing either. */
-function tradeLight({ state, reasons }) {
-  const stops = reasons.filter(({ code }) => code !== "trading_off" && !code.endsWith("_unknown"));
-  const isOff = reasons.some(({ code }) => code === "trading_off");
-  return { state: state === "NO" && isOff && stops.length === 0 ? "OFF" : state };
+function tradeState({ state, reasons: given }) {
+  const stops = given.filter(({ code }) => code !== "trading_off" && !code.endsWith("_unknown"));
+  const isOff = given.some(({ code }) => code === "trading_off");
+  return state === "NO" && isOff && stops.length === 0 ? "OFF" : state;
 }
 
 /** One light: a mark and a word, never colour alone, and what lies behind it as a list to open. */
-function light(slots, name, { state }, why) {
+function light(slots, name, state, words, why) {
   const told = why.length ? why : ["The account can be read."];
-  slots[name].dataset.state = state;
-  slots[name].title = told.join("\n");
-  say(slots[`${name}_word`], LIGHTS[name][state]);
+  if (slots[name].dataset.state !== state) slots[name].dataset.state = state;
+  attribute(slots[name], "title", [words[state], ...told].join("\n"));
+  say(slots[`${name}_word`], words[state]);
   lines(slots[`${name}_why`], told);
 }
 
-const sentences = ({ reasons }) => reasons.map(({ words, remedy }) => `${words} ${remedy}`);
+function hide(node, isHidden) {
+  if (node.hidden !== isHidden) node.hidden = isHidden;
+}
+
+function attribute(node, name, text) {
+  if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+}
+
+const sentences = ({ reasons: given }) => given.map(({ words, remedy }) => `${words} ${remedy}`);
 
 function aboutOrders({ broker_name, trading_enabled_at, clearance: { trade, sell_holdings, segments } }) {
   const stopped = new Set(sentences(trade));
-  const alsoForSales = sentences(sell_holdings).filter((sentence) => !stopped.has(sentence));
+  const alsoForSales = sentences(sell_holdings).filter((each) => !stopped.has(each));
   const named = (answer) => Object.keys(segments).filter((segment) => segments[segment] === answer).map((segment) => SEGMENTS[segment]);
   return [
     ...(stopped.size ? stopped : [`Nothing is known that would stop an order at ${broker_name}.`]),
-    ...alsoForSales.map((sentence) => `To sell shares you hold: ${sentence}`),
+    ...alsoForSales.map((each) => `To sell shares you hold: ${each}`),
     ...(named("YES").length ? [`Enabled: ${named("YES").join(", ")}.`] : []),
     ...(named("NO").length ? [`Not enabled: ${named("NO").join(", ")}.`] : []),
     trading_enabled_at ? `Trading is on since ${istTime(trading_enabled_at)}.` : "Trading is off: no order is placed here.",
@@ -137,10 +179,16 @@ function heard(connection, source, lag) {
   return connection.last_successful_call ? `Last answer ${istTime(connection.last_successful_call)}` : "No answer yet";
 }
 
-function session({ status, token_expires_at }) {
-  if (!token_expires_at || status === "DISCONNECTED" || status === "TOKEN_EXPIRED") return "";
-  const left = (Date.parse(token_expires_at) - Date.now()) / 1000;
-  return left > 0 ? `Session ${duration(left)} left` : `Session ended ${istTime(token_expires_at)}`;
+/** What is left of the session: in other words, and not in another colour alone, when it ends within the hour. */
+function fillSession(slots, { status, token_expires_at }) {
+  const isAsked = STATUSES[status].login !== undefined;
+  hide(slots.session, isAsked);
+  if (isAsked) return;
+  const left = token_expires_at ? (Date.parse(token_expires_at) - Date.now()) / 1000 : null;
+  const isSoon = left !== null && left <= SOON_SECONDS;
+  say(slots.session, left === null ? "—" : left <= 0 ? "session over" : isSoon ? `only ${duration(left)}` : duration(left));
+  attribute(slots.session, "title", left === null ? "When its session ends is not known" : `Its session ends at ${istTime(token_expires_at)}: then it needs a login, or is renewed`);
+  if (slots.session.classList.contains("soon") !== isSoon) slots.session.classList.toggle("soon", isSoon);
 }
 
 function tellOnce({ id, status, broker_name }, word) {

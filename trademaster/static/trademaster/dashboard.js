@@ -1,6 +1,7 @@
 // The dashboard: what the socket says goes into `book`, and `book` goes onto the screen.
 
 import { renderAllocation } from "./allocation.js";
+import { watchAnswerTimes } from "./answer_times.js";
 import { ApiError, call, logInAt } from "./api.js";
 import { renderBook } from "./book.js";
 import { isActive, nameOf, renderConnections } from "./connections.js";
@@ -50,8 +51,8 @@ const handlers = {
     book.prices = prices;
   },
   BROKER_STATUS_UPDATE({ connection_id, ...news }) {
-    const known = book.connections?.find(({ id }) => id === connection_id);
-    if (known) Object.assign(known, news);
+    // Another object, as a card is written anew for another row alone.
+    book.connections = book.connections?.map((row) => (row.id === connection_id ? { ...row, ...news } : row)) ?? null;
     // The push is a hint; session ends and names are in the list.
     attempt(readConnections);
   },
@@ -215,4 +216,5 @@ const tell = listen("/ws/portfolio/", {
   },
 });
 setInterval(tick, 1000);
+watchAnswerTimes(tick);
 tick();

@@ -27,7 +27,7 @@ export function keyed(parent, items, keyOf, templateId, fill) {
   for (const item of items) {
     const key = keyOf(item);
     const node = leaving.get(key) ?? parent.appendChild(fromTemplate(templateId));
-    node.dataset.key = key;
+    if (node.dataset.key !== key) node.dataset.key = key;
     leaving.delete(key);
     fill(slots(node), item, node);
   }

@@ -88,3 +88,21 @@ export function duration(seconds) {
 }
 
 export const counted = (count, singular, plural = `${singular}s`) => `${count} ${count === 1 ? singular : plural}`;
+
+/** Half up, away from zero, to whole rupees. */
+function toRupees(text) {
+  const { negative, whole, fraction } = parts(text);
+  const rounded = BigInt(whole) + (fraction >= "5" ? 1n : 0n);
+  return `${negative && rounded ? "-" : ""}${rounded}`;
+}
+
+/** Whole rupees, and from a crore on two places of it: ₹12,34,567 and ₹1.23 Cr. For where there is little room. */
+function short(text, options) {
+  const { negative, whole } = parts(text);
+  if (whole.length <= 7) return written(toRupees(text), options);
+  const hundredths = String((BigInt(whole) + 50_000n) / 100_000n);
+  return `${written(`${negative ? "-" : ""}${hundredths.slice(0, -2)}.${hundredths.slice(-2)}`, options)} Cr`;
+}
+
+export const shortRupees = (text) => short(text, { prefix: "₹" });
+export const signedShortRupees = (text) => short(text, { prefix: "₹", plus: true });

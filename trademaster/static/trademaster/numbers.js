@@ -1,60 +1,138 @@
-// The big numbers, each with how much of the book it stands on.
+// The four big numbers, each with what it is made of and how much of the book it stands on.
 
-import { chips, put, say, slots } from "./dom.js";
-import { counted, duration, istTime, rupees, signedPercent, signedRupees } from "./format.js";
+import { keyed, put, say, slots } from "./dom.js";
+import { counted, duration, rupees, shortRupees, sign, signedPercent, signedRupees, signedShortRupees } from "./format.js";
 
 const GAIN = { tone: true };
+const totals = new Map();
 
 /**
  * `lag` is how many seconds ago this portfolio arrived; `live`: it may still be called so. `prices` is how the feeds
  * behind it are, or null. Called each second too: what grows old by itself is said here.
  */
 export function renderNumbers(portfolio, lag, live, prices) {
-  const { coverage, funds } = portfolio;
-  const unpriced = coverage.without_price && `${coverage.without_price} without price`;
-  const unpaid = coverage.without_cost && `${coverage.without_cost} without cost`;
-  const unmoved = coverage.without_day_change && `${coverage.without_day_change} unknown`;
-  const unread = coverage.unreadable_rows && `${counted(coverage.unreadable_rows, "row")} unreadable`;
-  const unfunded = funds.brokers.filter(({ available }) => available === null).map((line) => `${line.broker_name} unknown`);
-  total("value", portfolio.total_value, rupees, { beside: `updated ${istTime(portfolio.last_updated)} IST` });
-  total("day", portfolio.day_change, signedRupees, { tone: true, ratio: portfolio.day_change_percent });
-  total("unrealised", portfolio.unrealized_pnl, signedRupees, { tone: true, ratio: portfolio.unrealized_pnl_percent });
-  const used = funds.used === null ? "used: not known" : `${rupees(funds.used)} used`;
-  total("funds", funds.available, rupees, { beside: used });
+  const { coverage, funds, net_worth_parts: worth } = portfolio;
+  const accounts = standing(portfolio, lag);
   const unfed = prices?.stale ? "prices stale" : prices?.asked ? "prices not streaming" : "";
-  cover("value", portfolio, lag, live, [unpriced, unread], unfed);
-  cover("day", portfolio, lag, live, [unmoved, unread], unfed);
-  cover("unrealised", portfolio, lag, live, [unpaid, unpriced, unread], unfed);
-  cover("funds", portfolio, lag, live, unfunded);
+  const covered = (feeds) => chip(coverage, accounts, lag, live, feeds);
+  const unread = coverage.unreadable_rows && `${counted(coverage.unreadable_rows, "row")} of an answer could not be read: what it told is not in it.`;
+  const unpriced = coverage.without_price && `${counted(coverage.without_price, "holding")} without a price: not in it.`;
+
+  total("worth", portfolio.net_worth, rupees, {
+    pieces: [
+      ["shares", worth.shares, shortRupees],
+      ["cash", worth.cash, shortRupees],
+      ["lent", minus(worth.lent), shortRupees],
+      ["bought today", minus(worth.bought_today), shortRupees],
+    ].filter(([label, amount]) => !/^(lent|bought)/.test(label) || (amount !== null && sign(amount) !== 0)),
+    chip: covered(unfed),
+    gaps: [...accounts.gaps, ...worthGaps(portfolio), unpriced, unread],
+  });
+  for (const name of ["day", "open"]) {
+    total(name, portfolio[`${name}_pnl`], signedRupees, {
+      ...profit(portfolio, name),
+      chip: covered(unfed),
+      gaps: [...accounts.gaps, unknownLines(portfolio[`${name}_pnl_parts`]), unread],
+    });
+  }
+  total("funds", funds.available, rupees, {
+    pieces: [["used", funds.used, shortRupees], ["collateral", funds.collateral, shortRupees]],
+    chip: covered(""),
+    gaps: [...accounts.gaps, ...unfunded(portfolio)],
+  });
 }
 
-const totalSlots = (name) => slots(document.querySelector(`[data-total=${name}]`));
+const minus = (amount) => (amount === null ? null : sign(amount) > 0 ? `-${amount}` : amount.replace(/^-/, ""));
 
-function total(name, value, format, { tone = false, ratio, beside } = {}) {
-  const { amount, beside: under } = totalSlots(name);
-  put(amount, value, format, { tone });
-  if (ratio === undefined) say(under, beside);
-  else put(under, ratio, signedPercent, GAIN);
+function profit(portfolio, name) {
+  const { shares, positions } = portfolio[`${name}_pnl_parts`];
+  const pieces = portfolio.trading_positions.length ? [["shares", shares, signedShortRupees], ["positions", positions, signedShortRupees]] : [];
+  return { tone: true, ratio: portfolio[`${name}_pnl_percent`], pieces };
+}
+
+function total(name, amount, format, { tone = false, ratio, pieces, chip: { words, mood, told }, gaps }) {
+  if (!totals.has(name)) totals.set(name, slots(document.querySelector(`[data-total=${name}]`)));
+  const fields = totals.get(name);
+  put(fields.amount, amount, format, { tone });
+  if (ratio !== undefined) put(fields.ratio, ratio, signedPercent, GAIN);
+  hide(fields.ratio, ratio === undefined);
+  keyed(fields.pieces, pieces, ([label]) => label, "piece-template", (piece, [label, value, written]) => {
+    say(piece.label, label);
+    put(piece.amount, value, written);
+  });
+  say(fields.cover_words, words);
+  if (fields.cover.dataset.mood !== mood) fields.cover.dataset.mood = mood;
+  const known = gaps.filter(Boolean);
+  const more = known.length - told;
+  say(fields.gap_count, more > 0 ? `+${more}` : "");
+  hide(fields.gap_count, more <= 0);
+  list(fields.gaps, known.length ? known : ["Every account answered, and nothing is left out."]);
+}
+
+function hide(node, isHidden) {
+  if (node.hidden !== isHidden) node.hidden = isHidden;
+}
+
+/** A sentence, or [sentence, "money"] where it tells an amount, which privacy mode hides. */
+function list(node, sentences) {
+  const signature = sentences.join("\n");
+  if (node.dataset.lines === signature) return;
+  node.dataset.lines = signature;
+  node.replaceChildren(
+    ...sentences.map((sentence) => {
+      const item = document.createElement("li");
+      if (Array.isArray(sentence)) item.dataset.money = "";
+      item.textContent = Array.isArray(sentence) ? sentence[0] : sentence;
+      return item;
+    }),
+  );
+}
+
+/** Who is not live, and what that means for a number. */
+function standing({ sources }, lag) {
+  const missing = sources.filter(({ state }) => state === "MISSING");
+  const stale = sources.filter(({ state }) => state === "STALE").map((source) => ({ ...source, age: duration(source.age_seconds + lag) }));
+  const named = ({ display_name, broker_name }) => display_name || broker_name;
+  return {
+    missing,
+    stale,
+    gaps: [
+      ...missing.map((source) => `${named(source)} is not in it: no answer of it is there to count.`),
+      ...stale.map((source) => `${named(source)} is in it as it was ${source.age} ago.`),
+    ],
+  };
 }
 
 /**
- * How much of the book one number stands on: "2/2 live", "1/2 live · Upstox 3 min old", "1 of 2 missing"; where no feed
- * tells its prices "2/2 answer · prices stale".
+ * How much of the book a number stands on, on one line: "2/2 live", "1/2, Upstox 3 min", "1 of 2 missing: Upstox"; where no
+ * feed tells its prices "2/2 answer, prices stale". `told` is how many of the accounts' gaps it names.
  */
-function cover(name, { coverage, sources }, lag, live, gaps, unfed = "") {
-  const labels = [];
-  const names = (state) => sources.filter((source) => source.state === state);
-  const missing = names("MISSING").map(({ broker_name }) => broker_name);
-  const stale = names("STALE").map((source) => `${source.broker_name} ${duration(source.age_seconds + lag)} old`);
+function chip({ sources, sources_live }, { missing, stale }, lag, live, unfed) {
+  const answered = `${sources_live}/${sources}`;
+  const [one] = stale;
   if (missing.length) {
-    labels.push({ text: `${missing.length} of ${coverage.sources} missing · ${missing.join(", ")}`, tone: "bad" });
+    const who = missing.length === 1 && !stale.length ? `: ${missing[0].broker_name}` : "";
+    const old = stale.length ? `, ${stale.length} stale` : "";
+    return { words: `${missing.length} of ${sources} missing${who}${old}`, mood: "bad", told: missing.length + stale.length };
   }
-  if (stale.length || !missing.length) {
-    const word = unfed && live ? "answer" : "live";
-    const answered = `${coverage.sources_live}/${coverage.sources} ${word}${live ? "" : ` ${duration(lag)} ago`}`;
-    const told = [answered, ...stale, unfed].filter(Boolean);
-    labels.push({ text: told.join(" · "), tone: told.length > 1 || !live ? "warn" : "good" });
-  }
-  for (const text of gaps.filter(Boolean)) labels.push({ text, tone: "warn", title: "See “What the totals cover”" });
-  chips(totalSlots(name).chips, labels);
+  if (stale.length === 1) return { words: `${answered}, ${one.broker_name} ${one.age}`, mood: "warn", told: 1 };
+  if (stale.length) return { words: `${answered}, ${stale.length} stale`, mood: "warn", told: stale.length };
+  if (!live) return { words: `${answered}, ${duration(lag)} ago`, mood: "warn", told: 0 };
+  if (unfed) return { words: `${answered} answer, ${unfed}`, mood: "warn", told: 0 };
+  return { words: `${answered} live`, mood: "good", told: 0 };
 }
+
+function worthGaps({ net_worth_parts: { cash_unknown, loans_unknown, sold_today }, sources }) {
+  const name = (id) => sources.find(({ connection_id }) => connection_id === id)?.broker_name ?? "an account";
+  return [
+    ...cash_unknown.map((id) => `The cash at ${name(id)} is not known: not in it.`),
+    loans_unknown && `${counted(loans_unknown, "MTF holding")} whose loan is not known: left out, as much may be owed.`,
+    sold_today !== null && sign(sold_today) !== 0 && [`${rupees(sold_today)} of today’s sales is in it only where the cash shows it.`, "money"],
+  ];
+}
+
+function unknownLines({ lines_unknown }) {
+  return lines_unknown && `${counted(lines_unknown, "line")} (a broker’s part of a share, or a position) not known: not in it.`;
+}
+
+const unfunded = ({ funds }) => funds.brokers.filter(({ available }) => available === null).map(({ broker_name }) => `The margin at ${broker_name} is not known: not in it.`);
