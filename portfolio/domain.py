@@ -330,7 +330,7 @@ class TradingSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorthParts:
-    """What `net_worth` is made of: shares + cash − lent − bought_today. Open positions are not in it.
+    """What `net_worth` is made of: shares + cash − owed (`lent` + `bought_today`). Open positions are not in it.
 
     `shares` are those owned, without MTF shares whose loan is unknown (`loans_unknown` lines): as much may be owed.
     `cash_unknown` are the connections inside the totals that do not tell their cash: it is left out. Brokers do not say
@@ -340,6 +340,7 @@ class WorthParts:
 
     shares: Money | None
     cash: Money | None
+    owed: Money | None
     lent: Money | None
     bought_today: Money | None
     sold_today: Money | None

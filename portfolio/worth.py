@@ -62,12 +62,14 @@ def _worth(standing: Standing, totals: Totals) -> dict[str, Any]:
     """Cash alone is no worth where shares are held and none of them has a price."""
     value = totals.value
     shares = None if value.of_known is None else value.amount - totals.owing.amount
-    known = [each for each in (standing.cash, _owed(standing.lent), _owed(standing.bought_today)) if each is not None]
+    owed = standing.bought_today if standing.lent is None else standing.bought_today + standing.lent
+    kept = shares if shares is None or standing.cash is None else shares + standing.cash
     return {
-        "net_worth": None if shares is None else sum(known, shares),
+        "net_worth": None if kept is None else kept - owed,
         "net_worth_parts": WorthParts(
             shares=shares,
             cash=standing.cash,
+            owed=owed,
             lent=standing.lent,
             bought_today=standing.bought_today,
             sold_today=standing.sold_today,
@@ -75,10 +77,6 @@ def _worth(standing: Standing, totals: Totals) -> dict[str, Any]:
             loans_unknown=standing.loans_unknown,
         ),
     }
-
-
-def _owed(amount: Decimal | None) -> Decimal | None:
-    return None if amount is None else -amount
 
 
 def _pnl(name: str, shares: Tally, positions: Tally, base: Decimal) -> dict[str, Any]:
@@ -104,7 +102,14 @@ NO_PNL = PnlParts(shares=None, positions=None, base=None, lines_unknown=0)
 NOTHING_TOLD: dict[str, Any] = {
     "net_worth": None,
     "net_worth_parts": WorthParts(
-        shares=None, cash=None, lent=None, bought_today=None, sold_today=None, cash_unknown=(), loans_unknown=0
+        shares=None,
+        cash=None,
+        owed=None,
+        lent=None,
+        bought_today=None,
+        sold_today=None,
+        cash_unknown=(),
+        loans_unknown=0,
     ),
     "day_pnl": None,
     "day_pnl_percent": None,

@@ -343,6 +343,7 @@ def test_support_opens_the_admin_with_a_code(chromium: Browser, demo: Demo) -> N
 def test_disconnecting_asks_for_a_fresh_proof_and_comes_back(watched: Watched, demo: Demo) -> None:
     """The answer of an API that finds the proof too old: tests/accounts/test_step_up.py has the real one."""
     page = watched.page
+    card(page, "zerodha").get_by_test_id("broker-menu").locator("summary").click()
     card(page, "zerodha").get_by_role("button", name="Disconnect").click()
     page.route("**/api/v1/brokers/connections/*", refuse_once)
     page.locator("#disconnect button[value=disconnect]").click()

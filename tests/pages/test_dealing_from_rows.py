@@ -192,7 +192,7 @@ def test_orders_that_are_merely_off_are_not_called_stopped(
           const grey = document.createElement("p");
           grey.className = "quiet";
           light.append(grey);
-          const told = [getComputedStyle(grey).color, getComputedStyle(light.querySelector("summary span")).color];
+          const told = [getComputedStyle(grey).color, getComputedStyle(light.querySelector("i")).backgroundColor];
           grey.remove();
           return told;
         }"""

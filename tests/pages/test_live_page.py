@@ -147,7 +147,7 @@ def value_of(page: Page, field: str, symbol: str) -> str:
 
 
 def wait_for_total(page: Page, host: Host) -> None:
-    total = present(host.book.portfolio(host.now))["total_value"]
+    total = present(host.book.portfolio(host.now))["net_worth"]
     page.wait_for_selector(f"[data-testid=total-value][data-value='{total}']")
 
 
@@ -211,15 +211,15 @@ def test_prices_that_stand_still_are_marked_and_so_are_the_feeds(dashboard, host
     dashboard.wait_for_selector("[data-testid=feed]:has-text('feed down')")
     assert light.locator("[data-field=words]").inner_text() == "Prices stale"
     assert light.locator("[data-field=since]").text_content().startswith("since ")
-    chips = dashboard.locator("[data-total=value] [data-field=chips]")
-    assert re.search(r"\d/\d answer · prices stale", chips.inner_text())
-    assert "prices" not in dashboard.locator("[data-total=funds] [data-field=chips]").inner_text()
+    chip = dashboard.locator("[data-total=worth] summary")
+    assert re.search(r"\d/\d answer, prices stale", chip.inner_text())
+    assert "prices" not in dashboard.locator("[data-total=funds] summary").inner_text()
 
     host.feeds("DOWN", stale=False, asked=True)
     dashboard.wait_for_selector("[data-testid=price-light]:has-text('Prices not streaming')")
     assert light.get_attribute("data-state") == "quiet"
     assert light.locator("[data-field=since]").text_content().startswith("asked at ")
-    assert "prices not streaming" in chips.inner_text()
+    assert "prices not streaming" in chip.inner_text()
 
 
 def test_the_days_value_is_drawn_with_its_gap(dashboard, host):

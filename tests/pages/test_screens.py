@@ -375,6 +375,7 @@ def test_a_share_of_which_one_account_is_silent_is_stale_in_that_part_alone(page
 
 
 def test_a_connection_is_renamed_from_its_card(dashboard, house):
+    dashboard.get_by_label("More for Alpha A1").click()
     dashboard.get_by_role("button", name="Rename Alpha A1").click()
     dashboard.get_by_label("Name on this page").fill("Family")
     with dashboard.expect_response("**/connections/1"):
@@ -384,6 +385,7 @@ def test_a_connection_is_renamed_from_its_card(dashboard, house):
 
 
 def test_an_address_registered_for_orders_is_entered_beside_the_name(dashboard, house):
+    dashboard.get_by_label("More for Alpha A1").click()
     dashboard.get_by_role("button", name="Rename Alpha A1").click()
     address = dashboard.get_by_label("IP address registered for orders")
     for wrong in ("300.1.1.1", "1.2.3", "1.2.3.4.", "01.2.3.4", "me"):

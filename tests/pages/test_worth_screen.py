@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from brokers.domain import Funds, Product
 from portfolio.domain import Source, SourceState
 from portfolio.presentation import present
 from tests.pages.test_screens import CONNECTION, HOME, House
-from tests.portfolio.sources import INFY, NOW, SBIN, account, holding, merged, source
+from tests.portfolio.sources import INFY, NOW, SBIN, account, holding, merged, position, source
 from tests.portfolio.test_live import future
 
 pytestmark = pytest.mark.browser
@@ -123,7 +124,7 @@ def test_four_numbers_stand_in_one_low_strip_with_what_they_are_made_of(page: Pa
     assert field(total(page, "funds"), "amount").first.get_attribute("data-value") == "350000.00"
     assert field(total(page, "worth"), "pieces").inner_text().split() == [
         *("shares", "₹1.09", "Cr"),
-        *("cash", "₹17,50,004"),
+        *("cash", "₹17.50", "L"),
     ]
     assert field(total(page, "day"), "pieces").inner_text().split() == [
         *("shares", "+₹60,750"),
@@ -179,7 +180,7 @@ def test_a_number_says_what_is_left_out_of_it(page: Page, house: House) -> None:
         ({"groww": {"missing": True}}, "1 of 7 missing: Groww", "bad"),
         (
             {"groww": {"missing": True}, "fyers": {"state": SourceState.STALE, "age": 180}},
-            "1 of 7 missing, 1 stale",
+            "1 of 7 missing",
             "bad",
         ),
     ],
@@ -251,7 +252,7 @@ def test_a_broker_that_is_down_says_why_and_what_it_means_and_is_told_apart_in_g
     )
     assert field(down, "value").get_attribute("data-value") is not None
     expect(down.get_by_role("button", name="Repair")).to_be_visible()
-    assert down.bounding_box()["height"] <= well.bounding_box()["height"] <= 156
+    assert down.bounding_box()["height"] == well.bounding_box()["height"] <= 156
     look = "card => [getComputedStyle(card).borderWidth, getComputedStyle(card).backgroundImage]"
     assert down.evaluate(look) != well.evaluate(look)
     mark = "card => getComputedStyle(card.querySelector('.status i'), '::before').content"
@@ -378,3 +379,34 @@ def test_a_short_amount_is_rounded_half_up(page: Page, amount: str, shown: str) 
     page.goto(f"{HOME}/elsewhere")
     script = "async (given) => (await import('/static/trademaster/format.js')).shortRupees(given)"
     assert page.evaluate(script, amount) == shown
+    brief = page.evaluate(script.replace("short", "brief"), amount)
+    assert brief == ("₹10.00 L" if amount == "999999.50" else "₹1,00.00 L" if amount == "9999999.49" else shown)
+
+
+def test_an_answer_that_is_a_little_old_is_one_word_and_moves_nothing(page: Page, house: House) -> None:
+    sources = seven(groww={"state": SourceState.STALE, "age": 40, "error_message": "Its budget is spent for a second."})
+    show(page, house, sources)
+    old, well = card(page, "groww"), card(page, "zerodha")
+    assert re.fullmatch(r"4\d s old", field(old, "status").inner_text())
+    assert (old.get_attribute("data-tone"), old.get_attribute("data-status")) == ("warn", "CONNECTED")
+    expect(old.get_by_test_id("reason")).not_to_be_visible()
+    assert old.bounding_box()["height"] == well.bounding_box()["height"] <= 132
+    light = old.get_by_test_id("data-light")
+    light.locator("summary").click()
+    assert light.locator("li").first.inner_text() == "Its budget is spent for a second."
+
+
+def test_what_is_taken_off_is_one_piece_and_told_in_the_list(page: Page, house: House) -> None:
+    borrowed = holding(SBIN, 2000, symbol="SBIN", product=Product.MTF, funded_amount=Decimal(150_000))
+    lines = account([borrowed], [position(100, symbol="SBIN", isin=SBIN, price="110")], funds("250000"))
+    show(page, house, [source("zerodha", lines)])
+    worth = total(page, "worth")
+    pieces = field(worth, "pieces")
+    assert pieces.inner_text().split() == [*("shares", "₹2.31", "L"), *("cash", "₹2.50", "L"), *("owed", "−₹1.61", "L")]
+    assert pieces.evaluate("row => row.scrollWidth <= row.clientWidth")
+    worth.locator("summary").click()
+    assert worth.locator("li").all_inner_texts() == [
+        "Every account answered, and nothing is left out.",
+        "₹1,50,000.00 was lent by brokers for MTF shares: taken off.",
+        "₹11,000.00 was spent on shares today: taken off, as the cash may not show it yet.",
+    ]

@@ -156,6 +156,7 @@ def test_net_worth_is_what_its_parts_say(book: list[Source]) -> None:
         assert answer.net_worth is None
         return
     owed = known_sum([parts.lent, parts.bought_today]) or ZERO
+    assert parts.owed == owed
     assert answer.net_worth == (known_sum([parts.shares, parts.cash]) or ZERO) - owed
     told = {line.connection_id: line.cash for line in answer.funds.brokers}
     assert set(parts.cash_unknown) == {connection for connection, cash in told.items() if cash is None}

@@ -11,7 +11,7 @@ export const STATUSES = {
   MAINTENANCE: { word: "In maintenance", tone: "warn" },
   TOKEN_EXPIRED: { word: "Login needed", tone: "bad", login: "Log in", urgent: true },
   ERROR: { word: "Failing", tone: "bad", login: "Repair" },
-  SUSPENDED: { word: "Blocked", tone: "bad", login: "Repair" },
+  SUSPENDED: { word: "Blocked by the broker", short: "Blocked", tone: "bad", login: "Repair" },
   DISCONNECTED: { word: "Disconnected", tone: "off", login: "Connect again" },
 };
 
@@ -49,10 +49,9 @@ export function renderConnections(connections, portfolio, lag, on, prices = null
       wire(slots, connection, node, on);
     }
     fillMoving(slots, connection, source, portfolio);
-    fillReason(slots, connection, source, lag);
+    fillStanding(slots, connection, source, lag, node);
     fillSession(slots, connection);
     renderFeed(slots, connection, prices?.brokers.find(({ broker_type }) => broker_type === connection.broker_type));
-    attribute(slots.standing, "title", heard(connection, source, lag));
   });
 }
 
@@ -68,10 +67,10 @@ function wire(slots, connection, node, on) {
 }
 
 function fillFixed(slots, connection, node, health) {
-  const { word, tone, login, urgent = false } = STATUSES[connection.status];
+  const { word, login, urgent = false } = STATUSES[connection.status];
   const { broker_name, account_id, broker_type, status, trading_enabled_at } = connection;
   const named = nameOf(connection);
-  Object.assign(node.dataset, { broker: broker_type, status, tone });
+  Object.assign(node.dataset, { broker: broker_type, status });
   say(slots.name, named === `${broker_name} ${account_id}` ? broker_name : named);
   slots.name.title = `${broker_name} ${account_id}: how well it answers`;
   if (health) slots.name.href = health.replace("_slug_", broker_type);
@@ -80,8 +79,6 @@ function fillFixed(slots, connection, node, health) {
   slots.more.hidden = slots.lights.hidden = !isActive(connection);
   slots.rename.setAttribute("aria-label", `Rename ${named}, or enter its registered address`);
   say(slots.trading, trading_enabled_at ? "Turn trading off" : "Turn trading on…");
-  say(slots.status, word);
-  light(slots, "data", connection.clearance.data.state, LIGHTS.data, sentences(connection.clearance.data));
   light(slots, "trade", tradeState(connection.clearance.trade), LIGHTS.trade, aboutOrders(connection));
   slots.login.hidden = !login;
   say(slots.login, login ?? "");
@@ -101,13 +98,24 @@ function fillMoving(slots, connection, source, portfolio) {
   put(slots.p95, ms, (text) => `${text} ms`, { unknown: why });
 }
 
-/** Why it fails, and what that means for the money: in short on the card, whole where it is opened. */
-function fillReason(slots, connection, source, lag) {
+/** How it stands. Why it fails, and what that means for the money, is told in short on the card and whole where it is
+ * opened; that a connected account's answer is a little old is one word, and its why behind the light. */
+function fillStanding(slots, connection, source, lag, node) {
+  const { word, short = word, tone } = STATUSES[connection.status];
   const told = isActive(connection) ? reasons(connection, source, lag) : [];
-  hide(slots.why, told.length === 0);
-  if (told.length === 0) return;
-  say(slots.reason, told.slice(0, 2).join(" "));
-  lines(slots.reasons, told);
+  const isOld = connection.status === "CONNECTED" && source?.state === "STALE";
+  const isCalm = isOld || told.length === 0;
+  say(slots.status, isOld ? `${duration(source.age_seconds + lag)} old` : short);
+  const shade = isOld || (tone === "good" && !isCalm) ? "warn" : tone;
+  if (node.dataset.tone !== shade) node.dataset.tone = shade;
+  hide(slots.why, isCalm);
+  if (!isCalm) {
+    say(slots.reason, told.slice(0, 2).join(" "));
+    lines(slots.reasons, told);
+  }
+  const { data } = connection.clearance;
+  light(slots, "data", data.state, LIGHTS.data, [...sentences(data), ...told, `${heard(connection, source, lag)}.`]);
+  attribute(slots.standing, "title", heard(connection, source, lag));
 }
 
 function reasons(connection, source, lag) {
@@ -143,11 +151,10 @@ function tradeState({ state, reasons: given }) {
 
 /** One light: a mark and a word, never colour alone, and what lies behind it as a list to open. */
 function light(slots, name, state, words, why) {
-  const told = why.length ? why : ["The account can be read."];
   if (slots[name].dataset.state !== state) slots[name].dataset.state = state;
-  attribute(slots[name], "title", [words[state], ...told].join("\n"));
+  attribute(slots[name], "title", [words[state], ...why].join("\n"));
   say(slots[`${name}_word`], words[state]);
-  lines(slots[`${name}_why`], told);
+  lines(slots[`${name}_why`], why);
 }
 
 function hide(node, isHidden) {

@@ -96,13 +96,19 @@ function toRupees(text) {
   return `${negative && rounded ? "-" : ""}${rounded}`;
 }
 
-/** Whole rupees, and from a crore on two places of it: ₹12,34,567 and ₹1.23 Cr. For where there is little room. */
-function short(text, options) {
+const CRORE = { digits: 7, hundredth: 100_000n, unit: "Cr" };
+const LAKH = { digits: 5, hundredth: 1000n, unit: "L" };
+
+/** Whole rupees, or two places of the first of these units that it has: ₹12,34,567 or ₹12.35 L, and ₹1.23 Cr. */
+function short(text, units, options) {
   const { negative, whole } = parts(text);
-  if (whole.length <= 7) return written(toRupees(text), options);
-  const hundredths = String((BigInt(whole) + 50_000n) / 100_000n);
-  return `${written(`${negative ? "-" : ""}${hundredths.slice(0, -2)}.${hundredths.slice(-2)}`, options)} Cr`;
+  const fits = units.find(({ digits }) => whole.length > digits);
+  if (fits === undefined) return written(toRupees(text), options);
+  const hundredths = String((BigInt(whole) + fits.hundredth / 2n) / fits.hundredth);
+  return `${written(`${negative ? "-" : ""}${hundredths.slice(0, -2)}.${hundredths.slice(-2)}`, options)} ${fits.unit}`;
 }
 
-export const shortRupees = (text) => short(text, { prefix: "₹" });
-export const signedShortRupees = (text) => short(text, { prefix: "₹", plus: true });
+export const shortRupees = (text) => short(text, [CRORE], { prefix: "₹" });
+export const signedShortRupees = (text) => short(text, [CRORE], { prefix: "₹", plus: true });
+export const briefRupees = (text) => short(text, [CRORE, LAKH], { prefix: "₹" });
+export const signedBriefRupees = (text) => short(text, [CRORE, LAKH], { prefix: "₹", plus: true });

@@ -1,7 +1,7 @@
 // The four big numbers, each with what it is made of and how much of the book it stands on.
 
 import { keyed, put, say, slots } from "./dom.js";
-import { counted, duration, rupees, shortRupees, sign, signedPercent, signedRupees, signedShortRupees } from "./format.js";
+import { briefRupees, counted, duration, rupees, sign, signedBriefRupees, signedPercent, signedRupees } from "./format.js";
 
 const GAIN = { tone: true };
 const totals = new Map();
@@ -20,11 +20,11 @@ export function renderNumbers(portfolio, lag, live, prices) {
 
   total("worth", portfolio.net_worth, rupees, {
     pieces: [
-      ["shares", worth.shares, shortRupees],
-      ["cash", worth.cash, shortRupees],
-      ["lent", minus(worth.lent), shortRupees],
-      ["bought today", minus(worth.bought_today), shortRupees],
-    ].filter(([label, amount]) => !/^(lent|bought)/.test(label) || (amount !== null && sign(amount) !== 0)),
+      ["shares", worth.shares, briefRupees],
+      ["cash", worth.cash, briefRupees],
+      ...(worth.owed !== null && sign(worth.owed) !== 0 ? [["owed", minus(worth.owed), briefRupees]] : []),
+    ],
+    notes: worthNotes(worth),
     chip: covered(unfed),
     gaps: [...accounts.gaps, ...worthGaps(portfolio), unpriced, unread],
   });
@@ -36,21 +36,21 @@ export function renderNumbers(portfolio, lag, live, prices) {
     });
   }
   total("funds", funds.available, rupees, {
-    pieces: [["used", funds.used, shortRupees], ["collateral", funds.collateral, shortRupees]],
+    pieces: [["used", funds.used, briefRupees], ["collateral", funds.collateral, briefRupees]],
     chip: covered(""),
     gaps: [...accounts.gaps, ...unfunded(portfolio)],
   });
 }
 
-const minus = (amount) => (amount === null ? null : sign(amount) > 0 ? `-${amount}` : amount.replace(/^-/, ""));
+const minus = (amount) => (sign(amount) > 0 ? `-${amount}` : amount.replace(/^-/, ""));
 
 function profit(portfolio, name) {
   const { shares, positions } = portfolio[`${name}_pnl_parts`];
-  const pieces = portfolio.trading_positions.length ? [["shares", shares, signedShortRupees], ["positions", positions, signedShortRupees]] : [];
+  const pieces = portfolio.trading_positions.length ? [["shares", shares, signedBriefRupees], ["positions", positions, signedBriefRupees]] : [];
   return { tone: true, ratio: portfolio[`${name}_pnl_percent`], pieces };
 }
 
-function total(name, amount, format, { tone = false, ratio, pieces, chip: { words, mood, told }, gaps }) {
+function total(name, amount, format, { tone = false, ratio, pieces, chip: { words, mood, told }, gaps, notes = [] }) {
   if (!totals.has(name)) totals.set(name, slots(document.querySelector(`[data-total=${name}]`)));
   const fields = totals.get(name);
   put(fields.amount, amount, format, { tone });
@@ -66,7 +66,7 @@ function total(name, amount, format, { tone = false, ratio, pieces, chip: { word
   const more = known.length - told;
   say(fields.gap_count, more > 0 ? `+${more}` : "");
   hide(fields.gap_count, more <= 0);
-  list(fields.gaps, known.length ? known : ["Every account answered, and nothing is left out."]);
+  list(fields.gaps, [...(known.length ? known : ["Every account answered, and nothing is left out."]), ...notes]);
 }
 
 function hide(node, isHidden) {
@@ -111,9 +111,8 @@ function chip({ sources, sources_live }, { missing, stale }, lag, live, unfed) {
   const answered = `${sources_live}/${sources}`;
   const [one] = stale;
   if (missing.length) {
-    const who = missing.length === 1 && !stale.length ? `: ${missing[0].broker_name}` : "";
-    const old = stale.length ? `, ${stale.length} stale` : "";
-    return { words: `${missing.length} of ${sources} missing${who}${old}`, mood: "bad", told: missing.length + stale.length };
+    const who = missing.length + stale.length === 1 ? `: ${missing[0].broker_name}` : "";
+    return { words: `${missing.length} of ${sources} missing${who}`, mood: "bad", told: missing.length };
   }
   if (stale.length === 1) return { words: `${answered}, ${one.broker_name} ${one.age}`, mood: "warn", told: 1 };
   if (stale.length) return { words: `${answered}, ${stale.length} stale`, mood: "warn", told: stale.length };
@@ -128,6 +127,15 @@ function worthGaps({ net_worth_parts: { cash_unknown, loans_unknown, sold_today 
     ...cash_unknown.map((id) => `The cash at ${name(id)} is not known: not in it.`),
     loans_unknown && `${counted(loans_unknown, "MTF holding")} whose loan is not known: left out, as much may be owed.`,
     sold_today !== null && sign(sold_today) !== 0 && [`${rupees(sold_today)} of today’s sales is in it only where the cash shows it.`, "money"],
+  ];
+}
+
+/** What is taken off the net worth, each with why. */
+function worthNotes({ lent, bought_today }) {
+  const has = (amount) => amount !== null && sign(amount) !== 0;
+  return [
+    ...(has(lent) ? [[`${rupees(lent)} was lent by brokers for MTF shares: taken off.`, "money"]] : []),
+    ...(has(bought_today) ? [[`${rupees(bought_today)} was spent on shares today: taken off, as the cash may not show it yet.`, "money"]] : []),
   ];
 }
 
