@@ -14,7 +14,6 @@ class Term(NamedTuple):
 
 TERMS: dict[str, Term] = {
     # --- the book
-    # --- the book -----------------------------------------------------------------------------------------------------
     "net_worth": Term(
         "Net worth",
         "Every share you own at its last price, and the cash at your brokers, less what brokers lent for MTF shares"
@@ -47,7 +46,6 @@ TERMS: dict[str, Term] = {
     ),
     "cash": Term("Cash", "Money at the broker, without margin from pledged shares."),
     # --- one row
-    # --- one row ------------------------------------------------------------------------------------------------------
     "quantity": Term("Quantity", "Shares over all brokers: delivered, on their way (T1), pledged and bought today."),
     "average": Term("Average", "What one share cost on average, over the shares whose purchase price is known."),
     "last_price": Term("Last", "The last price, and whose word it is."),
@@ -86,16 +84,14 @@ TERMS: dict[str, Term] = {
     "uptime": Term("Uptime", "Part of the time in which reading worked; announced maintenance is not counted."),
     "p50": Term("p50", "Half of the calls were answered within this time."),
     "p95": Term("p95", "Of a hundred calls 95 were answered within this time."),
-    "session_left": Term("Session", "How long the broker’s login still holds; then it must be repeated."),
-    # --- one account ---------------------------------------------------------------------------------------------------
-    # --- one account --------------------------------------------------------------------------------------------------
+    # --- one account
     "account_value": Term(
         "Value", "The shares at this account, at their last prices; those bought with a loan in full."
     ),
     "account_day": Term("Today", "What this account’s shares and positions gained today."),
     "free_margin": Term("Free", "What can be traded with now at this account."),
     "session_left": Term("Session", "When the login ends: then this account must be logged in again, or is renewed."),
-    "p95": Term(
+    "connection_p95": Term(
         "p95",
         "Of a hundred checks of this connection that succeeded in the last 24 hours, 95 were answered this fast.",
     ),
