@@ -76,6 +76,7 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("GET", "brokers/portfolio/consolidated"): READ,
     ("GET", "charges/terms/<uuid:id>"): READ,
     ("PUT", "charges/terms/<uuid:id>"): TRADE,
+    ("GET", "portfolio/sectors"): READ,
     ("GET", "portfolio/shared"): READ,
     ("GET", "portfolio/shared/<uuid:id>"): READ,
     ("GET", "orders"): READ,
