@@ -50,6 +50,10 @@ TERMS: dict[str, Term] = {
     "average": Term("Average", "What one share cost on average, over the shares whose purchase price is known."),
     "last_price": Term("Last", "The last price, and whose word it is."),
     "weight": Term("Weight", "Part of the total value."),
+    "row_value": Term("Value", "Quantity at the last price, over all brokers."),
+    "day_percent": Term("Day %", "Today’s change in percent of what it started from."),
+    "parts": Term("Brokers", "Which part of it lies at which broker, by quantity."),
+    "told_at": Term("Told at", "When the broker told its amounts, in Indian time."),
     "net_quantity": Term("Net", "Long less short, in units, over all brokers."),
     # --- risk
     "var_95": Term("VaR 95%", "On 95 of 100 days the book loses no more than this in a day."),

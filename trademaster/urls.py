@@ -11,6 +11,7 @@ from orders import halt_pages
 from trademaster import installable, pages, shell_pages
 from trademaster.account_views import DeleteView, ExportView
 from trademaster.api import unknown_route
+from trademaster.book_pages import book_csv, book_xlsx
 from trademaster.order_pages import order, orders, orders_csv
 
 api: list[URLPattern | URLResolver] = [
@@ -57,6 +58,8 @@ urlpatterns = [
     ),
     re_path(r"^api/.*$", unknown_route),
     path("status", status, name="status"),
+    path("portfolio/export.csv", book_csv, name="book-csv"),
+    path("portfolio/export.xlsx", book_xlsx, name="book-xlsx"),
     path("orders/", orders, name="orders-page"),
     path("orders/export.csv", orders_csv, name="orders-csv"),
     path("orders/<uuid:id>/", order, name="order-page"),

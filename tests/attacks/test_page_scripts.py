@@ -74,7 +74,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_a_dashboard_shows_hostile_names_as_text(page: Page) -> None:
-    page.goto(f"{HOME}/")
+    page.goto(f"{HOME}/#positions")
     page.wait_for_selector("[data-testid=derivative-row]")
     assert HOSTILE in page.inner_text("body")
 

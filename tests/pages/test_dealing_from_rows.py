@@ -71,10 +71,10 @@ def page(browser: Browser, house: Market) -> Iterator[Page]:
     assert failures == []
 
 
-def show(page: Page, house: Market, portfolio: Any, **changed: Any) -> None:
+def show(page: Page, house: Market, portfolio: Any, tab: str = "holdings", **changed: Any) -> None:
     data = {"portfolio": present(portfolio), "error": None, "connections": [{**CONNECTION, **changed}]}
     house.socket = {"type": "SNAPSHOT", "data": data, "timestamp": NOW.isoformat(), "sequence": 1}
-    page.goto(f"{HOME}/")
+    page.goto(f"{HOME}/#{tab}")
     page.wait_for_selector("[data-testid=broker-card]")
 
 
@@ -101,7 +101,7 @@ def test_a_share_is_sold_from_its_row(page: Page, house: Market) -> None:
 
 def test_a_position_is_closed_where_it_is(page: Page, house: Market) -> None:
     house.found = [instrument(8, "SBIN", "BSE"), instrument(9, "SBIN")]
-    show(page, house, book())
+    show(page, house, book(), tab="positions")
     page.get_by_role("button", name="Square off SBIN at Alpha").click()
     ticket = page.get_by_test_id("ticket")
     expect(ticket).to_contain_text("Sells 1 SBIN at Alpha, which holds the position, and nowhere else")
@@ -113,7 +113,7 @@ def test_a_position_is_closed_where_it_is(page: Page, house: Market) -> None:
 
 
 def test_of_a_contract_each_brokers_part_is_closed_there(page: Page, house: Market) -> None:
-    show(page, house, book())
+    show(page, house, book(), tab="positions")
     page.locator("[data-testid=derivative-row]").first.get_by_role("button").first.click()
     buttons = page.locator("#derivatives").get_by_role("button", name="Square off")
     named = [each.get_attribute("aria-label") for each in buttons.all() if each.is_visible()]

@@ -153,10 +153,9 @@ def wait_for_total(page: Page, host: Host) -> None:
 
 def test_the_page_moves_with_a_delta_and_only_what_changed_flashes(dashboard, host):
     dashboard.evaluate(
-        "() => { window.flashed = []; const animate = Element.prototype.animate;"
-        " Element.prototype.animate = function (...given) {"
-        "  window.flashed.push(`${this.closest('tbody')?.dataset.key ?? ''} ${this.dataset.field}`);"
-        "  return animate.apply(this, given); } }"
+        "() => { window.flashed = []; new MutationObserver((news) => { for (const { target } of news) if (target.dataset.moved)"
+        "  window.flashed.push(`${target.closest('tbody')?.dataset.key ?? ''} ${target.dataset.field}`); })"
+        ".observe(document.body, { subtree: true, attributeFilter: ['data-moved'] }); }"
     )
     before = {box: shown(dashboard, box).bounding_box() for box in ("INFY", "RELIANCE")}
 
@@ -191,7 +190,7 @@ def test_after_a_gap_the_page_asks_and_shows_nothing_false(dashboard, host):
     host.tick(NSE_INFY, "1600")
     dashboard.wait_for_timeout(50)
 
-    assert host.heard == [{"type": "snapshot"}]
+    assert host.heard == [{"type": "subscribe", "topics": ["orders"]}, {"type": "snapshot"}]
     assert dashboard.locator("[data-testid=total-value]").get_attribute("data-value") == before
     host.snapshot()
     wait_for_total(dashboard, host)

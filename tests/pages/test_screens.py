@@ -309,7 +309,7 @@ def book() -> ConsolidatedPortfolio:
 def dashboard(page: Page, house: House) -> Page:
     data = {"portfolio": present(book()), "error": None, "connections": [CONNECTION]}
     house.socket = {"type": "SNAPSHOT", "data": data, "timestamp": NOW.isoformat(), "sequence": 1}
-    page.goto(f"{HOME}/")
+    page.goto(f"{HOME}/#positions")
     page.wait_for_selector("[data-testid=derivative-row]")
     return page
 
@@ -349,6 +349,8 @@ def test_the_page_says_whose_price_it_is(page, house):
     page.wait_for_selector("[data-testid=position-row]")
 
     whose = page.locator("#holdings [data-field=source]").all_inner_texts()
+    for expander in page.locator("#holdings .expander").all():
+        expander.click()
     held, borrowed, stale = page.locator("#holdings [data-field=explained]").all_text_contents()
     assert whose == ["Upstox", "lent by Upstox", "last known at Zerodha"]
     assert re.search(r"Price 110.00 from Upstox, [^:]*10:30:00\.", held)

@@ -30,6 +30,8 @@ DESK = "302 /admin/"
 HOME = "302 /"
 TRADERS_PAGE = people(SIGN_IN, "200", "200", DESK, DESK)
 # Nobody who is signed in has any business here.
+# Whoever has no broker has no book to take along, and is led to where one is connected.
+BOOK = people(SIGN_IN, "200", "302 /connect", DESK, DESK)
 STRANGERS_PAGE = people("200", HOME, HOME, HOME, HOME)
 STRANGERS_STEP = signed_in(HOME, stranger=SIGN_IN)
 ANY_WAY = "302 /account/factors"
@@ -64,6 +66,8 @@ PAGES: dict[str, Address] = {
     "manifest.webmanifest": page("/manifest.webmanifest", GET=everybody("200")),
     "sw.js": page("/sw.js", GET=everybody("200")),
     "offline": page("/offline", GET=everybody("200")),
+    "portfolio/export.csv": page("/portfolio/export.csv", GET=BOOK),
+    "portfolio/export.xlsx": page("/portfolio/export.xlsx", GET=BOOK),
     "orders/": page("/orders/", GET=TRADERS_PAGE),
     "orders/export.csv": page("/orders/export.csv", GET=TRADERS_PAGE),
     "orders/<uuid:id>/": page(f"/orders/{ORDER}/", GET=people(SIGN_IN, "200", "404", DESK, DESK)),

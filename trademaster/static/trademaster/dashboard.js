@@ -62,6 +62,9 @@ const handlers = {
     say(news.querySelector("[data-field=words]"), words);
   },
   PRICES: takePrices,
+  ORDER_UPDATE() {
+    document.dispatchEvent(new CustomEvent("orders-changed"));
+  },
   HEARTBEAT() {},
 };
 
@@ -210,6 +213,7 @@ const tell = listen("/ws/portfolio/", {
   },
   onState(line) {
     if (line === book.line) return;
+    if (line === "open") tell({ type: "subscribe", topics: ["orders"] });
     if (book.line !== "connecting" || line === "lost") announce(line === "open" ? "Live again." : "Connection lost, reconnecting.");
     book.line = line;
     tick();

@@ -4,7 +4,9 @@ import { compare, sign } from "./format.js";
 
 const slotsOf = new WeakMap();
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const FLASH = { "-1": "var(--flash-down)", 0: "var(--flash)", 1: "var(--flash-up)" };
+const WAYS = { "-1": "down", 0: "other", 1: "up" };
+const FLASH_MS = 500;
+let marked = [];
 
 /** The [data-field] elements of a node by name, as they were when first asked for. */
 export function slots(node) {
@@ -45,7 +47,7 @@ export function put(node, value, format, { tone = false, unknown = "not known" }
   const before = node.dataset.value;
   const known = value !== null && value !== undefined;
   if (known ? before === value : node.classList.contains("unknown") && node.title === unknown) return;
-  node.classList.toggle("unknown", !known);
+  if (known !== (before !== undefined)) node.classList.toggle("unknown", !known);
   say(node, known ? format(value) : "—");
   if (!known) {
     node.title = unknown;
@@ -53,12 +55,24 @@ export function put(node, value, format, { tone = false, unknown = "not known" }
     delete node.dataset.sign;
     return;
   }
-  node.removeAttribute("title");
+  if (before === undefined) node.removeAttribute("title");
   node.dataset.value = value;
   if (tone) node.dataset.sign = sign(value);
-  if ("flash" in node.dataset && before !== undefined && !calm.matches) {
-    node.animate({ backgroundColor: [FLASH[compare(value, before)], "transparent"] }, { duration: 900, easing: "ease-out" });
-  }
+  if (before !== undefined && "flash" in node.dataset) flash(node, WAYS[compare(value, before)]);
+}
+
+/** Show for half a moment that a number moved: "up", "down" or "other". A mark that is set and taken away costs two
+ * looks at the cell; one that fades costs one for every frame in between, and hundreds may move at once. */
+export function flash(node, way) {
+  if (calm.matches) return;
+  node.dataset.moved = way;
+  if (marked.length === 0) setTimeout(calmDown, FLASH_MS);
+  marked.push(node);
+}
+
+function calmDown() {
+  for (const node of marked) delete node.dataset.moved;
+  marked = [];
 }
 
 /** Write words whose addresses can be followed, each in a tab of its own. */
@@ -70,8 +84,8 @@ export function sayLinked(node, words) {
 
 /** A row of small labels: {text, title, tone}. */
 export function chips(node, labels) {
-  const signature = JSON.stringify(labels);
-  if (node.dataset.chips === signature) return;
+  const signature = labels.map(({ text, title, tone }) => `${text}\n${title}\n${tone}`).join("\n\n");
+  if ((node.dataset.chips ?? "") === signature) return;
   node.dataset.chips = signature;
   node.replaceChildren(
     ...labels.map(({ text, title = "", tone = "plain" }) =>

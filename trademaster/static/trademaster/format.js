@@ -2,8 +2,6 @@
 
 const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?$/;
 const MINUS = "\u2212";
-const TIME = { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
-const clock = new Intl.DateTimeFormat("en-IN", TIME);
 const calendar = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", day: "numeric", month: "short" });
 const fullDay = new Intl.DateTimeFormat("en-IN", { timeZone: "UTC", day: "numeric", month: "short", year: "numeric" });
 
@@ -74,9 +72,16 @@ export const day = (date) => fullDay.format(new Date(date));
 
 /** An instant in India: the time of day, with the date where that is not today. */
 export function istTime(instant, now = new Date()) {
-  const [moment, day] = [new Date(instant), calendar.format(new Date(instant))];
-  return day === calendar.format(now) ? clock.format(moment) : `${day}, ${clock.format(moment)}`;
+  const [there, today] = [inIndia(instant), inIndia(now)];
+  const whole = Math.floor(there / 1000) % 86_400;
+  const time = [whole / 3600, (whole / 60) % 60, whole % 60].map((part) => String(Math.floor(part)).padStart(2, "0")).join(":");
+  return dayOf(there) === dayOf(today) ? time : `${calendar.format(new Date(instant))}, ${time}`;
 }
+
+// India's clocks are never put forward or back: its time is reckoned, as rows by the hundred tell when they are from.
+const IST_MS = 19_800_000;
+const inIndia = (instant) => new Date(instant).getTime() + IST_MS;
+const dayOf = (moment) => Math.floor(moment / 86_400_000);
 
 export function duration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));

@@ -1,0 +1,172 @@
+"""The merged book as tables to take along: CSV, and a workbook. What is written is what the API answers, digit by digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import xlsxwriter
+
+from accounts.audit_export import defused
+
+Row = Mapping[str, Any]
+Cell = str | None
+# A spreadsheet shows fifteen digits of a double, and so many come back from one as they went in.
+EXACT_DIGITS = 15
+HOLDINGS = (
+    *("isin", "symbol", "exchange", "company_name", "asset_class", "total_quantity", "settled_quantity", "t1_quantity"),
+    *("pledged_quantity", "today_quantity", "mtf_quantity", "avg_price", "current_price", "close_price"),
+    *("price_source", "price_state", "price_as_of", "total_cost", "known_cost", "known_quantity", "current_value"),
+    *("unrealized_pnl", "unrealized_pnl_percent", "day_change", "day_change_percent", "weight_percent", "stale"),
+)
+PARTS = (
+    *("isin", "symbol", "broker_name", "product", "quantity", "settled_quantity", "t1_quantity", "pledged_quantity"),
+    *("today_quantity", "avg_price", "total_cost", "current_value", "unrealized_pnl", "day_change", "funded_amount"),
+    *("stale", "sale_unsettled"),
+)
+POSITIONS = (
+    *("kind", "broker_name", "exchange", "symbol", "product", "quantity", "avg_price", "current_price"),
+    *("day_pnl", "unrealized_pnl", "realized_pnl", "stale"),
+)
+DERIVATIVES = (
+    *("exchange", "symbol", "underlying", "expiry", "strike", "option_type", "net_quantity", "long_quantity"),
+    *("short_quantity", "current_price", "day_pnl", "unrealized_pnl", "realized_pnl", "matched", "stale"),
+)
+FUNDS = ("broker_name", "available", "used", "collateral", "cash", "as_of", "stale")
+SOURCES = (
+    *("broker_name", "display_name", "state", "in_totals", "as_of", "age_seconds", "error_code", "error_message"),
+    "unreadable_rows",
+)
+# What is written as a number where it can be; all else is text, whatever it looks like.
+NUMBERS = frozenset(
+    name
+    for name in (*HOLDINGS, *PARTS, *POSITIONS, *DERIVATIVES, *FUNDS)
+    if name.endswith(("quantity", "_price", "_cost", "_value", "_pnl", "_percent", "_amount", "day_change"))
+) | {"strike", "available", "used", "collateral", "cash"}
+
+
+# The tables that can be had alone.
+TABLES = ("holdings", "brokers", "positions", "derivatives", "funds")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def cells(self) -> Iterator[list[Cell]]:
+        return ([_text(row[name]) for name in self.columns] for row in self.rows)
+
+
+def tables_of(book: Mapping[str, Any]) -> dict[str, Table]:
+    """`book`: the API's answer, decoded. By name: holdings, brokers (each one's part), positions, derivatives, funds."""
+    parts = [
+        {**part, "isin": row["isin"], "symbol": row["symbol"]}
+        for row in book["positions"]
+        for part in row["broker_positions"]
+    ]
+    sums = {**book["funds"], "broker_name": "All", "as_of": None, "stale": None}
+    return {
+        "holdings": Table("holdings", HOLDINGS, tuple(book["positions"])),
+        "brokers": Table("brokers", PARTS, tuple(parts)),
+        "positions": Table("positions", POSITIONS, tuple(book["trading_positions"])),
+        "derivatives": Table("derivatives", DERIVATIVES, tuple(book["derivatives"])),
+        "funds": Table("funds", FUNDS, (*book["funds"]["brokers"], sums)),
+    }
+
+
+def missing_in(book: Mapping[str, Any]) -> list[str]:
+    """What the book does not cover, a sentence each; empty where it is complete."""
+    coverage, told = book["coverage"], []
+    for source in book["sources"]:
+        if source["state"] == "MISSING":
+            told.append(f"{source['display_name']} does not answer and is not in these numbers.")
+        elif source["state"] == "STALE":
+            told.append(f"{source['display_name']} does not answer: its part is of {source['as_of']}.")
+        if source["unreadable_rows"]:
+            told.append(f"{source['display_name']}: {source['unreadable_rows']} rows could not be read.")
+    counted = (
+        ("without_price", "{} holdings have no price and are in no value."),
+        ("without_cost", "{} holdings have no known cost and are in no unrealised P&L."),
+        ("without_day_change", "{} holdings have no known change of today."),
+        ("sales_unsettled", "{} sales of today may still be counted."),
+    )
+    told += [words.format(coverage[name]) for name, words in counted if coverage[name]]
+    return told
+
+
+def csv_of(table: Table, missing: Sequence[str]) -> str:
+    """Text with exact numbers. A book that lacks something says so in its first rows, before the heading."""
+    written = io.StringIO()
+    writer = csv.writer(written)
+    writer.writerows([defused(f"INCOMPLETE: {words}")] for words in missing)
+    writer.writerow(table.columns)
+    writer.writerows([defused(cell or "") for cell in cells] for cells in table.cells())
+    return written.getvalue()
+
+
+def workbook_of(book: Mapping[str, Any]) -> bytes:
+    """A sheet for what is covered, and one for each table. Nothing in it is a formula."""
+    kept = io.BytesIO()
+    missing = missing_in(book)
+    with xlsxwriter.Workbook(kept, {"in_memory": True}) as workbook:
+        bold, warning = (
+            workbook.add_format({"bold": True}),
+            workbook.add_format({"bold": True, "font_color": "#B9232F"}),
+        )
+        _cover(workbook.add_worksheet("coverage"), book, missing, bold, warning)
+        for table in tables_of(book).values():
+            sheet = workbook.add_worksheet(table.name)
+            first = 0
+            if missing:
+                sheet.write_string(0, 0, "INCOMPLETE: see the sheet “coverage”", warning)
+                first = 1
+            _fill(sheet, table, first, bold)
+    return kept.getvalue()
+
+
+def _cover(sheet: Any, book: Mapping[str, Any], missing: Sequence[str], bold: Any, warning: Any) -> None:
+    head = "INCOMPLETE" if missing else "Complete: every broker answered, and every share has a price"
+    sheet.write_string(0, 0, head, warning if missing else bold)
+    lines = [*missing, f"Made at {book['last_updated']}; amounts in INR, times in UTC."]
+    for place, words in enumerate(lines, start=1):
+        sheet.write_string(place, 0, words)
+    _fill(sheet, Table("sources", SOURCES, tuple(book["sources"])), len(lines) + 2, bold)
+
+
+def _fill(sheet: Any, table: Table, first: int, bold: Any) -> None:
+    for column, name in enumerate(table.columns):
+        sheet.write_string(first, column, name, bold)
+    for row, cells in enumerate(table.cells(), start=first + 1):
+        for column, (name, cell) in enumerate(zip(table.columns, cells, strict=True)):
+            if cell is None:
+                continue
+            number = as_double(cell) if name in NUMBERS else None
+            if number is None:
+                sheet.write_string(row, column, cell)
+            else:
+                sheet.write_number(row, column, number)
+    sheet.autofit()
+    sheet.freeze_panes(first + 1, 0)
+
+
+def as_double(text: str) -> float | None:
+    """The double that comes back as these very digits; None where there is none, and the text must stand instead."""
+    exact = Decimal(text)
+    if len(exact.normalize().as_tuple().digits) > EXACT_DIGITS:
+        return None
+    double = float(text)  # how a spreadsheet keeps any number
+    return double if Decimal(repr(double)) == exact else None
+
+
+def _text(value: Any) -> Cell:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,52 @@
+// What opens beneath a holding: each broker's line, and how the row's numbers come about.
+
+import { average, lineChips, partChips, priceWords } from "./book_words.js";
+import { chips, fromTemplate, keyed, lines, put, say, slots } from "./dom.js";
+import { NUMBERS, ROUNDED, explain } from "./explain.js";
+import { number, signedNumber } from "./format.js";
+
+const GAIN = { tone: true };
+const lineKey = ({ connection_id, product }) => `${connection_id} ${product}`;
+
+/** Make what stands in `place`, once, and write into it. `only`: the number that was asked about; "" for all of them. */
+export function fillDetails(place, position, only, context) {
+  const node = place.firstElementChild ?? place.appendChild(fromTemplate("details-template"));
+  const fields = slots(node);
+  keyed(fields.brokers, position.broker_positions, lineKey, "line-template", fillLine);
+  say(fields.explained, about(position, context.brokers));
+  say(fields.rounded, ROUNDED);
+  fields.all.hidden = only === "";
+  fields.all.dataset.explain = "";
+  const told = (only ? [only] : Object.keys(NUMBERS)).map((name) => ({ name, ...explain(position, name, context) }));
+  keyed(fields.numbers, told, ({ name }) => name, "explanation-template", fillExplanation);
+}
+
+function fillLine(fields, line, node) {
+  node.classList.toggle("stale", line.stale);
+  say(fields.broker, line.broker_name);
+  chips(fields.product, lineChips(line));
+  put(fields.quantity, line.quantity, number);
+  chips(fields.parts, partChips(line));
+  put(fields.average, line.avg_price, average);
+  put(fields.cost, line.total_cost, number);
+  put(fields.value, line.current_value, number);
+  put(fields.day, line.day_change, signedNumber, GAIN);
+  put(fields.unrealised, line.unrealized_pnl, signedNumber, GAIN);
+}
+
+function fillExplanation(fields, { title, formula, inputs, left }) {
+  say(fields.title, title);
+  say(fields.formula, formula ?? "Not known");
+  keyed(fields.inputs, inputs, ({ name }) => name, "explained-input-template", (slots, { name, words }) => {
+    say(slots.name, name);
+    say(slots.words, words);
+  });
+  lines(fields.left, left);
+}
+
+function about(position, brokers) {
+  const named = position.isin ? `ISIN ${position.isin}` : "No ISIN: merged by its listing";
+  const close = position.close_price === null ? "Previous close not known." : `Previous close ${number(position.close_price)}.`;
+  return `${named} · ${position.exchange}. ${priceWords(position, brokers)} ${close}`;
+}
+

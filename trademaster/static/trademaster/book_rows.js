@@ -1,0 +1,75 @@
+// Rows of a live table: made once per key, written to only when what they show is another object, and kept in order.
+
+import { fromTemplate, slots } from "./dom.js";
+
+export class Rows {
+  #held = new Map();
+  #after;
+  #kinds;
+
+  /** `after`: the element that the rows follow. `kinds`: what an entry may be, `{template, fill(slots, item, node)}` by name. */
+  constructor(after, kinds) {
+    this.#after = after;
+    this.#kinds = kinds;
+  }
+
+  /** `entries`: [{key, kind, item}], in order. `context`: what the filling of all rows depends on besides; compared as it is. */
+  show(entries, context = null) {
+    const leaving = new Map(this.#held);
+    for (const { key } of entries) leaving.delete(key);
+    for (const [key, { node }] of leaving) {
+      node.remove();
+      this.#held.delete(key);
+    }
+    const focused = document.activeElement;
+    const staying = inPlace(entries.map(({ key }) => this.#held.get(key)?.place ?? null));
+    let before = this.#after;
+    entries.forEach(({ key, kind, item }, place) => {
+      const row = this.#held.get(key) ?? this.#made(key, kind);
+      if (row.item !== item || row.context !== context) this.#kinds[kind].fill(slots(row.node), item, row.node);
+      Object.assign(row, { item, context, place });
+      if (!staying.has(place)) before.after(row.node);
+      before = row.node;
+    });
+    // An element that is moved loses the focus that it has.
+    if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
+  }
+
+  nodeOf(key) {
+    return this.#held.get(key)?.node;
+  }
+
+  /** Have a row written anew, whatever it shows. */
+  again(key) {
+    const row = this.#held.get(key);
+    if (row) this.#kinds[row.kind].fill(slots(row.node), row.item, row.node);
+  }
+
+  #made(key, kind) {
+    const node = fromTemplate(this.#kinds[kind].template);
+    node.dataset.key = key;
+    const row = { node, kind, item: undefined, context: undefined, place: null };
+    this.#held.set(key, row);
+    return row;
+  }
+}
+
+/** Of places as they were (null: new), in the new order, those that can stay while the others are moved: most of them. */
+function inPlace(places) {
+  const ends = []; // by length: where a rising run of that length ends, as low as can be
+  const earlier = [];
+  places.forEach((place, index) => {
+    if (place === null) return;
+    let [low, high] = [0, ends.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (places[ends[middle]] < place) low = middle + 1;
+      else high = middle;
+    }
+    earlier[index] = low ? ends[low - 1] : undefined;
+    ends[low] = index;
+  });
+  const staying = new Set();
+  for (let index = ends.at(-1); index !== undefined; index = earlier[index]) staying.add(index);
+  return staying;
+}

@@ -1,0 +1,139 @@
+// Explain this number: the formula with the row's own numbers, where each is from, when it was told, what is left out. Pure.
+
+import { averageGap, priceWords } from "./book_words.js";
+import { negated, sum } from "./exact.js";
+import { istTime, number, percent, sign, signedNumber, signedPercent } from "./format.js";
+
+export const NUMBERS = { value: "Value", day: "Today", unrealised: "Unrealised P&L", average: "Average", weight: "Weight" };
+const NO_PRICE = "No broker gives a price, so it is not known, and in no total.";
+/** Said beneath every formula: its numbers stand there rounded, and what comes of them was not made of those. */
+export const ROUNDED = "Worked out of unrounded numbers and rounded once, to paise, half up.";
+
+/**
+ * `name`: a key of NUMBERS. `context`: the portfolio's `sources` and `total_value`, and `brokers`, slug → name.
+ * Answers {title, formula, inputs: [{name, words}], left: [words]}; `formula` is null where the number is not known,
+ * and the first of `left` then says why.
+ */
+export function explain(position, name, context) {
+  return { title: NUMBERS[name], ...EXPLAINED[name](position, context) };
+}
+
+const EXPLAINED = { value, day, unrealised, average, weight };
+
+function value(position, context) {
+  const { current_price: price, current_value: worth, total_quantity: quantity } = position;
+  return {
+    formula: price === null ? null : `${number(quantity)} × ${number(price)} = ${number(worth)}`,
+    inputs: [...quantities(position, context), thePrice(position, context)],
+    left: [...(price === null ? [NO_PRICE] : []), ...gaps(position, context)],
+  };
+}
+
+function day(position, context) {
+  const { current_price: price, close_price: close, day_change: change, day_change_percent: ratio } = position;
+  const { carried, bought } = ofToday(position);
+  const isCarried = sign(carried) !== 0;
+  const terms = [
+    ...(isCarried ? [`${number(carried)} × (${number(price ?? "0")} − ${number(close ?? "0")})`] : []),
+    ...bought.map((line) => `${number(line.today_quantity)} × (${number(price ?? "0")} − ${number(line.avg_price ?? "0")})`),
+  ];
+  const missing = [];
+  if (price === null) missing.push(NO_PRICE);
+  if (isCarried && close === null) missing.push("The previous close is not known.");
+  if (bought.some(({ avg_price }) => avg_price === null)) missing.push("What was paid for the shares bought today is not known.");
+  return {
+    formula: change === null ? null : `${terms.join(" + ")} = ${signedNumber(change)}`,
+    inputs: [
+      ...(isCarried ? [{ name: "Held since before today", words: `${number(carried)}: from the previous close` }] : []),
+      ...bought.map((line) => ({ name: `Bought today at ${line.broker_name}`, words: `${number(line.today_quantity)}: from the price paid` })),
+      thePrice(position, context),
+      { name: "Previous close", words: close === null ? "not known" : `${number(close)}, of the same exchange as the price` },
+      ...(ratio === null ? [] : [{ name: "In percent", words: `${signedPercent(ratio)} of the value it started from` }]),
+    ],
+    left: [...missing, ...gaps(position, context)],
+  };
+}
+
+/** What was held before today, and the lines with shares bought today: those count from the price paid. */
+function ofToday({ total_quantity, broker_positions: lines }) {
+  const bought = lines.filter(({ today_quantity }) => sign(today_quantity) !== 0);
+  const carried = sum([total_quantity, ...bought.map(({ today_quantity }) => negated(today_quantity))]);
+  return { carried, bought };
+}
+
+function unrealised(position, context) {
+  const { current_value: worth, total_cost: cost, unrealized_pnl: gain, unrealized_pnl_percent: ratio } = position;
+  const missing = [];
+  if (worth === null) missing.push(NO_PRICE);
+  if (cost === null) missing.push(`What was paid is ${averageGap(position)}.`);
+  return {
+    formula: gain === null ? null : `${number(worth)} − ${number(cost)} = ${signedNumber(gain)}`,
+    inputs: [
+      { name: "Value", words: worth === null ? "not known" : number(worth) },
+      ...costs(position, context),
+      ...(ratio === null ? [] : [{ name: "In percent", words: `${signedPercent(ratio)} of what was paid` }]),
+    ],
+    left: [...missing, "Charges and taxes.", ...gaps(position, context)],
+  };
+}
+
+function average(position, context) {
+  const { total_cost: cost, total_quantity: quantity, avg_price: paid } = position;
+  return {
+    formula: paid === null ? null : `${number(cost)} ÷ ${number(quantity)} = ${number(paid)}`,
+    inputs: costs(position, context),
+    left: [...(paid === null ? [`What was paid is ${averageGap(position)}.`] : []), "Charges and taxes.", ...gaps(position, context)],
+  };
+}
+
+function weight(position, { total_value: total, ...context }) {
+  const { current_value: worth, weight_percent: ratio } = position;
+  const missing = worth === null ? [NO_PRICE] : ratio === null ? ["The total value is not known."] : [];
+  return {
+    formula: ratio === null ? null : `${number(worth)} ÷ ${number(total)} × 100 = ${percent(ratio)}`,
+    inputs: [
+      { name: "Value", words: worth === null ? "not known" : number(worth) },
+      { name: "Total value", words: total === null ? "not known" : `${number(total)}: every share with a price, at every broker in the totals` },
+    ],
+    left: [...missing, "Money, margin, derivatives and intraday positions: they are no part of the total value.", ...gaps(position, context)],
+  };
+}
+
+// --- inputs ----------------------------------------------------------------------------------------------------------
+const thePrice = (position, { brokers }) => ({ name: "Price", words: priceWords(position, brokers).replace(/^Price /, "").replace(/\.$/, "") });
+
+function quantities({ broker_positions: lines }, context) {
+  return lines.map((line) => ({ name: lineName(line), words: `${number(line.quantity)}, ${told(line, context)}` }));
+}
+
+function costs({ broker_positions: lines }, context) {
+  return lines.map((line) => ({
+    name: lineName(line),
+    words:
+      line.total_cost === null
+        ? `${number(line.quantity)} at a price not known, ${told(line, context)}`
+        : `${number(line.quantity)} × ${number(line.avg_price)} = ${number(line.total_cost)}, ${told(line, context)}`,
+  }));
+}
+
+const lineName = ({ broker_name, product }) => (product === "CNC" ? broker_name : `${broker_name} ${product}`);
+
+/** When that account told it, and whether it answers now. */
+function told({ connection_id, stale }, { sources }) {
+  const source = sources.find((each) => each.connection_id === connection_id);
+  const when = source?.as_of ? `told at ${istTime(source.as_of)}` : "time not known";
+  return stale ? `${when}: an earlier answer, this broker does not answer now` : when;
+}
+
+// --- what is left out ------------------------------------------------------------------------------------------------
+function gaps({ broker_positions: lines }, { sources }) {
+  const missing = sources.filter(({ state }) => state === "MISSING").map(({ broker_name }) => broker_name);
+  const unread = sources.filter(({ unreadable_rows }) => unreadable_rows > 0).map(({ broker_name }) => broker_name);
+  const unsettled = lines.filter(({ sale_unsettled }) => sale_unsettled).map(({ broker_name }) => broker_name);
+  return [
+    ...missing.map((name) => `What ${name} may hold of it: it does not answer, and nothing earlier is kept.`),
+    ...unread.map((name) => `Rows that ${name} told and that could not be read.`),
+    ...unsettled.map((name) => `A sale at ${name} today: those shares may still be counted.`),
+  ];
+}
+
