@@ -1,4 +1,4 @@
-"""The merged book as tables to take along: CSV, and a workbook. What is written is what the API answers, digit by digit."""
+"""The merged book as tables to take along: CSV, and a workbook. Each number is as the API answers it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Table:
 
 
 def tables_of(book: Mapping[str, Any]) -> dict[str, Table]:
-    """`book`: the API's answer, decoded. By name: holdings, brokers (each one's part), positions, derivatives, funds."""
+    """The API's answer, decoded, by the names of TABLES; `brokers` are their parts of the holdings, a line each."""
     parts = [
         {**part, "isin": row["isin"], "symbol": row["symbol"]}
         for row in book["positions"]

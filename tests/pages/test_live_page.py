@@ -153,7 +153,8 @@ def wait_for_total(page: Page, host: Host) -> None:
 
 def test_the_page_moves_with_a_delta_and_only_what_changed_flashes(dashboard, host):
     dashboard.evaluate(
-        "() => { window.flashed = []; new MutationObserver((news) => { for (const { target } of news) if (target.dataset.moved)"
+        "() => { window.flashed = []; new MutationObserver((news) => {"
+        "  for (const { target } of news) if (target.dataset.moved)"
         "  window.flashed.push(`${target.closest('tbody')?.dataset.key ?? ''} ${target.dataset.field}`); })"
         ".observe(document.body, { subtree: true, attributeFilter: ['data-moved'] }); }"
     )

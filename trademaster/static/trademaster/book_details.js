@@ -6,22 +6,24 @@ import { NUMBERS, ROUNDED, explain } from "./explain.js";
 import { number, signedNumber } from "./format.js";
 
 const GAIN = { tone: true };
-const lineKey = ({ connection_id, product }) => `${connection_id} ${product}`;
+// Two lines may be alike in all that names them: what stands where is told by its place.
+const placed = (items) => items.map((item, place) => ({ item, place }));
+const placeOf = ({ place }) => String(place);
 
 /** Make what stands in `place`, once, and write into it. `only`: the number that was asked about; "" for all of them. */
 export function fillDetails(place, position, only, context) {
   const node = place.firstElementChild ?? place.appendChild(fromTemplate("details-template"));
   const fields = slots(node);
-  keyed(fields.brokers, position.broker_positions, lineKey, "line-template", fillLine);
+  keyed(fields.brokers, placed(position.broker_positions), placeOf, "line-template", fillLine);
   say(fields.explained, about(position, context.brokers));
   say(fields.rounded, ROUNDED);
   fields.all.hidden = only === "";
   fields.all.dataset.explain = "";
-  const told = (only ? [only] : Object.keys(NUMBERS)).map((name) => ({ name, ...explain(position, name, context) }));
-  keyed(fields.numbers, told, ({ name }) => name, "explanation-template", fillExplanation);
+  const told = (only ? [only] : Object.keys(NUMBERS)).map((name) => explain(position, name, context));
+  keyed(fields.numbers, placed(told), placeOf, "explanation-template", fillExplanation);
 }
 
-function fillLine(fields, line, node) {
+function fillLine(fields, { item: line }, node) {
   node.classList.toggle("stale", line.stale);
   say(fields.broker, line.broker_name);
   chips(fields.product, lineChips(line));
@@ -34,12 +36,12 @@ function fillLine(fields, line, node) {
   put(fields.unrealised, line.unrealized_pnl, signedNumber, GAIN);
 }
 
-function fillExplanation(fields, { title, formula, inputs, left }) {
+function fillExplanation(fields, { item: { title, formula, inputs, left } }) {
   say(fields.title, title);
   say(fields.formula, formula ?? "Not known");
-  keyed(fields.inputs, inputs, ({ name }) => name, "explained-input-template", (slots, { name, words }) => {
-    say(slots.name, name);
-    say(slots.words, words);
+  keyed(fields.inputs, placed(inputs), placeOf, "explained-input-template", (slots, { item }) => {
+    say(slots.name, item.name);
+    say(slots.words, item.words);
   });
   lines(fields.left, left);
 }

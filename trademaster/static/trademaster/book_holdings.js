@@ -6,7 +6,7 @@ import { fillDetails } from "./book_details.js";
 import { KINDS, MOVES, ROWS_A_PAGE, arrange, sectorOf, sumsOf } from "./book_model.js";
 import { Rows } from "./book_rows.js";
 import { EVERYTHING, isUsual, narrows, remember, remembered } from "./book_wish.js";
-import { NO_ISIN, average, averageGap, partChips, priceSource, priceWords, shownWords, staleParts } from "./book_words.js";
+import { NO_ISIN, average, averageGap, briefly, partChips, priceSource, priceWords, shownWords, staleParts } from "./book_words.js";
 import { announce, chips, put, say, slots } from "./dom.js";
 import { counted, number, percent, signedNumber, signedPercent } from "./format.js";
 
@@ -53,7 +53,7 @@ function fillPosition(fields, position, node) {
   say(fields.company, position.company_name ?? position.exchange);
   fields.company.title = position.company_name ?? "";
   put(fields.quantity, position.total_quantity, number);
-  chips(fields.parts, partChips(position));
+  chips(fields.parts, briefly(partChips(position)));
   chips(fields.flags, [...(position.isin ? [] : [NO_ISIN]), ...staleParts(position)]);
   put(fields.average, position.avg_price, average, { unknown: averageGap(position) });
   say(fields.known, position.avg_price === null ? "cost not known" : "");

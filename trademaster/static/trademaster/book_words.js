@@ -31,6 +31,13 @@ export function partChips(quantities) {
   );
 }
 
+/** In a narrow cell: the first, and how many more there are; what opens beneath the row has all of them. */
+export function briefly(labels) {
+  if (labels.length < 2) return labels;
+  const [first, ...rest] = labels;
+  return [first, { text: `+${rest.length}`, title: rest.map(({ text, title }) => `${text}: ${title}`).join(" · ") }];
+}
+
 export function lineChips(line) {
   const loan = `The broker lent ${line.funded_amount === null ? "an amount not known" : rupees(line.funded_amount)}`;
   const product = line.product === "MTF" ? [{ text: "MTF", title: loan }] : [];
