@@ -81,30 +81,30 @@ def tables_of(book: Mapping[str, Any]) -> dict[str, Table]:
 
 
 def missing_in(book: Mapping[str, Any]) -> list[str]:
-    """What the book does not cover, a sentence each; empty where it is complete."""
+    """What the numbers do not cover, a sentence each: INCOMPLETE where the API says so too, NOTE where a sum lacks rows."""
     coverage, told = book["coverage"], []
     for source in book["sources"]:
+        name = source["display_name"]
         if source["state"] == "MISSING":
-            told.append(f"{source['display_name']} does not answer and is not in these numbers.")
+            told.append(f"INCOMPLETE: {name} does not answer and is not in these numbers.")
         elif source["state"] == "STALE":
-            told.append(f"{source['display_name']} does not answer: its part is of {source['as_of']}.")
+            told.append(f"INCOMPLETE: {name} does not answer: its part is of {source['as_of']}.")
         if source["unreadable_rows"]:
-            told.append(f"{source['display_name']}: {source['unreadable_rows']} rows could not be read.")
+            told.append(f"INCOMPLETE: {name}: {source['unreadable_rows']} rows could not be read.")
     counted = (
-        ("without_price", "{} holdings have no price and are in no value."),
-        ("without_cost", "{} holdings have no known cost and are in no unrealised P&L."),
-        ("without_day_change", "{} holdings have no known change of today."),
-        ("sales_unsettled", "{} sales of today may still be counted."),
+        ("without_price", "INCOMPLETE: Holdings without a price, in no value: {}."),
+        ("without_cost", "NOTE: Holdings without a known cost, in no unrealised P&L: {}."),
+        ("without_day_change", "NOTE: Holdings without a known change of today: {}."),
+        ("sales_unsettled", "NOTE: Sales of today whose shares may still be counted: {}."),
     )
-    told += [words.format(coverage[name]) for name, words in counted if coverage[name]]
-    return told
+    return told + [words.format(coverage[name]) for name, words in counted if coverage[name]]
 
 
 def csv_of(table: Table, missing: Sequence[str]) -> str:
-    """Text with exact numbers. A book that lacks something says so in its first rows, before the heading."""
+    """Text with exact numbers. What they lack (`missing_in`) stands in the first rows, before the heading."""
     written = io.StringIO()
     writer = csv.writer(written)
-    writer.writerows([defused(f"INCOMPLETE: {words}")] for words in missing)
+    writer.writerows([defused(words)] for words in missing)
     writer.writerow(table.columns)
     writer.writerows([defused(cell or "") for cell in cells] for cells in table.cells())
     return written.getvalue()
@@ -124,19 +124,22 @@ def workbook_of(book: Mapping[str, Any]) -> bytes:
             sheet = workbook.add_worksheet(table.name)
             first = 0
             if missing:
-                sheet.write_string(0, 0, "INCOMPLETE: see the sheet “coverage”", warning)
+                sheet.write_string(0, 0, f"{_headline(book)}: see the sheet “coverage”", warning)
                 first = 1
             _fill(sheet, table, first, bold)
     return kept.getvalue()
 
 
 def _cover(sheet: Any, book: Mapping[str, Any], missing: Sequence[str], bold: Any, warning: Any) -> None:
-    head = "INCOMPLETE" if missing else "Complete: every broker answered, and every share has a price"
-    sheet.write_string(0, 0, head, warning if missing else bold)
+    sheet.write_string(0, 0, _headline(book), bold if book["complete"] else warning)
     lines = [*missing, f"Made at {book['last_updated']}; amounts in INR, times in UTC."]
     for place, words in enumerate(lines, start=1):
         sheet.write_string(place, 0, words)
     _fill(sheet, Table("sources", SOURCES, tuple(book["sources"])), len(lines) + 2, bold)
+
+
+def _headline(book: Mapping[str, Any]) -> str:
+    return "Complete: every broker answered, and every share has a price" if book["complete"] else "INCOMPLETE"
 
 
 def _fill(sheet: Any, table: Table, first: int, bold: Any) -> None:

@@ -47,7 +47,7 @@ export function put(node, value, format, { tone = false, unknown = "not known" }
   const before = node.dataset.value;
   const known = value !== null && value !== undefined;
   if (known ? before === value : node.classList.contains("unknown") && node.title === unknown) return;
-  if (known !== (before !== undefined)) node.classList.toggle("unknown", !known);
+  if (!known || before === undefined) node.classList.toggle("unknown", !known);
   say(node, known ? format(value) : "—");
   if (!known) {
     node.title = unknown;
