@@ -34,6 +34,7 @@ from brokers.domain import (
 )
 from brokers.drift import Shape, shape_of
 from brokers.errors import BrokerError, NotSupported, OutcomeUnknown, RequestRefused, SessionEnded, UnexpectedResponse
+from brokers.guide import Guide
 from brokers.masters import MasterSpec
 from brokers.secret import Secret
 from brokers.transport import UNGUARDED, Deadline, Endpoints, ErrorTable, Failure, Gate, Transport
@@ -248,6 +249,8 @@ class BrokerSpec:
     callback: CallbackSpec | None = None
     login_methods: tuple[LoginMethod, ...] = ()
     session: SessionPolicy
+    # How an account is made ready here; shown on the page that connects it.
+    guide: Guide
     order_rules: OrderRules
     counts_lots_at: tuple[Exchange, ...] = ()
     postback: PostbackSpec | None = None

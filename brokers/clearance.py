@@ -98,6 +98,11 @@ def _light(findings: Iterable[Finding]) -> Light:
     return Light(state=Answer.YES)
 
 
+def of_address(facts: ConnectionFacts, spec: BrokerSpec, *, egress_ip: str | None) -> Light:
+    """Whether orders would come from the registered address, whatever else stands in their way."""
+    return _light(_address(facts, spec, egress_ip))
+
+
 def _switched(at_broker: Light, facts: ConnectionFacts, spec: BrokerSpec) -> Light:
     """The broker's light, or NO where trading is off here."""
     if facts.is_trading:

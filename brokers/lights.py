@@ -14,8 +14,8 @@ from brokers.domain import ConnectionStatus
 from brokers.models import BrokerConnection
 
 
-def clearance_of(connection: BrokerConnection, *, now: datetime) -> Clearance:
-    facts = ConnectionFacts(
+def facts_of(connection: BrokerConnection) -> ConnectionFacts:
+    return ConnectionFacts(
         status=ConnectionStatus(connection.status),
         has_session=connection.session_number > 0,
         session_ends_at=connection.token_expires_at,
@@ -27,8 +27,11 @@ def clearance_of(connection: BrokerConnection, *, now: datetime) -> Clearance:
         registered_ip=connection.registered_ip,
         is_trading=connection.trading_enabled_at is not None,
     )
+
+
+def clearance_of(connection: BrokerConnection, *, now: datetime) -> Clearance:
     spec = registry.load(connection.broker_type).spec
-    return clearance.of(facts, spec, egress_ip=settings.EGRESS_IP, now=now)
+    return clearance.of(facts_of(connection), spec, egress_ip=settings.EGRESS_IP, now=now)
 
 
 def plain_clearance(connection: BrokerConnection, *, now: datetime) -> dict[str, Any]:

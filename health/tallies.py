@@ -108,3 +108,25 @@ def _raw(owners: Owners, since: datetime, until: datetime) -> list[Any]:
     raw_since = begin if rolled_up is None else max(rolled_up, begin)
     only = owners.only(owners.raw)
     return rollups.raw_counts(owners.raw, since=raw_since, until=until, only=only, keys=owners.keys)
+
+
+def by_hour(broker_type: str, *, since: datetime, until: datetime) -> Mapping[datetime, Tally]:
+    """All checks of one broker, each hour's apart."""
+    found: dict[datetime, Tally] = defaultdict(Tally)
+    rows = BrokerRollup.objects.filter(broker_type=broker_type, hour__gte=rollups.hour_of(since), hour__lt=until)
+    for hour, checks, failures, latencies in rows.order_by().values_list("hour", "checks", "failures", "latencies"):
+        tally = found[hour]
+        tally.count("checks", "", checks)
+        tally.count("failures", "", failures)
+        for bucket, count in latencies.items():
+            tally.count("latencies", bucket, int(count))
+    for key, hour, _, code, checks, bucket in _raw(brokers(), since, until):
+        if key != broker_type:
+            continue
+        tally = found[hour]
+        tally.count("checks", "", checks)
+        if code:
+            tally.count("failures", "", checks)
+        elif bucket is not None:
+            tally.count("latencies", bucket, checks)
+    return found

@@ -98,5 +98,30 @@ TERMS: dict[str, Term] = {
     "connection_p95": Term(
         "p95",
         "Of a hundred checks of this connection that succeeded in the last 24 hours, 95 were answered this fast.",
+    # --- brokers ------------------------------------------------------------------------------------------------------
+    "api_price": Term("Price of its API", "What the broker asks for its interface, beside what it asks for dealing."),
+    "live_prices": Term("Live prices", "Whether the broker streams prices to TradeMaster as they change."),
+    "gtt": Term("GTT", "Orders that lie at the broker until a price is reached, also over days."),
+    "orders_address": Term(
+        "Where orders leave from",
+        "Brokers take orders only from an IP address that you registered with them: this installation’s must be it.",
+    ),
+    "uptime": Term(
+        "Uptime",
+        "Part of the measured time in which accounts there could be read. Announced maintenance does not count.",
+    ),
+    "p50": Term("p50", "Half of the checks that succeeded were answered faster than this."),
+    "p95": Term("p95", "19 of 20 checks that succeeded were answered faster than this."),
+    "checks": Term("Checks", "Small readings by which TradeMaster sees whether the broker answers, over all accounts."),
+    "failures": Term("Failures", "Checks that went wrong, by what went wrong."),
+    "longest_outage": Term("Longest outage", "The longest time in which no account at the broker could be read."),
+    "circuit": Term(
+        "Circuit", "After many failures in a row a broker is left alone for a while, and then tried with one call."
+    ),
+    "budget_left": Term(
+        "Budget left", "How many calls the broker still allows your account within the window that is fullest."
+    ),
+    "rejection_rate": Term(
+        "Refused", "Part of your own orders that this broker refused, of those that it took or refused."
     ),
 }

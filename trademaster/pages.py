@@ -32,12 +32,6 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
-def connect(request: HttpRequest) -> HttpResponse:
-    return trader_page(request, "connect.html", consent=consents.current())
-
-
-@require_safe
-@login_required
 def logins(request: HttpRequest) -> HttpResponse:
     return trader_page(request, "logins.html", consent=consents.current())
 

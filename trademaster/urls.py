@@ -12,6 +12,8 @@ from trademaster import installable, pages, shell_pages
 from trademaster.account_views import DeleteView, ExportView
 from trademaster.api import unknown_route
 from trademaster.book_pages import book_csv, book_xlsx
+from trademaster.connect_pages import connect, connect_broker
+from trademaster.health_pages import broker_health, brokers_health
 from trademaster.order_pages import order, orders, orders_csv
 
 api: list[URLPattern | URLResolver] = [
@@ -33,7 +35,8 @@ api: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
-    path("connect", pages.connect, name="connect"),
+    path("connect", connect, name="connect"),
+    path("connect/<str:slug>", connect_broker, name="connect-broker"),
     path("logins", pages.logins, name="logins"),
     path("kill-switch", halt_pages.kill_switch, name="kill-switch"),
     path("kill-switch/re-arm", halt_pages.rearm, name="kill-switch-re-arm"),
@@ -47,6 +50,8 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),
+    path("brokers/health/", brokers_health, name="brokers-health"),
+    path("brokers/health/<str:slug>/", broker_health, name="broker-health"),
     path("brokers/postback/<path:secret>", receive_postback, name="broker-postback"),
     path("api/v1/", include(api)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

@@ -32,6 +32,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
@@ -176,6 +177,20 @@ SPEC = BrokerSpec(
     # Dead at midnight; the token's own `exp` is preferred. UNCONFIRMED whether a refresh reaches past midnight: none
     # is promised.
     session=SessionPolicy(ends_at=time(0, 0), renewal=Renewal.REFRESH_TOKEN),
+    guide=Guide(
+        console="https://smartapi.angelone.in",
+        # Reported by others: a key for trading alone is refused with a 403 by the login page.
+        app="Make an app of the kind Publisher: a key for trading alone is refused by the login page.",
+        redirect=(
+            "Enter this as the app’s redirect URL, letter by letter. Without one, Angel One’s login leads nowhere."
+        ),
+        keys="Copy the app’s API key. There is no secret to copy.",
+        proof="Client code, PIN and TOTP: on Angel One’s own page, or in a form here.",
+        without={
+            "commodities": "Whether Angel One’s orders to MCX count lots or units is published nowhere.",
+            "currencies": "Currency is not in Angel One’s list of exchanges for orders.",
+        },
+    ),
     order_rules=OrderRules(
         needs_registered_ip=True,
         register_ip="Register it for your app on the SmartAPI page.",

@@ -28,6 +28,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
@@ -125,6 +126,20 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # Dead at the next 06:00; the token's own `exp` says the same and is preferred. Refresh by PIN ended on 2026-04-01.
     session=SessionPolicy(ends_at=time(6, 0)),
+    guide=Guide(
+        console="https://myapi.fyers.in",
+        app="Make an app. It works only after one login through it, in a browser: the one below is enough.",
+        redirect="Enter this as the app’s redirect URL, letter by letter: Fyers refuses a login that names another.",
+        keys="Copy the App ID, with its suffix such as -100, and the Secret ID.",
+        permissions=(
+            "Grant all four permissions: basic, transactions info, order placement and market data. What is not "
+            "granted is refused, and stays unknown here."
+        ),
+        proof="Your login at Fyers with its second factor, on its own page.",
+        without={
+            "protected_stops": "Whether Fyers bounds the price of a market order behind a trigger is not known.",
+        },
+    ),
     order_rules=OrderRules(
         needs_registered_ip=True,
         register_ip="Register it for your app in the Fyers API dashboard.",

@@ -26,6 +26,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
@@ -114,6 +115,27 @@ SPEC = BrokerSpec(
     ),
     # All tokens die at the daily reset (IST assumed, UNCONFIRMED); the `expiry` that comes with a token is preferred.
     session=SessionPolicy(ends_at=time(6, 0)),
+    guide=Guide(
+        console=KEYS_PAGE,
+        app=(
+            "Subscribe to the Trading API at https://groww.in/user/profile/trading-apis, then make a TOTP token, or an "
+            "API key with its secret, on the keys page."
+        ),
+        keys=(
+            "A TOTP token is stored alone; an API key with its secret. For an access token made by hand nothing "
+            "is stored."
+        ),
+        proof=(
+            "By the TOTP token, the six digits that show now. By an API key, its approval on Groww’s keys page, every "
+            "day. Or an access token, made by hand every day."
+        ),
+        price="A paid Trading API subscription of your Groww account. Its documentation names no figure.",
+        without={
+            "market_orders": "Groww documents no protection of a market order’s price: send a limit order.",
+            "mtf": "Groww’s documentation has no MTF orders.",
+            "commodities": "One page of Groww’s says that MCX is supported, another that it is not.",
+        },
+    ),
     # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
     order_rules=OrderRules(
         needs_registered_ip=True,

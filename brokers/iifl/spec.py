@@ -28,6 +28,7 @@ from brokers.errors import (
     SessionEnded,
     Verdict,
 )
+from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
@@ -129,6 +130,20 @@ SPEC = BrokerSpec(
     ),
     # 24 hours by the token's own `exp`. UNCONFIRMED whether a nightly clearing ends it sooner: the 400 decides.
     session=SessionPolicy(renewal=Renewal.STORED_KEYS),
+    guide=Guide(
+        console=None,
+        app=(
+            "Ask IIFL for API access by XTS. You get two apps, each with a key and a secret: one for dealing "
+            "(interactive) and one for market data."
+        ),
+        keys="Have both pairs at hand. A key of one app is refused by the other.",
+        proof="Nothing: the stored keys open the session.",
+        side_by_side=("A second login with the same pair replaces the first: keep these keys for TradeMaster alone."),
+        without={
+            "market_orders": "No protection of a market order’s price is documented: send a limit order.",
+            "gtt": "XTS documents none that we know of.",
+        },
+    ),
     # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
     order_rules=OrderRules(
         needs_registered_ip=True,

@@ -27,6 +27,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
@@ -109,6 +110,26 @@ SPEC = BrokerSpec(
     callback=CALLBACK,
     # One trading day. UNCONFIRMED: midnight is what others observed; the token's own `exp` is preferred.
     session=SessionPolicy(ends_at=time(0, 0)),
+    guide=Guide(
+        console="https://developers.iiflcapital.com",
+        app="Make an app in the developer portal, as a client of IIFL Capital.",
+        redirect=(
+            "Enter this as the app’s redirect URL, letter by letter. A login that comes back empty means that it does "
+            "not match."
+        ),
+        keys="Copy the app key and the app secret.",
+        proof="User id, password and OTP or TOTP, on IIFL Capital’s own page.",
+        price="Free.",
+        # Reported by others; EC500 says so.
+        address_for_reading=(
+            "As others report, IIFL Capital answers nothing at all, readings included, to an address that is not "
+            "registered: register it before the first login."
+        ),
+        without={
+            "protected_stops": "A stop without a limit is refused, as others report.",
+            "gtt": "IIFL Capital’s documentation has none that we know of.",
+        },
+    ),
     # UNCONFIRMED: the rule is the regulator's; how an address is registered is not documented.
     order_rules=OrderRules(
         needs_registered_ip=True,

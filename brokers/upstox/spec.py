@@ -29,6 +29,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
@@ -137,6 +138,18 @@ SPEC = BrokerSpec(
     session=SessionPolicy(ends_at=time(3, 30)),
     # The API answers from 05:30 to 24:00.
     maintenance=(DailyWindow(starts_at=time(0), ends_at=time(5, 30)),),
+    guide=Guide(
+        console="https://account.upstox.com/developer/apps",
+        app="Make an app. Upstox allows one active app for each user.",
+        redirect="Enter this as the app’s redirect URI, letter by letter: Upstox refuses a login that names another.",
+        keys="Copy the app’s API key and API secret.",
+        proof="Your login at Upstox, on its own page.",
+        side_by_side="One active app for each user. A change of the registered addresses ends every session.",
+        without={
+            "candles": "Not read from Upstox: the past of a share comes from another broker of yours.",
+            "gtt": "Not sent to Upstox from here.",
+        },
+    ),
     order_rules=OrderRules(
         needs_registered_ip=True,
         register_ip=REGISTER_IP,

@@ -28,6 +28,7 @@ from brokers.errors import (
     RequestRefused,
     Verdict,
 )
+from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
 from brokers.transport import Endpoints
 
@@ -75,6 +76,24 @@ SPEC = BrokerSpec(
     # Dead at 06:00 on the calendar day after the login. Whether a login at 02:00 survives that same morning is
     # UNCONFIRMED: we keep to the documented wording and let the 403 decide.
     session=SessionPolicy(ends_at=time(6, 0), always_next_day=True),
+    guide=Guide(
+        console="https://developers.kite.trade",
+        app=(
+            "Make an app of the kind Connect. A free Personal app has orders, portfolio and margins, but neither "
+            "quotes nor live prices nor candles."
+        ),
+        redirect=(
+            "Enter this as the app’s redirect URL, letter by letter: Kite sends you back to the registered one, and to "
+            "no other."
+        ),
+        keys="Copy the app’s API key and API secret.",
+        proof="Your password and TOTP, on Kite’s own page.",
+        price="₹500 a month for each Connect app; Personal is free.",
+        # UNCONFIRMED: "probably".
+        side_by_side=(
+            "Keep the app for TradeMaster alone: a newer login with the same app probably ends the older session."
+        ),
+    ),
     order_rules=OrderRules(
         needs_registered_ip=True,
         register_ip=REGISTER_IP,

@@ -10,6 +10,8 @@ from typing import Any
 from django import template
 from django.utils import timezone
 
+from health.models import CheckType
+
 register = template.Library()
 
 WORDS = {
@@ -20,6 +22,17 @@ WORDS = {
     "UNKNOWN": "Not measured",
 }
 TONES = {"UP": "good", "DEGRADED": "warn", "DOWN": "bad", "MAINTENANCE": "warn", "UNKNOWN": "off"}
+# Failures of checks in words; their codes are those of `brokers.errors`.
+FAILURES = {
+    "broker_unavailable": "no answer",
+    "broker_rate_limited": "too many calls",
+    "rate_budget_spent": "budget spent",
+    "circuit_open": "left alone",
+    "session_ended": "session ended",
+    "request_refused": "refused",
+    "unexpected_response": "unreadable answer",
+    "secret_unreadable": "keys unreadable",
+}
 # A day below this was a bad one; below 100 it was not a good one.
 BAD_DAY = Decimal(99)
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -40,6 +53,17 @@ def day_tone(uptime_pct: Decimal | None) -> str:
     if uptime_pct is None:
         return "off"
     return "bad" if uptime_pct < BAD_DAY else "good" if uptime_pct == 100 else "warn"
+
+
+@register.filter
+def check_kind(check_type: str) -> str:
+    return str(CheckType(check_type).label)
+
+
+@register.filter
+def failure(error_code: str) -> str:
+    """A code in a word or two."""
+    return FAILURES.get(error_code, error_code.replace("_", " "))
 
 
 @register.filter

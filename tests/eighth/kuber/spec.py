@@ -23,6 +23,7 @@ from brokers.errors import (
     UNEXPECTED,
     Verdict,
 )
+from brokers.guide import Guide
 from brokers.transport import Endpoints
 
 # Kuber's codes mean the same under every HTTP status; most failures come with 200.
@@ -51,6 +52,13 @@ SPEC = BrokerSpec(
     endpoints=Endpoints(base_url="https://api.kuber.example", login_url="https://kuber.example/enter"),
     callback=CALLBACK,
     session=SessionPolicy(ends_at=time(4)),
+    guide=Guide(
+        console="https://kuber.example/keys",
+        app="Make an app.",
+        redirect="Enter this as its redirect address.",
+        keys="Copy its key and secret.",
+        proof="Your password at Kuber.",
+    ),
     order_rules=OrderRules(
         needs_registered_ip=False,
         register_ip="Kuber takes orders from anywhere.",
