@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 from django.conf import settings
 
@@ -88,16 +89,27 @@ WORST_FIRST = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is stored for one trader at all brokers, read at once."""
+    """What is stored for one trader at all brokers: `apps` by slug, the latest login under way of each (`begun`)."""
 
-    def __init__(self, user: User, now: datetime) -> None:
-        self.now = now
-        self.connections = list(BrokerConnection.objects.without_secrets().filter(user=user))
-        self.apps = set(user.broker_apps.values_list("broker_type", flat=True))
+    now: datetime
+    connections: Sequence[BrokerConnection] = ()
+    apps: frozenset[str] = frozenset()
+    begun: Mapping[str, OAuthState] = field(default_factory=dict)
+    inboxes: Mapping[UUID, PostbackInbox] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, user: User, now: datetime) -> Self:
+        rows = list(BrokerConnection.objects.without_secrets().filter(user=user))
         under_way = OAuthState.objects.filter(user=user, expires_at__gt=now).order_by("created_at")
-        # The latest of each broker's.
-        self.begun = {state.broker_type: state for state in under_way}
+        return cls(
+            now=now,
+            connections=rows,
+            apps=frozenset(user.broker_apps.values_list("broker_type", flat=True)),
+            begun={state.broker_type: state for state in under_way},
+            inboxes=PostbackInbox.objects.in_bulk([row.pk for row in rows]),
+        )
 
     def at(self, spec: BrokerSpec) -> list[BrokerConnection]:
         return [row for row in self.connections if row.broker_type == spec.slug]
@@ -191,23 +203,21 @@ def _state(spec: BrokerSpec, known: Known) -> Chip:
 
 
 def _accounts(spec: BrokerSpec, known: Known) -> list[Account]:
-    rows = known.at(spec)
-    inboxes: dict[Any, PostbackInbox] = {}
-    if rows and spec.postback is not None:
-        inboxes = PostbackInbox.objects.in_bulk([row.pk for row in rows])
-    return [_account(spec, row, inboxes.get(row.pk), known.now) for row in rows]
+    return [_account(spec, row, known.inboxes.get(row.pk), known.now) for row in known.at(spec)]
 
 
 def _account(spec: BrokerSpec, row: BrokerConnection, inbox: PostbackInbox | None, now: datetime) -> Account:
     text, tone = STATUSES[ConnectionStatus(row.status)]
     address = clearance.of_address(facts_of(row), spec, egress_ip=settings.EGRESS_IP)
+    # That of this installation is said once, above all accounts.
+    reasons = tuple(reason for reason in address.reasons if reason.code != "egress_ip_unknown")
     verdict, colour = VERDICTS[address.state] if spec.order_rules.needs_registered_ip else ("Not needed", "plain")
     return Account(
         row=row,
         chip=Chip(text=text, tone=tone),
         is_active=row.status != ConnectionStatus.DISCONNECTED,
         data=clearance_of(row, now=now).data,
-        address=address,
+        address=Light(state=address.state, reasons=reasons),
         verdict=Chip(text=verdict, tone=colour),
         has_postbacks=inbox is not None and inbox.address_hash is not None,
         posted_at=inbox.last_received_at if inbox else None,

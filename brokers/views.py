@@ -417,6 +417,7 @@ def _refused(request: HttpRequest, page: str, broker_type: str, code: str, *sent
     """Back to a page of ours with the words; a broker's own often lack the full stop."""
     ended = (words if words.endswith((".", "!", "?")) else f"{words}." for words in sentences if words)
     messages.error(request, " ".join(ended))
-    response = redirect(page)
+    own = page == "connect" and broker_type in registry.slugs()
+    response = redirect("connect-broker", broker_type) if own else redirect(page)
     response["Location"] += "?" + urlencode({"refused": code, "broker": broker_type})
     return response

@@ -12,6 +12,12 @@ from brokers.domain import ConnectionStatus
 from brokers.models import Actor
 from health.models import CheckType, IncidentKind
 
+READ = {
+    CheckType.SESSION: "the session",
+    CheckType.HOLDINGS: "holdings",
+    CheckType.QUOTES: "quotes",
+    CheckType.ORDERS: "orders",
+}
 KINDS = {"LOGIN": "Login", "STATUS": "Status", "INCIDENT": "Incident", "CHECKS": "Checks"}
 
 
@@ -49,8 +55,8 @@ def _incident(entry: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _checks(entry: Mapping[str, Any]) -> tuple[str, str]:
-    count, kind = entry["count"], CheckType(entry["check_type"]).label.lower()
-    checks = f"{count} check{'' if count == 1 else 's'} of {kind}"
+    count = entry["count"]
+    checks = f"{count} check{'' if count == 1 else 's'} of {READ[CheckType(entry['check_type'])]}"
     if entry["error_code"]:
         return f"{checks} failed: {entry['error_code']}.", "warn"
     half = f", half of them within {entry['p50_ms']} ms" if entry["p50_ms"] is not None and count > 1 else ""

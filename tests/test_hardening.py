@@ -21,7 +21,7 @@ from tests.conftest import signed_in
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    *("/", "/orders/", "/connect", "/logins", "/login", "/status"),
+    *("/", "/orders/", "/connect", "/connect/groww", "/brokers/health/", "/logins", "/login", "/status"),
     *("/admin/login/", "/api/docs", "/api/v1/brokers", "/no-such"),
 ]
 # Set to what nobody answers at: only the settings are read.

@@ -19,7 +19,7 @@ def connect(request: HttpRequest) -> HttpResponse:
     user = request.user
     if not isinstance(user, User) or not user.is_trader:
         return redirect("admin:index")
-    known = connecting.Known(user, timezone.now())
+    known = connecting.Known.of(user, timezone.now())
     return trader_page(request, "connect.html", consent=consents.current(), lines=connecting.lines(known))
 
 
@@ -30,7 +30,7 @@ def connect_broker(request: HttpRequest, slug: str) -> HttpResponse:
     user = request.user
     if not isinstance(user, User) or not user.is_trader:
         return redirect("admin:index")
-    known = connecting.Known(user, timezone.now())
+    known = connecting.Known.of(user, timezone.now())
     try:
         context = connecting.shown(slug, known)
     except registry.UnsupportedBroker:

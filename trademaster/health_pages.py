@@ -37,6 +37,20 @@ CIRCUIT_WORDS = {
     "orders": "orders",
     "session": "logins",
 }
+# What rate classes of the specs count, where their own names do not say it.
+CALLS = {
+    "all": "all calls",
+    "other": "other calls",
+    "books": "order books",
+    "history": "past prices",
+    "gtt": "GTT",
+    "gtt_cancels": "cancelling GTT",
+    "cancels": "cancelling",
+    "order_changes": "changing orders",
+    "session": "logins",
+    "refresh": "renewals",
+    "contracts": "instruments",
+}
 CIRCUIT_STATES = {"open": ("not asked now", "bad"), "half_open": ("being tried", "warn")}
 
 
@@ -45,6 +59,7 @@ class Window:
     """One window of a budget, as it is shown."""
 
     words: str
+    short: str
     left: int
     calls: int
     seconds: int
@@ -61,7 +76,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
-    """One of the trader's own accounts at a broker; no windows: its budget is not known."""
+    """One of the trader's own accounts at a broker; `windows`, the fullest first, are empty without budgets."""
 
     row: BrokerConnection
     chip: Chip
@@ -72,7 +87,7 @@ class Own:
 
     @property
     def tightest(self) -> Window | None:
-        return min(self.windows, key=lambda window: window.left_pct, default=None)
+        return self.windows[0] if self.windows else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,17 +161,26 @@ def _own(row: BrokerConnection, now: datetime, *, before: datetime | None = None
     return Own(
         row=row,
         chip=Chip(text=text, tone=tone),
-        windows=[_window(window) for window in budget.windows] if budget else [],
+        windows=_windows(budget.windows) if budget else [],
         is_shared=budget.shared if budget else True,
         entries=[telling.told(entry) for entry in page["entries"]],
         older=page["next"],
     )
 
 
+def _windows(found: Sequence[WindowLeft]) -> list[Window]:
+    """The fullest first. Of two over the same calls and time, one of them the house's own, the stricter one counts."""
+    strictest: dict[tuple[str, int], Window] = {}
+    for window in sorted(map(_window, found), key=lambda window: (window.left, window.calls)):
+        strictest.setdefault((window.words, window.seconds), window)
+    return sorted(strictest.values(), key=lambda window: (window.paused_until is None, window.left_pct))
+
+
 def _window(window: WindowLeft) -> Window:
-    named = ", ".join((window.endpoints, *window.also)).replace("_", " ")
+    names = [CALLS.get(name, name.replace("_", " ")) for name in (window.endpoints, *window.also)]
     return Window(
-        words=f"{named} {window.path}".strip(),
+        words=window.path or ", ".join(names),
+        short=window.path or (names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"),
         left=window.left,
         calls=window.calls,
         seconds=window.seconds,

@@ -1,4 +1,4 @@
-"""The pages a trader sees. Numbers come by websocket and API once the page stands, but for those of risk and orders."""
+"""The pages a trader sees. What moves comes by websocket and API once the page stands; the rest stands in it."""
 
 import sys
 from contextlib import suppress
@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
-from brokers import consents
+from brokers import consents, morning
 from portfolio import risk_page
 from portfolio.services import NoBrokerConnections
 from trademaster import api
@@ -33,13 +33,16 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 def logins(request: HttpRequest) -> HttpResponse:
-    return trader_page(request, "logins.html", consent=consents.current())
+    """The queue as it is now; a script lets time pass in it, and begins the logins."""
+    user = request.user
+    queue = morning.queue(user, timezone.now()) if isinstance(user, User) and user.is_trader else None
+    return trader_page(request, "logins.html", consent=consents.current(), queue=queue)
 
 
 @require_safe
 @login_required
 def risk(request: HttpRequest) -> HttpResponse:
-    """The one page that carries numbers: it works without JavaScript."""
+    """It carries its numbers, and works without JavaScript."""
     context: dict[str, Any] = {}
     user = request.user
     if isinstance(user, User) and user.is_trader:

@@ -76,6 +76,8 @@ class TestIdsOfAnother:
         "broker-login": "a broker's name: the login is found by its state",
         "broker-postback": "a secret address",
         "health-report": "a broker's name",
+        "connect-broker": "a broker's name",
+        "broker-health": "a broker's name",
         "instrument": "instruments are everybody's",
         "invitation": "a secret token",
         "oauth-callback": "a broker's name: the login is found by its state",

@@ -260,6 +260,7 @@ def test_all_six_stream_and_prices_go_on_from_another_when_one_falls(watched: Wa
 def test_a_broker_without_a_page_of_its_own_is_connected_by_our_form(watched: Watched, demo: Demo) -> None:
     page = watched.page
     page.goto(f"{demo.url}/connect")
+    page.get_by_role("link", name="Groww", exact=True).click()
     page.locator("#groww [data-field=ways] button").first.click()
     form = page.locator("[data-testid=login-method][data-method=totp]")
     form.locator("input[name=totp]").fill(demo.brokers["groww"]["login"]["totp"])
@@ -273,7 +274,7 @@ def test_a_broker_without_a_page_of_its_own_is_connected_by_our_form(watched: Wa
 def test_a_broker_left_out_is_connected_by_hand(slug: str, watched: Watched, demo: Demo) -> None:
     """Store the keys, go to the broker's page, and come back with a login whose state it has lost."""
     page = watched.page
-    page.goto(f"{demo.url}/connect")
+    page.goto(f"{demo.url}/connect/{slug}")
     choice = page.locator(f"#{slug}")
     for name in ("api_key", "api_secret"):
         choice.locator(f"input[name={name}]").fill(demo.brokers[slug][name])

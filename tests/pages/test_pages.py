@@ -17,9 +17,13 @@ from trademaster import pages
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "a long enough password"
-PAGES = ("dashboard", "logins", "connect", "risk")
+PAGES = ("dashboard", "logins", "connect", "brokers-health", "risk")
 BY_FORM = next(broker.spec for broker in registry.brokers() if broker.spec.login_methods)
 FORM = f"/brokers/login/{BY_FORM.slug}"
+OF_BROKERS = (
+    "/brokers/health/",
+    *(f"{way}{slug}{end}" for slug in registry.slugs() for way, end in (("/connect/", ""), ("/brokers/health/", "/"))),
+)
 
 
 class Page(HTMLParser):
@@ -71,7 +75,7 @@ def test_support_is_sent_to_its_own_desk(client, name):
     assert client.get(reverse(name)).url == reverse("admin:index")
 
 
-@pytest.mark.parametrize("address", ["/", "/risk/", "/logins", "/connect", "/login", FORM])
+@pytest.mark.parametrize("address", ["/", "/risk/", "/logins", "/connect", "/login", FORM, *OF_BROKERS])
 def test_every_page_is_fit_for_a_strict_content_policy(signed_in, address):
     page = Page((Client() if address == "/login" else signed_in).get(address).content.decode())
 
@@ -133,8 +137,9 @@ def test_the_connect_page_never_shows_a_stored_key_or_secret(signed_in, alice):
         api_key_encrypted=Secret("the-key-of-alice"),
         api_secret_encrypted=Secret("the-secret-of-alice"),
     )
-    html = signed_in.get(reverse("connect")).content.decode()
+    html = signed_in.get(reverse("connect-broker", args=["zerodha"])).content.decode()
 
+    assert "Replace the keys" in html
     assert "the-key-of-alice" not in html
     assert "the-secret-of-alice" not in html
 
@@ -172,11 +177,11 @@ def test_a_message_is_shown_once_as_text(signed_in):
     assert 'class="messages"' not in signed_in.get(reverse("connect")).content.decode()
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name != "risk"])  # that one has the numbers with it
-def test_a_page_costs_no_more_than_its_session(signed_in, django_assert_max_num_queries, name):
-    """And than one look at what stops trading; the first of all latches what the rows say of that."""
+@pytest.mark.parametrize(("name", "most"), [("dashboard", 3), ("logins", 8), ("connect", 7)])
+def test_a_page_costs_few_queries(signed_in, django_assert_max_num_queries, name, most):
+    """Three for its session and one look at what stops trading, which the first of all latches; beside them its rows."""
     signed_in.get(reverse(name))
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(most):
         signed_in.get(reverse(name))
 
 

@@ -36,7 +36,7 @@ from tests.portfolio.sources import INFY, NOW, RELIANCE, SBIN, account, holding,
 pytestmark = pytest.mark.browser
 
 HOME = "http://trademaster.test"
-PAGES = {"/": "dashboard.html", "/connect": "connect.html", "/logins": "logins.html"}
+PAGES = {"/": "dashboard.html", "/logins": "logins.html"}
 CONSENT = consents.current()
 STRIP = Strip(
     as_of=NOW,
@@ -67,46 +67,6 @@ STRIP = Strip(
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
-def app_field(name: str, *, required: bool = True, help: str = "") -> dict[str, Any]:
-    return {"name": name, "label": name, "secret": True, "required": required, "help": help}
-
-
-def method(name: str, *, needs_app: bool = True) -> dict[str, Any]:
-    return {"name": name, "label": f"the {name}", "fields": [], "help": "", "needs_app": needs_app}
-
-
-def broker(slug: str, *, redirect: bool, app_fields: list[Any], methods: list[Any], stored: bool) -> dict[str, Any]:
-    return {
-        "broker_type": slug,
-        "name": slug.title(),
-        "redirect_uri": f"{HOME}/brokers/callback/{slug}",
-        "app_configured": stored,
-        "app_fields": app_fields,
-        "login_by_redirect": redirect,
-        "login_methods": methods,
-        "code_parameter": "code" if redirect else None,
-        "session_ends_at": "06:00:00" if redirect else None,
-        "session_refreshable": False,
-        "capabilities": {},
-    }
-
-
-KEYS = [app_field("api_key"), app_field("api_secret")]
-TOKEN_AND_SEED = [app_field("api_key", help="From https://keys.test/page, daily."), app_field("seed", required=False)]
-BROKERS = [
-    broker("plain", redirect=True, app_fields=KEYS, methods=[], stored=False),
-    broker("both", redirect=True, app_fields=[app_field("api_key")], methods=[method("pin")], stored=True),
-    broker(
-        "formal",
-        redirect=False,
-        app_fields=TOKEN_AND_SEED,
-        methods=[method("totp"), method("token", needs_app=False)],
-        stored=False,
-    ),
-    broker("keyless", redirect=False, app_fields=[], methods=[method("token", needs_app=False)], stored=False),
-]
-
-
 @dataclass
 class House:
     """Answers the browser in the server's stead, and remembers what was sent to the API."""
@@ -132,6 +92,7 @@ class House:
         if verb != "GET":
             self.sent.append((verb, path, json.loads(body or "null")))
         answers: dict[str, Any] = {"brokers": BROKERS, "brokers/connections": [], "health/brokers": self.health}
+        answers: dict[str, Any] = {"brokers/connections": []}
         route.fulfill(json=answers.get(path, {"authorization_url": f"{HOME}/elsewhere"}))
 
 
@@ -156,52 +117,6 @@ def page(browser: Browser, house: House) -> Iterator[Page]:
     yield page
     page.close()
     assert failures == []
-
-
-@pytest.fixture
-def connect(page: Page) -> Page:
-    page.goto(f"{HOME}/connect")
-    page.wait_for_selector("[data-testid=broker-choice]")
-    return page
-
-
-@pytest.mark.parametrize(
-    ("slug", "steps", "inputs", "ways"),
-    [
-        ("plain", 3, ["api_key", "api_secret"], {"Connect Plain": False}),
-        ("both", 3, ["api_key"], {"Connect Both": True, "By form: the pin": True}),
-        ("formal", 2, ["api_key", "seed"], {"Connect Formal": True}),
-        ("keyless", 1, [], {"Connect Keyless": True}),
-    ],
-)
-def test_a_card_has_the_steps_keys_and_logins_of_its_broker(connect, slug, steps, inputs, ways):
-    card = connect.locator(f"#{slug}")
-
-    assert card.locator("li:visible").count() == steps
-    assert [each.get_attribute("name") for each in card.locator("input").all()] == inputs
-    assert {each.inner_text(): each.is_enabled() for each in card.locator("[data-field=ways] button").all()} == ways
-    assert card.locator("code").is_visible() is (steps == 3)
-
-
-def test_the_keys_are_sent_by_the_names_that_the_broker_asks_for(connect, house):
-    card = connect.locator("#formal")
-    card.locator("input[name=api_key]").fill("the key")
-    card.get_by_role("button", name="Store").click()
-    connect.wait_for_function("document.getElementById('announcer').textContent.includes('stored')")
-
-    assert house.sent == [("PUT", "brokers/apps/formal", {"api_key": "the key", "seed": ""})]
-    assert card.locator("input[name=api_key]").input_value() == ""
-    assert card.locator("a").get_attribute("href") == "https://keys.test/page"
-
-
-@pytest.mark.parametrize(("way", "more"), [("Connect Both", {}), ("By form: the pin", {"method": "pin"})])
-def test_each_login_of_a_broker_begins_by_its_own_button(connect, house, way, more):
-    connect.locator("#both").get_by_role("button", name=way).click()
-    connect.wait_for_url(f"{HOME}/elsewhere")
-
-    assert house.sent == [
-        ("POST", "brokers/connect/initiate", {"broker_type": "both", "consent": CONSENT.version, **more})
-    ]
 
 
 # --- the dashboard ----------------------------------------------------------------------------------------------------

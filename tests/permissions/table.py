@@ -50,6 +50,9 @@ CLIENT_NEEDED = traders("403 api_session_needed")
 PAGES: dict[str, Address] = {
     "": page("/", GET=TRADERS_PAGE),
     "connect": page("/connect", GET=TRADERS_PAGE),
+    "connect/<str:slug>": page("/connect/zerodha", GET=TRADERS_PAGE),
+    "brokers/health/": page("/brokers/health/", GET=TRADERS_PAGE),
+    "brokers/health/<str:slug>/": page("/brokers/health/zerodha/", GET=TRADERS_PAGE),
     "logins": page("/logins", GET=TRADERS_PAGE),
     "kill-switch": page("/kill-switch", GET=TRADERS_PAGE, POST=people(SIGN_IN, SWITCH, SWITCH, DESK, DESK)),
     "kill-switch/re-arm": page(
@@ -77,10 +80,10 @@ PAGES: dict[str, Address] = {
     "api/docs": page("/api/docs", GET=everybody("200")),
     "^api/.*$": page("/api/nowhere", GET=everybody(NOT_FOUND), rest=NOT_FOUND, options=(NOT_FOUND, NOT_FOUND)),
     "brokers/callback/<str:broker_type>": page(
-        "/brokers/callback/zerodha", GET=signed_in("302 /connect"), head=everybody("405")
+        "/brokers/callback/zerodha", GET=signed_in("302 /connect/zerodha"), head=everybody("405")
     ),
     "brokers/login/<str:broker_type>": page(
-        "/brokers/login/zerodha", GET=signed_in("200"), POST=signed_in("302 /connect"), head=everybody("405")
+        "/brokers/login/zerodha", GET=signed_in("200"), POST=signed_in("302 /connect/zerodha"), head=everybody("405")
     ),
     # The end of the address lets a broker in, and no session adds to it or takes from it.
     "brokers/postback/<path:secret>": page(f"/brokers/postback/{POSTBACK_SECRET}", POST=everybody("200")),

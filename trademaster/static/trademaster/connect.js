@@ -37,8 +37,14 @@ async function attempt(pressed, work) {
   }
 }
 
+/** Without TLS, and but for this machine itself, browsers lend out no clipboard: the words are then selected. */
 async function copy(button) {
-  await navigator.clipboard.writeText(button.parentElement.querySelector("code").textContent);
+  const words = button.parentElement.querySelector("code");
+  if (!navigator.clipboard) {
+    getSelection().selectAllChildren(words);
+    return announce(`${button.dataset.copy} is selected: copy it with Ctrl and C.`);
+  }
+  await navigator.clipboard.writeText(words.textContent);
   say(button, "Copied");
   announce(`${button.dataset.copy} is copied.`);
   setTimeout(() => say(button, "Copy"), COPIED_MILLISECONDS);

@@ -71,7 +71,7 @@ function sessionWords() {
   const { next_session_at: next, trading_ends_at: ends, trading_day: known } = queue;
   if (known === null) return "Whether the exchanges trade today is not known here: this year’s holidays are missing.";
   if (ends && next && next < ends) return `Today’s trading is from ${minute(next)} to ${minute(ends)} IST.`;
-  const begins = next && `Trading begins ${minute(next)} IST.`;
+  const begins = next && `${ends ? "It begins again" : "Trading begins"} ${minute(next)} IST.`;
   return [ends && `Today’s trading ends ${minute(ends)} IST.`, begins].filter(Boolean).join(" ");
 }
 
@@ -103,7 +103,7 @@ function fill(fields, entry, node, isNext) {
   say(fields.hint, hint(entry));
   fields.hint.hidden = !fields.hint.textContent;
   fields.keys.hidden = login.ready || !needs(entry);
-  fields.keys.href = `/connect#${entry.broker_type}`;
+  fields.keys.href = fields.name.href = `/connect/${entry.broker_type}`;
   fields.login.hidden = !login.ready;
   fields.login.className = isNext ? "primary" : needs(entry) ? "" : "plain";
   say(fields.login, needs(entry) ? "Log in" : "Log in again");
