@@ -169,10 +169,13 @@ def _own(row: BrokerConnection, now: datetime, *, before: datetime | None = None
 
 
 def _windows(found: Sequence[WindowLeft]) -> list[Window]:
-    """The fullest first. Of two over the same calls and time, one of them the house's own, the stricter one counts."""
+    """The fullest first. Of two over the same calls and time, one of them the house's own, the stricter one counts; of
+    those of one path, which are many, the fullest.
+    """
     strictest: dict[tuple[str, int], Window] = {}
-    for window in sorted(map(_window, found), key=lambda window: (window.left, window.calls)):
-        strictest.setdefault((window.words, window.seconds), window)
+    for one in sorted(found, key=lambda one: (one.left / one.calls, one.calls) if one.path else (one.left, one.calls)):
+        window = _window(one)
+        strictest.setdefault((window.words, 0 if one.path else window.seconds), window)
     return sorted(strictest.values(), key=lambda window: (window.paused_until is None, window.left_pct))
 
 

@@ -136,12 +136,13 @@ def test_an_open_circuit_says_until_when_and_what_it_means(
 ) -> None:
     now = timezone.now()
     open_one = breaker.Circuit(
-        broker_type="upstox", kind=Kind.PORTFOLIO, state=State.OPEN, opened_at=now, retry_at=now, reason="It failed."
+        broker_type="upstox", kind=Kind.PORTFOLIO, state=State.OPEN, opened_at=now, retry_at=now, reason="broker_unavailable"
     )
     monkeypatch.setattr(breaker, "states", lambda *, now=None: (open_one,))
     client = signed_in(alice)
     assert "reading accounts: not asked now" in line(client.get(LIST).content.decode(), "upstox")
     card = client.get(CARD).content.decode()
+    assert "after “no answer”" in card
     assert "It is tried again at" in card
     assert "stays in your totals" in card
 

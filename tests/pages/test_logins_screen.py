@@ -142,7 +142,8 @@ def test_a_countdown_runs(page, house):
 def test_one_without_keys_leads_to_where_they_are_stored_and_is_not_the_next(page, house):
     shown(page, house, entry("alpha", "now", ready=False), entry("beta", "now"))
 
-    assert row(page, "alpha").get_by_role("link").get_attribute("href") == "/connect/alpha"
+    keys = row(page, "alpha").get_by_role("link", name="Store its keys")
+    assert keys.get_attribute("href") == "/connect/alpha"
     assert row(page, "alpha").get_by_role("button").count() == 0
     expect(row(page, "beta").get_by_role("button")).to_be_focused()
 

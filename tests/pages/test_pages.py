@@ -179,7 +179,7 @@ def test_a_message_is_shown_once_as_text(signed_in):
 
 @pytest.mark.parametrize(("name", "most"), [("dashboard", 3), ("logins", 8), ("connect", 7)])
 def test_a_page_costs_few_queries(signed_in, django_assert_max_num_queries, name, most):
-    """Three for its session and one look at what stops trading, which the first of all latches; beside them its rows."""
+    """Three for its session and one look at what stops trading, which the first of all latches; then its own rows."""
     signed_in.get(reverse(name))
     with django_assert_max_num_queries(most):
         signed_in.get(reverse(name))
