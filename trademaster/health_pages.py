@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from brokers.governor import WindowLeft
 from brokers.models import BrokerConnection
 from health import circuits, days, reports, telling, timeline
 from health.circuits import Circuit
+from health.days import Day
 from orders import rejections
 from trademaster.pages import trader_page
 
@@ -133,7 +134,7 @@ def broker_health(request: HttpRequest, slug: str) -> HttpResponse:
     now = timezone.now()
     told = reports.page(now)
     [broker] = [one for one in told["brokers"] if one["broker_type"] == slug]
-    month = cache.get_or_set(f"health-days-{slug}", lambda: days.of(slug, broker["days"], now=now), CACHE_SECONDS)
+    month = _month(slug, broker["days"], now)
     own = [_own(row, now, before=_before(request, row, now)) for row in _mine(user) if row.broker_type == slug]
     context: dict[str, Any] = {
         "as_of": told["as_of"],
@@ -147,6 +148,15 @@ def broker_health(request: HttpRequest, slug: str) -> HttpResponse:
         "brokers": [(one["broker_type"], one["name"]) for one in told["brokers"]],
     }
     return trader_page(request, "broker_health.html", **context)
+
+
+def _month(slug: str, daily: Sequence[Mapping[str, Any]], now: datetime) -> list[Day]:
+    """The same for everybody, and half a minute old at most: it counts every check of a month."""
+    month: list[Day] | None = cache.get(f"health-days-{slug}")
+    if month is None:
+        month = days.of(slug, daily, now=now)
+        cache.set(f"health-days-{slug}", month, CACHE_SECONDS)
+    return month
 
 
 def _mine(user: User) -> list[BrokerConnection]:

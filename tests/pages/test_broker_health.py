@@ -136,7 +136,12 @@ def test_an_open_circuit_says_until_when_and_what_it_means(
 ) -> None:
     now = timezone.now()
     open_one = breaker.Circuit(
-        broker_type="upstox", kind=Kind.PORTFOLIO, state=State.OPEN, opened_at=now, retry_at=now, reason="broker_unavailable"
+        broker_type="upstox",
+        kind=Kind.PORTFOLIO,
+        state=State.OPEN,
+        opened_at=now,
+        retry_at=now,
+        reason="broker_unavailable",
     )
     monkeypatch.setattr(breaker, "states", lambda *, now=None: (open_one,))
     client = signed_in(alice)
