@@ -32,11 +32,12 @@ ENTRIES = 30
 CACHE_SECONDS = 30
 # A budget with less than this part left is worth a colour.
 SCARCE_PCT = 25
+# Of each kind of call: its name, and what it means to the trader that it is not made.
 CIRCUIT_WORDS = {
-    "portfolio": "reading accounts",
-    "data": "prices",
-    "orders": "orders",
-    "session": "logins",
+    "portfolio": ("reading accounts", "What it last told stays in your totals, marked with its age."),
+    "data": ("prices", "Meanwhile prices come from your other brokers, or are marked as old."),
+    "orders": ("orders", "Meanwhile no new order is sent there; what stands at the broker stays there."),
+    "session": ("logins", "A login there may not come through until it answers."),
 }
 # What rate classes of the specs count, where their own names do not say it.
 CALLS = {
@@ -96,6 +97,7 @@ class Guard:
     """A circuit that is not closed."""
 
     words: str
+    meaning: str
     state: str
     tone: str
     opened_at: datetime | None
@@ -215,7 +217,8 @@ def _before(request: HttpRequest, row: BrokerConnection, now: datetime) -> datet
 def _guards(found: Sequence[Circuit]) -> list[Guard]:
     return [
         Guard(
-            words=CIRCUIT_WORDS.get(one.kind, one.kind),
+            words=CIRCUIT_WORDS[one.kind][0],
+            meaning=CIRCUIT_WORDS[one.kind][1],
             state=CIRCUIT_STATES[one.state][0],
             tone=CIRCUIT_STATES[one.state][1],
             opened_at=one.opened_at,

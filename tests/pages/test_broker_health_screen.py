@@ -34,7 +34,13 @@ UNKNOWN = {"checks": 0, "failures": 0, "p50_ms": None, "p95_ms": None, "error_cl
 INCIDENT = {"kind": "WIDESPREAD", "words": "Fails for most accounts", "planned": False, "opened_at": NOW}
 WINDOW = Window(words="orders, cancels", short="orders and 1 more", left=1, calls=10, seconds=1, paused_until=None)
 GUARD = Guard(
-    words="prices", state="not asked now", tone="bad", opened_at=NOW, retry_at=NOW, reason="broker_unavailable"
+    words="prices",
+    meaning="They come from elsewhere.",
+    state="not asked now",
+    tone="bad",
+    opened_at=NOW,
+    retry_at=NOW,
+    reason="broker_unavailable",
 )
 
 

@@ -224,7 +224,7 @@ def test_an_account_that_fails_says_why_what_it_means_and_what_to_do(page: Page,
     page.goto(f"{HOME}/connect/upstox")
     told = page.get_by_test_id("broker-account")
     expect(told).to_contain_text("Upstox says: app is in review. Settle it with Upstox.")
-    expect(told).to_contain_text("stays in your totals")
+    expect(told).to_contain_text("What it last told, if anything, stays in your totals")
     told.get_by_role("button", name="Repair by a new login").click()
     page.wait_for_url(f"{HOME}/elsewhere")
     assert house.sent[0][2]["connection_id"] == str(ID)
