@@ -84,10 +84,6 @@ TERMS: dict[str, Term] = {
         "Charges", "Brokerage, taxes and fees by each broker’s own tariff; an estimate until the contract note."
     ),
     "order_age": Term("For", "How long the order has been in this state."),
-    # --- brokers
-    "uptime": Term("Uptime", "Part of the time in which reading worked; announced maintenance is not counted."),
-    "p50": Term("p50", "Half of the calls were answered within this time."),
-    "p95": Term("p95", "Of a hundred calls 95 were answered within this time."),
     # --- one account
     "account_value": Term(
         "Value", "The shares at this account, at their last prices; those bought with a loan in full."
@@ -98,7 +94,8 @@ TERMS: dict[str, Term] = {
     "connection_p95": Term(
         "p95",
         "Of a hundred checks of this connection that succeeded in the last 24 hours, 95 were answered this fast.",
-    # --- brokers ------------------------------------------------------------------------------------------------------
+    ),
+    # --- brokers
     "api_price": Term("Price of its API", "What the broker asks for its interface, beside what it asks for dealing."),
     "live_prices": Term("Live prices", "Whether the broker streams prices to TradeMaster as they change."),
     "gtt": Term("GTT", "Orders that lie at the broker until a price is reached, also over days."),

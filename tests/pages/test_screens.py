@@ -91,8 +91,7 @@ class House:
     def answer(self, route: Route, verb: str, path: str, body: str | None) -> None:
         if verb != "GET":
             self.sent.append((verb, path, json.loads(body or "null")))
-        answers: dict[str, Any] = {"brokers": BROKERS, "brokers/connections": [], "health/brokers": self.health}
-        answers: dict[str, Any] = {"brokers/connections": []}
+        answers: dict[str, Any] = {"brokers/connections": [], "health/brokers": self.health}
         route.fulfill(json=answers.get(path, {"authorization_url": f"{HOME}/elsewhere"}))
 
 
