@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.events import Event
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from accounts.permissions import trader
 
 WORDS = dict(Event.choices)
@@ -58,10 +58,14 @@ class AuditView(APIView):
     def get(self, request: Request) -> Response:
         asked = AuditRequest(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        limit = asked.validated_data["limit"]
-        rows = AuditEntry.objects.filter(subject_id=trader(request).pk)
-        if "before" in asked.validated_data:
-            rows = rows.filter(sequence__lt=asked.validated_data["before"])
-        page = list(rows.order_by("-sequence")[: limit + 1])
-        following = page[limit - 1].sequence if len(page) > limit else None
-        return Response(AuditPage({"events": page[:limit], "next": following}).data)
+        events, following = page_of(trader(request), **asked.validated_data)
+        return Response(AuditPage({"events": events, "next": following}).data)
+
+
+def page_of(user: User, *, limit: int, before: int | None = None) -> tuple[list[AuditEntry], int | None]:
+    """The newest events of a person before that one; and the `before` of what is older, None where nothing is."""
+    rows = AuditEntry.objects.filter(subject_id=user.pk)
+    if before is not None:
+        rows = rows.filter(sequence__lt=before)
+    page = list(rows.order_by("-sequence")[: limit + 1])
+    return page[:limit], page[limit - 1].sequence if len(page) > limit else None

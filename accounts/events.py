@@ -66,6 +66,7 @@ class Event(TextChoices):
     HALT_RAISED = "risk.halt_raised", "More of trading was stopped"
     HALT_ENDED = "risk.halt_ended", "Trading goes on again"
 
+    PROFILE_CHANGED = "setting.profile", "The name that others read was changed"
     REMINDER_CHANGED = "setting.reminder", "The reminder of logins was changed"
     ORDER_SETTINGS = "setting.orders", "Routing and approval of orders were changed"
     LIMIT_CHANGED = "setting.limit", "A limit was changed"

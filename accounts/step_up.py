@@ -84,7 +84,7 @@ def required(view: View) -> View:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         if not is_fresh(request):
-            return redirect(_page(request.get_full_path()))
+            return redirect(page(request.get_full_path()))
         return view(request, *args, **kwargs)
 
     return guarded
@@ -121,7 +121,8 @@ def step_up(request: HttpRequest) -> HttpResponse:
     return redirect(f"{methods[0]['url']}?{urlencode({'next': onward})}" if onward else methods[0]["url"])
 
 
-def _page(onward: str) -> str:
+def page(onward: str) -> str:
+    """The address at which the proof is asked for, and which leads on to `onward`."""
     return f"{reverse('step_up')}?{urlencode({'next': onward})}"
 
 

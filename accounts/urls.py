@@ -10,7 +10,6 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as passkeys
 from django.urls import path, re_path
 from django.views.decorators.http import require_POST
-from django.views.generic import RedirectView
 
 from accounts import api_pages, views
 from accounts.step_up import required, step_up
@@ -28,7 +27,6 @@ urlpatterns = [
     path("step-up/passkey", passkeys.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
     path("invitation/<str:token>", views.invitation, name="invitation"),
     path("signup", account.signup, name="account_signup"),
-    path("account", RedirectView.as_view(pattern_name="mfa_index"), name="account"),
     path("account/inactive", account.account_inactive, name="account_inactive"),
     path("account/email", required(account.email), name="account_email"),
     path("account/email/sent", account.email_verification_sent, name="account_email_verification_sent"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from typing import IO, Any
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.models import User
 from accounts.permissions import IsTrader, trader
 from accounts.step_up import FreshlyProven
 from accounts.throttles import PerUser
@@ -69,15 +70,7 @@ class ExportView(APIView):
         responses={(200, "application/zip"): OpenApiTypes.BINARY, 403: UNPROVEN},
     )
     def post(self, request: Request) -> StreamingHttpResponse:
-        user, now = trader(request), timezone.now()
-        archive = export_account(user, actor=user, now=now)
-        is_async = isinstance(request._request, ASGIRequest)
-        answer = StreamingHttpResponse(
-            _read_async(archive) if is_async else _read(archive), content_type="application/zip"
-        )
-        answer["Content-Disposition"] = f'attachment; filename="trademaster-{now:%Y-%m-%d}.zip"'
-        answer["Cache-Control"] = "no-store"
-        return answer
+        return archive_of(trader(request), request._request, now=timezone.now())
 
 
 class DeleteView(APIView):
@@ -96,6 +89,16 @@ class DeleteView(APIView):
         request.session.flush()
         told = {"deleted_at": deletion.finished_at, "brokers": deletion.brokers}
         return Response(DeletionAnswer({**told, "wiped": privacy.wiped(), "kept": privacy.kept()}).data)
+
+
+def archive_of(user: User, request: HttpRequest, *, now: datetime) -> StreamingHttpResponse:
+    """The person's own data, to be saved as a file. Whoever calls has seen a fresh proof."""
+    archive = export_account(user, actor=user, now=now)
+    is_async = isinstance(request, ASGIRequest)
+    answer = StreamingHttpResponse(_read_async(archive) if is_async else _read(archive), content_type="application/zip")
+    answer["Content-Disposition"] = f'attachment; filename="trademaster-{now:%Y-%m-%d}.zip"'
+    answer["Cache-Control"] = "no-store"
+    return answer
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:

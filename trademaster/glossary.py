@@ -14,6 +14,7 @@ class Term(NamedTuple):
 
 TERMS: dict[str, Term] = {
     # --- the book
+    # --- the book -----------------------------------------------------------------------------------------------------
     "net_worth": Term(
         "Net worth",
         "Every share you own at its last price, and the cash at your brokers, less what brokers lent for MTF shares"
@@ -46,6 +47,7 @@ TERMS: dict[str, Term] = {
     ),
     "cash": Term("Cash", "Money at the broker, without margin from pledged shares."),
     # --- one row
+    # --- one row ------------------------------------------------------------------------------------------------------
     "quantity": Term("Quantity", "Shares over all brokers: delivered, on their way (T1), pledged and bought today."),
     "average": Term("Average", "What one share cost on average, over the shares whose purchase price is known."),
     "last_price": Term("Last", "The last price, and whose word it is."),
@@ -120,5 +122,33 @@ TERMS: dict[str, Term] = {
     ),
     "rejection_rate": Term(
         "Refused", "Part of your own orders that this broker refused, of those that it took or refused."
+    # --- limits, by the metric's code ---------------------------------------------------------------------------------
+    "issuer_pct": Term(
+        "Share of one issuer", "What hangs on one issuer, its derivatives by their delta, in percent of the book."
+    ),
+    "sector_pct": Term("Share of the largest sector", "The sector that most of the book lies in, in percent of it."),
+    "broker_pct": Term("Share at one broker", "The shares owned at one broker, in percent of all that are owned."),
+    "margin_pct": Term(
+        "Margin used", "Of one account: margin used, in percent of used and available; of the book the worst account’s."
+    ),
+    "var_99_pct": Term(
+        "Value at risk, 99%", "The loss of one day that 99 days of 100 stay below, in percent of equity."
+    ),
+    "es_975_pct": Term(
+        "Expected shortfall, 97.5%", "The mean loss of the worst 2.5 days of 100, in percent of equity."
+    ),
+    "drawdown_pct": Term("Drawdown", "How far equity lies below its highest, deposits and withdrawals apart."),
+    "day_loss_pct": Term("Today’s loss, in percent", "What today lost so far, in percent of what the day began with."),
+    "day_loss": Term("Today’s loss, in rupees", "What today lost so far, of what is known, open and closed together."),
+    "gross_exposure": Term("Gross exposure", "Long and short added up, derivatives by what they move with, in rupees."),
+    "leverage_ratio": Term("Leverage", "Gross exposure as so many times equity."),
+    "order_value_pct": Term("One order, in percent of equity", "The value of one order; judged as it goes out."),
+    "order_value": Term("One order, in rupees", "The value of one order; judged as it goes out."),
+    "order_quantity": Term("One order, in units", "Shares or units of one order, never lots; judged as it goes out."),
+    "symbol_day_value": Term(
+        "One instrument in a day", "What is dealt in one instrument today, with the order that goes out."
+    ),
+    "order_adv_pct": Term(
+        "One order, of what is traded a day", "Units of one order, in percent of those traded on an average day."
     ),
 }

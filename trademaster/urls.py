@@ -48,6 +48,7 @@ urlpatterns = [
     path("sw.js", installable.service_worker, name="service-worker"),
     path("offline", installable.offline, name="offline"),
     path("", include("accounts.urls")),
+    path("", include("trademaster.settings_pages.urls")),
     path("brokers/callback/<str:broker_type>", oauth_callback, name="oauth-callback"),
     path("brokers/login/<str:broker_type>", login_form, name="broker-login"),
     path("brokers/health/", brokers_health, name="brokers-health"),
