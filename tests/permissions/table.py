@@ -12,6 +12,7 @@ from tests.permissions.cells import (
     SIGN_IN,
     STEP_UP,
     Address,
+    Cells,
     Row,
     api,
     everybody,
@@ -35,6 +36,7 @@ BOOK = people(SIGN_IN, "200", "302 /connect", DESK, DESK)
 STRANGERS_PAGE = people("200", HOME, HOME, HOME, HOME)
 STRANGERS_STEP = signed_in(HOME, stranger=SIGN_IN)
 ANY_WAY = "302 /account/factors"
+PROFILE = "302 /account/profile"
 SHOWN = ("200", "200")
 SHOWS_A_CODE = {"unproven": "302 /step-up/code", "stale_admin": "302 /step-up/code"}
 NEW_TOKEN = {"name": "backup", "scope": "read", "days": 30}
@@ -45,6 +47,14 @@ SWITCH = "302 /kill-switch"
 TO_DESK = {"support": DESK, "admin": DESK, "factorless": DESK, "first admin": "200"}
 FOR_PROVEN_TRADERS = proven("200") | TO_DESK
 FOR_PROVEN_TRADERS_POST = proven("302 /kill-switch/re-arm") | TO_DESK | {"first admin": "302 /kill-switch/re-arm"}
+
+
+def for_traders(owner: str, other: str | None = None, **more: str) -> Cells:
+    """A page for the role TRADER alone; support is led to its desk."""
+    return people(SIGN_IN, owner, owner if other is None else other, DESK, DESK, **more)
+
+
+PROVEN_TRADERS = for_traders("200", stale=STEP_UP)
 CLIENT_NEEDED = traders("403 api_session_needed")
 
 PAGES: dict[str, Address] = {
@@ -139,8 +149,8 @@ FRONT_DOOR: dict[str, Address] = {
 ACCOUNT: dict[str, Address] = {
     "account": page(
         "/account",
-        **dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), everybody(ANY_WAY)),
-        options=(ANY_WAY, ANY_WAY),
+        **dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), everybody(PROFILE)),
+        options=(PROFILE, PROFILE),
     ),
     "account/email": form("/account/email", get=proven("200"), post=proven("302 /account/email")),
     "account/password": form("/account/password", get=proven("200"), post=proven("200")),
@@ -199,6 +209,62 @@ ACCOUNT: dict[str, Address] = {
     "account/sessions/<int:pk>/end": page(
         "/account/sessions/{session}/end", POST=signed_in("302 /account/sessions", "404")
     ),
+}
+
+# Pages over the same services as the API. Bodies are wrong on purpose, where they could be right.
+SETTINGS: dict[str, Address] = {
+    "account/profile": page("/account/profile", GET=signed_in("200"), POST=signed_in(PROFILE)),
+    "account/alerts": page("/account/alerts", GET=TRADERS_PAGE),
+    "account/alerts/new": page("/account/alerts/new", GET=PROVEN_TRADERS, POST=PROVEN_TRADERS),
+    "account/alerts/reminder": page(
+        "/account/alerts/reminder", GET=TRADERS_PAGE, POST=for_traders("302 /account/alerts")
+    ),
+    "account/alerts/<uuid:id>": page(
+        "/account/alerts/{route}", GET=for_traders("200", "404"), POST=for_traders("200", "404")
+    ),
+    "account/alerts/<uuid:id>/test": page(
+        "/account/alerts/{route}/test", POST=for_traders("302 /account/alerts", "404")
+    ),
+    "account/alerts/<uuid:id>/remove": page(
+        "/account/alerts/{route}/remove",
+        GET=for_traders("200", "404", stale=STEP_UP),
+        POST=for_traders("302 /account/alerts", "404", stale=STEP_UP),
+    ),
+    "account/limits": page("/account/limits", GET=TRADERS_PAGE),
+    "account/limits/new": page(
+        "/account/limits/new", GET=Row(TRADERS_PAGE, query="metric=DAY_LOSS"), POST=TRADERS_PAGE
+    ),
+    # To loosen one asks for a proof; this one blocks, so that removing it does.
+    "account/limits/<int:id>": page(
+        "/account/limits/{limit}",
+        GET=for_traders("200", "404"),
+        POST=Row(for_traders("302 /account/limits", "404", stale=STEP_UP), {"warn": "75"}),
+    ),
+    "account/limits/<int:id>/remove": page(
+        "/account/limits/{limit}/remove",
+        GET=for_traders("200", "404", stale=STEP_UP),
+        POST=for_traders("302 /account/limits", "404", stale=STEP_UP),
+    ),
+    "account/limits/breaches/<int:id>/acknowledge": page(
+        "/account/limits/breaches/{breach}/acknowledge", POST=for_traders("302 /account/limits", "404")
+    ),
+    "account/orders": page(
+        "/account/orders",
+        GET=TRADERS_PAGE,
+        POST=Row(for_traders("302 /account/orders", stale=STEP_UP), {"approval_minutes": "10", "split_penalty": "5"}),
+    ),
+    "account/family": page("/account/family", GET=TRADERS_PAGE),
+    "account/family/new": page("/account/family/new", GET=PROVEN_TRADERS, POST=PROVEN_TRADERS),
+    # What ends something asks for no proof: it must be quick.
+    "account/family/<uuid:id>/withdraw": page(
+        f"/account/family/{GIVEN_GRANT}/withdraw", POST=for_traders("302 /account/family", "404")
+    ),
+    "account/family/shared/<uuid:id>": page(f"/account/family/shared/{RECEIVED_GRANT}", GET=for_traders("200", "404")),
+    "account/log": page("/account/log", GET=TRADERS_PAGE),
+    "account/consents": page("/account/consents", GET=TRADERS_PAGE),
+    "account/data": page("/account/data", GET=TRADERS_PAGE),
+    "account/data/export": page("/account/data/export", POST=for_traders("200", stale="302 /step-up")),
+    "account/data/delete": page("/account/data/delete", GET=PROVEN_TRADERS, POST=PROVEN_TRADERS),
 }
 
 API: dict[str, Address] = {
@@ -392,6 +458,7 @@ SECTIONS: dict[str, dict[str, Address]] = {
     "pages": PAGES,
     "front door": FRONT_DOOR,
     "account": ACCOUNT,
+    "settings": SETTINGS,
     "api": {f"api/v1/{path}": address for path, address in API.items()},
     "admin": ADMIN,
 }

@@ -148,7 +148,7 @@ def add(request: HttpRequest, user: User) -> HttpResponse:
     """Behind a fresh proof, as it leads out of the house. The secret is in this one answer, and nowhere else ever."""
     if to_proof := edge.led_to_proof(request, request.path):
         return to_proof
-    form = NewRoute(request.POST or None, initial={"kinds": [kind.value for kind in CHOICES]})
+    form = NewRoute(edge.typed(request), initial={"kinds": [kind.value for kind in CHOICES]})
     if request.method == "POST" and form.is_valid():
         try:
             route, secret = alert_sending.add_webhook(user=user, now=timezone.now(), **form.judged)
@@ -208,7 +208,7 @@ def remove(request: HttpRequest, user: User, id: UUID) -> HttpResponse:
 @for_traders("GET", "POST")
 def reminder(request: HttpRequest, user: User) -> HttpResponse:
     row = morning.reminder_of(user)
-    form = ReminderForm(request.POST or None, initial={"by_email": row.by_email, "webhook_url": row.webhook_url})
+    form = ReminderForm(edge.typed(request), initial={"by_email": row.by_email, "webhook_url": row.webhook_url})
     if request.method == "POST" and form.is_valid():
         try:
             _, secret = morning.set_reminder(user=user, **form.judged)

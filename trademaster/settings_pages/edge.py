@@ -135,6 +135,18 @@ def _flat(told: Any) -> list[str]:
     return [str(told)]
 
 
+def typed(request: HttpRequest) -> QueryDict | None:
+    """What a form is filled with; None: it is only looked at. An empty form that was sent is not."""
+    return request.POST if request.method == "POST" else None
+
+
+def called(broker: str, name: str) -> str:
+    """An account to its people: the name that its owner gave it, with the broker's where that does not say it."""
+    if not name:
+        return broker
+    return name if broker.casefold() in name.casefold() else f"{broker}, {name}"
+
+
 def typed_number(text: str) -> str | None:
     """As people write amounts: ₹1,50,000. None: nothing."""
     return text.replace(",", "").replace("₹", "").replace("%", "").strip() or None

@@ -55,7 +55,9 @@ class NewGrant(edge.Judged):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         rows = BrokerConnection.objects.without_secrets().active().filter(user=user).order_by("broker_type", "pk")
-        self.fields["connections"].choices = [(str(row.pk), called(row)) for row in rows]  # type: ignore[attr-defined]
+        self.fields["connections"].choices = [
+            (str(row.pk), edge.called(row.broker_name, row.display_name)) for row in rows
+        ]  # type: ignore[attr-defined]
 
     def body(self, typed: dict[str, Any]) -> dict[str, Any]:
         return {**typed, "connections": typed.get("connections", []), "expires_at": typed.get("expires_at") or None}
@@ -78,7 +80,7 @@ def add(request: HttpRequest, user: User) -> HttpResponse:
     """Behind a fresh proof, as what shows an account to somebody else."""
     if to_proof := edge.led_to_proof(request, request.path):
         return to_proof
-    form = NewGrant(request.POST or None, user=user)
+    form = NewGrant(edge.typed(request), user=user)
     if request.method == "POST" and form.is_valid():
         if edge.held_back(request, "connect"):
             return redirect(PAGE)
@@ -129,25 +131,21 @@ def shared(request: HttpRequest, user: User, id: UUID) -> HttpResponse:
     )
 
 
-def called(connection: BrokerConnection) -> str:
-    """`Zerodha, the old one`; `Zerodha AB1234`."""
-    if connection.display_name:
-        return f"{connection.broker_name}, {connection.display_name}"
-    return f"{connection.broker_name} {connection.account_id}"
-
-
 def _given(grant: ConnectionGrant) -> dict[str, Any]:
-    return {"row": grant, "accounts": [called(each) for each in grant.connections.all()]}
+    return {"row": grant, "accounts": _accounts(grant)}
 
 
 def _received(grant: ConnectionGrant) -> dict[str, Any]:
-    """Without account numbers: they are their owner's to tell."""
-    accounts = [each.display_name or each.broker_name for each in grant.connections.all()]
-    return {"row": grant, "owner": profiles.shown_as(grant.owner), "accounts": accounts}
+    return {"row": grant, "owner": profiles.shown_as(grant.owner), "accounts": _accounts(grant)}
+
+
+def _accounts(grant: ConnectionGrant) -> list[str]:
+    return [edge.called(each.broker_name, each.display_name) for each in grant.connections.all()]
 
 
 def _source(told: Mapping[str, Any]) -> dict[str, Any]:
     words = {"LIVE": ("live", "good"), "STALE": ("stale", "warn"), "MISSING": ("missing", "bad")}
     word, tone = words.get(told["state"], (str(told["state"]).lower(), "plain"))
     as_of = told.get("as_of")
-    return {**told, "word": word, "tone": tone, "as_of": datetime.fromisoformat(as_of) if as_of else None}
+    name = edge.called(told["broker_name"], told["display_name"])
+    return {**told, "name": name, "word": word, "tone": tone, "as_of": datetime.fromisoformat(as_of) if as_of else None}

@@ -14,6 +14,7 @@ from portfolio.limit_refusals import LimitRefused
 from portfolio.models import ConsolidatedPosition
 from portfolio.risk.limits import Action, Limit, Metric, Scope
 from portfolio.templatetags.risk import rupees
+from trademaster.settings_pages import edge
 
 PERCENT, RUPEES, UNITS, TIMES = "percent", "rupees", "units", "times"
 AMOUNTS = (RUPEES, UNITS)
@@ -132,7 +133,7 @@ def names_of(user: User) -> Names:
     return Names(
         {
             Scope.BROKER: {broker.spec.slug: broker.spec.name for broker in registry.brokers()},
-            Scope.ACCOUNT: {str(row.pk): row.display_name or f"{row.broker_name} {row.account_id}" for row in accounts},
+            Scope.ACCOUNT: {str(row.pk): edge.called(row.broker_name, row.display_name) for row in accounts},
             Scope.SEGMENT: {segment.value: segment.value.capitalize() for segment in Segment},
             Scope.ISSUER: dict(held.values_list("instrument_key", "symbol")),
         }

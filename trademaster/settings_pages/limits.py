@@ -144,7 +144,7 @@ def add(request: HttpRequest, user: User) -> HttpResponse:
         ]
         return trader_page(request, "settings/limit_metrics.html", groups=groups)
     names = limit_words.names_of(user)
-    form = NewLimit(request.POST or None, user=user, metric=metric, names=names)
+    form = NewLimit(edge.typed(request), user=user, metric=metric, names=names)
     if request.method == "POST" and form.is_valid():
         asked = form.judged
         limit = Limit(

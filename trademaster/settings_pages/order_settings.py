@@ -72,7 +72,9 @@ class SettingsForm(edge.Judged):
         places = [("", "no preference"), *((str(place), str(place)) for place in range(1, len(accounts) + 1))]
         for account in accounts:
             self.fields[f"{PLACE}{account.pk}"] = forms.CharField(
-                required=False, label=_called(account), widget=forms.Select(choices=places, attrs={"class": "short"})
+                required=False,
+                label=edge.called(account.broker_name, account.display_name),
+                widget=forms.Select(choices=places, attrs={"class": "short"}),
             )
 
     def clean(self) -> dict[str, Any]:
@@ -137,7 +139,3 @@ def _initial(chosen: OrderSettings) -> dict[str, Any]:
         "minimises_tax": chosen.minimises_tax,
         **{f"{PLACE}{pk}": str(place) for place, pk in enumerate(chosen.broker_order, 1)},
     }
-
-
-def _called(account: BrokerConnection) -> str:
-    return account.display_name or f"{account.broker_name} {account.account_id}"

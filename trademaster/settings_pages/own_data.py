@@ -103,7 +103,7 @@ def end(request: HttpRequest, user: User) -> HttpResponse:
     """What would be wiped and kept, and the form that does it; after a fresh proof alone."""
     if to_proof := edge.led_to_proof(request, request.path):
         return to_proof
-    form = Ending(request.POST if request.method == "POST" else None, user=user)
+    form = Ending(edge.typed(request), user=user)
     if request.method == "POST" and form.is_valid():
         if edge.held_back(request, "account"):
             return redirect(PAGE)
@@ -121,7 +121,7 @@ def end(request: HttpRequest, user: User) -> HttpResponse:
         request,
         "settings/delete.html",
         form=form,
-        accounts=[f"{row.broker_name}, {row.display_name or row.account_id}" for row in accounts],
+        accounts=[edge.called(row.broker_name, row.display_name) for row in accounts],
         wiped=privacy.wiped(),
         kept=_kept(),
     )

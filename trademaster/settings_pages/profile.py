@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 from accounts import profiles, step_up
 from accounts.models import User
 from trademaster.pages import halts_of
+from trademaster.settings_pages import edge
 
 PAGE = "settings-profile"
 
@@ -37,7 +38,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     """For support too, which has an account as well."""
     user = request.user
     assert isinstance(user, User)  # noqa: S101 - a login has been asked for
-    form = Profile(request.POST or None, initial={"name": user.first_name})
+    form = Profile(edge.typed(request), initial={"name": user.first_name})
     if request.method == "POST" and form.is_valid():
         profiles.rename(user, name=form.cleaned_data["name"], now=timezone.now())
         messages.success(request, "Saved.")
