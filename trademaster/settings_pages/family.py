@@ -55,9 +55,8 @@ class NewGrant(edge.Judged):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         rows = BrokerConnection.objects.without_secrets().active().filter(user=user).order_by("broker_type", "pk")
-        self.fields["connections"].choices = [
-            (str(row.pk), edge.called(row.broker_name, row.display_name)) for row in rows
-        ]  # type: ignore[attr-defined]
+        choices = [(str(row.pk), edge.called(row.broker_name, row.display_name)) for row in rows]
+        self.fields["connections"].choices = choices  # type: ignore[attr-defined]
 
     def body(self, typed: dict[str, Any]) -> dict[str, Any]:
         return {**typed, "connections": typed.get("connections", []), "expires_at": typed.get("expires_at") or None}
