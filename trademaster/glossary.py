@@ -142,9 +142,11 @@ TERMS: dict[str, Term] = {
     "day_loss": Term("Today’s loss, in rupees", "What today lost so far, of what is known, open and closed together."),
     "gross_exposure": Term("Gross exposure", "Long and short added up, derivatives by what they move with, in rupees."),
     "leverage_ratio": Term("Leverage", "Gross exposure as so many times equity."),
-    "order_value_pct": Term("One order, in percent of equity", "The value of one order; judged as it goes out."),
-    "order_value": Term("One order, in rupees", "The value of one order; judged as it goes out."),
-    "order_quantity": Term("One order, in units", "Shares or units of one order, never lots; judged as it goes out."),
+    "order_value_pct": Term(
+        "One order, in percent of equity", "Its value in percent of equity, judged as it goes out."
+    ),
+    "order_value": Term("One order, in rupees", "Its value in rupees, judged as it goes out."),
+    "order_quantity": Term("One order, in units", "Shares or units, never lots, judged as it goes out."),
     "symbol_day_value": Term(
         "One instrument in a day", "What is dealt in one instrument today, with the order that goes out."
     ),

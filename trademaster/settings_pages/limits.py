@@ -19,7 +19,7 @@ from portfolio.limit_views import AcknowledgeRequest, LimitChange, LimitRequest
 from portfolio.risk.evaluating import DAY_LOSS, PER_ORDER
 from portfolio.risk.limits import Action, Limit, Metric, Scope, State
 from portfolio.risk_models import RiskBreach, RiskLimit
-from portfolio.risk_page import STATES, TONES
+from portfolio.risk_page import IN_PART, STATES, TONES
 from trademaster.glossary import TERMS
 from trademaster.pages import trader_page
 from trademaster.settings_pages import edge, limit_words
@@ -238,6 +238,7 @@ def _told(row: RiskLimit, names: Names) -> dict[str, Any]:
     """A limit in words. `share` of the highest level is where its meter stands; None: nothing to draw."""
     state, is_per_order = State(row.state), row.metric in PER_ORDER
     top = row.block if row.block is not None else row.warn
+    keys = [_key(each, names.of(row.scope, key), row.metric) for key, each in sorted(row.states.items()) if key]
     has_meter = row.is_enabled and not is_per_order and row.value is not None and top is not None
     return {
         "pk": row.pk,
@@ -246,6 +247,7 @@ def _told(row: RiskLimit, names: Names) -> dict[str, Any]:
         "of": names.of(row.scope, row.scope_key),
         "is_per_order": is_per_order,
         "is_amount": limit_words.unit_of(row.metric) in limit_words.AMOUNTS,
+        "is_of_each": row.scope != Scope.GLOBAL and not row.scope_key,
         "value": limit_words.level(row.value, row.metric),
         "warn": limit_words.level(row.warn, row.metric),
         "block": limit_words.level(row.block, row.metric),
@@ -253,18 +255,42 @@ def _told(row: RiskLimit, names: Names) -> dict[str, Any]:
         "meter": _meter(row.value, row.warn, top) if has_meter else None,
         "note": row.note,
         "is_enabled": row.is_enabled,
-        "state": "Off" if not row.is_enabled else "Each order" if is_per_order else STATES[state],
-        "tone": "plain" if not row.is_enabled or is_per_order else TONES[state],
+        "state": _state(row),
+        "tone": TONES[state] if _is_watched(row) else "plain",
         "code": state.value if row.is_enabled else "OFF",
         "since": row.state_since if state in (State.WARN, State.BLOCK) else None,
         "evaluated_at": row.evaluated_at,
         "blocks": row.block is not None and row.is_enabled,
-        "keys": [
-            {"name": names.of(row.scope, key), "state": STATES[State(each["state"])],
-             "tone": TONES[State(each["state"])], "value": _key_value(each["value"], row.metric)}
-            for key, each in sorted(row.states.items()) if key
-        ],
-    }  # fmt: skip
+        "reached": [each for each in keys if each["is_reached"]],
+        "unknown": sum(not each["is_reached"] for each in keys),
+    }
+
+
+def _is_watched(row: RiskLimit) -> bool:
+    """Whether its state says anything: it is on, and was held against a book."""
+    return row.is_enabled and row.metric not in PER_ORDER and row.evaluated_at is not None
+
+
+def _state(row: RiskLimit) -> str:
+    if not row.is_enabled:
+        return "Off"
+    if row.metric in PER_ORDER:
+        return "Each order"
+    if row.evaluated_at is None:
+        return "Not looked at yet"
+    return IN_PART if row.state == State.UNKNOWN and row.value is not None else STATES[State(row.state)]
+
+
+def _key(told: dict[str, Any], name: str, metric: str) -> dict[str, Any]:
+    """Of those that a limit watches one by one: such as one issuer."""
+    state, value = State(told["state"]), told["value"]
+    return {
+        "name": name,
+        "state": STATES[state],
+        "tone": TONES[state],
+        "is_reached": state in (State.WARN, State.BLOCK),
+        "value": limit_words.level(None if value is None else Decimal(value), metric),
+    }
 
 
 def _meter(value: Decimal | None, warn: Decimal | None, top: Decimal | None) -> dict[str, str]:
@@ -276,15 +302,12 @@ def _meter(value: Decimal | None, warn: Decimal | None, top: Decimal | None) -> 
     }
 
 
-def _key_value(text: str | None, metric: str) -> str | None:
-    return limit_words.level(None if text is None else Decimal(text), metric)
-
-
 def _breach(row: RiskBreach, names: Names) -> dict[str, Any]:
     return {
         "row": row,
         "name": limit_words.METRICS[Metric(row.metric)],
         "of": names.of(row.scope, row.scope_key),
+        "is_block": row.level == State.BLOCK,
         "level": "Block level" if row.level == State.BLOCK else "Warning level",
         "tone": TONES[State(row.level)],
         "is_amount": limit_words.unit_of(row.metric) in limit_words.AMOUNTS,

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.audit_views import AuditRequest, EventAnswer, page_of
-from accounts.models import User
+from accounts.models import ActorKind, User
 from brokers import consents, registry
 from brokers.agreements import ConnectionConsent
 from brokers.models import BrokerConnection
@@ -67,15 +67,14 @@ def agreed(request: HttpRequest, user: User) -> HttpResponse:
     rows = ConnectionConsent.objects.filter(user_id=user.pk).order_by()
     brokers = dict(rows.values_list("connection_id", "broker_type").distinct())
     accounts = BrokerConnection.objects.without_secrets().filter(user=user)
-    names = {row.pk: row.display_name or row.account_id for row in accounts}
+    names = {row.pk: edge.called(row.broker_name, row.display_name) for row in accounts}
     every = [(consent, pk) for pk, given in consents.of(list(brokers)).items() for consent in given]
     every.sort(key=lambda each: each[0].given_at, reverse=True)
     told = [
         {
             "consent": consent,
             "scope": SCOPES.get(consent.scope, consent.scope),
-            "broker": _broker(brokers[pk]),
-            "account": names.get(pk, "an account that is gone"),
+            "account": names.get(pk) or f"{_broker(brokers[pk])}, an account that is gone",
         }
         for consent, pk in every
     ]
@@ -148,6 +147,7 @@ def _event(row: Any, told: Mapping[str, Any]) -> dict[str, Any]:
         "words": told["words"],
         "who": who,
         "by_me": told["by_me"],
+        "tone": "warn" if row.actor == ActorKind.SUPPORT else "plain",
         "address": told["address"],
         "details": list(_details(told["details"])),
         "code": told["event"],
@@ -157,7 +157,7 @@ def _event(row: Any, told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _details(details: Mapping[str, Any], before: str = "") -> Iterator[str]:
     """`limit warn: 75`, one line each; nested values by the path to them."""
-    for name, value in details.items():
+    for name, value in sorted(details.items(), key=lambda each: isinstance(each[1], Mapping)):
         called = f"{before}{name}".replace("_", " ")
         if isinstance(value, Mapping):
             yield from _details(value, f"{called} ")
