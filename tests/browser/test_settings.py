@@ -1,4 +1,4 @@
-"""The settings in a real browser, with JavaScript off: a limit set, loosened after a proof; and every page on a phone."""
+"""The settings in a real browser: a limit set and loosened without JavaScript, and every page on a phone."""
 
 from __future__ import annotations
 
