@@ -192,3 +192,40 @@ def test_a_note_that_is_too_long_is_refused(as_alice: Client, alice: User, block
 )
 def test_a_level_in_words(value: Decimal | None, metric: str, words: str | None) -> None:
     assert limit_words.level(value, metric) == words
+
+
+def standing(blocking: RiskLimit, **changed: object) -> None:
+    now = blocking.changed_at
+    for name, value in {"evaluated_at": now, "state_since": now, "scope": Scope.ACCOUNT, **changed}.items():
+        setattr(blocking, name, value)
+    blocking.save()
+
+
+def test_of_many_those_are_named_that_were_reached(as_alice: Client, blocking: RiskLimit) -> None:
+    since = blocking.changed_at.isoformat()
+    unknown = {"state": "UNKNOWN", "value": None, "since": since}
+    reached = {"state": "WARN", "value": "80", "since": since}
+    states = {"one": reached, "two": unknown, "three": unknown}
+    standing(blocking, state="WARN", value=Decimal(80), states=states)
+    text = text_of(as_alice.get(LIST))
+    assert "80% now, the worst of them, since" in text
+    assert "Warning one 80%" in text
+    assert "2 of them are not wholly known: each can reach a level, and none is cleared by that." in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"state": "UNKNOWN", "value": Decimal(10)}, "Known in part"),
+        ({"state": "UNKNOWN", "value": None}, "Not known"),
+        ({"state": "OK", "value": None, "evaluated_at": None}, "Not looked at yet"),
+        ({"state": "OK", "value": Decimal(10), "is_enabled": False}, "Off"),
+        ({"state": "BLOCK", "value": Decimal(95)}, "Reached"),
+    ],
+)
+def test_the_state_in_words(changed: dict[str, object], words: str, as_alice: Client, blocking: RiskLimit) -> None:
+    standing(blocking, **changed)
+    page = as_alice.get(LIST)
+    [limit] = page.context["of_the_book"]
+    assert limit["state"] == words
+    assert words in text_of(page)
