@@ -16,7 +16,6 @@ from django.views.decorators.http import require_http_methods
 
 from accounts import profiles, step_up
 from accounts.models import User
-from trademaster.pages import halts_of
 from trademaster.settings_pages import edge
 
 PAGE = "settings-profile"
@@ -52,6 +51,4 @@ def profile(request: HttpRequest) -> HttpResponse:
         "now": timezone.now(),
         "sample": "1234567.50",
     }
-    if user.is_trader:
-        told["halts"] = halts_of(request)
     return render(request, "settings/profile.html", told)
