@@ -133,7 +133,7 @@ class TestPages:
         today = timezone.localdate().isoformat()
         assert answer["Content-Disposition"] == f'attachment; filename="trademaster-holdings-{today}.csv"'
         lines = answer.content.decode().splitlines(keepends=True)
-        rows = rows_of("".join(line for line in lines if not line.startswith("NOTE: ")))
+        rows = rows_of("".join(line for line in lines if "NOTE: " not in line))
         assert told["complete"]
         assert [row["current_value"] for row in rows] == [each["current_value"] for each in told["positions"]]
 

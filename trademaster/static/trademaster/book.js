@@ -18,17 +18,12 @@ const shows = {
 
 export function renderBook(portfolio) {
   state.portfolio = portfolio;
-  if (!state.areOrdersRead) whatIsInDoubt();
+  if (!state.areOrdersRead) readOrders(); // the tab says how many are in doubt, whichever is open
+  state.areOrdersRead = true;
   const count = String(portfolio.trading_positions.filter(({ kind }) => kind !== "DERIVATIVE").length + portfolio.derivatives.length);
   byId("positions-mark").hidden = count === "0";
   say(byId("positions-mark"), count);
   shows[state.tab](portfolio);
-}
-
-/** The tab says how many orders are in doubt, whichever is open. */
-function whatIsInDoubt() {
-  state.areOrdersRead = true;
-  readOrders();
 }
 
 listenToTabs((tab) => {

@@ -103,7 +103,7 @@ function weight(position, { total_value: total, ...context }) {
 const thePrice = (position, { brokers }) => ({ name: "Price", words: priceWords(position, brokers).replace(/^Price /, "").replace(/\.$/, "") });
 
 function quantities({ broker_positions: lines }, context) {
-  return lines.map((line) => ({ name: lineName(line), words: `${number(line.quantity)}, ${told(line, context)}` }));
+  return lines.map((line) => ({ name: lineName(line), words: `${number(line.quantity)}, told at ${when(line, context)}` }));
 }
 
 function costs({ broker_positions: lines }, context) {
@@ -111,18 +111,18 @@ function costs({ broker_positions: lines }, context) {
     name: lineName(line),
     words:
       line.total_cost === null
-        ? `${number(line.quantity)} at a price not known, ${told(line, context)}`
-        : `${number(line.quantity)} × ${number(line.avg_price)} = ${number(line.total_cost)}, ${told(line, context)}`,
+        ? `${number(line.quantity)} at a price not known · ${when(line, context)}`
+        : `${number(line.quantity)} × ${number(line.avg_price)} = ${number(line.total_cost)} · ${when(line, context)}`,
   }));
 }
 
 const lineName = ({ broker_name, product }) => (product === "CNC" ? broker_name : `${broker_name} ${product}`);
 
 /** When that account told it, and whether it answers now. */
-function told({ connection_id, stale }, { sources }) {
+function when({ connection_id, stale }, { sources }) {
   const source = sources.find((each) => each.connection_id === connection_id);
-  const when = source?.as_of ? `told at ${istTime(source.as_of)}` : "time not known";
-  return stale ? `${when}: an earlier answer, this broker does not answer now` : when;
+  const at = source?.as_of ? istTime(source.as_of) : "time not known";
+  return stale ? `${at}: an earlier answer, this broker does not answer now` : at;
 }
 
 // --- what is left out ------------------------------------------------------------------------------------------------
