@@ -108,7 +108,7 @@ TERMS: dict[str, Term] = {
         "Part of the measured time in which accounts there could be read. Announced maintenance does not count.",
     ),
     "p50": Term("p50", "Half of the checks that succeeded were answered faster than this."),
-    "p95": Term("p95", "19 of 20 checks that succeeded were answered faster than this."),
+    "p95": Term("p95", "Of 20 checks that succeeded, 19 were answered faster than this."),
     "checks": Term("Checks", "Small readings by which TradeMaster sees whether the broker answers, over all accounts."),
     "failures": Term("Failures", "Checks that went wrong, by what went wrong."),
     "longest_outage": Term("Longest outage", "The longest time in which no account at the broker could be read."),
