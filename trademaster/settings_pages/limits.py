@@ -238,7 +238,8 @@ def _told(row: RiskLimit, names: Names) -> dict[str, Any]:
     """A limit in words. `share` of the highest level is where its meter stands; None: nothing to draw."""
     state, is_per_order = State(row.state), row.metric in PER_ORDER
     top = row.block if row.block is not None else row.warn
-    keys = [_key(each, names.of(row.scope, key), row.metric) for key, each in sorted(row.states.items()) if key]
+    many = sorted(row.states.items()) if not row.scope_key else ()  # of one alone the row says it
+    keys = [_key(each, names.of(row.scope, key), row.metric) for key, each in many if key]
     has_meter = row.is_enabled and not is_per_order and row.value is not None and top is not None
     return {
         "pk": row.pk,
