@@ -21,7 +21,7 @@ from accounts.models import User
 from brokers import registry
 from brokers.base import BrokerClient
 from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttRequest, GttStatus
-from brokers.domain import Exchange, OrderType, Product, Side, Validity
+from brokers.domain import Exchange, InstrumentKind, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError, NotSupported
 from brokers.models import BrokerConnection
 from market.models import Instrument
@@ -35,6 +35,7 @@ from orders.gtt_settling import as_at_broker, became, lapse, reader, settle
 from orders.inputs import gather
 from orders.lifecycle import State, after_call
 from orders.models import GttOrder, IdempotencyKey
+from orders.problems import AN_INDEX
 from orders.refusals import (
     ApprovalNeeded,
     BreaksRule,
@@ -207,6 +208,8 @@ def _request(
 
     Raises BreaksRule, ApprovalNeeded, NotSupported, TradingHalted.
     """
+    if instrument.kind == InstrumentKind.INDEX:
+        raise BreaksRule(AN_INDEX.words, remedy=AN_INDEX.remedy, where={"rule": AN_INDEX.code})
     as_order = ruling.as_orders(wanted.instrument_id, wanted.side, wanted.product, wanted.legs, str(connection.pk))
     facts = gather(user, as_order[0], now=now, occasion=Occasion.WAITING, besides=row.pk)
     for each in as_order:

@@ -40,7 +40,7 @@ class Terms:
 def terms_of(facts: Facts, wanted: Wanted) -> tuple[dict[Exchange, Terms], tuple[Why, ...]]:
     """By exchange; and why there are none, where there are none."""
     if any(each.kind is InstrumentKind.INDEX for each in facts.tradables.values()):
-        return {}, (_AN_INDEX,)
+        return {}, (AN_INDEX,)
     found: dict[Exchange, Terms] = {}
     for tradable in facts.tradables.values():
         if (terms := _terms_at(tradable, facts.prices.get(tradable.exchange), wanted)) is not None:
@@ -52,7 +52,7 @@ def terms_of(facts: Facts, wanted: Wanted) -> tuple[dict[Exchange, Terms], tuple
     return _comparable(found, facts, wanted), ()
 
 
-_AN_INDEX = Why(
+AN_INDEX = Why(
     code="not_tradable",
     words="This is an index: nobody deals in it.",
     remedy="Order a future or an option on it, or a fund that follows it.",

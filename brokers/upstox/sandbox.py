@@ -29,7 +29,16 @@ from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redi
 from brokers.upstox.sandbox_orders import UpstoxOrders
 from brokers.upstox.sandbox_postback import news, postback
 from brokers.upstox.sandbox_stream import MarketDataFeed, PortfolioStream
-from brokers.upstox.sandbox_wire import PRODUCTS, SEGMENTS, error, instrument_key, segment, success
+from brokers.upstox.sandbox_wire import (
+    PRODUCTS,
+    SEGMENTS,
+    error,
+    index_row,
+    instrument_key,
+    reply_key,
+    segment,
+    success,
+)
 
 TOKEN_DEATH = time(3, 30)  # IST, the first one after the login
 QUOTE_LIMIT = 500
@@ -532,24 +541,6 @@ SANDBOX = UpstoxSandbox
 
 def ltp(listing: Listing, price: Price) -> dict[str, Json]:
     return {"last_price": float(price.last), "instrument_token": instrument_key(listing)}
-
-
-def reply_key(listing: Listing) -> str:
-    """`NSE_EQ:INFY`, `NSE_INDEX:Nifty 50`."""
-    return f"{segment(listing)}:{listing.name if listing.is_index else listing.symbol}"
-
-
-def index_row(listing: Listing) -> Json:
-    """Seven fields, as the docs list them: no lot, no tick."""
-    return {
-        "segment": segment(listing),
-        "name": listing.name,
-        "exchange": listing.exchange,
-        "instrument_type": "INDEX",
-        "instrument_key": instrument_key(listing),
-        "exchange_token": listing.exchange_token,
-        "trading_symbol": listing.row["upstox_symbol"],
-    }
 
 
 def candle(prices: list[Decimal], volume: int, timestamp: int) -> Json:

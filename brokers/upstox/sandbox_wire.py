@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from brokers.simulation.instruments import Listing
-from brokers.simulation.wire import Reply, json_reply
+from brokers.simulation.wire import Json, Reply, json_reply
 
 PRODUCTS = {"CNC": "D", "NRML": "D", "MIS": "I", "MTF": "MTF"}
 # our exchange → (Upstox segment, the exchange its instrument file names)
@@ -46,3 +46,21 @@ def segment(listing: Listing) -> str:
 def instrument_key(listing: Listing) -> str:
     """`NSE_EQ|INE009A01021` for shares; `NSE_FO|61471` for contracts. Replies call it `instrument_token`."""
     return f"{segment(listing)}|{listing.isin}" if listing.is_cash else listing.row["upstox_key"]
+
+
+def reply_key(listing: Listing) -> str:
+    """`NSE_EQ:INFY`, `NSE_INDEX:Nifty 50`."""
+    return f"{segment(listing)}:{listing.name if listing.is_index else listing.symbol}"
+
+
+def index_row(listing: Listing) -> Json:
+    """Seven fields, as the docs list them: no lot, no tick."""
+    return {
+        "segment": segment(listing),
+        "name": listing.name,
+        "exchange": listing.exchange,
+        "instrument_type": "INDEX",
+        "instrument_key": instrument_key(listing),
+        "exchange_token": listing.exchange_token,
+        "trading_symbol": listing.row["upstox_symbol"],
+    }

@@ -12,7 +12,7 @@ import pytest
 
 from accounts.models import User
 from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttRequest, GttStatus
-from brokers.domain import Exchange, Product, RowProblem, Rows, Side
+from brokers.domain import Exchange, InstrumentKind, Product, RowProblem, Rows, Side
 from brokers.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
 from brokers.models import BrokerConnection
 from market.models import Instrument
@@ -177,6 +177,13 @@ def test_nor_where_trading_is_off(
 def test_nor_elsewhere(alice: User, waiting: Waiting, wanted: gtt.WantedGtt, mallory: User) -> None:
     with pytest.raises(UnknownConnection):
         place(mallory, wanted)
+
+
+def test_nor_of_an_index(alice: User, waiting: Waiting, wanted: gtt.WantedGtt, infy: Instrument) -> None:
+    Instrument.objects.filter(pk=infy.pk).update(kind=InstrumentKind.INDEX)
+    with pytest.raises(BreaksRule, match="nobody deals in it"):
+        place(alice, wanted)
+    assert waiting.calls == 0
 
 
 def test_not_every_broker_has_them(
