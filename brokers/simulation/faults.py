@@ -64,7 +64,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     """How a fault shows itself.
 
     `path`: only requests whose path starts so. `count`: only the next so many requests, then it is gone; with the
-    faults of the desk, the next so many orders, or updates (which have no path).
+    faults of the desk, the next so many orders, or updates (which have no path). Brokers may share one and its count.
     """
 
     path: str = ""
@@ -87,6 +87,7 @@ class Faults:
 
         A browser page is hit only by a fault whose `path` names it: brokers serve theirs from another host.
         """
+        self.forget_spent()
         hits = {
             kind: fault
             for kind, fault in self.active.items()
@@ -98,11 +99,18 @@ class Faults:
 
     def spend(self, kind: FaultKind, path: str | None = None) -> Fault | None:
         """Return a fault of the desk if it hits what is done now, and count it. None for `path`: whatever its path."""
+        self.forget_spent()
         fault = self.active.get(kind)
         if fault is None or (path is not None and not path.startswith(fault.path)):
             return None
         self._count(kind)
         return fault
+
+    def forget_spent(self) -> None:
+        """Drop what another broker, with which this one shares a count, has met as often as it was to be met."""
+        spent = [kind for kind, fault in self.active.items() if fault.count is not None and fault.count <= 0]
+        for kind in spent:
+            del self.active[kind]
 
     def _count(self, kind: FaultKind) -> None:
         fault = self.active[kind]

@@ -52,6 +52,27 @@ def test_upstox_words_its_failures(
     assert (reply.status_code, error["errorCode"], error["error_code"]) == (status, code, code)
 
 
+def test_brokers_that_share_a_fault_share_its_count(
+    simulated: SimulatedBrokers, zerodha: Client, upstox: Client
+) -> None:
+    """The first of them to meet it spends it for all."""
+    told = simulated.control.set_fault_everywhere("server_error", count=1)["brokers"]
+    assert all("server_error" in broker["faults"] for broker in told.values())
+    assert [upstox.get(UPSTOX_HOLDINGS).status_code, zerodha.get(HOLDINGS).status_code] == [500, 200]
+    assert all(broker["faults"] == {} for broker in simulated.control.overview()["brokers"].values())
+
+
+def test_all_faults_of_all_brokers_are_switched_off_at_once(simulated: SimulatedBrokers, zerodha: Client) -> None:
+    simulated.control.set_fault_everywhere("rate_limit")
+    simulated.control.set_fault("zerodha", "down")
+    simulated.control.clear_faults_everywhere("rate_limit")
+    faults = {slug: list(broker["faults"]) for slug, broker in simulated.control.overview()["brokers"].items()}
+    assert faults.pop("zerodha") == ["down"]
+    assert not any(faults.values())
+    simulated.control.clear_faults_everywhere()
+    assert zerodha.get(HOLDINGS).status_code == 200
+
+
 def test_pages_of_html(simulated: SimulatedBrokers, zerodha: Client) -> None:
     simulated.control.set_fault("zerodha", "maintenance", format="html")
     assert (zerodha.get(HOLDINGS).status_code, zerodha.get(HOLDINGS).text[:6]) == (503, "<html>")
