@@ -46,9 +46,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One exchange's day. None for sessions: it trades, and its hours are not known."""
+    """One exchange's day. None for sessions: it trades, and its hours are not known. `note`: what is special in it."""
 
     sessions: tuple[Session, ...] | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

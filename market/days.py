@@ -58,8 +58,8 @@ def market_state(exchange: Exchange, *, now: datetime, cas_eligible: bool = Fals
 def day_of(row: MarketDay) -> Day:
     """A row's day. Open without hours is unknown."""
     if row.kind == DayKind.CLOSED:
-        return Day(sessions=())
-    return Day(sessions=sessions_of(row.sessions) or None)
+        return Day(sessions=(), note=row.note)
+    return Day(sessions=sessions_of(row.sessions) or None, note=row.note)
 
 
 def sessions_of(wire: Any) -> tuple[Session, ...]:

@@ -216,6 +216,7 @@ class MarketStateAnswer(serializers.Serializer[Any]):
 
 
 class MarketAnswer(MarketStateAnswer):
+    note = serializers.CharField(help_text="What is special about today, such as the name of a holiday; or nothing.")
     closing_auction = MarketStateAnswer(
         allow_null=True, help_text="The same for shares that close by the closing auction; null where there is none."
     )
