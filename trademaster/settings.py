@@ -430,6 +430,13 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
+if SIMULATED_BROKERS:
+    CELERY_BEAT_SCHEDULE["keep-market-open"] = {
+        "task": "trademaster.keep_market_open",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
+    }
+
 # --- mail -------------------------------------------------------------------------------------------------------------
 EMAIL_URL = env_secret("EMAIL_URL", "")
 DEFAULT_FROM_EMAIL = env_text("EMAIL_FROM", "") or f"TradeMaster <trademaster@{urlsplit(PUBLIC_URL).hostname}>"
@@ -551,6 +558,8 @@ BROKERS: dict[str, dict[str, str]] = {
     }
     for slug in registry.slugs()
 }
+# Where the simulated brokers are broken and mended; nothing, but for the demo.
+SANDBOX_CONTROL_URL = env_text("SANDBOX_CONTROL_URL", "")
 # Where a broker may send the trader's browser back to, besides our own callback pages.
 REDIRECT_URIS = env_list("REDIRECT_URIS")
 STATE_LIFETIME = timedelta(minutes=10)

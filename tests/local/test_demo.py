@@ -139,6 +139,18 @@ class TestConnect:
             connect.log_in_at_broker(LOGIN_PAGE, BROKER)
         assert str(caught.value) == "the broker's login page answered 403 and led nowhere"
 
+    def test_of_what_is_left_for_the_visitor_the_keys_are_stored_and_no_more(self, net: responses.RequestsMock):
+        web = "http://127.0.0.1:8000"
+        net.get(f"{web}/login", headers={"Set-Cookie": "csrftoken=abc; Path=/"})
+        net.post(f"{web}/login", status=302, headers={"Location": "/"})
+        net.get(f"{web}/api/v1/brokers/connections", json=[])
+        net.put(f"{web}/api/v1/brokers/apps/zerodha", status=204)
+        login = Login(username="trader", password="p")
+        lines: list[str] = []
+        assert connect.connect_all(web, login, {"zerodha": BROKER}, lines.append, by_hand={"zerodha"}) == []
+        assert lines == []
+        assert json.loads(net.calls[-1].request.body or "") == {"api_key": "key", "api_secret": "secret"}
+
     def test_one_broker_that_fails_does_not_stop_the_next(self, net: responses.RequestsMock):
         web = "http://127.0.0.1:8000"
         net.get(f"{web}/login", headers={"Set-Cookie": "csrftoken=abc; Path=/"})

@@ -1,6 +1,6 @@
 """Connect the demo trader's accounts as a person with a browser would: over HTTP, through the brokers' login pages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -61,7 +61,7 @@ class Trader:
 
         Raises ConnectFailed.
         """
-        self._call("PUT", f"/api/v1/brokers/apps/{slug}", app_keys(broker))
+        self.store_keys(slug, broker)
         initiated = self._call(
             "POST",
             "/api/v1/brokers/connect/initiate",
@@ -80,6 +80,10 @@ class Trader:
         refused = parse_qs(urlsplit(answer.url).query).get("refused")
         if refused or not answer.ok:
             raise ConnectFailed(f"the login was refused: {refused[0] if refused else answer.status_code}")
+
+    def store_keys(self, slug: str, broker: SimulatedBroker) -> None:
+        """Register the API key. Raises ConnectFailed."""
+        self._call("PUT", f"/api/v1/brokers/apps/{slug}", app_keys(broker))
 
     def _form(self, slug: str, known: Mapping[str, str]) -> dict[str, str]:
         """What to type into our own form: the first of the broker's logins for which everything is known."""
@@ -152,9 +156,16 @@ def same_page(url: str, other: str) -> bool:
 
 
 def connect_all(
-    web: str, login: Login, brokers: Mapping[str, SimulatedBroker], report: Callable[[str], None]
+    web: str,
+    login: Login,
+    brokers: Mapping[str, SimulatedBroker],
+    report: Callable[[str], None],
+    *,
+    by_hand: Collection[str] = (),
 ) -> list[str]:
     """Connect what is not connected yet and return the slugs that failed, one reported line each.
+
+    Of those `by_hand` only the keys are stored.
 
     Raises ServiceFailed when the trader cannot even sign in.
     """
@@ -170,7 +181,10 @@ def connect_all(
         if statuses.get(slug) == "CONNECTED":
             continue
         try:
-            trader.connect(slug, broker)
+            if slug in by_hand:
+                trader.store_keys(slug, broker)
+            else:
+                trader.connect(slug, broker)
         except ConnectFailed as failure:
             report(f"{slug} is not connected: {failure}.")
             failed.append(slug)

@@ -18,7 +18,7 @@ from trademaster.local.run_directory import Login, RunDirectory, Web
 from trademaster.local.services import LocalServices
 from trademaster.local.supervisor import OURS, Console, Program, Supervisor, supervise
 
-# Left for the visitor to connect: IIFL is in the book already, by its other API.
+# Left for the visitor to connect, with the keys stored: IIFL is in the book already, by its other API.
 BY_HAND = frozenset({"iifl_capital"})
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,12 +103,12 @@ def application_programs(run: RunDirectory, at: Ports, environment: Mapping[str,
 async def make_users(
     supervisor: Supervisor, run: RunDirectory, environment: Mapping[str, str]
 ) -> tuple[dict[str, Login], bool]:
-    """Bring the tables up to date; return the demo users' logins, and whether they are new. Raises ServiceFailed.
+    """Bring tables and calendar up to date; return the users' logins, and whether they are new. Raises ServiceFailed.
 
     Passwords are known to nobody but demo.json: where that is lost, new ones are set.
     """
     known = run.logins()
-    command = [*MANAGE, "demo_users", "--migrate", *([] if known else ["--new-passwords"])]
+    command = [*MANAGE, "prepare_demo", "--migrate", *([] if known else ["--new-passwords"])]
     made: dict[str, str | None] = json.loads(await supervisor.run(Program("database", command, environment)))
     secret = made.pop("support_totp")
     fresh = {role: Login(username=role, password=password) for role, password in made.items() if password}
@@ -139,14 +139,16 @@ async def run_demo(supervisor: Supervisor, run: RunDirectory, at: Ports, service
     # At once: were the rest interrupted, the passwords would be lost.
     run.write_demo(simulation, web)
     environment |= broker_environment(simulation["brokers"])
+    environment["SANDBOX_CONTROL_URL"] = simulation["control_url"]
     await supervisor.start(*application_programs(run, at, environment))
     await asyncio.to_thread(connect, supervisor.console, simulation, web)
     announce(supervisor.console, run, web, are_new)
 
 
 def connect(console: Console, simulation: Simulation, web: Web) -> None:
-    brokers = {slug: broker for slug, broker in simulation["brokers"].items() if slug not in BY_HAND}
-    connect_all(web["url"], web["trader"], brokers, lambda line: console.line(OURS, line))
+    connect_all(
+        web["url"], web["trader"], simulation["brokers"], lambda line: console.line(OURS, line), by_hand=BY_HAND
+    )
 
 
 def announce(console: Console, run: RunDirectory, web: Web, show_passwords: bool) -> None:
