@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from brokers.transport import is_loopback
 
 
 @register(Tags.security, deploy=True)
@@ -33,5 +36,20 @@ def hosts_are_named(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             f"ALLOWED_HOSTS names {', '.join(loose)}, which stands for names that are not ours.",
             hint="Name each host by which browsers reach this installation.",
             id="trademaster.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def the_switchboard_stays_at_home(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What breaks simulated brokers is on this machine, and nowhere without them."""
+    address = settings.SANDBOX_CONTROL_URL
+    if not address or (settings.SIMULATED_BROKERS and is_loopback(urlsplit(address).hostname or "")):
+        return []
+    return [
+        Error(
+            f"SANDBOX_CONTROL_URL is {address}: it is for simulated brokers alone, and on this machine.",
+            hint="Leave it out; `make demo` sets it for its own.",
+            id="trademaster.E002",
         )
     ]

@@ -66,6 +66,7 @@ urlpatterns = [
     path("status", status, name="status"),
     path("portfolio/export.csv", book_csv, name="book-csv"),
     path("portfolio/export.xlsx", book_xlsx, name="book-xlsx"),
+    path("demo/", include("trademaster.demo.urls")),
     path("orders/", orders, name="orders-page"),
     path("orders/export.csv", orders_csv, name="orders-csv"),
     path("orders/<uuid:id>/", order, name="order-page"),

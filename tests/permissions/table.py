@@ -43,6 +43,7 @@ NEW_TOKEN = {"name": "backup", "scope": "read", "days": 30}
 # Personal tokens open the API, and so are made by traders alone.
 FOR_TRADERS = proven("200") | {"support": ANY_WAY, "admin": ANY_WAY, "factorless": ANY_WAY}
 SWITCH = "302 /kill-switch"
+DEMO = people(SIGN_IN, "302 /demo/", "302 /demo/", DESK, DESK)
 # Support has no trading to re-arm: it is led to its desk, after the same proof.
 TO_DESK = {"support": DESK, "admin": DESK, "factorless": DESK, "first admin": "200"}
 FOR_PROVEN_TRADERS = proven("200") | TO_DESK
@@ -72,6 +73,12 @@ PAGES: dict[str, Address] = {
         options=("405", "405"),
     ),
     "risk/": page("/risk/", GET=TRADERS_PAGE),
+    "demo/": page("/demo/", GET=TRADERS_PAGE),
+    "demo/panel": page("/demo/panel", GET=TRADERS_PAGE),
+    "demo/first-run": page("/demo/first-run", GET=TRADERS_PAGE),
+    "demo/do": page("/demo/do", POST=DEMO, head=everybody("405")),
+    "demo/checklist": page("/demo/checklist", POST=DEMO, head=everybody("405")),
+    "demo/market": page("/demo/market", POST=DEMO, head=everybody("405")),
     "status": page("/status", GET=everybody("200")),
     "plain": page("/plain", GET=TRADERS_PAGE),
     "strip": page("/strip", GET=TRADERS_PAGE),
