@@ -81,7 +81,6 @@ def tables_of(book: Mapping[str, Any]) -> dict[str, Table]:
 
 
 def missing_in(book: Mapping[str, Any]) -> list[str]:
-    """What the numbers do not cover, a sentence each: INCOMPLETE where the API says so too, NOTE where rows are lacking."""
     """What the numbers do not cover, a sentence each: INCOMPLETE as the API says it, NOTE where a sum lacks rows."""
     coverage, told = book["coverage"], []
     for source in book["sources"]:
