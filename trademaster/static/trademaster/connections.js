@@ -33,7 +33,7 @@ const SOON_SECONDS = 3600;
 export const isActive = ({ status }) => status !== "DISCONNECTED";
 export const nameOf = ({ display_name, broker_name, account_id }) => display_name || `${broker_name} ${account_id}`;
 const spoken = new Map();
-// What a card shows of its connection's row: written anew only where the row is another one.
+// What a card shows of its connection's row, and since when: written anew only where the row is another one.
 const shownOf = new WeakMap();
 
 /** `on` holds what the buttons do: login(connection), rename(connection), trading(connection),
@@ -45,18 +45,18 @@ export function renderConnections(connections, portfolio, lag, on, prices = null
   keyed(parent, shown, ({ id }) => id, "broker-template", (slots, connection, node) => {
     const source = portfolio?.sources.find(({ connection_id }) => connection_id === connection.id);
     if (shownOf.get(node)?.connection !== connection) {
+      shownOf.set(node, { connection, endsAt: connection.token_expires_at && istTime(connection.token_expires_at) });
       fillFixed(slots, connection, node, parent.dataset.health);
-      wire(slots, connection, node, on);
+      wire(slots, connection, on);
     }
     fillMoving(slots, connection, source, portfolio);
     fillStanding(slots, connection, source, lag, node);
-    fillSession(slots, connection);
-    renderFeed(slots, connection, prices?.brokers.find(({ broker_type }) => broker_type === connection.broker_type));
+    fillSession(slots, connection, shownOf.get(node).endsAt);
+    renderFeed(slots, connection, prices?.brokers.find(({ broker_type }) => broker_type === connection.broker_type), node);
   });
 }
 
-function wire(slots, connection, node, on) {
-  shownOf.set(node, { connection });
+function wire(slots, connection, on) {
   slots.login.onclick = () => on.login(connection);
   for (const name of ["rename", "trading", "disconnect"]) {
     slots[name].onclick = () => {
@@ -114,8 +114,8 @@ function fillStanding(slots, connection, source, lag, node) {
     lines(slots.reasons, told);
   }
   const { data } = connection.clearance;
-  light(slots, "data", data.state, LIGHTS.data, [...sentences(data), ...told, `${heard(connection, source, lag)}.`]);
-  attribute(slots.standing, "title", heard(connection, source, lag));
+  light(slots, "data", data.state, LIGHTS.data, [...sentences(data), ...told, heardAt(connection, source, node)]);
+  attribute(slots.standing, "title", heard(source, lag));
 }
 
 function reasons(connection, source, lag) {
@@ -134,11 +134,13 @@ function meaning(source, lag) {
 const sentence = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
 
 /** How its price feed is; nothing where it has none, or none is listened to. */
-function renderFeed(slots, connection, feed) {
+function renderFeed(slots, connection, feed, node) {
   hide(slots.feed, !isActive(connection) || !feed);
   if (slots.feed.hidden) return;
   const { word, state } = FEEDS[feed.state] ?? FEEDS.DOWN;
-  light(slots, "feed", state, { [state]: word }, [`Its price feed since ${istTime(feed.since)}: ${word}.`]);
+  const shown = shownOf.get(node);
+  if (shown.feed !== feed) Object.assign(shown, { feed, since: istTime(feed.since) });
+  light(slots, "feed", state, { [state]: word }, [`Its price feed since ${shown.since}: ${word}.`]);
 }
 
 /** The owner's own switch is no fault: an account at which trading is merely off is not stopped by anything. What could
@@ -180,21 +182,27 @@ function aboutOrders({ broker_name, trading_enabled_at, clearance: { trade, sell
   ];
 }
 
-function heard(connection, source, lag) {
-  if (source?.state === "LIVE") return `Answered ${duration(source.age_seconds + lag)} ago`;
-  if (source?.state === "STALE") return `From ${istTime(source.as_of)}, ${duration(source.age_seconds + lag)} old`;
-  return connection.last_successful_call ? `Last answer ${istTime(connection.last_successful_call)}` : "No answer yet";
+function heard(source, lag) {
+  return source?.as_of ? `Answered ${duration(source.age_seconds + lag)} ago` : "No answer is in the totals";
+}
+
+/** When it answered last: reckoned once for each answer. */
+function heardAt({ last_successful_call }, source, node) {
+  const shown = shownOf.get(node);
+  const at = source?.as_of ?? last_successful_call ?? null;
+  if (shown.answeredAt !== at) Object.assign(shown, { answeredAt: at, words: at ? `Its last answer is of ${istTime(at)}.` : "It has not answered yet." });
+  return shown.words ?? "It has not answered yet.";
 }
 
 /** What is left of the session: in other words, and not in another colour alone, when it ends within the hour. */
-function fillSession(slots, { status, token_expires_at }) {
+function fillSession(slots, { status, token_expires_at }, endsAt) {
   const isAsked = STATUSES[status].login !== undefined;
   hide(slots.session, isAsked);
   if (isAsked) return;
   const left = token_expires_at ? (Date.parse(token_expires_at) - Date.now()) / 1000 : null;
   const isSoon = left !== null && left <= SOON_SECONDS;
   say(slots.session, left === null ? "—" : left <= 0 ? "session over" : isSoon ? `only ${duration(left)}` : duration(left));
-  attribute(slots.session, "title", left === null ? "When its session ends is not known" : `Its session ends at ${istTime(token_expires_at)}: then it needs a login, or is renewed`);
+  attribute(slots.session, "title", left === null ? "When its session ends is not known" : `Its session ends at ${endsAt}: then it needs a login, or is renewed`);
   if (slots.session.classList.contains("soon") !== isSoon) slots.session.classList.toggle("soon", isSoon);
 }
 
