@@ -1,7 +1,9 @@
 # One image for web, worker, beat and migrations. Production requirements only, installed with their hashes.
 FROM python:3.13-slim AS build
-COPY requirements.lock /
+COPY requirements.lock trademaster/local/charts.lock /
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements.lock
+# Of this wheel one script is served, and nothing is imported: see trademaster/charts.py.
+RUN /venv/bin/pip install --no-cache-dir --no-deps --only-binary :all: --target /venv/charts --require-hashes -r /charts.lock
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /app trademaster

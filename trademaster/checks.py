@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from brokers.transport import is_loopback
+from trademaster import charts
 
 
 @register(Tags.security, deploy=True)
@@ -51,5 +52,15 @@ def the_switchboard_stays_at_home(app_configs: Any, **kwargs: Any) -> list[Check
             f"SANDBOX_CONTROL_URL is {address}: it is for simulated brokers alone, and on this machine.",
             hint="Leave it out; `make demo` sets it for its own.",
             id="trademaster.E002",
+@register(Tags.staticfiles)
+def charts_can_be_drawn(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Without the library pages say in words what the chart would show."""
+    if charts.is_installed():
+        return []
+    return [
+        Warning(
+            f"The library of charts is not at {charts.DIRECTORY}: the day's value is told in words alone.",
+            hint="Run `make setup`; elsewhere install trademaster/local/charts.lock as the Dockerfile does.",
+            id="trademaster.W002",
         )
     ]

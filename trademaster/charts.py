@@ -1,0 +1,46 @@
+"""The one script of others that the pages load: the library that draws charts, from the wheel that ships it.
+
+It lies outside the importable packages (`trademaster/local/charts.lock`, installed by `trademaster/local/bootstrap.py`
+and by the Dockerfile), for the wheel asks for a whole desktop beside it. Only the script is served, under `charts/`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from django.contrib.staticfiles.finders import BaseFinder
+from django.contrib.staticfiles.utils import matches_patterns
+from django.core.files.storage import FileSystemStorage, Storage
+
+DIRECTORY = Path(sys.prefix) / "charts" / "lightweight_charts" / "js"
+SCRIPT = "lightweight-charts.js"
+PREFIX = "charts"
+ADDRESS = f"{PREFIX}/{SCRIPT}"
+
+
+def is_installed() -> bool:
+    return (DIRECTORY / SCRIPT).is_file()
+
+
+class ChartFinder(BaseFinder):
+    """Finds the script, and nothing that lies beside it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.storage = FileSystemStorage(location=DIRECTORY)
+        self.storage.prefix = PREFIX  # type: ignore[attr-defined] - collectstatic puts it before the name
+        super().__init__(*args, **kwargs)
+
+    def check(self, **kwargs: Any) -> list[Any]:
+        """Nothing: `trademaster.checks` says whether it is there."""
+        return []
+
+    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> str | list[str]:
+        found = [str(DIRECTORY / SCRIPT)] if path == ADDRESS and is_installed() else []
+        return found if find_all else "".join(found)
+
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, Storage]]:
+        if is_installed() and not matches_patterns(SCRIPT, ignore_patterns):
+            yield SCRIPT, self.storage
