@@ -45,6 +45,8 @@ ROUTES = {
     "/api/v1/market/instruments/{id}": {"get"},
     "/api/v1/market/status": {"get"},
     "/api/v1/portfolio/sectors": {"get"},
+    "/api/v1/attention": {"get"},
+    "/api/v1/portfolio/silences": {"get"},
     "/api/v1/portfolio/shared": {"get"},
     "/api/v1/portfolio/shared/{id}": {"get"},
     "/api/v1/account/export": {"post"},

@@ -77,6 +77,8 @@ DECIDED: dict[tuple[str, str], Scope | None] = {
     ("GET", "charges/terms/<uuid:id>"): READ,
     ("PUT", "charges/terms/<uuid:id>"): TRADE,
     ("GET", "portfolio/sectors"): READ,
+    ("GET", "attention"): READ,
+    ("GET", "portfolio/silences"): READ,
     ("GET", "portfolio/shared"): READ,
     ("GET", "portfolio/shared/<uuid:id>"): READ,
     ("GET", "orders"): READ,

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.contrib.staticfiles.finders import BaseFinder
 from django.contrib.staticfiles.utils import matches_patterns
+from django.core.checks import CheckMessage
 from django.core.files.storage import FileSystemStorage, Storage
 
 DIRECTORY = Path(sys.prefix) / "charts" / "lightweight_charts" / "js"
@@ -25,22 +26,23 @@ def is_installed() -> bool:
     return (DIRECTORY / SCRIPT).is_file()
 
 
+class ChartStorage(FileSystemStorage):
+    prefix = PREFIX  # put before each name, as for the folders of STATICFILES_DIRS
+
+
 class ChartFinder(BaseFinder):
     """Finds the script, and nothing that lies beside it."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.storage = FileSystemStorage(location=DIRECTORY)
-        self.storage.prefix = PREFIX  # type: ignore[attr-defined] - collectstatic puts it before the name
-        super().__init__(*args, **kwargs)
+    storage = ChartStorage(location=DIRECTORY)
 
-    def check(self, **kwargs: Any) -> list[Any]:
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Nothing: `trademaster.checks` says whether it is there."""
         return []
 
-    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> str | list[str]:
+    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
         found = [str(DIRECTORY / SCRIPT)] if path == ADDRESS and is_installed() else []
-        return found if find_all else "".join(found)
+        return found if find_all else next(iter(found), None)
 
     def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, Storage]]:
-        if is_installed() and not matches_patterns(SCRIPT, ignore_patterns):
+        if is_installed() and not matches_patterns(SCRIPT, ignore_patterns or ()):
             yield SCRIPT, self.storage

@@ -11,6 +11,7 @@ from orders import halt_pages
 from trademaster import installable, pages, shell_pages
 from trademaster.account_views import DeleteView, ExportView
 from trademaster.api import unknown_route
+from trademaster.attention.views import AttentionView
 from trademaster.book_pages import book_csv, book_xlsx
 from trademaster.connect_pages import connect, connect_broker
 from trademaster.health_pages import broker_health, brokers_health
@@ -28,6 +29,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("orders.charge_urls")),
     path("", include("health.urls")),
     path("", include("accounts.audit_urls")),
+    path("attention", AttentionView.as_view(), name="attention"),
     path("account/export", ExportView.as_view(), name="account-export"),
     path("account/delete", DeleteView.as_view(), name="account-delete"),
     path("", include("accounts.api_urls")),

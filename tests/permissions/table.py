@@ -324,6 +324,8 @@ API: dict[str, Address] = {
         f"charges/terms/{CONNECTION}", GET=traders("200", NOT_FOUND), PUT=traders("200", NOT_FOUND)
     ),
     "portfolio/sectors": api("portfolio/sectors", GET=traders("200", "404 no_broker_connections")),
+    "attention": api("attention", GET=traders("200")),
+    "portfolio/silences": api("portfolio/silences", GET=traders("200")),
     "portfolio/shared": api("portfolio/shared", GET=traders("200")),
     "portfolio/shared/<uuid:id>": api(f"portfolio/shared/{RECEIVED_GRANT}", GET=traders("200", NOT_FOUND)),
     "market/indices": api("market/indices", GET=traders("200")),
