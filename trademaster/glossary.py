@@ -151,5 +151,13 @@ TERMS: dict[str, Term] = {
     ),
     "order_adv_pct": Term(
         "One order, of what is traded a day", "Units of one order, in percent of those traded on an average day."
+    # --- beside the book ---------------------------------------------------------------------------------------------
+    "value_today": Term(
+        "The day",
+        "The value of what you own, one point a minute. Where it is shaded nobody knew it; a mark at the foot is a "
+        "broker that did not answer; the dashed line is what the same shares were worth at the previous close.",
+    ),
+    "allocation": Term(
+        "Allocation", "How the total value is spread. What is not known is a line of its own, and in the sum."
     ),
 }

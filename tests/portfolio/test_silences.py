@@ -59,5 +59,5 @@ def test_each_sees_those_of_their_own_accounts(alice: User, as_alice: Client, ma
     with time_machine.travel(NOW, tick=False):
         (told,) = as_alice.get("/api/v1/portfolio/silences").json()["silences"]
     assert told["display_name"] == "alice’s zerodha"
-    assert (told["begun_at"], told["until"], told["status"]) == ("2026-11-26T04:30:00.000Z", None, "ERROR")
+    assert (told["begun_at"], told["until"], told["status"]) == ("2026-11-26T04:30:00Z", None, "ERROR")
     assert told["connection_id"] != str(left.pk)

@@ -1,15 +1,130 @@
-// How the value is spread.
+// How the value is spread: by asset class, sector or broker. Amounts are added up exactly; the parts sum to 100.00.
 
-import { keyed, put, say } from "./dom.js";
-import { percent } from "./format.js";
+import { ApiError, call } from "./api.js";
+import { keyed, put, say, slots } from "./dom.js";
+import { counted, percent, rupees } from "./format.js";
+import { remember, remembered } from "./remembered.js";
+import { added, parts, scaled } from "./sums.js";
 
 const CLASSES = { EQUITY: "Shares", FUND: "Funds and ETFs", DEBT: "Debt", OTHER: "Other" };
+const AT_FIRST = 4;
+const ASK_AGAIN_MS = 60_000;
+const UNKNOWN = "Sector not known";
 
-export function renderAllocation(classes) {
-  document.getElementById("allocation-panel").hidden = classes.length === 0;
-  keyed(document.getElementById("allocation"), classes, ({ asset_class }) => asset_class, "allocation-template", (fields, line) => {
-    say(fields.kind, CLASSES[line.asset_class]);
-    put(fields.weight, line.weight_percent, percent);
-    fields.bar.value = line.weight_percent ?? 0;
+const byId = (id) => document.getElementById(id);
+const state = { way: "class", isWhole: false, portfolio: null, sectors: new Map(), askedAt: -Infinity, trouble: "" };
+
+function begin() {
+  const ways = [...document.getElementsByName("allocation-way")];
+  const chosen = ways.find(({ value }) => value === remembered("allocation"));
+  if (chosen) {
+    chosen.checked = true;
+    state.way = chosen.value;
+  }
+  for (const way of ways) {
+    way.addEventListener("change", () => {
+      state.way = way.value;
+      remember("allocation", way.value);
+      render();
+    });
+  }
+  byId("allocation-more").addEventListener("click", () => {
+    state.isWhole = !state.isWhole;
+    render();
   });
+}
+begin();
+
+export function renderAllocation(portfolio) {
+  state.portfolio = portfolio;
+  byId("allocation-panel").hidden = portfolio.positions.length === 0;
+  render();
+}
+
+const BY = {
+  class: ({ positions }) => summed(positions, ({ asset_class: kind }) => CLASSES[kind]),
+  sector: ({ positions }) => summed(positions, (row) => sectorOf(row) ?? UNKNOWN),
+  broker: ({ broker_breakdown: rows }) => rows
+    .filter(({ total_value: value }) => value !== null)
+    .map((row) => ({ key: row.connection_id, name: row.display_name || row.broker_name, value: row.total_value })),
+};
+
+function sectorOf({ isin, asset_class: kind }) {
+  return state.sectors.get(isin) ?? (kind === "EQUITY" ? null : CLASSES[kind]);
+}
+
+/** One line per name, of what has a value. */
+function summed(positions, nameOf) {
+  const values = new Map();
+  for (const row of positions) {
+    if (row.current_value === null) continue;
+    const name = nameOf(row);
+    values.set(name, [...(values.get(name) ?? []), row.current_value]);
+  }
+  return [...values].map(([name, each]) => ({ key: name, name, value: added(each) }));
+}
+
+function render() {
+  const { portfolio } = state;
+  if (!portfolio) return;
+  if (state.way === "sector") askForSectors(portfolio);
+  const lines = BY[state.way](portfolio).sort((one, other) => Number(scaled(other.value) - scaled(one.value) > 0n) - Number(scaled(other.value) - scaled(one.value) < 0n));
+  const weights = parts(lines.map(({ value }) => value));
+  const weighed = lines.map((line, index) => ({ ...line, weight: weights[index] }));
+  // What is not known stands last, and is never left out.
+  const known = weighed.filter(({ name }) => name !== UNKNOWN);
+  const unknown = weighed.filter(({ name }) => name === UNKNOWN);
+  const shown = state.isWhole ? known : known.slice(0, AT_FIRST);
+  const list = byId("allocation");
+  const rows = [...shown, ...unknown];
+  keyed(list, rows, ({ key }) => key, "allocation-template", fill);
+  rows.forEach(({ key }, place) => {
+    const node = list.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    if (list.children[place] !== node) list.insertBefore(node, list.children[place] ?? null);
+  });
+  const more = byId("allocation-more");
+  more.hidden = known.length <= AT_FIRST;
+  more.setAttribute("aria-expanded", String(state.isWhole));
+  say(more, state.isWhole ? "Show the largest alone" : `Show all ${known.length}: ${percent(restOf(known))} more`);
+  say(byId("allocation-words"), wordsOf(portfolio, lines, weights));
+}
+
+const restOf = (known) => (known.length > AT_FIRST ? added(known.slice(AT_FIRST).map(({ weight }) => weight ?? "0.00")) : "0.00");
+
+function fill(fields, { name, value, weight }, node) {
+  node.classList.toggle("unknown-part", name === UNKNOWN);
+  say(fields.kind, name);
+  fields.kind.title = name;
+  put(fields.amount, value, rupees);
+  put(fields.weight, weight, percent);
+  fields.bar.value = weight ?? 0;
+  fields.bar.title = weight === null ? "" : percent(weight);
+  fields.bar.setAttribute("aria-label", `Part of ${name}`);
+}
+
+/** What the lines sum to, or why they cannot. */
+function wordsOf({ coverage }, lines, weights) {
+  const sums = weights.some((weight) => weight === null) ? "Of nothing no part can be told." : `Sums to ${percent(added(weights))} of the total value.`;
+  const gaps = [
+    coverage.without_price && `${counted(coverage.without_price, "holding")} without a price ${coverage.without_price === 1 ? "is" : "are"} in no line.`,
+    coverage.sources_missing && `${counted(coverage.sources_missing, "account")} did not answer, and ${coverage.sources_missing === 1 ? "is" : "are"} in no line.`,
+    state.way === "sector" && state.trouble,
+  ];
+  return [lines.length ? sums : "No holding has a price.", ...gaps].filter(Boolean).join(" ");
+}
+
+/** Once for each ISIN that is new. */
+async function askForSectors({ positions }) {
+  const isNew = positions.some(({ isin }) => isin && !state.sectors.has(isin));
+  if (!isNew || performance.now() - state.askedAt < ASK_AGAIN_MS) return;
+  state.askedAt = performance.now();
+  try {
+    const { sectors } = await call("GET", "portfolio/sectors");
+    for (const [isin, sector] of Object.entries(sectors)) state.sectors.set(isin, sector);
+    state.trouble = "";
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    state.trouble = `Sectors are not known: ${error.message}`;
+  }
+  render();
 }

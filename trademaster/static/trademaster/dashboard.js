@@ -3,12 +3,13 @@
 import { renderAllocation } from "./allocation.js";
 import { watchAnswerTimes } from "./answer_times.js";
 import { ApiError, call, logInAt } from "./api.js";
+import { renderAside } from "./aside.js";
+import { watchAttention } from "./attention.js";
 import { renderBook } from "./book.js";
 import { isActive, nameOf, renderConnections } from "./connections.js";
 import { applyDelta } from "./delta.js";
 import { announce, say, slots } from "./dom.js";
 import { counted, duration, istTime, rupees } from "./format.js";
-import { renderNotes } from "./notes.js";
 import { renderNumbers } from "./numbers.js";
 import { noted, renderSeries } from "./series.js";
 import { listen } from "./socket.js";
@@ -84,8 +85,7 @@ function render() {
   if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
   if (shown === "live") {
     renderBook(book.portfolio);
-    renderAllocation(book.portfolio.asset_allocation);
-    renderSeries(byId("series"), book.series, seriesWords(book.series));
+    if (byId("series")) renderSeries(byId("series"), book.series, seriesWords(book.series));
   }
   const ended = book.connections?.filter(({ status }) => status === "TOKEN_EXPIRED").length ?? 0;
   byId("logins").hidden = ended === 0;
@@ -97,10 +97,12 @@ function render() {
 function tick() {
   if (view() === "live") {
     renderNumbers(book.portfolio, lag(), isLive(), book.prices);
-    renderNotes(book.portfolio, lag(), isLive());
+    renderAside(book, lag(), isLive());
   }
   if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions, book.prices);
   tellOfPrices();
+  attention.prices(book.prices);
+  attention.tick();
   const light = byId("socket-light");
   const quiet = book.line === "open" && view() === "live" && !isLive();
   byId("main").dataset.line = light.dataset.state = quiet ? "quiet" : book.line;
@@ -204,18 +206,26 @@ async function ifSignedOut() {
   }
 }
 
+const attention = watchAttention({
+  login: ({ broker_type: broker, ...more }) => logInAt(broker, undefined, more),
+  ask: (id) => actions.rename(book.connections.find((connection) => connection.id === id)),
+});
+
 const tell = listen("/ws/portfolio/", {
   onRefused: ifSignedOut,
   onMessage({ type, data }) {
     book.heardAt = Date.now();
     handlers[type]?.(data);
     if (type !== "HEARTBEAT" && type !== "PRICES") render();
+    attention.heard(type);
+    if (type !== "HEARTBEAT") render();
   },
   onState(line) {
     if (line === book.line) return;
     if (line === "open") tell({ type: "subscribe", topics: ["orders"] });
     if (book.line !== "connecting" || line === "lost") announce(line === "open" ? "Live again." : "Connection lost, reconnecting.");
     book.line = line;
+    if (line === "open") tell({ type: "subscribe", topics: ["orders"] });
     tick();
   },
 });

@@ -1,6 +1,6 @@
 // What the totals cover: a sentence for each account, and one for each gap.
 
-import { say } from "./dom.js";
+import { chips, say } from "./dom.js";
 import { counted, duration, rupees, sign } from "./format.js";
 
 /** `lag` and `live` as in numbers.js. */
@@ -13,6 +13,18 @@ export function renderNotes(portfolio, lag, live) {
     item.className = tone;
     say(item, text);
   });
+  chips(document.getElementById("coverage-chips"), inShort(lines));
+}
+
+/** What the list would say if it were opened. */
+function inShort(lines) {
+  const toned = (wanted) => lines.filter(({ tone }) => tone === wanted).length;
+  const [bad, warn] = [toned("bad"), toned("warn")];
+  if (bad + warn === 0) return [{ text: "all of it", tone: "good" }];
+  return [
+    ...(bad ? [{ text: `${bad} missing`, tone: "bad" }] : []),
+    ...(warn ? [{ text: `${warn} with a caveat`, tone: "warn" }] : []),
+  ];
 }
 
 function notes(portfolio, lag, live) {

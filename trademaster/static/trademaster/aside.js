@@ -1,0 +1,24 @@
+// Beside the book: what needs its owner, the day, how the value is spread, what the totals cover.
+
+import { renderAllocation } from "./allocation.js";
+import { renderDay } from "./day.js";
+import { renderNotes } from "./notes.js";
+
+// These follow the book once a second: nobody reads them faster.
+const PACE_MS = 900;
+let drawnAt = -Infinity;
+
+/** `book` as in dashboard.js; `lag` and `live` as in numbers.js. Called at every change, and each second. */
+export function renderAside(book, lag, live) {
+  if (performance.now() - drawnAt < PACE_MS) return;
+  drawnAt = performance.now();
+  renderDay(book.series, book.portfolio, live);
+  renderAllocation(book.portfolio);
+  renderNotes(book.portfolio, lag, live);
+}
+
+function openCoverage() {
+  if (location.hash === "#coverage") document.getElementById("coverage").open = true;
+}
+addEventListener("hashchange", openCoverage);
+openCoverage();

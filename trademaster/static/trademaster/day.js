@@ -1,0 +1,118 @@
+// The value of the day: words at once, and a chart over them once the page stands.
+
+import { put, say } from "./dom.js";
+import { ApiError, call } from "./api.js";
+import { counted, istTime, rupees } from "./format.js";
+import { scaled } from "./sums.js";
+
+const MINUTE = 60_000;
+const SILENCES_EACH_MS = 60_000;
+
+const byId = (id) => document.getElementById(id);
+const panel = byId("day");
+const state = { series: null, previous: null, live: false, silences: [], chart: null, isAsked: false, hovered: null, written: "" };
+
+/** `series` of the socket, or null; `previous` is told by the portfolio where the day's change is wholly known. */
+export function renderDay(series, portfolio, live) {
+  Object.assign(state, { series, previous: previousOf(portfolio), live });
+  if (!state.isAsked) {
+    state.isAsked = true;
+    whenIdle(loadChart);
+    askForSilences();
+    setInterval(askForSilences, SILENCES_EACH_MS);
+  }
+  tell();
+}
+
+/** What the same shares were worth at the previous close; null: not wholly known. For a line, and so a plain number. */
+function previousOf({ coverage, total_value: value, day_change: change }) {
+  if (value === null || change === null || coverage.without_day_change || coverage.without_price) return null;
+  return Number(value) - Number(change);
+}
+
+function tell() {
+  const known = state.series?.points.filter(({ value }) => value !== null) ?? [];
+  const words = wordsOf(state.series, known, state.silences);
+  if (words !== state.written) {
+    state.written = words;
+    byId("day-words").replaceChildren(...dressed(words));
+  }
+  const shown = state.hovered ?? known.at(-1) ?? null;
+  say(byId("day-at"), shown ? istTime(shown.at).replace(/:\d\d$/, "") : "");
+  put(byId("day-value"), shown ? shown.value : null, rupees, { unknown: "Nobody has known the value today." });
+  state.chart?.draw(state);
+}
+
+/** Spans of neighbouring minutes without a value, as [first, last] points. */
+export function gapsOf({ points }) {
+  const gaps = [];
+  points.forEach((point, index) => {
+    if (point.value !== null) return;
+    if (index > 0 && points[index - 1].value === null) gaps.at(-1)[1] = point;
+    else gaps.push([point, point]);
+  });
+  return gaps;
+}
+
+const clock = (at) => istTime(at).replace(/:\d\d$/, "");
+
+function wordsOf(series, known, silences) {
+  if (!series || known.length === 0) return "How the value went today is not known: nobody follows it yet, or no market was open.";
+  const values = known.map(({ value }) => value).sort((one, other) => (scaled(one) < scaled(other) ? -1 : 1));
+  const gaps = gapsOf(series);
+  const minutes = series.points.length - known.length;
+  const [first, last] = gaps.at(-1) ?? [];
+  const when = first && `${clock(first.at)} to ${clock(Date.parse(last.at) + MINUTE)}`;
+  const gap = minutes ? ` Not known for ${counted(minutes, "minute")}${gaps.length === 1 ? `, ${when}` : `, last ${when}`}.` : "";
+  return `Between ${rupees(values[0])} and ${rupees(values.at(-1))} since ${clock(known[0].at)}.${gap}${silentWords(series, silences)}`;
+}
+
+function silentWords({ opens_at: opens }, silences) {
+  const today = silences.filter(({ until }) => until === null || Date.parse(until) > Date.parse(opens));
+  const named = today.slice(-2).map(({ display_name: name, begun_at: begun, until }) => {
+    const from = clock(Math.max(Date.parse(begun), Date.parse(opens)));
+    return until === null ? `${name} silent since ${from}.` : `${name} silent ${from} to ${clock(until)}.`;
+  });
+  const more = today.length > named.length ? [`Others before: ${today.length - named.length}.`] : [];
+  return [...named, ...more].map((words) => ` ${words}`).join("");
+}
+
+/** Amounts within words can be hidden. */
+function dressed(words) {
+  return words.split(/(₹[\d,.]*\d)/).map((piece) => {
+    if (!piece.startsWith("₹")) return piece;
+    const node = Object.assign(document.createElement("span"), { textContent: piece });
+    node.dataset.money = "";
+    return node;
+  });
+}
+
+async function askForSilences() {
+  try {
+    ({ silences: state.silences } = await call("GET", "portfolio/silences"));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error; // the marks of before stay; the cards say who is silent now
+  }
+  tell();
+}
+
+function whenIdle(work) {
+  if (window.requestIdleCallback) requestIdleCallback(work, { timeout: 2000 });
+  else setTimeout(work, 200);
+}
+
+/** Without the library the words stand alone. */
+async function loadChart() {
+  const { library } = panel.dataset;
+  if (!library) return;
+  const [{ DayChart }] = await Promise.all([import("./day_chart.js"), import(library)]);
+  byId("day-chart").hidden = byId("day-by").hidden = false;
+  panel.classList.add("drawn");
+  state.chart = new DayChart(byId("day-chart"), window.LightweightCharts, {
+    onHover(point) {
+      state.hovered = point;
+      tell();
+    },
+  });
+  tell();
+}
