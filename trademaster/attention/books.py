@@ -77,7 +77,7 @@ def _unreadable(row: BrokerSnapshot, kept: Kept, name: str) -> Item:
         subject=name,
         words=f"{counted(len(kept.problems), 'row')} of its answer could not be read ({fields}).",
         meaning="What stands in them is not in your totals.",
-        remedy=Remedy(label="What the totals cover", href=f"{reverse('dashboard')}#coverage"),
+        remedy=Remedy(label="What is covered", href=f"{reverse('dashboard')}#coverage"),
         href=f"{reverse('dashboard')}#coverage",
         since=kept.as_of,
     )
@@ -115,7 +115,7 @@ def unmatched(user: User, now: datetime) -> Iterator[Item]:
         subject=listed(dict.fromkeys(symbol for symbol, _ in found)),
         words=f"{counted(len(found), 'share or contract', 'shares or contracts')} not recognised.",
         meaning="Each is in your totals under its own broker, but is added to no other’s, nor netted with it.",
-        remedy=Remedy(label="What the totals cover", href=f"{reverse('dashboard')}#coverage"),
+        remedy=Remedy(label="What is covered", href=f"{reverse('dashboard')}#coverage"),
         href=f"{reverse('dashboard')}#coverage",
         since=found[0][1],
     )

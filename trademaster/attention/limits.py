@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 
 from django.urls import reverse
 
@@ -17,6 +18,7 @@ from portfolio.risk.limits import Metric, Scope, State
 from portfolio.risk_models import HaltKind, RiskBreach
 from trademaster.attention.words import Item, Method, Remedy, Tone
 
+HUNDREDTH = Decimal("0.01")
 IN_RUPEES = frozenset({Metric.DAY_LOSS, Metric.GROSS_EXPOSURE, Metric.ORDER_VALUE, Metric.SYMBOL_DAY_VALUE})
 
 
@@ -104,5 +106,5 @@ def _capital(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}"
 
 
-def _plain(value: object) -> str:
-    return f"{value:f}".rstrip("0").rstrip(".")
+def _plain(value: Decimal) -> str:
+    return f"{value.quantize(HUNDREDTH, ROUND_HALF_UP):f}".rstrip("0").rstrip(".")

@@ -173,7 +173,7 @@ async function act(item, fields, on, soon) {
 
 function tellAge(node) {
   const { since } = node.dataset;
-  say(node, since ? duration((Date.now() - Date.parse(since)) / 1000) : "");
+  say(node, since ? `· ${duration((Date.now() - Date.parse(since)) / 1000)}` : "");
   node.title = since ? `since ${istTime(since)} IST` : "";
 }
 

@@ -2,12 +2,14 @@
 
 import { put, say } from "./dom.js";
 import { ApiError, call } from "./api.js";
-import { counted, istTime, rupees } from "./format.js";
+import { counted, rupees } from "./format.js";
 import { scaled } from "./sums.js";
 
 const MINUTE = 60_000;
 const SILENCES_EACH_MS = 60_000;
 
+const hourMinute = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = (at) => hourMinute.format(new Date(at));
 const byId = (id) => document.getElementById(id);
 const panel = byId("day");
 const state = { series: null, previous: null, live: false, silences: [], chart: null, isAsked: false, hovered: null, written: "" };
@@ -31,17 +33,24 @@ function previousOf({ coverage, total_value: value, day_change: change }) {
 }
 
 function tell() {
-  const known = state.series?.points.filter(({ value }) => value !== null) ?? [];
+  const known = knownOf(state.series);
   const words = wordsOf(state.series, known, state.silences);
   if (words !== state.written) {
     state.written = words;
     byId("day-words").replaceChildren(...dressed(words));
   }
-  const shown = state.hovered ?? known.at(-1) ?? null;
-  say(byId("day-at"), shown ? istTime(shown.at).replace(/:\d\d$/, "") : "");
-  put(byId("day-value"), shown ? shown.value : null, rupees, { unknown: "Nobody has known the value today." });
+  readOut(known);
   state.chart?.draw(state);
 }
+
+/** The minute that is pointed at, else the last that is known. */
+function readOut(known) {
+  const shown = state.hovered ?? known.at(-1) ?? null;
+  say(byId("day-at"), shown ? clock(shown.at) : "");
+  put(byId("day-value"), shown ? shown.value : null, rupees, { unknown: "Nobody has known the value today." });
+}
+
+const knownOf = (series) => series?.points.filter(({ value }) => value !== null) ?? [];
 
 /** Spans of neighbouring minutes without a value, as [first, last] points. */
 export function gapsOf({ points }) {
@@ -54,18 +63,19 @@ export function gapsOf({ points }) {
   return gaps;
 }
 
-const clock = (at) => istTime(at).replace(/:\d\d$/, "");
-
 function wordsOf(series, known, silences) {
   if (!series || known.length === 0) return "How the value went today is not known: nobody follows it yet, or no market was open.";
   const values = known.map(({ value }) => value).sort((one, other) => (scaled(one) < scaled(other) ? -1 : 1));
-  const gaps = gapsOf(series);
-  const minutes = series.points.length - known.length;
+  // Before anybody looked there is no gap, but nothing.
+  const gaps = gapsOf(series).filter(([first]) => first.at > known[0].at);
+  const minutes = gaps.reduce((sum, [first, last]) => sum + (Date.parse(last.at) - Date.parse(first.at)) / MINUTE + 1, 0);
   const [first, last] = gaps.at(-1) ?? [];
   const when = first && `${clock(first.at)} to ${clock(Date.parse(last.at) + MINUTE)}`;
   const gap = minutes ? ` Not known for ${counted(minutes, "minute")}${gaps.length === 1 ? `, ${when}` : `, last ${when}`}.` : "";
-  return `Between ${rupees(values[0])} and ${rupees(values.at(-1))} since ${clock(known[0].at)}.${gap}${silentWords(series, silences)}`;
+  return `Between ${rupees(values[0])} and ${rupees(values.at(-1))} since ${clock(known[0].at)}${isLate(series, known) ? ", when it was first looked at" : ""}.${gap}${silentWords(series, silences)}`;
 }
+
+const isLate = ({ opens_at: opens }, known) => Date.parse(known[0].at) - Date.parse(opens) >= 5 * MINUTE;
 
 function silentWords({ opens_at: opens }, silences) {
   const today = silences.filter(({ until }) => until === null || Date.parse(until) > Date.parse(opens));
@@ -111,7 +121,7 @@ async function loadChart() {
   state.chart = new DayChart(byId("day-chart"), window.LightweightCharts, {
     onHover(point) {
       state.hovered = point;
-      tell();
+      readOut(knownOf(state.series)); // and nothing is drawn: drawing tells of the pointer again
     },
   });
   tell();

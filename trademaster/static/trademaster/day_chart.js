@@ -24,6 +24,8 @@ export function shortAmount(value, step) {
   return `${(value / unit).toFixed(places)}${word}`;
 }
 
+const filled = (paint) => ({ topColor: paint, bottomColor: paint });
+
 /** Runs of neighbouring minutes whose value is known. */
 export function runsOf({ points }) {
   const runs = [];
@@ -42,7 +44,7 @@ export class DayChart {
   #library;
   #onHover;
   #chart;
-  #frame; // every minute of the day, and a band over those that nobody knew
+  #frame; // every minute of the day, shaded where nobody knew it
   #marks; // at the foot, where a broker was silent
   #runs = [];
   #shape = "";
@@ -76,9 +78,12 @@ export class DayChart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#dress());
   }
 
+  /** Steps between 0 and 1, filled: one shape, however many minutes share a pixel. */
   #band(name, scaleMargins) {
-    const quiet = { lastValueVisible: false, priceLineVisible: false, priceFormat: { type: "volume" } };
-    const series = this.#chart.addHistogramSeries({ ...quiet, priceScaleId: name, autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }) });
+    const series = this.#chart.addAreaSeries({
+      priceScaleId: name, lineType: this.#library.LineType.WithSteps, lineVisible: false, lastValueVisible: false, priceLineVisible: false,
+      crosshairMarkerVisible: false, autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }),
+    });
     this.#chart.priceScale(name).applyOptions({ scaleMargins });
     return series;
   }
@@ -92,8 +97,8 @@ export class DayChart {
       rightPriceScale: { visible: !root.hasAttribute("data-private") },
       crosshair: { vertLine: { color: quiet } },
     });
-    this.#frame.applyOptions({ color: colour("--warn", 0.18) });
-    this.#marks.applyOptions({ color: colour("--warn") });
+    this.#frame.applyOptions(filled(colour("--warn", 0.16)));
+    this.#marks.applyOptions(filled(colour("--warn")));
     for (const run of this.#runs) run.applyOptions(this.#look());
     this.#line?.applyOptions({ color: quiet });
   }
@@ -137,12 +142,16 @@ export class DayChart {
     for (const run of this.#runs.splice(runs.length)) this.#chart.removeSeries(run);
     this.#points = new Map(series.points.map((point) => [timeOf(point.at), point]).filter(([, { value }]) => value !== null));
     runs.forEach((run, index) => this.#runs[index].setData(run.map(({ at, value }) => ({ time: timeOf(at), value: Number(value) }))));
-    const unknown = new Set(series.points.filter(({ value }) => value === null).map(({ at }) => timeOf(at)));
+    // Before anybody looked there is no gap, but nothing.
+    const first = runs.length ? timeOf(runs[0][0].at) : Infinity;
+    const unknown = new Set(series.points.filter(({ value }) => value === null).map(({ at }) => timeOf(at)).filter((time) => time > first));
     const [opens, closes] = [Date.parse(series.opens_at), Date.parse(series.closes_at)];
     const minutes = Array.from({ length: Math.ceil((closes - opens) / MINUTE) }, (_, minute) => opens + minute * MINUTE);
-    this.#frame.setData(minutes.map((at) => (unknown.has(timeOf(at)) ? { time: timeOf(at), value: 1 } : { time: timeOf(at) })));
+    const times = minutes.map(timeOf);
+    const begun = series.points.length;
+    this.#frame.setData(times.map((time, minute) => (minute < begun ? { time, value: Number(unknown.has(time)) } : { time })));
     const isSilent = (at) => silences.some(({ begun_at: begun, until }) => Date.parse(begun) < at + MINUTE && at < (until === null ? Date.now() : Date.parse(until)));
-    this.#marks.setData(minutes.filter(isSilent).map((at) => ({ time: timeOf(at), value: 1 })));
+    this.#marks.setData(minutes.slice(0, begun).map((at) => ({ time: timeOf(at), value: Number(isSilent(at)) })));
     this.#chart.timeScale().fitContent();
   }
 
