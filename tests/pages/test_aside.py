@@ -306,7 +306,7 @@ def test_a_day_that_nobody_followed_is_said_to_be_unknown(page: Page, host: Host
 
 def test_the_chart_names_whose_work_it_is(page: Page) -> None:
     opened(page)
-    link = page.get_by_role("link", name="Lightweight Charts™ by TradingView")
+    link = page.get_by_role("link", name="by TradingView")
     expect(link).to_be_visible()
     assert "Copyright (c) 2024 TradingView, Inc." in link.get_attribute("title")
     assert "v4.1.3\n * Copyright (c) 2024" in (charts.DIRECTORY / charts.SCRIPT).read_text()[:200]
@@ -329,7 +329,7 @@ def test_the_value_is_spread_three_ways_and_each_sums_to_a_hundred(page: Page, c
     page.get_by_test_id("allocation").get_by_text("Sector", exact=True).click()
     expect(page.locator("#allocation")).to_contain_text("Banks")
     told = shares_of(page)
-    assert list(told) == ["Information technology", "Banks", "Sector not known"]
+    assert list(told) == ["Information technology", "Banks", "Not known"]
     assert sum(int(share.replace(".", "").rstrip("%")) for share in told.values()) == 10_000
     expect(page.locator("#allocation-words")).to_have_text("Sums to 100.00% of the total value.")
     page.get_by_test_id("allocation").get_by_text("Broker", exact=True).click()
@@ -345,7 +345,7 @@ def test_sectors_that_cannot_be_had_are_not_known_and_said_so(page: Page, column
     opened(page)
     page.get_by_test_id("allocation").get_by_text("Sector", exact=True).click()
     expect(page.locator("#allocation-words")).to_contain_text("Sectors are not known: A part restarts.")
-    assert shares_of(page) == {"Sector not known": "100.00%"}
+    assert shares_of(page) == {"Not known": "100.00%"}
 
 
 def test_what_has_no_price_is_in_no_line_and_said_so(browser: Browser, column: Column) -> None:

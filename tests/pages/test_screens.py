@@ -249,7 +249,7 @@ def test_a_contract_that_nobody_can_name_is_marked_and_told_of(dashboard):
     flags = dashboard.locator("[data-testid=derivative-row] [data-field=flags]").all_inner_texts()
 
     assert flags == ["", "unmatched"]
-    assert "1 share or contract not recognised: it stands under its own broker" in dashboard.inner_text("#notes")
+    assert "1 share or contract not recognised: it stands under its own broker" in dashboard.text_content("#notes")
 
 
 def test_the_page_says_whose_price_it_is(page, house):
@@ -270,7 +270,7 @@ def test_the_page_says_whose_price_it_is(page, house):
     assert re.search(r"Price 110.00 from Upstox, [^:]*10:30:00\.", held)
     assert re.search(r"Price 120.00 from Upstox, [^:]*10:30:00: a quote lent, as no broker that holds", borrowed)
     assert re.search(r"Price 110.00 from Zerodha, [^:]*10:25:00: its last good answer, as no connected broker", stale)
-    notes = page.inner_text("#notes")
+    notes = page.text_content("#notes")
     assert "1 holding at a price lent by another broker than those that hold it." in notes
     assert "1 holding at the last price known: no connected broker gives one now." in notes
 

@@ -9,7 +9,7 @@ import { added, parts, scaled } from "./sums.js";
 const CLASSES = { EQUITY: "Shares", FUND: "Funds and ETFs", DEBT: "Debt", OTHER: "Other" };
 const AT_FIRST = 4;
 const ASK_AGAIN_MS = 60_000;
-const UNKNOWN = "Sector not known";
+const UNKNOWN = "Not known";
 
 const byId = (id) => document.getElementById(id);
 const state = { way: "class", isWhole: false, portfolio: null, sectors: new Map(), askedAt: -Infinity, trouble: "" };

@@ -12,7 +12,7 @@ let drawnAt = -Infinity;
 export function renderAside(book, lag, live) {
   if (performance.now() - drawnAt < PACE_MS) return;
   drawnAt = performance.now();
-  renderDay(book.series, book.portfolio, live);
+  renderDay(book.series, book.portfolio);
   renderAllocation(book.portfolio);
   renderNotes(book.portfolio, lag, live);
 }

@@ -9,9 +9,9 @@ import { renderBook } from "./book.js";
 import { isActive, nameOf, renderConnections } from "./connections.js";
 import { applyDelta } from "./delta.js";
 import { announce, say, slots } from "./dom.js";
-import { counted, duration, istTime, rupees } from "./format.js";
+import { counted, duration, istTime } from "./format.js";
 import { renderNumbers } from "./numbers.js";
-import { noted, renderSeries } from "./series.js";
+import { noted } from "./series.js";
 import { listen } from "./socket.js";
 import { subscribeIndices, takePrices } from "./strip.js";
 
@@ -85,7 +85,6 @@ function render() {
   if (shown === "error") say(byId("error-words"), [book.error.message, book.error.remedy].filter(Boolean).join(" "));
   if (shown === "live") {
     renderBook(book.portfolio);
-    if (byId("series")) renderSeries(byId("series"), book.series, seriesWords(book.series));
   }
   const ended = book.connections?.filter(({ status }) => status === "TOKEN_EXPIRED").length ?? 0;
   byId("logins").hidden = ended === 0;
@@ -128,14 +127,6 @@ function tellOfPrices() {
   say(slots(light).words, stale ? "Prices stale" : asked ? "Prices not streaming" : "Prices stream");
   const since = stale ? "since" : "asked at";
   say(slots(light).since, (stale || asked) && as_of ? `${since} ${istTime(as_of)}` : "");
-}
-
-function seriesWords(series) {
-  const known = series?.points.filter(({ value }) => value !== null) ?? [];
-  if (known.length === 0) return "How the value went today is not known.";
-  const unknown = series.points.length - known.length;
-  const gaps = unknown ? ` Not known for ${counted(unknown, "minute")}.` : "";
-  return `The value today, from ${rupees(known[0].value)} to ${rupees(known.at(-1).value)}.${gaps}`;
 }
 
 // --- buttons ---------------------------------------------------------------------------------------------------------

@@ -1,22 +1,21 @@
 // The value of the day: words at once, and a chart over them once the page stands.
 
-import { put, say } from "./dom.js";
 import { ApiError, call } from "./api.js";
-import { counted, rupees } from "./format.js";
-import { scaled } from "./sums.js";
+import { put, say } from "./dom.js";
+import { compare, counted, rupees } from "./format.js";
+import { MINUTE, gapsOf, knownOf } from "./series.js";
 
-const MINUTE = 60_000;
 const SILENCES_EACH_MS = 60_000;
 
 const hourMinute = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const clock = (at) => hourMinute.format(new Date(at));
 const byId = (id) => document.getElementById(id);
 const panel = byId("day");
-const state = { series: null, previous: null, live: false, silences: [], chart: null, isAsked: false, hovered: null, written: "" };
+const state = { series: null, previous: null, silences: [], chart: null, isAsked: false, hovered: null, written: "" };
 
-/** `series` of the socket, or null; `previous` is told by the portfolio where the day's change is wholly known. */
-export function renderDay(series, portfolio, live) {
-  Object.assign(state, { series, previous: previousOf(portfolio), live });
+/** `series` as the socket tells it, or null. */
+export function renderDay(series, portfolio) {
+  Object.assign(state, { series, previous: previousOf(portfolio) });
   if (!state.isAsked) {
     state.isAsked = true;
     whenIdle(loadChart);
@@ -50,29 +49,15 @@ function readOut(known) {
   put(byId("day-value"), shown ? shown.value : null, rupees, { unknown: "Nobody has known the value today." });
 }
 
-const knownOf = (series) => series?.points.filter(({ value }) => value !== null) ?? [];
-
-/** Spans of neighbouring minutes without a value, as [first, last] points. */
-export function gapsOf({ points }) {
-  const gaps = [];
-  points.forEach((point, index) => {
-    if (point.value !== null) return;
-    if (index > 0 && points[index - 1].value === null) gaps.at(-1)[1] = point;
-    else gaps.push([point, point]);
-  });
-  return gaps;
-}
-
 function wordsOf(series, known, silences) {
   if (!series || known.length === 0) return "How the value went today is not known: nobody follows it yet, or no market was open.";
-  const values = known.map(({ value }) => value).sort((one, other) => (scaled(one) < scaled(other) ? -1 : 1));
-  // Before anybody looked there is no gap, but nothing.
-  const gaps = gapsOf(series).filter(([first]) => first.at > known[0].at);
+  const [low, high] = [-1, 1].map((sense) => known.reduce((best, { value }) => (compare(value, best) === sense ? value : best), known[0].value));
+  const gaps = gapsOf(series);
   const minutes = gaps.reduce((sum, [first, last]) => sum + (Date.parse(last.at) - Date.parse(first.at)) / MINUTE + 1, 0);
   const [first, last] = gaps.at(-1) ?? [];
   const when = first && `${clock(first.at)} to ${clock(Date.parse(last.at) + MINUTE)}`;
   const gap = minutes ? ` Not known for ${counted(minutes, "minute")}${gaps.length === 1 ? `, ${when}` : `, last ${when}`}.` : "";
-  return `Between ${rupees(values[0])} and ${rupees(values.at(-1))} since ${clock(known[0].at)}${isLate(series, known) ? ", when it was first looked at" : ""}.${gap}${silentWords(series, silences)}`;
+  return `Between ${rupees(low)} and ${rupees(high)} since ${clock(known[0].at)}${isLate(series, known) ? ", when it was first looked at" : ""}.${gap}${silentWords(series, silences)}`;
 }
 
 const isLate = ({ opens_at: opens }, known) => Date.parse(known[0].at) - Date.parse(opens) >= 5 * MINUTE;

@@ -1,8 +1,13 @@
 // The day's value as an area, by Lightweight Charts: nothing is drawn over minutes that nobody knew.
 
-const MINUTE = 60_000;
+import { MINUTE, gapsOf, runsOf } from "./series.js";
+
+const HALF_HOUR = 30 * MINUTE;
+const LONG_DAY = 16 * HALF_HOUR;
 // The library knows UTC alone: its times are IST written as if they were UTC, so that full hours are India's.
 const IST_SECONDS = 5.5 * 3600;
+// Below the foot of a band, whose scale goes from 0 to 1.
+const UNSEEN = -1;
 const root = document.documentElement;
 
 const timeOf = (at) => Math.floor((typeof at === "number" ? at : Date.parse(at)) / 1000) + IST_SECONDS;
@@ -26,18 +31,16 @@ export function shortAmount(value, step) {
 
 const filled = (paint) => ({ topColor: paint, bottomColor: paint });
 
-/** Runs of neighbouring minutes whose value is known. */
-export function runsOf({ points }) {
-  const runs = [];
-  let isOpen = false;
-  for (const point of points) {
-    if (point.value !== null) {
-      if (!isOpen) runs.push([]);
-      runs.at(-1).push(point);
-    }
-    isOpen = point.value !== null;
+/** The minutes of the axis: the whole day; of one that is longer than an exchange's, such as a simulated one, what is
+ * known of it and some room to go on. */
+export function minutesOf({ opens_at: opens, closes_at: closes, points }, runs) {
+  let [from, until] = [Date.parse(opens), Date.parse(closes)];
+  if (until - from > LONG_DAY && runs.length) {
+    from = Date.parse(runs[0][0].at);
+    const last = Date.parse(points.at(-1).at);
+    until = Math.min(until, last + Math.max((last - from) / 5, HALF_HOUR));
   }
-  return runs;
+  return Array.from({ length: Math.ceil((until - from) / MINUTE) }, (_, minute) => from + minute * MINUTE);
 }
 
 export class DayChart {
@@ -62,7 +65,7 @@ export class DayChart {
       handleScale: false,
       layout: { fontSize: 11, background: { type: "solid", color: "transparent" } },
       grid: { vertLines: { visible: false } },
-      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.12, bottom: 0.08 } },
+      rightPriceScale: { borderVisible: false, entireTextOnly: true, scaleMargins: { top: 0.12, bottom: 0.08 } },
       timeScale: {
         borderVisible: false, fixLeftEdge: true, fixRightEdge: true, lockVisibleTimeRangeOnResize: true, minBarSpacing: 0.01, timeVisible: true,
         tickMarkFormatter: hourMinute,
@@ -142,16 +145,14 @@ export class DayChart {
     for (const run of this.#runs.splice(runs.length)) this.#chart.removeSeries(run);
     this.#points = new Map(series.points.map((point) => [timeOf(point.at), point]).filter(([, { value }]) => value !== null));
     runs.forEach((run, index) => this.#runs[index].setData(run.map(({ at, value }) => ({ time: timeOf(at), value: Number(value) }))));
-    // Before anybody looked there is no gap, but nothing.
-    const first = runs.length ? timeOf(runs[0][0].at) : Infinity;
-    const unknown = new Set(series.points.filter(({ value }) => value === null).map(({ at }) => timeOf(at)).filter((time) => time > first));
-    const [opens, closes] = [Date.parse(series.opens_at), Date.parse(series.closes_at)];
-    const minutes = Array.from({ length: Math.ceil((closes - opens) / MINUTE) }, (_, minute) => opens + minute * MINUTE);
+    const gaps = gapsOf(series).map(([first, last]) => [timeOf(first.at), timeOf(last.at)]);
+    const isUnknown = (time) => gaps.some(([first, last]) => first <= time && time <= last);
+    const minutes = minutesOf(series, runs);
     const times = minutes.map(timeOf);
-    const begun = series.points.length;
-    this.#frame.setData(times.map((time, minute) => (minute < begun ? { time, value: Number(unknown.has(time)) } : { time })));
+    const begun = minutes.filter((at) => at <= Date.parse(series.points.at(-1)?.at ?? series.opens_at));
+    this.#frame.setData(times.map((time, place) => (place < begun.length ? { time, value: isUnknown(time) ? 1 : UNSEEN } : { time })));
     const isSilent = (at) => silences.some(({ begun_at: begun, until }) => Date.parse(begun) < at + MINUTE && at < (until === null ? Date.now() : Date.parse(until)));
-    this.#marks.setData(minutes.slice(0, begun).map((at) => ({ time: timeOf(at), value: Number(isSilent(at)) })));
+    this.#marks.setData(begun.map((at) => ({ time: timeOf(at), value: isSilent(at) ? 1 : UNSEEN })));
     this.#chart.timeScale().fitContent();
   }
 

@@ -17,7 +17,6 @@ function written(units) {
 }
 
 export const added = (texts) => written(texts.reduce((sum, text) => sum + scaled(text), 0n));
-export const less = (text, other) => written(scaled(text) - scaled(other));
 
 /** What each is of their sum, in percent to two places, so that they sum to 100.00: what rounding leaves over goes to
  * those that lost most by it. null each where the sum is nothing, or something is negative. */

@@ -39,7 +39,7 @@ function fold() {
   if (!dock.classList.contains("open")) return;
   dock.classList.remove("open");
   ticket.hidden = true;
-  document.getElementById("coverage").before(dock);
+  document.getElementById("day").before(dock);
   document.activeElement.blur();
 }
 
