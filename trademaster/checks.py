@@ -52,6 +52,10 @@ def the_switchboard_stays_at_home(app_configs: Any, **kwargs: Any) -> list[Check
             f"SANDBOX_CONTROL_URL is {address}: it is for simulated brokers alone, and on this machine.",
             hint="Leave it out; `make demo` sets it for its own.",
             id="trademaster.E002",
+        )
+    ]
+
+
 @register(Tags.staticfiles)
 def charts_can_be_drawn(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Without the library pages say in words what the chart would show."""

@@ -151,7 +151,8 @@ TERMS: dict[str, Term] = {
     ),
     "order_adv_pct": Term(
         "One order, of what is traded a day", "Units of one order, in percent of those traded on an average day."
-    # --- beside the book ---------------------------------------------------------------------------------------------
+    ),
+    # --- beside the book
     "value_today": Term(
         "The day",
         "The value of what you own, one point a minute. Where it is shaded nobody knew it; a mark at the foot is a "

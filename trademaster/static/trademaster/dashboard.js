@@ -1,6 +1,5 @@
 // The dashboard: what the socket says goes into `book`, and `book` goes onto the screen.
 
-import { renderAllocation } from "./allocation.js";
 import { watchAnswerTimes } from "./answer_times.js";
 import { ApiError, call, logInAt } from "./api.js";
 import { renderAside } from "./aside.js";
@@ -207,16 +206,14 @@ const tell = listen("/ws/portfolio/", {
   onMessage({ type, data }) {
     book.heardAt = Date.now();
     handlers[type]?.(data);
-    if (type !== "HEARTBEAT" && type !== "PRICES") render();
     attention.heard(type);
-    if (type !== "HEARTBEAT") render();
+    if (type !== "HEARTBEAT" && type !== "PRICES") render();
   },
   onState(line) {
     if (line === book.line) return;
     if (line === "open") tell({ type: "subscribe", topics: ["orders"] });
     if (book.line !== "connecting" || line === "lost") announce(line === "open" ? "Live again." : "Connection lost, reconnecting.");
     book.line = line;
-    if (line === "open") tell({ type: "subscribe", topics: ["orders"] });
     tick();
   },
 });
