@@ -72,9 +72,13 @@ function takePortfolio(portfolio) {
   Object.assign(book, { portfolio, error: null, receivedAt: Date.now() });
 }
 
+/** The accounts are being read for the first time: that is no portfolio yet, and nothing is missing from it. */
+const isUnread = ({ sources }) => sources.length > 0 && sources.every(({ state, error_code: code }) => state === "MISSING" && code === null);
+const portfolio = () => (book.portfolio && !isUnread(book.portfolio) ? book.portfolio : null);
+
 function view() {
   if (book.connections && !book.connections.some(isActive)) return "empty";
-  if (book.portfolio) return "live";
+  if (portfolio()) return "live";
   return book.error ? "error" : "loading";
 }
 
@@ -97,7 +101,7 @@ function tick() {
     renderNumbers(book.portfolio, lag(), isLive(), book.prices);
     renderAside(book, lag(), isLive());
   }
-  if (book.connections) renderConnections(book.connections, book.portfolio, lag(), actions, book.prices);
+  if (book.connections) renderConnections(book.connections, portfolio(), lag(), actions, book.prices);
   tellOfPrices();
   attention.prices(book.prices);
   attention.tick();
