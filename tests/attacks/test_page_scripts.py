@@ -25,8 +25,14 @@ HOSTILE = (
 # Where an account, a broker or a person may say what they like.
 WORDS = {
     "account_id", "broker_name", "display_name", "error_code", "error_message", "help", "label", "message", "name",
-    "remedy", "symbol", "tradingsymbol", "underlying", "words",
+    "remedy", "symbol", "tradingsymbol", "underlying", "words", "subject", "meaning",
 }  # fmt: skip
+NEEDED = {
+    **{"code": "order_unknown", "key": "unknown:1", "tone": "bad", "subject": "", "words": "", "meaning": ""},
+    **{"href": "/orders/", "since": None, "amount": None, "happened": False},
+    "remedy": {"label": "", "method": "link", "href": "/orders/", "body": None},
+}
+SILENT = {"display_name": "", "begun_at": "2026-11-23T04:00:00Z", "until": None, "status": "ERROR"}
 # What would reach the prototype of every object, were it merged into one carelessly.
 POLLUTION = {"__proto__": {"hit": "proto"}}
 
@@ -41,7 +47,12 @@ def hostile(told: Any, key: str = "") -> Any:
 
 class HostileHouse(House):
     def answer(self, route: Any, verb: str, path: str, body: str | None) -> None:
-        answers: dict[str, Any] = {"brokers": BROKERS, "brokers/connections": [CONNECTION]}
+        answers: dict[str, Any] = {
+            "brokers": BROKERS,
+            "brokers/connections": [CONNECTION],
+            "attention": {"items": [NEEDED], "counted": 1, "as_of": NOW.isoformat()},
+            "portfolio/silences": {"silences": [SILENT]},
+        }
         if path in answers:
             route.fulfill(json=hostile(answers[path]))
         else:
@@ -77,6 +88,9 @@ def test_a_dashboard_shows_hostile_names_as_text(page: Page) -> None:
     page.goto(f"{HOME}/#positions")
     page.wait_for_selector("[data-testid=derivative-row]")
     assert HOSTILE in page.inner_text("body")
+    page.wait_for_selector("#attention li")
+    assert page.locator("#attention li [data-field=subject]").text_content() == HOSTILE
+    assert page.locator("#attention li [data-field=meaning]").text_content() == HOSTILE
 
 
 def test_the_connect_page_shows_hostile_names_as_text(page: Page) -> None:

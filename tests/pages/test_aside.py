@@ -282,6 +282,16 @@ def test_the_chart_answers_when_it_is_pointed_at(page: Page, host: Host) -> None
 
 
 @wide_alone
+def test_hidden_amounts_are_off_the_axis_too(page: Page) -> None:
+    opened(page)
+    page.wait_for_selector("#day-chart canvas")
+    axis = "document.querySelectorAll('#day-chart tr:first-child td')[2].offsetWidth"
+    page.wait_for_function(f"{axis} > 20")
+    page.evaluate("document.documentElement.setAttribute('data-private', '')")
+    page.wait_for_function(f"{axis} === 0")
+
+
+@wide_alone
 def test_a_tick_moves_the_value_of_the_day(page: Page, host: Host) -> None:
     opened(page)
     host.tick(NSE_INFY, "1600")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from portfolio.presentation import present
-from tests.pages.test_screens import CONNECTION, HOME, NOW, House, book
+from tests.pages.test_screens import BESIDE, CONNECTION, HOME, NOW, House, book
 from tests.portfolio.sources import INFY, account, holding, merged, source
 
 pytestmark = pytest.mark.browser
@@ -42,6 +42,7 @@ class Market(House):
         self.asked.append(route.request.url.removeprefix(HOME))
         order = {"id": "0", "status": "WORKING", "has_unknown": False, "reason": ""}
         answers: dict[str, Any] = {
+            **BESIDE,
             "market/instruments": {"instruments": self.found},
             "market/quotes": {"quotes": [{"last_price": "110", "stale": False, "as_of": None}]},
             "market/status": {"markets": []},

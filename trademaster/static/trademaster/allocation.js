@@ -1,10 +1,11 @@
 // How the value is spread: by asset class, sector or broker. Amounts are added up exactly; the parts sum to 100.00.
 
 import { ApiError, call } from "./api.js";
-import { keyed, put, say, slots } from "./dom.js";
-import { counted, percent, rupees } from "./format.js";
+import { keyed, put, say } from "./dom.js";
+import { compare, counted, percent, rupees } from "./format.js";
+import { inOrder } from "./in_order.js";
 import { remember, remembered } from "./remembered.js";
-import { added, parts, scaled } from "./sums.js";
+import { added, parts } from "./sums.js";
 
 const CLASSES = { EQUITY: "Shares", FUND: "Funds and ETFs", DEBT: "Debt", OTHER: "Other" };
 const AT_FIRST = 4;
@@ -68,7 +69,7 @@ function render() {
   const { portfolio } = state;
   if (!portfolio) return;
   if (state.way === "sector") askForSectors(portfolio);
-  const lines = BY[state.way](portfolio).sort((one, other) => Number(scaled(other.value) - scaled(one.value) > 0n) - Number(scaled(other.value) - scaled(one.value) < 0n));
+  const lines = BY[state.way](portfolio).sort((one, other) => compare(other.value, one.value));
   const weights = parts(lines.map(({ value }) => value));
   const weighed = lines.map((line, index) => ({ ...line, weight: weights[index] }));
   // What is not known stands last, and is never left out.
@@ -78,10 +79,7 @@ function render() {
   const list = byId("allocation");
   const rows = [...shown, ...unknown];
   keyed(list, rows, ({ key }) => key, "allocation-template", fill);
-  rows.forEach(({ key }, place) => {
-    const node = list.querySelector(`[data-key="${CSS.escape(key)}"]`);
-    if (list.children[place] !== node) list.insertBefore(node, list.children[place] ?? null);
-  });
+  inOrder(list, rows.map(({ key }) => key));
   const more = byId("allocation-more");
   more.hidden = known.length <= AT_FIRST;
   more.setAttribute("aria-expanded", String(state.isWhole));

@@ -3,6 +3,7 @@
 import { ApiError, call } from "./api.js";
 import { announce, keyed, put, say } from "./dom.js";
 import { counted, duration, istTime, rupees } from "./format.js";
+import { inOrder } from "./in_order.js";
 import { remember, remembered } from "./remembered.js";
 
 const EACH_MS = 60_000;
@@ -93,7 +94,7 @@ function show(on, soon) {
   const seen = state.isWhole ? items : items.slice(0, AT_FIRST);
   const list = byId("attention-items");
   keyed(list, seen, ({ key }) => key, "attention-template", (fields, item, node) => fill(fields, item, node, on, soon));
-  seen.forEach(({ key }) => list.append(list.querySelector(`[data-key="${CSS.escape(key)}"]`)));
+  inOrder(list, seen.map(({ key }) => key));
   const more = byId("attention-more");
   more.hidden = items.length <= AT_FIRST;
   more.setAttribute("aria-expanded", String(state.isWhole));

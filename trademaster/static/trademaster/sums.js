@@ -4,7 +4,7 @@ const PLACES = 8;
 const WHOLE = 10_000n;
 
 /** Hundred-millionths, as a whole number. */
-export function scaled(text) {
+function scaled(text) {
   const [, minus, whole, fraction = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
   const digits = BigInt(whole + fraction.slice(0, PLACES).padEnd(PLACES, "0"));
   return minus ? -digits : digits;
