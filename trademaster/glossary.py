@@ -14,6 +14,7 @@ class Term(NamedTuple):
 
 TERMS: dict[str, Term] = {
     # --- the book
+    # --- the book -----------------------------------------------------------------------------------------------------
     "net_worth": Term(
         "Net worth",
         "Every share you own at its last price, and the cash at your brokers, less what brokers lent for MTF shares"
@@ -46,6 +47,7 @@ TERMS: dict[str, Term] = {
     ),
     "cash": Term("Cash", "Money at the broker, without margin from pledged shares."),
     # --- one row
+    # --- one row ------------------------------------------------------------------------------------------------------
     "quantity": Term("Quantity", "Shares over all brokers: delivered, on their way (T1), pledged and bought today."),
     "average": Term("Average", "What one share cost on average, over the shares whose purchase price is known."),
     "last_price": Term("Last", "The last price, and whose word it is."),
