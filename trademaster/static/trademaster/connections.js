@@ -119,7 +119,7 @@ function fillStanding(slots, connection, source, lag, node) {
 }
 
 function reasons(connection, source, lag) {
-  const failing = connection.status !== "CONNECTED" || source?.error_code || source?.state === "MISSING";
+  const failing = connection.status !== "CONNECTED" || source?.error_code || (source && source.state !== "LIVE");
   if (!failing) return [];
   const words = source?.error_message || connection.error_message;
   return [words && sentence(words), meaning(source, lag), source?.user_action].filter(Boolean);
