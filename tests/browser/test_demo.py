@@ -2,206 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import re
 import shutil
-import signal
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, WebSocket, expect, sync_playwright
+from playwright.sync_api import Browser, Route, expect
 
 from brokers import registry
-from brokers.simulation.control import Control
-from trademaster.local import ports
+from tests.browser import kit
+from tests.browser.kit import CONNECTED_BY_THE_DEMO as SIX
+from tests.browser.kit import NOTICE_MILLISECONDS, Demo, Watched, card
 from trademaster.local.code import code
-from trademaster.local.demo import BY_HAND, SANDBOX_PORTS
-from trademaster.local.environment import application_environment
-from trademaster.local.run_directory import VARIABLE
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-START_SECONDS = 120  # with a first installation; without one it takes some ten seconds
-STOP_SECONDS = 20
-POLL_SECONDS = 0.1
-SIX = [slug for slug in registry.slugs() if slug not in BY_HAND]
 TWICE_WITHIN_MILLISECONDS = 10_000
-NOTICE_MILLISECONDS = 30_000
 ANOTHER_WITHIN_MILLISECONDS = 5_000
 SAID_WITHIN_MILLISECONDS = 10_000
-
-
-@dataclass(frozen=True)
-class Demo:
-    url: str
-    username: str
-    password: str
-    support: dict[str, str]
-    control: Control
-    brokers: dict[str, dict[str, Any]]
-
-
-def browser_program() -> str:
-    """The installed Chromium. Without one a developer's machine skips these tests; CI must have it."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is not None:
-        return found
-    if os.environ.get("CI"):
-        pytest.fail("CI has no Chromium: install it, these tests are never skipped here.")
-    pytest.skip("no Chromium on PATH")
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
-    while True:
-        first = random.randrange(20_000, 30_000)  # noqa: S311 - not a secret; below what the system hands out
-        if ports.first_taken(range(first, first + count)) is None:
-            return first
-
-
-def newcomers_environment(run_dir: Path) -> dict[str, str]:
-    """What a newcomer's shell has: nothing of the servers that this test run started for itself."""
-    ours = application_environment(database_url="", redis_url="", secret_key="", field_encryption_key="", public_url="")
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ("CI", "HOME", "LANG", "PATH", "TMPDIR") or (name not in ours and name.startswith("UV_"))
-    }
-    first = free_ports(SANDBOX_PORTS + 1)
-    return inherited | {
-        VARIABLE: str(run_dir),
-        "SANDBOX_BASE_PORT": str(first),
-        "DEMO_PORT": str(first + SANDBOX_PORTS),
-    }
-
-
-def started(process: subprocess.Popen[bytes], run_dir: Path, log: Path) -> dict[str, Any]:
-    """Wait for the line READY; what demo.json then holds."""
-    deadline = time.monotonic() + START_SECONDS
-    while "READY" not in log.read_text():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"make demo did not start:\n{log.read_text()}")
-        time.sleep(POLL_SECONDS)
-    document: dict[str, Any] = json.loads((run_dir / "demo.json").read_text())
-    return document
-
-
-def stopped(process: subprocess.Popen[bytes], how: signal.Signals) -> bool:
-    """Press Ctrl-C, as a terminal does: the whole group hears it."""
-    try:
-        os.killpg(process.pid, how)
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        return False
-    except ProcessLookupError:
-        return True
-    return True
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    program = browser_program()
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def demo(chromium: Browser) -> Iterator[Demo]:
-    """`make demo` with a run directory and ports of its own. `chromium` comes first: without it nothing is started."""
-    run_dir = Path(tempfile.mkdtemp(prefix="trademaster-demo-"))
-    log = run_dir.with_suffix(".log")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["make", "demo"],
-            cwd=ROOT,
-            env=newcomers_environment(run_dir),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        document = started(process, run_dir, log)
-        web = document["web"]
-        yield Demo(
-            url=web["url"],
-            username=web["trader"]["username"],
-            password=web["trader"]["password"],
-            support=web["support"],
-            control=Control(document["control_url"]),
-            brokers=document["brokers"],
-        )
-        cleanly = stopped(process, signal.SIGINT)
-        assert cleanly, log.read_text()
-    finally:
-        stopped(process, signal.SIGKILL)
-        process.wait(STOP_SECONDS)
-        shutil.rmtree(run_dir, ignore_errors=True)
-        log.unlink()
-
-
-class Watched:
-    """A page, and what must not happen on it: errors of ours in its console, requests that leave this machine."""
-
-    def __init__(self, page: Page, home: str) -> None:
-        self.page = page
-        self.home = home
-        self.errors: list[str] = []
-        self.strangers: list[str] = []
-        self.sockets: list[str] = []
-        page.on("console", self._said)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self._asked(request.url))
-        page.on("websocket", self._opened)
-
-    def _said(self, message: ConsoleMessage) -> None:
-        """A broker's own page may complain, e.g. that it has no icon."""
-        if message.type == "error" and message.location["url"].startswith(self.home):
-            self.errors.append(message.text)
-
-    def _asked(self, url: str) -> None:
-        address = urlsplit(url)
-        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
-            self.strangers.append(url)
-
-    def _opened(self, socket: WebSocket) -> None:
-        self.sockets.append(socket.url)
-        self._asked(socket.url)
-
-
-@pytest.fixture
-def watched(chromium: Browser, demo: Demo, tmp_path: Path) -> Iterator[Watched]:
-    """The trader's page, signed in; a screenshot of how it ended lies in `tmp_path`."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, locale="en-IN")
-    page = context.new_page()
-    watched = Watched(page, demo.url)
-    page.goto(demo.url)
-    page.get_by_label("Username").fill(demo.username)
-    page.get_by_label("Password").fill(demo.password)
-    page.get_by_role("button", name="Sign in").click()
-    yield watched
-    page.screenshot(path=tmp_path / "page.png", full_page=True)
-    context.close()
-    assert watched.errors == []
-    assert watched.strangers == []
-
-
-def card(page: Page, slug: str, status: str | None = None) -> Any:
-    wanted = f"[data-testid=broker-card][data-broker={slug}]" + (f"[data-status={status}]" if status else "")
-    return page.locator(wanted)
 
 
 def test_six_brokers_are_there_and_the_total_moves(watched: Watched, demo: Demo) -> None:
@@ -378,4 +196,4 @@ def test_without_a_browser_only_a_developer_may_skip(
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setenv("CI", ci)
     with pytest.raises(ending, match="Chromium"):
-        browser_program()
+        kit.browser_program()

@@ -12,10 +12,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests.accounts.door import PASSWORD, person
-from tests.browser.test_demo import chromium
 from trademaster.local.code import code
-
-__all__ = ("chromium",)
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
