@@ -18,6 +18,7 @@ from tests.browser.kit import Demo, Watched
 def chromium() -> Iterator[Browser]:
     """Not for the whole run: its event loop stands in the thread in which later tests run theirs."""
     program = kit.browser_program()
+    expect.set_options(timeout=kit.SOON_MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=kit.FLAGS)
         yield browser

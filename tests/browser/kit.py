@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 from brokers import registry
 from brokers.simulation.control import Control
 from trademaster.local import ports
+from trademaster.local.code import code
 from trademaster.local.connect import Trader
 from trademaster.local.demo import BY_HAND, SANDBOX_PORTS
 from trademaster.local.environment import application_environment
@@ -38,7 +39,9 @@ STOP_SECONDS = 20
 PLACE_SECONDS = 15
 POLL_SECONDS = 0.1
 NOTICE_MILLISECONDS = 30_000
+SOON_MILLISECONDS = 15_000  # what is there at once, on a machine that has much else to do
 CONNECTED_BY_THE_DEMO = [slug for slug in registry.slugs() if slug not in BY_HAND]
+UNDER_TEST = "DEMO_UNDER_TEST"
 ENDED = ("TOKEN_EXPIRED", "DISCONNECTED")
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -170,7 +173,14 @@ def newcomers_environment(run_dir: Path) -> dict[str, str]:
 
 @contextmanager
 def running(run_dir: Path) -> Iterator[Demo]:
-    """`make demo` with a run directory and ports of its own; ended by Ctrl-C, which must suffice."""
+    """`make demo` with a run directory and ports of its own; ended by Ctrl-C, which must suffice.
+
+    DEMO_UNDER_TEST names the run directory of a demo that runs already, for whoever writes tests; it is left running.
+    """
+    under_test = os.environ.get(UNDER_TEST)
+    if under_test:
+        yield demo_of(Path(under_test))
+        return
     log = run_dir.with_suffix(".log")
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -182,17 +192,8 @@ def running(run_dir: Path) -> Iterator[Demo]:
             start_new_session=True,
         )
     try:
-        document = started(process, run_dir, log)
-        web = document["web"]
-        yield Demo(
-            url=web["url"],
-            username=web["trader"]["username"],
-            password=web["trader"]["password"],
-            support=web["support"],
-            control=Control(document["control_url"]),
-            brokers=document["brokers"],
-            run_dir=run_dir,
-        )
+        wait_until_ready(process, log)
+        yield demo_of(run_dir)
         cleanly = stopped(process, signal.SIGINT)
         assert cleanly, log.read_text()
     finally:
@@ -202,15 +203,28 @@ def running(run_dir: Path) -> Iterator[Demo]:
         log.unlink()
 
 
-def started(process: subprocess.Popen[bytes], run_dir: Path, log: Path) -> dict[str, Any]:
-    """Wait for the line READY; what demo.json then holds."""
+def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until it writes the line READY."""
     deadline = time.monotonic() + START_SECONDS
     while "READY" not in log.read_text():
         if process.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"make demo did not start:\n{log.read_text()}")
         time.sleep(POLL_SECONDS)
-    document: dict[str, Any] = json.loads((run_dir / "demo.json").read_text())
-    return document
+
+
+def demo_of(run_dir: Path) -> Demo:
+    """What demo.json says of a demo that is ready."""
+    document = json.loads((run_dir / "demo.json").read_text())
+    web = document["web"]
+    return Demo(
+        url=web["url"],
+        username=web["trader"]["username"],
+        password=web["trader"]["password"],
+        support=web["support"],
+        control=Control(document["control_url"]),
+        brokers=document["brokers"],
+        run_dir=run_dir,
+    )
 
 
 def stopped(process: subprocess.Popen[bytes], how: signal.Signals) -> bool:
@@ -264,6 +278,18 @@ def sign_in(page: Page, username: str, password: str) -> None:
     page.get_by_label("Username").fill(username)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def show_code(page: Page, secret: str, *, label: str, button: str) -> None:
+    """Type what an authenticator shows; once more where the half minute ended between typing and reading."""
+    asked_at = page.url
+    for _ in range(2):
+        page.get_by_label(label).fill(code(secret, at=time.time()))
+        with page.expect_navigation():
+            page.get_by_role("button", name=button, exact=True).click()
+        if page.url != asked_at:
+            return
+    pytest.fail(f"{asked_at} takes no code.")
 
 
 def sign_out(page: Page, username: str) -> None:
