@@ -1,12 +1,12 @@
 # Every target sets the machine up first: `.venv` from the hash-locked requirements. See trademaster/local/bootstrap.py.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo code sandbox test fuzz sdk lint audit rehearse storm bench lock clean
+.PHONY: help setup demo code sandbox test fuzz sdk lint audit rehearse storm bench screenshots lock clean
 
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup:  ## Make .venv (done by every other target)
 	@for python in $(CANDIDATES); do \
@@ -57,6 +57,9 @@ storm: setup  ## Two thousand orders through a storm of faults; our book must be
 
 bench: setup  ## Measure; prints one table
 	.venv/bin/python -m bench
+
+screenshots: setup  ## Draw every page of the demo into docs/screenshots
+	.venv/bin/python -m tests.screenshots
 
 LOCK := UV_PYTHON_DOWNLOADS=never .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 lock: setup  ## Regenerate the locks from requirements*.in (UPGRADE=1 takes the newest versions)

@@ -23,7 +23,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--only", nargs="+", metavar="SLUG", choices=registry.slugs(), default=registry.slugs())
     parser.add_argument("--groups", nargs="+", metavar="GROUP", choices=groups.SETTINGS, default=list(groups.SETTINGS))
+    parser.add_argument(
+        "--whole", action="store_true", help="read the screen's heap at minute 2 and 10, not after 20 and 100 seconds"
+    )
     options = parser.parse_args()
+    if options.whole:
+        os.environ["BENCH_WHOLE"] = "1"
     os.chdir(ROOT)
     try:
         figures = groups.measured(options.groups, options.only)

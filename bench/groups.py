@@ -26,6 +26,7 @@ SETTINGS = {
     "routing": "bench.settings",
     "orders": "bench.settings",
     "risk": "bench.settings",
+    "screen": "bench.settings",
     "latency": "bench.live_settings",
     "budgets": "bench.governed_settings",
     "isolation": "bench.governed_settings",

@@ -657,6 +657,11 @@ STATICFILES_FINDERS = [
 WHITENOISE_USE_FINDERS = SIMULATED_BROKERS or DEBUG
 # Where files are taken from the apps, nobody collects them, and WhiteNoise need not warn that nobody did.
 STATIC_ROOT = None if WHITENOISE_USE_FINDERS else BASE_DIR / "staticfiles"
+# Collected files get compressed ones beside them, which WhiteNoise serves to whoever takes them.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # What an error report or a debug page may show.

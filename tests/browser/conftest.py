@@ -35,13 +35,7 @@ def running_demo(chromium: Browser) -> Iterator[Demo]:
 @pytest.fixture(scope="package")
 def signed_in(chromium: Browser, running_demo: Demo) -> Any:
     """The trader's cookies: signing in for every test would be guessing, by the front door's count."""
-    context = kit.new_context(chromium, running_demo)
-    page = context.new_page()
-    kit.sign_in(page, running_demo.username, running_demo.password)
-    expect(page).to_have_url(f"{running_demo.url}/")
-    state = context.storage_state()
-    context.close()
-    return state
+    return kit.state_of_trader(chromium, running_demo)
 
 
 @pytest.fixture

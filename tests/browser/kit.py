@@ -273,6 +273,29 @@ def new_context(browser: Browser, demo: Demo, **more: Any) -> BrowserContext:
     return browser.new_context(**{"base_url": demo.url, "viewport": DESKTOP, "locale": "en-IN", **more})
 
 
+def state_of_trader(browser: Browser, demo: Demo) -> Any:
+    """The cookies of a browser in which the trader has just signed in."""
+    context = new_context(browser, demo)
+    page = context.new_page()
+    sign_in(page, demo.username, demo.password)
+    expect(page).to_have_url(f"{demo.url}/")
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+def state_of_support(browser: Browser, demo: Demo) -> Any:
+    """The same of support, with its second factor."""
+    context = new_context(browser, demo)
+    page = context.new_page()
+    sign_in(page, demo.support["username"], demo.support["password"])
+    show_code(page, demo.support["totp"], label="Code", button="Sign in")
+    expect(page).to_have_url(f"{demo.url}/admin/")
+    state = context.storage_state()
+    context.close()
+    return state
+
+
 def sign_in(page: Page, username: str, password: str) -> None:
     page.goto("/login")
     page.get_by_label("Username").fill(username)

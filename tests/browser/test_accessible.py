@@ -5,7 +5,6 @@ A page is opened once; axe-core, the test engine for accessibility, then judges 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,6 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser import kit
 from tests.browser.every_page import PLACES, Place, Who, found, go, visit
 from tests.browser.kit import DESKTOP, PHONE, Demo, Watched
-from trademaster.local.code import code
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +42,8 @@ BEHIND = """() => {
   for (const element of [document.body, document.documentElement]) {
     const parts = getComputedStyle(element).backgroundColor.match(/[\\d.]+/g).map(Number);
     if (parts.length === 4 && parts[3] === 0) continue;
-    const [r, g, b] = parts.map((part) => part / 255).map((part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = parts.map((part) => part / 255)
+      .map((part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   }
   return 1;
@@ -90,14 +89,7 @@ def facts(still: Demo) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def cookies(chromium: Browser, still: Demo, signed_in: Any) -> dict[Who, Any]:
     """What the browser of each kind of visitor holds."""
-    context = kit.new_context(chromium, still)
-    page = context.new_page()
-    kit.sign_in(page, still.support["username"], still.support["password"])
-    page.get_by_label("Code").fill(code(still.support["totp"], at=time.time()))
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(f"{still.url}/admin/")
-    state = context.storage_state()
-    context.close()
+    state = kit.state_of_support(chromium, still)
     return {Who.TRADER: signed_in, Who.SUPPORT: state, Who.NOBODY: None, Who.HALFWAY: None}
 
 

@@ -46,4 +46,3 @@ def by_our_form(page: Page, known: dict[str, str]) -> None:
             methods.nth(number).get_by_role("button", name="Log in").click()
             return
     pytest.fail("No way of this broker can be filled in with what the simulation knows.")
-

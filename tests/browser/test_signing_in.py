@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -9,7 +11,7 @@ from tests.browser.kit import Demo, show_code, sign_in, sign_out
 
 pytestmark = pytest.mark.browser
 
-NAME, PASSWORD = "asha", "a-long-enough-pass-phrase"
+NAME, PASSWORD = f"asha{secrets.token_hex(4)}", "a-long-enough-pass-phrase"
 
 
 def test_an_invited_trader_sets_up_an_authenticator_and_signs_in_with_its_code(visitor: Page, demo: Demo) -> None:
