@@ -2,7 +2,8 @@
 
 First paint and first row are counted from the end of the server's answer, in browsers that have seen nothing yet. An
 update costs the main thread what script, style and layout take from one message to the next, by the browser's own
-counters. The heap is read after a forced collection, at two moments of a page that is updated all the time.
+counters of the processor's time: what else the machine does is not in it. The heap is read after a forced collection,
+at two moments of a page that is updated all the time.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def opened(browser: Browser, front: Front, cookies: dict[str, str]) -> tuple[Pag
     devtools.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     devtools.send("Network.enable")
     page.goto(front.url)
-    page.wait_for_function("window.firstRowAt", timeout=PATIENCE_MS)
+    page.wait_for_selector("[data-testid=position-row]", timeout=PATIENCE_MS)
     page.wait_for_load_state("networkidle")
     return page, devtools, sizes
 
@@ -117,7 +118,7 @@ def opening(browser: Browser, front: Front, cookies: dict[str, str]) -> list[Fig
 
 def running(browser: Browser, front: Front, cookies: dict[str, str]) -> list[Figure]:
     page, devtools, _ = opened(browser, front, cookies)
-    devtools.send("Performance.enable")
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
     began = time.monotonic()
     figures = [
         *updates(front, devtools, SOME),

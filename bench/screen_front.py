@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 import msgspec
-from aiohttp import ClientSession, web
-from aiohttp.client import DummyCookieJar
+from aiohttp import ClientSession, DummyCookieJar, web
 
 from bench.live import holding as made_up
 from bench.live import instrument, isin, price
@@ -135,7 +134,7 @@ class Front:
         await socket.send_str(f'{{"type":"{kind}","data":{data},"timestamp":"{stamp}","sequence":{number}}}')
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
         self.sockets[socket] = 0
         opening = self.book.opening(self.connections)

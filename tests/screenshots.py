@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from trademaster.local.environment import application_environment
 
@@ -80,6 +80,8 @@ def draw(browser: Browser, demo: Any, wanted: list[Any]) -> None:
             page = context.new_page()
             every_page.visit(page, place, demo, facts)
             page.wait_for_load_state("networkidle")
+            if place.rough:
+                expect(page.locator(place.rough)).to_have_count(0, timeout=kit.NOTICE_MILLISECONDS)
             page.evaluate("() => document.fonts.ready")
             page.screenshot(path=picture(place.name, look), animations="disabled", caret="hide")
             context.close()

@@ -31,7 +31,8 @@ class Who(StrEnum):
 class Place:
     """One page, or one state of it.
 
-    `ready`: a selector of what stands there once the page has its numbers. `press`: a key, `click`: a selector, which
+    `ready`: a selector of what stands there once the page has its numbers. `rough`: of what stands there only until all
+    of them are fresh; pictures wait for its end. `press`: a key, `click`: a selector, which
     bring that state about. `template`: an error page, rendered here and served in place of the address. `status`: what
     the server answers. `foreign`: selectors of parts that are somebody else's, which are not judged; `is_ours` is false
     where the colours of the whole page are.
@@ -42,6 +43,7 @@ class Place:
     address: str
     who: Who = Who.TRADER
     ready: str = "main h1"
+    rough: str = ""
     press: str = ""
     click: str = ""
     template: str = ""
@@ -59,12 +61,20 @@ class Place:
 
 
 ROW = "[data-testid=position-row]"
+STALE = f"{ROW}.stale"
 PLACES = (
     # --- the trader's day
-    Place(name="portfolio", title="Portfolio", address="/", ready=ROW),
-    Place(name="portfolio-row", title="Portfolio, a share by broker", address="/", ready=ROW, click=f"{ROW} .expander"),
-    Place(name="portfolio-ticket", title="Portfolio, the order ticket", address="/", ready=ROW, press="b"),
-    Place(name="portfolio-keys", title="Portfolio, the list of keys", address="/", ready=ROW, press="?"),
+    Place(name="portfolio", title="Portfolio", address="/", ready=ROW, rough=STALE),
+    Place(
+        name="portfolio-row",
+        title="Portfolio, a share by broker",
+        address="/",
+        ready=ROW,
+        rough=STALE,
+        click=f"{ROW} .expander",
+    ),
+    Place(name="portfolio-ticket", title="Portfolio, the order ticket", address="/", ready=ROW, rough=STALE, press="b"),
+    Place(name="portfolio-keys", title="Portfolio, the list of keys", address="/", ready=ROW, rough=STALE, press="?"),
     Place(name="orders", title="Orders", address="/orders/", ready="[data-testid=order-row]"),
     Place(name="order", title="One order and its decision", address="/orders/{order}/"),
     Place(name="risk", title="Risk", address="/risk/"),
