@@ -62,6 +62,8 @@ class Place:
 
 ROW = "[data-testid=position-row]"
 STALE = f"{ROW}.stale"
+# What a key brings about.
+PRESSED = {"b": "#ticket-form", "?": "#shortcuts", "p": "[data-private] #privacy"}
 PLACES = (
     # --- the trader's day
     Place(name="portfolio", title="Portfolio", address="/", ready=ROW, rough=STALE),
@@ -75,11 +77,21 @@ PLACES = (
     ),
     Place(name="portfolio-ticket", title="Portfolio, the order ticket", address="/", ready=ROW, rough=STALE, press="b"),
     Place(name="portfolio-keys", title="Portfolio, the list of keys", address="/", ready=ROW, rough=STALE, press="?"),
+    Place(name="positions", title="Portfolio, positions", address="/#positions", ready="[data-testid=derivative-row]"),
+    Place(name="portfolio-orders", title="Portfolio, orders", address="/#orders", ready="[data-testid=socket-light]"),
+    Place(name="funds", title="Portfolio, funds", address="/#funds", ready="#funds tr"),
+    Place(name="portfolio-private", title="Portfolio, amounts hidden", address="/", ready=ROW, rough=STALE, press="p"),
+    Place(name="plain", title="The portfolio to read and to print", address="/plain"),
+    Place(name="help", title="What each number means", address="/help"),
+    Place(name="demo", title="The demo: break something", address="/demo/"),
     Place(name="orders", title="Orders", address="/orders/", ready="[data-testid=order-row]"),
     Place(name="order", title="One order and its decision", address="/orders/{order}/"),
     Place(name="risk", title="Risk", address="/risk/"),
     Place(name="logins", title="The morning's logins", address="/logins", ready="[data-testid=login]"),
-    Place(name="connect", title="Connect a broker", address="/connect", ready="[data-testid=broker-choice]"),
+    Place(name="connect", title="Connect a broker", address="/connect"),
+    Place(name="connect-broker", title="Connect one broker", address="/connect/zerodha"),
+    Place(name="brokers-health", title="How well the brokers answer", address="/brokers/health/"),
+    Place(name="broker-health", title="A broker’s report card", address=f"/brokers/health/{BROKER}/"),
     Place(name="login-form", title="Log in to a broker by our form", address="{form}"),
     Place(name="kill-switch", title="Stop trading", address="/kill-switch"),
     Place(name="status", title="Status of the brokers", address="/status"),
@@ -92,6 +104,18 @@ PLACES = (
         is_ours=False,
     ),
     # --- the account
+    Place(name="profile", title="Your profile", address="/account/profile"),
+    Place(name="alerts", title="Alerts", address="/account/alerts"),
+    Place(name="alert-new", title="A new way for alerts", address="/account/alerts/new"),
+    Place(name="reminder", title="The morning’s reminder", address="/account/alerts/reminder"),
+    Place(name="limits", title="Limits", address="/account/limits"),
+    Place(name="limit-new", title="A new limit", address="/account/limits/new"),
+    Place(name="order-settings", title="Order settings", address="/account/orders"),
+    Place(name="family", title="Family", address="/account/family"),
+    Place(name="grant-new", title="Show somebody your portfolio", address="/account/family/new"),
+    Place(name="log", title="What happened", address="/account/log"),
+    Place(name="consents", title="What you agreed to", address="/account/consents"),
+    Place(name="own-data", title="Your data", address="/account/data"),
     Place(name="factors", title="Second factor", address="/account/factors"),
     Place(name="factor-app", title="Set up an authenticator", address="/account/factors/app"),
     Place(name="passkeys", title="Passkeys", address="/account/factors/passkeys"),
@@ -111,6 +135,7 @@ PLACES = (
     Place(name="password-reset", title="Forgotten password", address="/password/reset", who=Who.NOBODY),
     Place(name="password-reset-sent", title="The letter is sent", address="/password/reset/sent", who=Who.NOBODY),
     # --- what went wrong
+    Place(name="offline", title="TradeMaster cannot be reached", address="/offline", who=Who.NOBODY),
     Place(name="403", title="Not allowed", address="/made-up/403", template="403.html", status=403),
     Place(name="403-csrf", title="A form out of date", address="/made-up/csrf", template="403_csrf.html", status=403),
     Place(name="404", title="Not found", address="/nothing/here", status=404),
@@ -163,7 +188,7 @@ def visit(page: Page, place: Place, demo: Demo, facts: dict[str, str]) -> None:
         page.locator(place.click).first.click()
     if place.press:
         page.keyboard.press(place.press)
-        expect(page.locator("dialog[open]")).to_be_visible()
+        expect(page.locator(PRESSED[place.press])).to_be_visible()
 
 
 def go(page: Page, place: Place, demo: Demo, facts: dict[str, str]) -> None:

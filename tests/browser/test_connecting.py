@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 def test_its_keys_are_stored_and_its_login_leads_back(slug: str, watched: Watched, demo: Demo) -> None:
     page = watched.page
     simulated = demo.brokers[slug]
-    page.goto("/connect")
+    page.goto(f"/connect/{slug}")
     choice = page.locator(f"#{slug}")
     expect(choice).to_be_visible()
     inputs = choice.locator("[data-field=app] input")

@@ -75,34 +75,6 @@ def test_all_six_stream_and_prices_go_on_from_another_when_one_falls(watched: Wa
             demo.control.clear_faults(slug)
 
 
-def test_a_broker_without_a_page_of_its_own_is_connected_by_our_form(watched: Watched, demo: Demo) -> None:
-    page = watched.page
-    page.goto(f"{demo.url}/connect")
-    page.get_by_role("link", name="Groww", exact=True).click()
-    page.locator("#groww [data-field=ways] button").first.click()
-    form = page.locator("[data-testid=login-method][data-method=totp]")
-    form.locator("input[name=totp]").fill(demo.brokers["groww"]["login"]["totp"])
-    form.get_by_role("button", name="Log in").click()
-    expect(page).to_have_url(f"{demo.url}/", timeout=NOTICE_MILLISECONDS)
-    expect(page.get_by_text("is connected.")).to_be_visible()
-    expect(card(page, "groww", "CONNECTED")).to_be_visible(timeout=NOTICE_MILLISECONDS)
-
-
-@pytest.mark.parametrize("slug", sorted(BY_HAND))
-def test_a_broker_left_out_is_connected_by_hand(slug: str, watched: Watched, demo: Demo) -> None:
-    """Store the keys, go to the broker's page, and come back with a login whose state it has lost."""
-    page = watched.page
-    page.goto(f"{demo.url}/connect/{slug}")
-    choice = page.locator(f"#{slug}")
-    for name in ("api_key", "api_secret"):
-        choice.locator(f"input[name={name}]").fill(demo.brokers[slug][name])
-    choice.locator("[data-field=save]").click()
-    choice.locator("[data-field=ways] button:enabled").first.click()
-    page.get_by_role("button", name="Log in", exact=True).click()
-    expect(page).to_have_url(f"{demo.url}/", timeout=NOTICE_MILLISECONDS)
-    expect(card(page, slug, "CONNECTED")).to_be_visible(timeout=NOTICE_MILLISECONDS)
-
-
 def test_the_mornings_logins_one_after_the_other(watched: Watched, demo: Demo) -> None:
     """Two sessions die overnight: one press and one login each, every time back on the queue, until all are ticked."""
     page = watched.page

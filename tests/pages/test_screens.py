@@ -38,6 +38,12 @@ pytestmark = pytest.mark.browser
 HOME = "http://trademaster.test"
 PAGES = {"/": "dashboard.html", "/logins": "logins.html"}
 CONSENT = consents.current()
+# What the column beside the book asks for: nothing needs anybody, and nobody was silent.
+BESIDE: dict[str, Any] = {
+    "attention": {"items": [], "counted": 0, "as_of": "2026-11-23T05:00:00Z"},
+    "portfolio/silences": {"silences": []},
+}
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 STRIP = Strip(
     as_of=NOW,
     segments=(
@@ -50,49 +56,6 @@ STRIP = Strip(
             coming="Closes 15:30",
             changes_at=NOW,
         ),
-# What the column beside the book asks for: nothing needs anybody, and nobody was silent.
-BESIDE: dict[str, Any] = {
-    "attention": {"items": [], "counted": 0, "as_of": "2026-11-23T05:00:00Z"},
-    "portfolio/silences": {"silences": []},
-}
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-
-
-def app_field(name: str, *, required: bool = True, help: str = "") -> dict[str, Any]:
-    return {"name": name, "label": name, "secret": True, "required": required, "help": help}
-
-
-def method(name: str, *, needs_app: bool = True) -> dict[str, Any]:
-    return {"name": name, "label": f"the {name}", "fields": [], "help": "", "needs_app": needs_app}
-
-
-def broker(slug: str, *, redirect: bool, app_fields: list[Any], methods: list[Any], stored: bool) -> dict[str, Any]:
-    return {
-        "broker_type": slug,
-        "name": slug.title(),
-        "redirect_uri": f"{HOME}/brokers/callback/{slug}",
-        "app_configured": stored,
-        "app_fields": app_fields,
-        "login_by_redirect": redirect,
-        "login_methods": methods,
-        "code_parameter": "code" if redirect else None,
-        "session_ends_at": "06:00:00" if redirect else None,
-        "session_refreshable": False,
-        "capabilities": {},
-    }
-
-
-KEYS = [app_field("api_key"), app_field("api_secret")]
-TOKEN_AND_SEED = [app_field("api_key", help="From https://keys.test/page, daily."), app_field("seed", required=False)]
-BROKERS = [
-    broker("plain", redirect=True, app_fields=KEYS, methods=[], stored=False),
-    broker("both", redirect=True, app_fields=[app_field("api_key")], methods=[method("pin")], stored=True),
-    broker(
-        "formal",
-        redirect=False,
-        app_fields=TOKEN_AND_SEED,
-        methods=[method("totp"), method("token", needs_app=False)],
-        stored=False,
     ),
     indices=(
         Level(
@@ -107,7 +70,6 @@ BROKERS = [
         Level(name=SHOWN[1].name, symbol="BANKNIFTY", exchange=Exchange.NSE, instrument="NSE:26009", instrument_id=2),
     ),
 )
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 @dataclass
@@ -134,8 +96,7 @@ class House:
     def answer(self, route: Route, verb: str, path: str, body: str | None) -> None:
         if verb != "GET":
             self.sent.append((verb, path, json.loads(body or "null")))
-        answers: dict[str, Any] = {"brokers/connections": [], "health/brokers": self.health}
-        answers: dict[str, Any] = {**BESIDE, "brokers": BROKERS, "brokers/connections": []}
+        answers: dict[str, Any] = {**BESIDE, "brokers/connections": [], "health/brokers": self.health}
         route.fulfill(json=answers.get(path, {"authorization_url": f"{HOME}/elsewhere"}))
 
 
