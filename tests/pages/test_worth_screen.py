@@ -248,7 +248,7 @@ def test_a_broker_that_is_down_says_why_and_what_it_means_and_is_told_apart_in_g
     show(page, house, sources, upstox={"status": "ERROR"})
     down, well = card(page, "upstox"), card(page, "zerodha")
     assert field(down, "reason").inner_text() == (
-        "Upstox has not answered for a while. Its last good answer, 3 min old, stays in the totals."
+        "Its last good answer, 3 min old, stays in the totals. Upstox has not answered for a while."
     )
     assert field(down, "value").get_attribute("data-value") is not None
     expect(down.get_by_role("button", name="Repair")).to_be_visible()
@@ -268,7 +268,7 @@ def test_a_broker_that_is_down_says_why_and_what_it_means_and_is_told_apart_in_g
 def test_what_is_missing_is_said_to_be_left_out(page: Page, house: House) -> None:
     show(page, house, seven(groww={"missing": True}), groww={"status": "ERROR", "error_message": "No answer."})
     groww = card(page, "groww")
-    assert field(groww, "reason").inner_text() == "No answer. It is left out of the totals."
+    assert field(groww, "reason").inner_text() == "It is left out of the totals. No answer."
     value = field(groww, "value")
     assert (value.inner_text(), value.get_attribute("title")) == ("—", "not known: it is not in the totals")
 

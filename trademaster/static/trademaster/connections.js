@@ -98,8 +98,9 @@ function fillMoving(slots, connection, source, portfolio) {
   put(slots.p95, ms, (text) => `${text} ms`, { unknown: why });
 }
 
-/** How it stands. Why it fails, and what that means for the money, is told in short on the card and whole where it is
- * opened; that a connected account's answer is a little old is one word, and its why behind the light. */
+/** How it stands. What a failure means for the money, and why it fails, is told on the card as far as there is room (the
+ * money first), and whole where it is opened. That a connected account's answer is a little old is one word, its why
+ * stands behind the light. */
 function fillStanding(slots, connection, source, lag, node) {
   const { word, short = word, tone } = STATUSES[connection.status];
   const told = isActive(connection) ? reasons(connection, source, lag) : [];
@@ -110,7 +111,8 @@ function fillStanding(slots, connection, source, lag, node) {
   if (node.dataset.tone !== shade) node.dataset.tone = shade;
   hide(slots.why, isCalm);
   if (!isCalm) {
-    say(slots.reason, told.slice(0, 2).join(" "));
+    const means = meaning(source, lag);
+    say(slots.reason, [means, ...told.filter((each) => each !== means)].slice(0, 2).filter(Boolean).join(" "));
     lines(slots.reasons, told);
   }
   const { data } = connection.clearance;
