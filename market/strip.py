@@ -106,6 +106,11 @@ class Strip:
     segments: tuple[SegmentHours, ...]
     indices: tuple[Level, ...]
 
+    @property
+    def stale_since(self) -> datetime | None:
+        """The oldest of those that nobody tells now; None where none is stale."""
+        return min((each.as_of for each in self.indices if each.state is LevelState.STALE and each.as_of), default=None)
+
 
 def strip(*, now: datetime) -> Strip:
     """Of this moment: three queries, and one round trip to Redis, without which the indices are unknown."""

@@ -39,6 +39,8 @@ export function takePrices({ prices }) {
     put(place.querySelector("[data-field=last]"), last_price, number);
     const close = close_price ?? place.dataset.close;
     const moved = close ? percentMoved(last_price, close) : null;
+    place.firstElementChild.dataset.state = "LIVE";
+    strip.querySelector('[data-strip="stale"]').replaceChildren();
     const change = place.querySelector("[data-field=change]");
     say(change, moved === null ? "" : signedPercent(moved));
     change.dataset.sign = moved === null ? "" : sign(moved);
