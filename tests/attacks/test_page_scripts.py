@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page
 
+from brokers.connecting import Known
 from portfolio.presentation import present
+from tests.pages import test_connect_screen as connecting
 from tests.pages.conftest import browser
-from tests.pages.test_screens import BROKERS, CONNECTION, HOME, NOW, House, book
+from tests.pages.test_screens import CONNECTION, HOME, NOW, House, book
 
 __all__ = ("browser",)
 
@@ -48,7 +49,6 @@ def hostile(told: Any, key: str = "") -> Any:
 class HostileHouse(House):
     def answer(self, route: Any, verb: str, path: str, body: str | None) -> None:
         answers: dict[str, Any] = {
-            "brokers": BROKERS,
             "brokers/connections": [CONNECTION],
             "attention": {"items": [NEEDED], "counted": 1, "as_of": NOW.isoformat()},
             "portfolio/silences": {"silences": [SILENT]},
@@ -93,17 +93,20 @@ def test_a_dashboard_shows_hostile_names_as_text(page: Page) -> None:
     assert page.locator("#attention li [data-field=meaning]").text_content() == HOSTILE
 
 
-def test_the_connect_page_shows_hostile_names_as_text(page: Page) -> None:
-    page.goto(f"{HOME}/connect")
-    page.wait_for_selector("[data-testid=broker-choice]")
-    assert HOSTILE in page.inner_text("body")
-    links = [link.get_attribute("href") or "" for link in page.locator("a").all()]
-    assert not [link for link in links if not re.match(r"https?://|/|#", link)]
-
-
-def test_a_refusal_is_shown_as_text(page: Page) -> None:
-    page.goto(f"{HOME}/connect")
-    page.locator("[data-testid=broker-choice]").nth(1).click()
-    with page.expect_response("**/connect/initiate"):
-        page.get_by_role("button", name="Connect", disabled=False).first.click()
-    page.wait_for_function("words => document.body.innerText.includes(words)", arg=HOSTILE)
+def test_the_connect_page_shows_hostile_words_as_text(browser: Browser) -> None:
+    """Names and reasons of an account, and what the API answers to a press."""
+    failing = connecting.account("upstox", "SUSPENDED", error_code="suspended", error_message=HOSTILE)
+    failing.display_name = HOSTILE
+    house = connecting.House(known=Known(now=connecting.NOW, connections=[failing], apps=frozenset({"upstox"})))
+    house.refusal = {"code": HOSTILE, "message": HOSTILE, "remedy": HOSTILE}
+    page, failures = browser.new_page(), []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.route("**/*", house.serve)
+    page.goto(f"{HOME}/connect/upstox")
+    assert HOSTILE in page.get_by_test_id("broker-account").inner_text()
+    page.get_by_role("button", name="Repair by a new login").click()
+    page.wait_for_function("words => document.body.innerText.split(words).length > 3", arg=HOSTILE)
+    assert page.evaluate("window.hit") is None
+    assert page.locator("img[src=x], svg[onload], [onerror]").count() == 0
+    assert failures == []
+    page.close()
