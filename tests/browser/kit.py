@@ -179,7 +179,10 @@ def running(run_dir: Path) -> Iterator[Demo]:
     """
     under_test = os.environ.get(UNDER_TEST)
     if under_test:
-        yield demo_of(Path(under_test))
+        demo = demo_of(Path(under_test))
+        demo.mend()
+        yield demo
+        demo.mend()
         return
     log = run_dir.with_suffix(".log")
     with log.open("wb") as output:
@@ -301,6 +304,14 @@ def sign_in(page: Page, username: str, password: str) -> None:
     page.get_by_label("Username").fill(username)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def prove(page: Page, password: str) -> None:
+    """Show the password afresh, where the page that was asked for wants it."""
+    if "/step-up/" in page.url:
+        page.get_by_label("Password").fill(password)
+        with page.expect_navigation():
+            page.get_by_role("button", name="Confirm").click()
 
 
 def show_code(page: Page, secret: str, *, label: str, button: str) -> None:
