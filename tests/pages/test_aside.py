@@ -375,8 +375,8 @@ def test_sums_are_exact_and_parts_sum_to_a_hundred(page: Page) -> None:
     opened(page)
     sums, parts, nothing = page.evaluate(
         """async () => {
-          const { added, parts } = await import("/static/trademaster/sums.js");
-          return [added(["0.1", "0.2", "90071992547409931.05"]), parts(["1.00", "1.00", "1.00"]), parts(["0.00", "0"])];
+          const { parts, sum } = await import("/static/trademaster/exact.js");
+          return [sum(["0.1", "0.2", "90071992547409931.05"]), parts(["1.00", "1.00", "1.00"]), parts(["0.00", "0"])];
         }"""
     )
     assert sums == "90071992547409931.35"

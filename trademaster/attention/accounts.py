@@ -86,7 +86,7 @@ def _login(entry: Entry, *, code: str, tone: Tone, words: str, meaning: str, sin
             body={"broker_type": entry.broker_type, "connection_id": str(entry.connection_id)},
         )
     else:
-        remedy = Remedy(label="Enter its API key", href=reverse("connect"))
+        remedy = Remedy(label="Enter its API key", href=reverse("connect-broker", args=[entry.broker_type]))
     return Item(
         code=code,
         key=f"session:{entry.connection_id}",
@@ -107,6 +107,7 @@ def _is_long(row: BrokerConnection, status: ConnectionStatus, now: datetime) -> 
 def _trouble(row: BrokerConnection, status: ConnectionStatus, now: datetime) -> Item:
     reasons = clearance_of(row, now=now).data.reasons
     is_blocked = status is ConnectionStatus.SUSPENDED
+    health = reverse("broker-health", args=[row.broker_type])
     return Item(
         code=f"broker_{status.lower()}",
         key=f"broker:{row.pk}",
@@ -114,8 +115,8 @@ def _trouble(row: BrokerConnection, status: ConnectionStatus, now: datetime) -> 
         subject=name_of(row),
         words=" ".join(f"{reason.words} {reason.remedy}" for reason in reasons[:1]),
         meaning=f"{LAST_ANSWER}; new orders go to your other accounts.",
-        remedy=Remedy(label="See how it is", href=reverse("status")),
-        href=reverse("status"),
+        remedy=Remedy(label="See how it is", href=health),
+        href=health,
         since=row.status_since,
     )
 
@@ -154,7 +155,7 @@ def alert_routes(user: User, now: datetime) -> Iterator[Item]:
             remedy=Remedy(
                 label="Try it now", method=Method.POST, href=reverse("alert-route-test", args=[route.pk]), body={}
             ),
-            href=reverse("account"),
+            href=reverse("settings-alerts"),
             since=None,
         )
 

@@ -5,7 +5,7 @@ import { keyed, put, say } from "./dom.js";
 import { compare, counted, percent, rupees } from "./format.js";
 import { inOrder } from "./in_order.js";
 import { remember, remembered } from "./remembered.js";
-import { added, parts } from "./sums.js";
+import { parts, sum } from "./exact.js";
 
 const CLASSES = { EQUITY: "Shares", FUND: "Funds and ETFs", DEBT: "Debt", OTHER: "Other" };
 const AT_FIRST = 4;
@@ -62,7 +62,7 @@ function summed(positions, nameOf) {
     const name = nameOf(row);
     values.set(name, [...(values.get(name) ?? []), row.current_value]);
   }
-  return [...values].map(([name, each]) => ({ key: name, name, value: added(each) }));
+  return [...values].map(([name, each]) => ({ key: name, name, value: sum(each) }));
 }
 
 function render() {
@@ -87,7 +87,7 @@ function render() {
   say(byId("allocation-words"), wordsOf(portfolio, lines, weights));
 }
 
-const restOf = (known) => (known.length > AT_FIRST ? added(known.slice(AT_FIRST).map(({ weight }) => weight ?? "0.00")) : "0.00");
+const restOf = (known) => (known.length > AT_FIRST ? sum(known.slice(AT_FIRST).map(({ weight }) => weight ?? "0.00")) : "0.00");
 
 function fill(fields, { name, value, weight }, node) {
   node.classList.toggle("unknown-part", name === UNKNOWN);
@@ -102,7 +102,7 @@ function fill(fields, { name, value, weight }, node) {
 
 /** What the lines sum to, or why they cannot. */
 function wordsOf({ coverage }, lines, weights) {
-  const sums = weights.some((weight) => weight === null) ? "Of nothing no part can be told." : `Sums to ${percent(added(weights))} of the total value.`;
+  const sums = weights.some((weight) => weight === null) ? "Of nothing no part can be told." : `Sums to ${percent(sum(weights))} of the total value.`;
   const gaps = [
     coverage.without_price && `${counted(coverage.without_price, "holding")} without a price ${coverage.without_price === 1 ? "is" : "are"} in no line.`,
     coverage.sources_missing && `${counted(coverage.sources_missing, "account")} did not answer, and ${coverage.sources_missing === 1 ? "is" : "are"} in no line.`,

@@ -127,7 +127,7 @@ function tellOfPrices() {
   if (book.prices === null) return;
   const { stale, asked, as_of } = book.prices;
   light.dataset.state = stale ? "lost" : asked ? "quiet" : "open";
-  say(slots(light).words, stale ? "Prices stale" : asked ? "Prices not streaming" : "Prices stream");
+  say(slots(light).words, stale ? "Prices stale" : asked ? "Prices not streaming" : "Streaming");
   const since = stale ? "since" : "asked at";
   say(slots(light).since, (stale || asked) && as_of ? `${since} ${istTime(as_of)}` : "");
 }

@@ -56,7 +56,7 @@ for (const menu of document.querySelectorAll("details.menu")) {
 // --- the clock ------------------------------------------------------------------------------------------------------
 const clock = byId("clock");
 if (clock) {
-  const tick = () => say(clock, `${istTime(new Date())} IST`);
+  const tick = () => say(clock, istTime(new Date()));
   tick();
   setInterval(tick, 1000);
 }
