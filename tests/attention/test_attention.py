@@ -98,7 +98,7 @@ def test_a_session_that_has_ended_is_one_login_away(alice: User) -> None:
 def test_without_its_key_there_is_a_step_before_the_login(alice: User) -> None:
     account(alice, NOW, status=ConnectionStatus.TOKEN_EXPIRED)
     remedy = needing(alice)["session_ended"].remedy
-    assert (remedy.method, remedy.href) == (Method.LINK, "/connect")
+    assert (remedy.method, remedy.href) == (Method.LINK, "/connect/zerodha")
 
 
 def test_a_session_that_is_renewed_by_itself_needs_nobody(alice: User) -> None:

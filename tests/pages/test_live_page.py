@@ -208,7 +208,7 @@ def test_prices_that_stand_still_are_marked_and_so_are_the_feeds(dashboard, host
 
     host.feeds("LIVE", stale=False)
     dashboard.wait_for_selector("[data-testid=feed]:has-text('streaming')")
-    assert light.inner_text() == "Streaming"
+    assert light.locator("[data-field=words]").inner_text() == "Streaming"
 
     host.feeds("DOWN", stale=True)
     dashboard.wait_for_selector("[data-testid=feed]:has-text('feed down')")
