@@ -142,7 +142,7 @@ function renderFeed(slots, connection, feed, node) {
   const { word, state } = FEEDS[feed.state] ?? FEEDS.DOWN;
   const shown = shownOf.get(node);
   if (shown.feed !== feed) Object.assign(shown, { feed, since: istTime(feed.since) });
-  light(slots, "feed", state, { [state]: word }, [`Its price feed since ${shown.since}: ${word}.`]);
+  light(slots, "feed", state, { [state]: word }, [`So since ${shown.since}: prices come from whichever broker streams.`]);
 }
 
 /** The owner's own switch is no fault: an account at which trading is merely off is not stopped by anything. What could
