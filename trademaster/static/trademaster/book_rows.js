@@ -1,9 +1,15 @@
 // Rows of a live table: made once per key, written to only when what they show is another object, and kept in order.
+// Those far out of sight are written a few at a time, and at once when they come near: nobody waits for what nobody sees.
 
 import { fromTemplate, slots } from "./dom.js";
 
+const NEAR = "400px 0px"; // beyond the window's edges
+const FAR_ROWS_AT_ONCE = 8;
+
 export class Rows {
   #held = new Map();
+  #late = new Set(); // rows out of sight that show less than is known
+  #watch = new IntersectionObserver((seen) => this.#moved(seen), { rootMargin: NEAR });
   #after;
   #kinds;
 
@@ -17,8 +23,10 @@ export class Rows {
   show(entries, context = null) {
     const leaving = new Map(this.#held);
     for (const { key } of entries) leaving.delete(key);
-    for (const [key, { node }] of leaving) {
-      node.remove();
+    for (const [key, row] of leaving) {
+      this.#watch.unobserve(row.node.firstElementChild);
+      this.#late.delete(row);
+      row.node.remove();
       this.#held.delete(key);
     }
     const focused = document.activeElement;
@@ -26,11 +34,15 @@ export class Rows {
     let before = this.#after;
     entries.forEach(({ key, kind, item }, place) => {
       const row = this.#held.get(key) ?? this.#made(key, kind);
-      if (row.item !== item || row.context !== context) this.#kinds[kind].fill(slots(row.node), item, row.node);
+      const isAnother = row.item !== item || row.context !== context;
+      const isNew = row.place === null;
       Object.assign(row, { item, context, place });
+      if (isAnother && (isNew || row.isNear)) this.#fill(row);
+      else if (isAnother) this.#late.add(row);
       if (!staying.has(place)) before.after(row.node);
       before = row.node;
     });
+    for (const row of [...this.#late].slice(0, FAR_ROWS_AT_ONCE)) this.#fill(row);
     // An element that is moved loses the focus that it has.
     if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
   }
@@ -42,15 +54,31 @@ export class Rows {
   /** Have a row written anew, whatever it shows. */
   again(key) {
     const row = this.#held.get(key);
-    if (row) this.#kinds[row.kind].fill(slots(row.node), row.item, row.node);
+    if (row) this.#fill(row);
+  }
+
+  #fill(row) {
+    this.#late.delete(row);
+    this.#kinds[row.kind].fill(slots(row.node), row.item, row.node);
   }
 
   #made(key, kind) {
     const node = fromTemplate(this.#kinds[kind].template);
     node.dataset.key = key;
-    const row = { node, kind, item: undefined, context: undefined, place: null };
+    const row = { node, kind, item: undefined, context: undefined, place: null, isNear: true };
     this.#held.set(key, row);
+    // The first line: what opens beneath it may be hidden.
+    this.#watch.observe(node.firstElementChild);
     return row;
+  }
+
+  #moved(seen) {
+    for (const { target, isIntersecting } of seen) {
+      const row = this.#held.get(target.parentElement?.dataset.key);
+      if (!row) continue;
+      row.isNear = isIntersecting;
+      if (isIntersecting && this.#late.has(row)) this.#fill(row);
+    }
   }
 }
 
