@@ -41,7 +41,7 @@ class ChartFinder(BaseFinder):
 
     def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
         found = [str(DIRECTORY / SCRIPT)] if path == ADDRESS and is_installed() else []
-        return found if find_all else next(iter(found), None)
+        return found[0] if found and not find_all else found
 
     def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, Storage]]:
         if is_installed() and not matches_patterns(SCRIPT, ignore_patterns or ()):
