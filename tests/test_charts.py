@@ -25,7 +25,7 @@ def test_the_script_is_found_and_collected() -> None:
 @pytest.mark.parametrize("path", ["charts/bundle.js", "charts/index.html", "charts/../js/bundle.js", "charts/"])
 def test_nothing_beside_it_is(path: str) -> None:
     assert (charts.DIRECTORY / "bundle.js").exists()
-    assert ChartFinder().find(path) is None
+    assert ChartFinder().find(path) == []
     assert ChartFinder().find(path, find_all=True) == []
 
 
