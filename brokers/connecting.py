@@ -55,11 +55,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One connection. `data` says whether it can be read; `address` whether orders would come from where they may."""
+    """One connection. `data` says whether it can be read; `address` whether orders would come from where they may.
+
+    `session_until` is None where its session is over, or its end is not known.
+    """
 
     row: BrokerConnection
     chip: Chip
     is_active: bool
+    session_until: datetime | None
     data: Light
     address: Light
     verdict: Chip
@@ -216,12 +220,19 @@ def _account(spec: BrokerSpec, row: BrokerConnection, inbox: PostbackInbox | Non
         row=row,
         chip=Chip(text=text, tone=tone),
         is_active=row.status != ConnectionStatus.DISCONNECTED,
+        session_until=_session_until(row, now),
         data=clearance_of(row, now=now).data,
         address=Light(state=address.state, reasons=reasons),
         verdict=Chip(text=verdict, tone=colour),
         has_postbacks=inbox is not None and inbox.address_hash is not None,
         posted_at=inbox.last_received_at if inbox else None,
     )
+
+
+def _session_until(row: BrokerConnection, now: datetime) -> datetime | None:
+    """A broker may end a session before its time: the end that was foretold is then none."""
+    is_over = row.status in (ConnectionStatus.TOKEN_EXPIRED, ConnectionStatus.DISCONNECTED) or row.is_over(now)
+    return None if is_over else row.token_expires_at
 
 
 def _ways(spec: BrokerSpec, known: Known) -> list[Way]:

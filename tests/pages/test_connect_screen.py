@@ -230,6 +230,26 @@ def test_an_account_that_fails_says_why_what_it_means_and_what_to_do(page: Page,
     assert house.sent[0][2]["connection_id"] == str(ID)
 
 
+@pytest.mark.parametrize(
+    ("status", "now", "until"),
+    [
+        ("CONNECTED", NOW, "session until 27 Nov, 04:45 IST"),
+        ("ERROR", NOW, "session until 27 Nov, 04:45 IST"),
+        ("TOKEN_EXPIRED", NOW, None),  # ended before its time
+        ("CONNECTED", NOW + timedelta(hours=20), None),  # and nobody has asked the broker since
+        ("DISCONNECTED", NOW, None),
+    ],
+)
+def test_only_a_session_that_lasts_is_said_to_last(
+    page: Page, house: House, status: str, now: datetime, until: str | None
+) -> None:
+    house.known = Known(now=now, connections=[account("groww", status)])
+    page.goto(f"{HOME}/connect/groww")
+    told = page.get_by_test_id("broker-account")
+    expect(told).to_contain_text(until or "AB1234")
+    assert ("session until" in told.inner_text()) is (until is not None)
+
+
 def test_disconnecting_is_pressed_twice(page: Page, house: House) -> None:
     house.known = Known(now=NOW, connections=[account("upstox")], apps=frozenset({"upstox"}))
     page.goto(f"{HOME}/connect/upstox")
