@@ -209,6 +209,19 @@ def test_a_refusal_is_told_beside_what_was_pressed(page: Page, house: House) -> 
     expect(button).to_be_enabled()
 
 
+def test_the_field_that_is_refused_is_named(page: Page, house: House) -> None:
+    house.known = Known(now=NOW, connections=[account("upstox")])
+    words = "Some fields are missing or wrong."
+    refused = {"registered_ip": ["Enter a valid IPv4 address."]}
+    house.refusal = {"code": "invalid_input", "message": words, "remedy": "Correct them.", "details": refused}
+    page.goto(f"{HOME}/connect/upstox")
+    check = page.get_by_test_id("address-check")
+    check.locator("input").fill("999.1.1.1")
+    check.get_by_role("button", name="Save").click()
+    expect(check.get_by_role("alert")).to_have_text("registered ip: Enter a valid IPv4 address.")
+    expect(check.locator("input")).to_have_value("999.1.1.1")
+
+
 def test_a_login_under_way_says_until_when(page: Page, house: House) -> None:
     state = OAuthState(broker_type="upstox", created_at=NOW, expires_at=NOW + timedelta(minutes=10))
     house.known = Known(now=NOW, apps=frozenset({"upstox"}), begun={"upstox": state})

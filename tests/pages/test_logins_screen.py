@@ -223,3 +223,14 @@ def test_an_address_that_is_refused_says_why(page, house):
     form.get_by_role("button", name="Save").click()
 
     expect(form.get_by_role("alert")).to_have_text("Only encrypted. Use https.")
+
+
+def test_the_field_that_is_refused_is_named(page, house):
+    shown(page, house, entry("alpha", "now"))
+    details = {"webhook_url": ["Enter a valid URL."]}
+    house.refusal = {"code": "invalid_input", "message": "Some fields are wrong.", "remedy": "See.", "details": details}
+    form = page.locator("#reminder")
+    form.get_by_label("Webhook").fill("https://nowhere")
+    form.get_by_role("button", name="Save").click()
+
+    expect(form.get_by_role("alert")).to_have_text("webhook url: Enter a valid URL.")

@@ -31,6 +31,12 @@ export async function call(method, path, body, more = {}) {
   return answer;
 }
 
+/** What is said of a refusal: where single fields were refused, each of them by name, and why. */
+export function withFields({ code, message, details }) {
+  if (code !== "invalid_input" || !details) return message;
+  return Object.entries(details).map(([name, said]) => `${name.replaceAll("_", " ")}: ${[said].flat().join(" ")}`).join(" ");
+}
+
 /** Leave for the broker's own login page; for a form of ours where it has none, or where `method` names one.
  * `more`: the page to return to, and the connection it is for. What the page says a login agrees to is told by version. */
 export async function logInAt(brokerType, method, more = {}) {

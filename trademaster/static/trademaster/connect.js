@@ -1,6 +1,6 @@
 // The page of one broker: the server renders it; here keys go in, logins begin, and what was changed is shown again.
 
-import { ApiError, call, logInAt } from "./api.js";
+import { ApiError, call, logInAt, withFields } from "./api.js";
 import { announce, say } from "./dom.js";
 import { takeOver } from "./morph.js";
 
@@ -30,7 +30,7 @@ async function attempt(pressed, work) {
     await work(place);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    say(trouble, error.message);
+    say(trouble, withFields(error));
     trouble.hidden = false;
   } finally {
     pressed.disabled = false;

@@ -1,6 +1,6 @@
 // The morning's logins: the server says who needs one and in what order; here time passes and buttons are pressed.
 
-import { ApiError, call, logInAt } from "./api.js";
+import { ApiError, call, logInAt, withFields } from "./api.js";
 import { STATUSES, nameOf } from "./connections.js";
 import { announce, keyed, say, slots } from "./dom.js";
 import { duration, istTime } from "./format.js";
@@ -164,8 +164,8 @@ async function attempt(work, place = byId("trouble")) {
   }
 }
 
-function tell(place, { message }) {
-  place.textContent = message;
+function tell(place, error) {
+  place.textContent = withFields(error);
   place.hidden = false;
 }
 

@@ -1,6 +1,6 @@
 // The pages of orders. They came rendered; news of an order make them ask for themselves again, and take over what changed.
 
-import { ApiError, call } from "./api.js";
+import { ApiError, call, withFields } from "./api.js";
 import { announce, say, slots } from "./dom.js";
 import { duration, istTime } from "./format.js";
 import { takeOver } from "./morph.js";
@@ -115,11 +115,6 @@ async function attempt(work, { isQuiet = false } = {}) {
     else if (!isQuiet) trouble(withFields(error));
     return undefined;
   }
-}
-
-function withFields({ code, message, details }) {
-  if (code !== "invalid_input" || !details) return message;
-  return Object.entries(details).map(([name, said]) => `${name.replaceAll("_", " ")}: ${[said].flat().join(" ")}`).join(" ");
 }
 
 /** One question; whether it was answered by going on. */
