@@ -53,6 +53,7 @@ class House:
     known: Known = field(default_factory=lambda: Known(now=NOW))
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     refusal: dict[str, Any] | None = None
+    is_away: bool = False
 
     def serve(self, route: Route) -> None:
         request = route.request
@@ -62,6 +63,8 @@ class House:
             route.fulfill(content_type=TYPES[file.suffix], body=file.read_bytes())
         elif path.startswith(API):
             self.answer(route, request.method, path.removeprefix(API), json.loads(request.post_data or "null"))
+        elif self.is_away:
+            route.fulfill(status=502, content_type="text/html", body="<!doctype html><title>Bad gateway</title>")
         elif path.startswith("/connect"):
             route.fulfill(content_type="text/html", body=html(path, self.known))
         else:
@@ -329,6 +332,17 @@ def test_an_address_for_news_of_orders_is_shown_once_and_can_be_voided(page: Pag
     expect(part.get_by_role("button", name="Make an address")).to_be_visible()
     path = f"brokers/connections/{ID}/postback"
     assert [(verb, path) for verb, path, _ in house.sent] == [("POST", path), ("DELETE", path)]
+
+
+def test_an_address_shown_once_outlives_a_page_that_cannot_be_read_again(page: Page, house: House) -> None:
+    house.known = Known(now=NOW, connections=[account("zerodha")])
+    page.goto(f"{HOME}/connect/zerodha")
+    house.is_away = True
+    part = page.get_by_test_id("posting")
+    part.get_by_role("button", name="Make an address").click()
+    expect(part.get_by_role("alert")).to_contain_text("That is done, but this page could not be read again")
+    expect(part.locator("[data-made] code")).to_have_text(ADDRESS)
+    assert len(house.sent) == 1
 
 
 def test_who_posts_nothing_offers_no_address(page: Page, house: House) -> None:

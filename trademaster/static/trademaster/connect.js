@@ -5,17 +5,34 @@ import { announce, say } from "./dom.js";
 import { takeOver } from "./morph.js";
 
 const COPIED_MILLISECONDS = 2000;
+const NOT_READ = {
+  code: "not_read_again",
+  message: "That is done, but this page could not be read again: the rest of it is as it was before.",
+  remedy: "Copy what is shown this once, if anything is, and then reload the page.",
+};
 const page = document.querySelector(".way");
 const slug = page.id;
 const name = document.querySelector("h1").textContent;
 
-/** Take over what the page says now. What was pressed may be gone then: `place` keeps the focus near. */
+/** What the server says of this page now, as words of HTML; null where it says nothing, or of another page. */
+async function readAgain() {
+  try {
+    const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
+    return answer.ok && !answer.redirected ? await answer.text() : null;
+  } catch (error) {
+    if (error instanceof TypeError) return null; // how fetch says that nobody answered
+    throw error;
+  }
+}
+
+/** Take over what the page says now. What was pressed may be gone then: `place` keeps the focus near.
+ * The page is never reloaded: what is shown once may stand on it. Throws ApiError. */
 async function refresh(place) {
-  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer?.ok || answer.redirected) return location.reload();
+  const words = await readAgain();
+  if (words === null) throw new ApiError(NOT_READ);
   const held = document.activeElement;
   held?.blur();
-  takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  takeOver(new DOMParser().parseFromString(words, "text/html"));
   const near = held?.isConnected ? held : place?.querySelector("button, input, summary");
   near?.focus({ preventScroll: true });
 }
