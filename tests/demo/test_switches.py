@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from brokers import registry
+from brokers.connecting import STATUSES
 from brokers.domain import ConnectionStatus
 from brokers.models import BrokerConnection
 from brokers.simulation.control import Control
@@ -105,8 +106,13 @@ def test_the_board_says_how_the_traders_own_connections_stand(alice: User, sandb
     assert said["groww"] == ("Not connected", "plain")
 
 
-def test_every_status_has_its_words() -> None:
-    assert set(switches.SAID) == set(ConnectionStatus)
+@pytest.mark.parametrize("status", ConnectionStatus)
+def test_a_status_is_said_as_on_every_page(
+    alice: User, sandbox: Control, alices: Alices, status: ConnectionStatus
+) -> None:
+    BrokerConnection.objects.filter(pk=alices["upstox"].pk).update(status=status)
+    row = next(row for row in switches.board(alice).rows if row.slug == "upstox")
+    assert (row.word, row.tone) == STATUSES[status]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from accounts.models import User
 from brokers import registry
+from brokers.connecting import STATUSES
 from brokers.domain import ConnectionStatus
 from brokers.simulation.client import Control
 from brokers.transport import is_loopback
@@ -23,16 +24,6 @@ logger = logging.getLogger(__name__)
 
 # They are on this machine. A broker that is killed or revived takes a moment to listen again.
 TIMEOUT_SECONDS = 5.0
-# In the words and colours of the broker cards.
-SAID: Mapping[str, tuple[str, str]] = {
-    ConnectionStatus.CONNECTED: ("Connected", "good"),
-    ConnectionStatus.RATE_LIMITED: ("Rate limited", "warn"),
-    ConnectionStatus.MAINTENANCE: ("In maintenance", "warn"),
-    ConnectionStatus.TOKEN_EXPIRED: ("Login needed", "bad"),
-    ConnectionStatus.ERROR: ("Failing", "bad"),
-    ConnectionStatus.SUSPENDED: ("Blocked by the broker", "bad"),
-    ConnectionStatus.DISCONNECTED: ("Disconnected", "plain"),
-}
 EVERY_BROKER = "Every broker"
 NOT_CONNECTED = ("Not connected", "plain")
 
@@ -159,7 +150,7 @@ def _clear(control: Control, act: Act, broker: str) -> dict[str, Any]:
 def _row(slug: str, told: Mapping[str, Any], status: str | None) -> Row:
     name = registry.load(slug).spec.name
     switches = tuple(Switch(act=act, broker=slug, broker_name=name, is_on=_is_on(act, told, status)) for act in ACTS)
-    word, tone = NOT_CONNECTED if status is None else SAID[status]
+    word, tone = NOT_CONNECTED if status is None else STATUSES[ConnectionStatus(status)]
     return Row(slug=slug, name=name, switches=switches, word=word, tone=tone)
 
 
