@@ -181,8 +181,8 @@ SCRIPT: tuple[tuple[str, str, str, Look, Callable[[User], list[Link]]], ...] = (
     ),
     (
         "failover",
-        "Kill Groww, and revive it",
-        "The total keeps Groww’s last numbers and says so (5/6); revived, it comes back by itself.",
+        "Kill a broker, and revive it",
+        "The total keeps its last numbers and says so (as 5/6); revived, it comes back by itself.",
         _failed_over,
         _to_switches,
     ),
