@@ -8,13 +8,26 @@ const parts = () => [...document.querySelectorAll("[data-part][data-live]")];
 let asking = null; // what is being asked; `again`: what has happened since is not in it
 let sending = false;
 
-async function read(address, options = {}) {
-  const response = await fetch(address, { headers: { Accept: "text/html" }, ...options });
+/** Nobody answered, or nobody who could. */
+class Unanswered extends Error {}
+
+async function asked(address, options) {
+  try {
+    const response = await fetch(address, { headers: { Accept: "text/html" }, ...options });
+    return { response, words: await response.text() };
+  } catch (error) {
+    throw error instanceof TypeError ? new Unanswered(error.message) : error;
+  }
+}
+
+/** The document that comes. Throws Unanswered. */
+async function read(address, options) {
+  const { response, words } = await asked(address, options);
   if (new URL(response.url).pathname === LOGIN) location.assign(`${LOGIN}?next=${encodeURIComponent(location.pathname)}`);
   // Put away, or gone since this page was loaded: nothing is left of it.
   if (response.status === 204) return document.implementation.createHTMLDocument();
-  if (!response.ok) throw new TypeError(`${response.status}`);
-  return new DOMParser().parseFromString(await response.text(), "text/html");
+  if (!response.ok) throw new Unanswered(`${response.status}`);
+  return new DOMParser().parseFromString(words, "text/html");
 }
 
 /** Take over what a part says now. Whatever had the focus in it, or its successor, has it again. */
@@ -29,14 +42,14 @@ async function reread() {
   if (asking) return (asking.again = true);
   asking = { again: false };
   try {
-    const waiting = Map.groupBy(parts(), (part) => part.dataset.live);
-    for (const [address, mine] of waiting) {
+    const waiting = parts();
+    for (const address of new Set(waiting.map((part) => part.dataset.live))) {
       const fresh = await read(address);
-      for (const part of mine) takeOver(part, fresh.querySelector(`[data-part="${part.dataset.part}"]`));
+      for (const part of waiting.filter(({ dataset }) => dataset.live === address)) takeOver(part, fresh.querySelector(`[data-part="${part.dataset.part}"]`));
     }
     offline(false);
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error; // how fetch says that nobody answered
+    if (!(error instanceof Unanswered)) throw error;
     offline(true);
   } finally {
     const { again } = asking;
@@ -68,10 +81,11 @@ async function send(form, button) {
     const told = fresh.querySelector(".messages .notice");
     if (told) tell(form, told.textContent, told.classList.contains("bad") ? "bad" : "good");
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
+    if (!(error instanceof Unanswered)) throw error;
     tell(form, "TradeMaster did not answer: it is not known whether the switch was turned. Look at it again in a moment.", "bad");
+  } finally {
+    sending = false;
   }
-  sending = false;
   await reread();
 }
 
