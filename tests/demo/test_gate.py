@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from accounts.models import User
 from market.models import MarketDay
 from trademaster.checks import the_switchboard_stays_at_home
 from trademaster.demo import market_days, switches
@@ -43,7 +44,7 @@ class TestElsewhere:
     @pytest.mark.parametrize(
         "verb",
         [
-            lambda: switches.turn("kill:zerodha:on"),
+            lambda: switches.turn(User(), "kill:zerodha:on"),
             switches.mend_everything,
             lambda: market_days.open_all_day(timezone.now()),
             lambda: market_days.keep_open(timezone.now()),

@@ -17,7 +17,7 @@ from brokers.models import BrokerConnection
 from brokers.simulation.control import Control
 from tests.pages.test_pages import Page
 from trademaster.demo import switches
-from trademaster.demo.acts import ACTS, FOUR
+from trademaster.demo.acts import ACTS, FOUR, KILL
 
 pytestmark = pytest.mark.django_db
 
@@ -46,10 +46,44 @@ def test_every_switch_is_turned_on_and_off_again(as_alice: Client, sandbox: Cont
     button = f"{act.code}-fyers"
     on = press(as_alice, buttons(as_alice.get("/demo/").content.decode())[button])
     assert faults(sandbox) == {"fyers": {act.fault}}
-    assert f"Fyers: {act.sign}. " in on
+    assert f"Fyers: {act.sign}. You are not connected to Fyers: nothing of yours changes." in on
     off = press(as_alice, buttons(on)[button])
     assert faults(sandbox) == {}
-    assert f"Fyers {act.over}." in off
+    assert f"Fyers {act.over}. You are not connected to Fyers" in off
+
+
+@pytest.mark.parametrize("act", [act for act in ACTS if act.fault], ids=lambda act: act.code)
+def test_who_is_connected_there_is_told_what_to_watch(
+    alice: User, sandbox: Control, alices: Alices, act: switches.Act
+) -> None:
+    assert switches.turn(alice, f"{act.code}:upstox:on") == f"Upstox: {act.sign}. {act.watch}"
+    assert switches.turn(alice, f"{act.code}:upstox:off") == f"Upstox {act.over}. {act.after}".rstrip()
+
+
+def test_who_disconnected_is_not(alice: User, sandbox: Control, alices: Alices) -> None:
+    BrokerConnection.objects.filter(pk=alices["upstox"].pk).update(status=ConnectionStatus.DISCONNECTED)
+    nothing = "You are not connected to Upstox: nothing of yours changes."
+    assert switches.turn(alice, "expire:upstox:on") == f"Upstox: no session. {nothing}"
+
+
+def test_the_four_say_what_this_trader_will_see(alice: User, sandbox: Control, alices: Alices) -> None:
+    """Alice is at Zerodha and Upstox."""
+    watch = {large.big.title: (large.watch, large.big.watch) for large in switches.board(alice).four}
+    for title in ("Kill Zerodha", "Lose the next order reply"):
+        assert watch[title][0] == watch[title][1]
+    assert watch["429 at Fyers"][0] == "You are not connected to Fyers: nothing of yours changes."
+    assert watch["Expire Groww"][0] == "You are not connected to Groww: nothing of yours changes."
+
+
+def test_to_a_newcomer_no_reply_is_lost(alice: User, sandbox: Control) -> None:
+    said = "You are not connected to any broker: nothing of yours changes."
+    assert [large.watch for large in switches.board(alice).four if large.big.broker == "any"] == [said]
+    assert switches.turn(alice, "lost_reply:any:on") == f"Every broker: armed. {said}"
+
+
+@pytest.mark.parametrize("said", [KILL.watch, KILL.after])
+def test_nobody_is_promised_a_broker_sooner_than_it_may_come(said: str) -> None:
+    assert "within a minute or two, or up to ten where it was away for long" in said
 
 
 def test_the_four_at_the_top_stand_for_switches_below(as_alice: Client, sandbox: Control) -> None:
@@ -66,17 +100,17 @@ def test_the_four_at_the_top_stand_for_switches_below(as_alice: Client, sandbox:
 
 def test_a_reply_is_lost_once_whichever_broker_has_the_order(alice: User, sandbox: Control) -> None:
     """It is one fault for all of them: said once, and disarmed in one."""
-    switches.turn("lost_reply:any:on")
+    switches.turn(alice, "lost_reply:any:on")
     board = switches.board(alice)
     assert [(switch.broker_name, switch.act.sign) for switch in board.broken] == [("Every broker", "armed")]
     big = next(large.switch for large in board.four if large.big.broker == "any")
     assert (big.is_on, big.value) == (True, "lost_reply:any:off")
-    switches.turn(big.value)
+    switches.turn(alice, big.value)
     assert faults(sandbox) == {}
 
 
 def test_an_ended_session_asks_for_a_login_and_for_no_switch(alice: User, sandbox: Control, alices: Alices) -> None:
-    switches.turn("expire:upstox:on")
+    switches.turn(alice, "expire:upstox:on")
     assert sandbox.overview()["brokers"]["upstox"]["live_sessions"] == 0
     row = next(row for row in switches.board(alice).rows if row.slug == "upstox")
     ended = next(switch for switch in row.switches if switch.act.code == "expire")
@@ -89,9 +123,9 @@ def test_where_nobody_logged_in_no_session_has_ended(alice: User, sandbox: Contr
     assert switches.board(alice).broken == ()
 
 
-def test_everything_is_mended_at_once(as_alice: Client, sandbox: Control) -> None:
+def test_everything_is_mended_at_once(as_alice: Client, alice: User, sandbox: Control) -> None:
     assert "mend" not in buttons(as_alice.get("/demo/").content.decode()).values()
-    switches.turn("kill:zerodha:on")
+    switches.turn(alice, "kill:zerodha:on")
     html = press(as_alice, "maintenance:groww:on")
     assert "2 faults are on" in html
     assert "Every fault is switched off" in press(as_alice, buttons(html)["mend"])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 ANY = "any"
+# A broker that fails is asked less and less often, but every ten minutes (brokers/breaker.py).
+SOON_BACK = "within a minute or two, or up to ten where it was away for long"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +15,8 @@ class Act:
     """One switch of a simulated broker, in the words of its buttons.
 
     `fault` is its name in the control API; without one the sessions at the broker are ended, which only a login mends.
-    `sign` is what stands beside a switch that is on; `over` follows the broker's name once it is off. `does` and
-    `watch` are whole sentences.
+    `sign` is what stands beside a switch that is on; `over` follows the broker's name once it is off. `does`, `watch`
+    and `after`, what whoever is connected there sees once it is off, are whole sentences.
     """
 
     code: str
@@ -25,6 +27,7 @@ class Act:
     does: str
     watch: str
     over: str = ""
+    after: str = ""
     fault: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
 
@@ -35,11 +38,12 @@ KILL = Act(
     begin="Kill",
     end="Revive",
     sign="nobody listens",
-    over="is revived, and comes back by itself, within a minute or two",
+    over="is revived",
+    after=f"It comes back by itself, {SOON_BACK}.",
     fault="down",
     does="Nobody listens at the broker’s address: every call fails, and its stream breaks off.",
     watch="Its card turns to Failing, the totals keep its last numbers and say how old they are. Revived, it comes "
-    "back by itself, within a minute or two.",
+    f"back by itself, {SOON_BACK}.",
 )
 RATE_LIMIT = Act(
     code="rate_limit",

@@ -17,7 +17,7 @@ from brokers.connecting import STATUSES
 from brokers.domain import ConnectionStatus
 from brokers.simulation.client import Control
 from brokers.transport import is_loopback
-from trademaster.demo.acts import ACTS, ANY, BY_CODE, FOUR, Act, Big
+from trademaster.demo.acts import ACTS, ANY, BY_CODE, FOUR, SOON_BACK, Act, Big
 from trademaster.demo.gate import require_simulation
 
 logger = logging.getLogger(__name__)
@@ -74,8 +74,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Large:
+    """`watch`: what this trader will see of it."""
+
     big: Big
     switch: Switch
+    watch: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +109,14 @@ def board(user: User) -> Board:
         return Board(refused=refused)
     stands = {row.broker_type: row.status for row in user.broker_connections.order_by("status_since", "pk")}
     rows = tuple(_row(slug, brokers[slug], stands.get(slug)) for slug in registry.slugs() if slug in brokers)
-    return Board(rows=rows, four=tuple(_large(big, rows) for big in FOUR))
+    return Board(rows=rows, four=tuple(_large(big, rows, _connected(user)) for big in FOUR))
 
 
-def turn(value: str) -> str:
-    """Turn the switch that a button's `value` names, and say so in a sentence. Raises SwitchRefused, NotSimulated."""
+def turn(user: User, value: str) -> str:
+    """Turn the switch that a button's `value` names, and say what this trader sees of it, in sentences.
+
+    Raises SwitchRefused, NotSimulated.
+    """
     require_simulation()
     code, broker, way = [*value.split(":"), "", "", ""][:3]
     act = BY_CODE.get(code)
@@ -121,16 +127,29 @@ def turn(value: str) -> str:
     logger.info("Simulated fault %s at %s: %s", act.code, broker, way)
     if way == "off":
         _asked(lambda control: _clear(control, act, broker))
-        return f"{name} {act.over}."
+        return f"{name} {act.over}. {_seen(act.after, broker, name, _connected(user))}".rstrip()
     _asked(lambda control: _begin(control, act, broker))
-    return f"{name}: {act.sign}. {act.watch}"
+    return f"{name}: {act.sign}. {_seen(act.watch, broker, name, _connected(user))}"
 
 
 def mend_everything() -> str:
     """Switch every fault off, everywhere, and say so. Raises SwitchRefused, NotSimulated."""
     require_simulation()
     _asked(lambda control: control.clear_faults_everywhere())
-    return "Every fault is switched off: brokers come back by themselves, in a minute or two; sessions by a login."
+    return f"Every fault is switched off. A broker comes back by itself, {SOON_BACK}; an ended session by a login."
+
+
+def _connected(user: User) -> frozenset[str]:
+    """The brokers at which the trader has an account that they have not disconnected, by slug."""
+    return frozenset(user.broker_connections.active().values_list("broker_type", flat=True))
+
+
+def _seen(words: str, broker: str, name: str, connected: frozenset[str]) -> str:
+    """`words` to whoever is connected there; nobody else sees anything of it."""
+    if broker in connected or (broker == ANY and connected):
+        return words
+    where = "any broker" if broker == ANY else name
+    return f"You are not connected to {where}: nothing of yours changes."
 
 
 def _begin(control: Control, act: Act, broker: str) -> dict[str, Any]:
@@ -161,10 +180,12 @@ def _is_on(act: Act, told: Mapping[str, Any], status: str | None) -> bool:
     return told["live_sessions"] == 0 and status not in (None, ConnectionStatus.DISCONNECTED)
 
 
-def _large(big: Big, rows: tuple[Row, ...]) -> Large:
-    if big.broker != ANY:
-        return Large(big=big, switch=next(_switch(row, big.act) for row in rows if row.slug == big.broker))
-    return Large(big=big, switch=_everywhere(big.act, is_on=any(_switch(row, big.act).is_on for row in rows)))
+def _large(big: Big, rows: tuple[Row, ...], connected: frozenset[str]) -> Large:
+    if big.broker == ANY:
+        switch = _everywhere(big.act, is_on=any(_switch(row, big.act).is_on for row in rows))
+    else:
+        switch = next(_switch(row, big.act) for row in rows if row.slug == big.broker)
+    return Large(big=big, switch=switch, watch=_seen(big.watch, big.broker, switch.broker_name, connected))
 
 
 def _switch(row: Row, act: Act) -> Switch:

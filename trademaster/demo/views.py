@@ -63,11 +63,12 @@ def checklist(request: HttpRequest) -> HttpResponse:
 @login_required
 def turn(request: HttpRequest) -> HttpResponse:
     """Turn a switch (`do`), or mend everything."""
-    if _trader(request) is None:
+    user = _trader(request)
+    if user is None:
         return redirect("admin:index")
     asked = request.POST.get("do", "")
     try:
-        messages.success(request, switches.mend_everything() if asked == "mend" else switches.turn(asked))
+        messages.success(request, switches.mend_everything() if asked == "mend" else switches.turn(user, asked))
     except SwitchRefused as refused:
         messages.error(request, str(refused))
     return _back(request)
