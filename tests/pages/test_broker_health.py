@@ -91,6 +91,11 @@ def test_the_card_tells_of_days_incidents_and_the_own_account(alice: User, row: 
     assert "You sent it none in the last 30 days." in page
 
 
+def test_the_table_says_which_half_hour_stands_with_the_next_day(alice: User, row: BrokerConnection) -> None:
+    page = signed_in(alice).get(CARD).content.decode()
+    assert "those from 23:30 to midnight stand with the next day. Uptime is of the exact day." in page
+
+
 def test_another_sees_the_broker_and_nothing_of_the_account(mallory: User, row: BrokerConnection) -> None:
     client = signed_in(mallory)
     for page in (
