@@ -17,6 +17,7 @@ from brokers import consents, morning
 from portfolio import risk_page
 from portfolio.services import NoBrokerConnections
 from trademaster import api
+from trademaster.demo import market_days
 
 
 def installation(request: HttpRequest | None) -> dict[str, Any]:
@@ -36,7 +37,9 @@ def logins(request: HttpRequest) -> HttpResponse:
     """The queue as it is now; a script lets time pass in it, and begins the logins."""
     user = request.user
     queue = morning.queue(user, timezone.now()) if isinstance(user, User) and user.is_trader else None
-    return trader_page(request, "logins.html", consent=consents.current(), queue=queue)
+    return trader_page(
+        request, "logins.html", consent=consents.current(), queue=queue, all_day=market_days.is_open_all_day()
+    )
 
 
 @require_safe

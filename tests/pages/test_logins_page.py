@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
+from django.utils import timezone
+from pytest_django import Settings
+
 from accounts.models import User
 from brokers.models import BrokerConnection
 from tests.conftest import signed_in
+from trademaster.demo import market_days
 
 
 def words(html: str) -> str:
@@ -54,3 +58,15 @@ def test_without_an_account_it_says_what_to_do(bob: User) -> None:
     page = signed_in(bob).get("/logins").content.decode()
     assert 'data-view="empty"' in page
     assert "No broker is connected yet" in page
+
+
+def test_of_a_simulated_session_no_exchanges_hours_are_told(bob: User, settings: Settings) -> None:
+    connected(bob, "fyers", "CONNECTED")
+    said = "Simulated session: the market is open all day."
+    client = signed_in(bob)
+    assert said not in client.get("/logins").content.decode()
+    settings.SIMULATED_BROKERS = True
+    market_days.open_all_day(timezone.now())
+    assert said in client.get("/logins").content.decode()
+    market_days.follow_exchanges()
+    assert said not in client.get("/logins").content.decode()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
-from tests.pages.test_screens import CONSENT, HOME, House
+from tests.pages.test_screens import CONSENT, HOME, SHOWN_TOO, House
 
 pytestmark = pytest.mark.browser
 
@@ -234,3 +234,15 @@ def test_the_field_that_is_refused_is_named(page, house):
     form.get_by_role("button", name="Save").click()
 
     expect(form.get_by_role("alert")).to_have_text("webhook url: Enter a valid URL.")
+
+
+def test_what_the_server_says_of_a_simulated_session_stands(page, house, monkeypatch):
+    said = "Simulated session: the market is open all day."
+    monkeypatch.setitem(SHOWN_TOO, "all_day", True)
+    shown(page, house, entry("alpha", "now"))
+
+    expect(page.locator("#session")).to_contain_text(said)
+    expect(page.get_by_text("Trading begins")).to_have_count(0)
+    monkeypatch.setitem(SHOWN_TOO, "all_day", False)
+    shown(page, house, entry("alpha", "now"))
+    expect(page.locator("#session")).to_contain_text("Trading begins")

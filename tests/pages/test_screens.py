@@ -38,6 +38,8 @@ pytestmark = pytest.mark.browser
 HOME = "http://trademaster.test"
 PAGES = {"/": "dashboard.html", "/logins": "logins.html"}
 CONSENT = consents.current()
+# What a test adds to the context of its page.
+SHOWN_TOO: dict[str, Any] = {}
 # What the column beside the book asks for: nothing needs anybody, and nobody was silent.
 BESIDE: dict[str, Any] = {
     "attention": {"items": [], "counted": 0, "as_of": "2026-11-23T05:00:00Z"},
@@ -102,7 +104,7 @@ class House:
 
 def html(template: str) -> str:
     user = SimpleNamespace(is_authenticated=True, get_username="alice")
-    context = {"user": user, "consent": CONSENT, "strip": STRIP}
+    context = {"user": user, "consent": CONSENT, "strip": STRIP, **SHOWN_TOO}
     return render_to_string(template, context, RequestFactory().get("/"))
 
 

@@ -136,7 +136,8 @@ function focusNext() {
 /** What changes by the passing of time alone. */
 function tick() {
   if (!queue) return;
-  say(byId("session"), sessionWords());
+  const session = byId("session");
+  if (!("simulated" in session.dataset)) say(session, sessionWords());
   for (const entry of queue.entries) {
     const node = byId("queue").querySelector(`[data-key="${entry.connection_id}"]`);
     say(slots(node).left, leftWords(entry));
