@@ -39,8 +39,11 @@ class KindsField(serializers.MultipleChoiceField):
         return sorted(value)
 
 
+NAMELESS = {"blank": "Give it a name.", "max_length": "Give it a name of {max_length} letters at most."}
+
+
 class RouteChange(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=60, required=False)
+    name = serializers.CharField(max_length=60, required=False, error_messages=NAMELESS)
     is_enabled = serializers.BooleanField(required=False)
     kinds = KindsField(required=False, help_text="What is told by this way.")
     quiet_from = serializers.TimeField(
@@ -61,8 +64,12 @@ class RouteChange(serializers.Serializer[Any]):
 
 
 class RouteRequest(RouteChange):
-    name = serializers.CharField(max_length=60)
-    url = serializers.CharField(max_length=500, help_text="https, on the internet. It is not shown again.")
+    name = serializers.CharField(max_length=60, error_messages=NAMELESS)
+    url = serializers.CharField(
+        max_length=500,
+        help_text="https, on the internet. It is not shown again.",
+        error_messages={"blank": "Enter an address, such as https://example.com/hook."},
+    )
 
 
 class RouteAnswer(serializers.Serializer[Any]):

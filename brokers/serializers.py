@@ -191,8 +191,17 @@ class ConnectionAnswer(ConnectionSerializer):
 
 
 class GrantRequest(serializers.Serializer[Any]):
-    to = serializers.CharField(max_length=254, help_text="A username, or an e-mail address.")
-    connections = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=100)
+    to = serializers.CharField(
+        max_length=254,
+        help_text="A username, or an e-mail address.",
+        error_messages={"blank": "Enter a user name, or an e-mail address."},
+    )
+    connections = serializers.ListField(
+        child=serializers.UUIDField(),
+        min_length=1,
+        max_length=100,
+        error_messages={"min_length": "Choose one account at least."},
+    )
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 

@@ -223,24 +223,39 @@ class GttPlaceRequest(serializers.Serializer[Any]):
         )
 
 
+class Rupees(serializers.DecimalField):
+    """An amount that a person sets, in INR, from zero."""
+
+    default_error_messages = {
+        "null": "Enter an amount in rupees, zero or more.",
+        "invalid": "Enter an amount in rupees, such as 50000.",
+        "min_value": "Enter an amount in rupees, zero or more.",
+        "max_digits": "Enter a smaller amount.",
+        "max_whole_digits": "Enter a smaller amount.",
+        "max_decimal_places": "Enter an amount with four places behind the point at most.",
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_digits=20, decimal_places=4, min_value=Decimal(0), **kwargs)
+
+
 class SettingsRequest(serializers.Serializer[Any]):
     MINUTES: ClassVar[int] = 24 * 60
+    WHOLE_MINUTES: ClassVar[str] = f"Enter whole minutes, from 1 to {MINUTES}, which is a day."
 
-    approval_above = serializers.DecimalField(
-        max_digits=20,
-        decimal_places=4,
-        min_value=Decimal(0),
+    approval_above = Rupees(
         allow_null=True,
         help_text="INR; orders of a larger value wait for your approval. Null: none does.",
     )
     approval_products = serializers.ListField(
         child=serializers.ChoiceField(PRODUCTS), max_length=4, help_text="Orders of these always wait."
     )
-    approval_minutes = serializers.IntegerField(min_value=1, max_value=MINUTES)
-    split_penalty = serializers.DecimalField(
-        max_digits=20,
-        decimal_places=4,
-        min_value=Decimal(0),
+    approval_minutes = serializers.IntegerField(
+        min_value=1,
+        max_value=MINUTES,
+        error_messages=dict.fromkeys(("invalid", "null", "min_value", "max_value", "max_string_length"), WHOLE_MINUTES),
+    )
+    split_penalty = Rupees(
         help_text="INR; what one broker more must save before an order is split.",
     )
     sells_unsettled = serializers.BooleanField(help_text="Sell shares that were bought yesterday (BTST).")

@@ -27,6 +27,14 @@ MOST_SHOWN = 200
 class Level(serializers.DecimalField):
     """Percent, INR, units or a ratio, by the metric: as text, without zeros at the end."""
 
+    default_error_messages = {
+        "invalid": "Enter a number, such as 12.5.",
+        "min_value": "Enter a number above zero.",
+        "max_digits": "Enter a smaller number.",
+        "max_whole_digits": "Enter a smaller number.",
+        "max_decimal_places": "Enter a number with six places behind the point at most.",
+    }
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_digits=24, decimal_places=6, **kwargs)
 

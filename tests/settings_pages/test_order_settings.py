@@ -69,10 +69,12 @@ def test_two_accounts_in_one_place_are_refused(
 @pytest.mark.parametrize(
     ("sent", "field", "words"),
     [
-        ({"approval_above": "-1"}, "approval_above", "greater than or equal to 0"),
-        ({"approval_minutes": "0"}, "approval_minutes", "greater than or equal to 1"),
-        ({"approval_minutes": "1441"}, "approval_minutes", "less than or equal to 1440"),
-        ({"split_penalty": "a little"}, "split_penalty", "A valid number is required."),
+        ({"approval_above": "-1"}, "approval_above", "Enter an amount in rupees, zero or more."),
+        ({"approval_minutes": "0"}, "approval_minutes", "Enter whole minutes, from 1 to 1440"),
+        ({"approval_minutes": "soon"}, "approval_minutes", "Enter whole minutes, from 1 to 1440"),
+        ({"split_penalty": ""}, "split_penalty", "Enter an amount in rupees, zero or more."),
+        ({"approval_minutes": "1441"}, "approval_minutes", "Enter whole minutes, from 1 to 1440"),
+        ({"split_penalty": "a little"}, "split_penalty", "Enter an amount in rupees, such as 50000."),
     ],
 )
 def test_a_refusal_stands_beside_its_field(
