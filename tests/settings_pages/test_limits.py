@@ -64,6 +64,30 @@ def test_amounts_are_marked_for_privacy_and_percentages_are_not(as_alice: Client
     assert "<strong>75%</strong>" in html
 
 
+def test_inputs_of_amounts_are_marked_for_privacy_too(as_alice: Client, alice: User) -> None:
+    def marked(page: str) -> int:
+        return as_alice.get(page).content.decode().count("data-amount")
+
+    assert [marked(f"{NEW}DAY_LOSS"), marked(f"{NEW}VAR_99_PCT"), marked("/account/orders")] == [2, 0, 2]
+
+
+def test_a_meter_of_an_amount_says_a_share_and_no_amount(as_alice: Client, alice: User, blocking: RiskLimit) -> None:
+    standing(
+        blocking, metric=Metric.DAY_LOSS, warn=Decimal(50_000), block=Decimal(98_765_432), value=Decimal(24_691_358)
+    )
+    [limit] = as_alice.get(LIST).context["of_the_book"]
+    assert limit["meter"] == {"value": "25", "max": "100", "high": "0"}
+    standing(blocking, metric=Metric.MARGIN_PCT, warn=Decimal(75), block=Decimal(90), value=Decimal("80.5"))
+    [limit] = as_alice.get(LIST).context["of_the_book"]
+    assert limit["meter"] == {"value": "80.5", "max": "90", "high": "75"}
+
+
+def test_what_is_chosen_begins_with_a_capital_and_keeps_those_within(as_alice: Client) -> None:
+    text = text_of(as_alice.get(f"{NEW}DAY_LOSS"))
+    assert "Stop trading at all brokers, until I re-arm it" in text
+    assert "Futures and options" in text_of(as_alice.get(f"{NEW}GROSS_EXPOSURE"))
+
+
 @pytest.mark.parametrize(
     ("metric", "typed", "field", "words"),
     [
@@ -74,8 +98,8 @@ def test_amounts_are_marked_for_privacy_and_percentages_are_not(as_alice: Client
         ("VAR_99_PCT", {"of": "", "warn": "9"}, "of", "is not a valid choice"),
         ("DAY_LOSS", {"of": "GLOBAL|", "block": "9", "action": "NOTIFY"}, "action", "Choose one of those that stop"),
         ("DAY_LOSS", {"of": "ACCOUNT|not-mine", "warn": "9"}, "of", "There is nothing of yours by that name"),
-        ("DAY_LOSS", {"of": "GLOBAL|", "warn": "much"}, "warn", "A valid number is required."),
-        ("DAY_LOSS", {"of": "GLOBAL|", "warn": "0"}, "warn", "greater than or equal to 0.000001"),
+        ("DAY_LOSS", {"of": "GLOBAL|", "warn": "much"}, "warn", "Enter a number, such as 12.5."),
+        ("DAY_LOSS", {"of": "GLOBAL|", "warn": "0"}, "warn", "Enter a number above zero."),
     ],
 )
 def test_a_refusal_stands_beside_its_field(
@@ -158,10 +182,31 @@ def test_removing_what_blocks_asks_for_a_proof_and_then_whether_it_is_meant(
     assert RiskBreach.objects.get(user=alice).cleared_at is not None
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "From then on no order is held to it."),
+        ({"is_enabled": False}, "It is off already; nothing is held to it now."),
+        ({"action": Action.NOTIFY}, "You are not told of it any more. It stops nothing now."),
+        ({"block": None}, "You are not told of it any more. It stops nothing now."),
+        ({"metric": Metric.DAY_LOSS_PCT}, "no order is held to it. A lock of the day that it has set already stays"),
+        ({"action": Action.KILL}, "no order is held to it. Trading that it has stopped stays stopped until you re-arm"),
+    ],
+    ids=["blocks", "off", "stops nothing", "warns alone", "a day's loss", "kills"],
+)
+def test_what_removing_means_depends_on_what_it_does_now(
+    changed: dict[str, object], words: str, as_alice: Client, blocking: RiskLimit
+) -> None:
+    standing(blocking, scope=Scope.GLOBAL, **changed)
+    text = text_of(as_alice.get(f"{LIST}/{blocking.pk}/remove"))
+    assert words in text
+    assert "ever held" not in text
+
+
 def test_a_breach_is_noted_once(as_alice: Client, alice: User, blocking: RiskLimit) -> None:
     breach = RiskBreach.objects.get(user=alice)
     page = f"{LIST}/breaches/{breach.pk}/acknowledge"
-    assert "80% of 75% , at worst 80%" in text_of(as_alice.get(LIST))
+    assert "80% , its level 75% , at worst 80%" in text_of(as_alice.get(LIST))
     text = text_of(as_alice.post(page, {"note": "hedged"}, follow=True))
     assert "Noted. You are not told of it again, unless it gets worse." in text
     assert ": hedged" in text
@@ -192,6 +237,26 @@ def test_a_note_that_is_too_long_is_refused(as_alice: Client, alice: User, block
 )
 def test_a_level_in_words(value: Decimal | None, metric: str, words: str | None) -> None:
     assert limit_words.level(value, metric) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("24.996", "24.996%"),
+        ("25.000001", "25.000001%"),
+        ("25", "25%"),
+        ("24.985", "24.99%"),
+        ("19.9999", "19.9999%"),
+        ("30.125", "30.13%"),
+    ],
+)
+def test_rounding_puts_no_figure_on_a_level_that_it_has_not_reached(value: str, words: str) -> None:
+    assert limit_words.level(Decimal(value), "VAR_99_PCT", beside=[Decimal(20), None, Decimal(25)]) == words
+
+
+def test_a_figure_just_below_its_block_level_reads_so(as_alice: Client, blocking: RiskLimit) -> None:
+    standing(blocking, state="WARN", value=Decimal("89.996"))
+    assert "89.996% now" in text_of(as_alice.get(LIST))
 
 
 def standing(blocking: RiskLimit, **changed: object) -> None:

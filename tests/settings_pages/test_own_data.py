@@ -12,6 +12,7 @@ from allauth.account.models import EmailAddress
 from django.test import Client
 from django.utils import timezone
 
+from accounts import audit
 from accounts.events import Event
 from accounts.models import AccountDeletion, AuditEntry, User
 from brokers import consents, trading
@@ -58,6 +59,12 @@ class TestProfile:
 
 
 class TestLog:
+    def test_figures_are_marked_for_privacy(self, as_alice: Client, alice: User) -> None:
+        audit.record(Event.REMINDER_CHANGED, subject=alice, new={"warn": "98765432"}, by_email=True)
+        html = as_alice.get("/account/log").content.decode()
+        assert "<span data-money>new warn: 98765432</span>" in html
+        assert "<span>by email: yes</span>" in html
+
     def test_it_tells_newest_first_a_page_at_a_time(self, as_alice: Client, alice: User) -> None:
         write(120, subject=alice)
         page = as_alice.get("/account/log")

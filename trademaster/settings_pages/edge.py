@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, ClassVar
 
@@ -21,6 +22,9 @@ from accounts.models import User
 from brokers.reach import ConnectRefused
 
 KEPT = "kept_form"
+SHOWN_ONCE, SHOWN_FOR = "secret_is_shown_at", timedelta(minutes=5)
+# On an input of an amount: privacy mode hides what is in it until it is typed into.
+AMOUNT: Mapping[str, str] = {"data-amount": ""}
 # By code: the field that a refusal stands beside (None: above them all), and what to do, where the API's advice is for
 # programs.
 Beside = Mapping[str, tuple[str | None, str]]
@@ -70,6 +74,25 @@ def kept(request: HttpRequest) -> QueryDict | None:
         return None
     messages.info(request, "Thank you. Look at it once more, and save.")
     return QueryDict(found["typed"])
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+def led_to_secret(request: HttpRequest, page: str, now: datetime) -> HttpResponse:
+    """The way to `page`, which may show its new secret once. An answer to the POST itself makes another if reloaded.
+
+    The session keeps where and until when, and never the secret.
+    """
+    request.session[SHOWN_ONCE] = {"page": page, "until": (now + SHOWN_FOR).timestamp()}
+    return redirect(page)
+
+
+def may_show_secret(request: HttpRequest, now: datetime) -> bool:
+    """Whether this page was made for this one look."""
+    told = request.session.get(SHOWN_ONCE)
+    if request.method != "GET" or not told or told["page"] != request.path:
+        return False
+    del request.session[SHOWN_ONCE]
+    return bool(now.timestamp() < told["until"])
 
 
 def held_back(request: HttpRequest, scope: str) -> bool:

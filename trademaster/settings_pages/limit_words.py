@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
+
+from django.utils.text import capfirst
 
 from accounts.models import User
 from brokers import registry
@@ -62,26 +64,46 @@ EACH: Mapping[Scope, str] = {
     Scope.ISSUER: "each issuer by itself",
     Scope.STRATEGY: "each strategy by itself",
 }
+SEGMENTS: Mapping[Segment, str] = {
+    Segment.EQUITY: "Equity",
+    Segment.FNO: "Futures and options",
+    Segment.CURRENCY: "Currency",
+    Segment.COMMODITY: "Commodity",
+}
 # Those whose keys can be listed; the name of a strategy is typed.
 LISTED = (Scope.BROKER, Scope.ACCOUNT, Scope.SEGMENT, Scope.ISSUER)
 BETWEEN = "|"
+# To as many a figure is shown, and as many it has.
+FEW_PLACES, ALL_PLACES = 2, 6
+ZERO = Decimal(0)
 
 
 def unit_of(metric: str) -> str:
     return UNIT_OF.get(Metric(metric), PERCENT)
 
 
-def level(value: Decimal | None, metric: str) -> str | None:
-    """A figure with its unit: 12.5%, ₹1,50,000, 3×. To two places, no zeros at the end. None: not known, or not set."""
+def level(value: Decimal | None, metric: str, *, beside: Sequence[Decimal | None] = ()) -> str | None:
+    """A figure with its unit: 12.5%, ₹1,50,000, 3×. To two places, no zeros at the end. None: not known, or not set.
+
+    It has more places where two would put it on a level `beside` it that it has not reached, or past it: 24.996%.
+    """
     if value is None:
         return None
-    rounded = value.quantize(Decimal("0.01"))
-    text = f"{(rounded if rounded or not value else value).normalize():f}"
+    text = f"{_rounded(value, [ZERO, *(each for each in beside if each is not None)]).normalize():f}"
     unit = unit_of(metric)
     if unit in AMOUNTS:
         grouped = rupees(text)
         return grouped if unit == RUPEES else grouped.replace("₹", "")
     return f"{text}{'%' if unit == PERCENT else '×'}"
+
+
+def _rounded(value: Decimal, levels: Sequence[Decimal]) -> Decimal:
+    """To as few places as leave it on the same side of every level."""
+    for places in range(FEW_PLACES, ALL_PLACES):
+        rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+        if all(rounded.compare(each) == value.compare(each) for each in levels):
+            return rounded
+    return value
 
 
 def scopes_of(metric: Metric) -> list[Scope]:
@@ -120,7 +142,7 @@ class Names:
         """For a select: each of a scope by itself, then one of it; a value is `SCOPE|key`."""
         found: list[tuple[str, list[tuple[str, str]]] | tuple[str, str]] = []
         for scope in scopes_of(metric):
-            found.append((f"{scope}{BETWEEN}", EACH[scope].capitalize()))
+            found.append((f"{scope}{BETWEEN}", capfirst(EACH[scope])))
             named = [(f"{scope}{BETWEEN}{key}", name) for key, name in self.keys.get(scope, {}).items()]
             if scope in LISTED and named:
                 found.append((f"One {scope.lower()}", named))
@@ -134,7 +156,7 @@ def names_of(user: User) -> Names:
         {
             Scope.BROKER: {broker.spec.slug: broker.spec.name for broker in registry.brokers()},
             Scope.ACCOUNT: {str(row.pk): edge.called(row.broker_name, row.display_name) for row in accounts},
-            Scope.SEGMENT: {segment.value: segment.value.capitalize() for segment in Segment},
+            Scope.SEGMENT: {segment.value: name for segment, name in SEGMENTS.items()},
             Scope.ISSUER: dict(held.values_list("instrument_key", "symbol")),
         }
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django import forms
@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from accounts.models import User
 from portfolio import breaches, limits
@@ -62,9 +63,11 @@ class LevelsForm(edge.Judged):
         self.fields["block"].help_text = f"In {typed_in}. Empty: nothing is stopped, and you are not told of it."
         for name in ("warn", "block"):
             self.fields[name].widget.attrs |= {"inputmode": "decimal", "autocomplete": "off", "class": "short"}
+            if limit_words.unit_of(metric) in limit_words.AMOUNTS:
+                self.fields[name].widget.attrs |= edge.AMOUNT
         offered = limit_words.actions_of(user, metric)
         self.fields["action"].widget.choices = [
-            (action.value, limit_words.ACTIONS[action].capitalize()) for action in offered
+            (action.value, capfirst(limit_words.ACTIONS[action])) for action in offered
         ]
         if metric in DAY_LOSS:
             self.fields["action"].help_text = (
@@ -128,7 +131,6 @@ def overview(request: HttpRequest, user: User) -> HttpResponse:
         ended=[_breach(row, names) for row in found.exclude(cleared_at=None)[:MOST_ENDED]],
         looked_at=watch.looked_at,
         problem=PROBLEMS.get(watch.problem, watch.problem),
-        reached=sum(each["tone"] in ("warn", "bad") for each in rows),
     )
 
 
@@ -232,14 +234,15 @@ def _initial(row: RiskLimit) -> dict[str, Any]:
 
 
 LEVELS = ("warn", "block")
+WHOLE = Decimal(1)
 
 
 def _told(row: RiskLimit, names: Names) -> dict[str, Any]:
-    """A limit in words. `share` of the highest level is where its meter stands; None: nothing to draw."""
+    """A limit in words. No `meter`: nothing to draw."""
     state, is_per_order = State(row.state), row.metric in PER_ORDER
     top = row.block if row.block is not None else row.warn
     many = sorted(row.states.items()) if not row.scope_key else ()  # of one alone the row says it
-    keys = [_key(each, names.of(row.scope, key), row.metric) for key, each in many if key]
+    keys = [_key(each, names.of(row.scope, key), row) for key, each in many if key]
     has_meter = row.is_enabled and not is_per_order and row.value is not None and top is not None
     return {
         "pk": row.pk,
@@ -249,11 +252,11 @@ def _told(row: RiskLimit, names: Names) -> dict[str, Any]:
         "is_per_order": is_per_order,
         "is_amount": limit_words.unit_of(row.metric) in limit_words.AMOUNTS,
         "is_of_each": row.scope != Scope.GLOBAL and not row.scope_key,
-        "value": limit_words.level(row.value, row.metric),
+        "value": _figure(row.value, row),
         "warn": limit_words.level(row.warn, row.metric),
         "block": limit_words.level(row.block, row.metric),
         "action": limit_words.ACTIONS[Action(row.action)],
-        "meter": _meter(row.value, row.warn, top) if has_meter else None,
+        "meter": _meter(row, top) if has_meter else None,
         "note": row.note,
         "is_enabled": row.is_enabled,
         "state": _state(row),
@@ -261,7 +264,9 @@ def _told(row: RiskLimit, names: Names) -> dict[str, Any]:
         "code": state.value if row.is_enabled else "OFF",
         "since": row.state_since if state in (State.WARN, State.BLOCK) else None,
         "evaluated_at": row.evaluated_at,
-        "blocks": row.block is not None and row.is_enabled,
+        "stops": row.is_enabled and row.block is not None and row.action != Action.NOTIFY,
+        "locks": row.metric in DAY_LOSS and row.block is not None,
+        "kills": row.action == Action.KILL and row.block is not None,
         "reached": [each for each in keys if each["is_reached"]],
         "unknown": sum(not each["is_reached"] for each in keys),
     }
@@ -282,7 +287,7 @@ def _state(row: RiskLimit) -> str:
     return IN_PART if row.state == State.UNKNOWN and row.value is not None else STATES[State(row.state)]
 
 
-def _key(told: dict[str, Any], name: str, metric: str) -> dict[str, Any]:
+def _key(told: dict[str, Any], name: str, row: RiskLimit) -> dict[str, Any]:
     """Of those that a limit watches one by one: such as one issuer."""
     state, value = State(told["state"]), told["value"]
     return {
@@ -290,17 +295,22 @@ def _key(told: dict[str, Any], name: str, metric: str) -> dict[str, Any]:
         "state": STATES[state],
         "tone": TONES[state],
         "is_reached": state in (State.WARN, State.BLOCK),
-        "value": limit_words.level(None if value is None else Decimal(value), metric),
+        "value": _figure(None if value is None else Decimal(value), row),
     }
 
 
-def _meter(value: Decimal | None, warn: Decimal | None, top: Decimal | None) -> dict[str, str]:
+def _figure(value: Decimal | None, row: RiskLimit) -> str | None:
+    return limit_words.level(value, row.metric, beside=[row.warn, row.block])
+
+
+def _meter(row: RiskLimit, top: Decimal | None) -> dict[str, str]:
+    """Of percentages and ratios as they are; of amounts as a share of `top`, since a meter is read out, figures too."""
+    value, warn = row.value, row.warn
     assert value is not None and top is not None  # noqa: S101, PT018 - asked for by the caller
-    return {
-        "value": f"{value:f}",
-        "max": f"{max(value, top):f}",
-        "high": f"{warn if warn is not None else top:f}",
-    }
+    places = {"value": value, "max": max(value, top), "high": warn if warn is not None else top}
+    if limit_words.unit_of(row.metric) in limit_words.AMOUNTS:
+        places = {name: (100 * place / top).quantize(WHOLE, ROUND_HALF_UP) for name, place in places.items()}
+    return {name: f"{place.normalize():f}" for name, place in places.items()}
 
 
 def _breach(row: RiskBreach, names: Names) -> dict[str, Any]:
@@ -313,6 +323,6 @@ def _breach(row: RiskBreach, names: Names) -> dict[str, Any]:
         "tone": TONES[State(row.level)],
         "is_amount": limit_words.unit_of(row.metric) in limit_words.AMOUNTS,
         "threshold": limit_words.level(row.threshold, row.metric),
-        "value": limit_words.level(row.value, row.metric),
-        "worst": limit_words.level(row.worst_value, row.metric),
+        "value": limit_words.level(row.value, row.metric, beside=[row.threshold]),
+        "worst": limit_words.level(row.worst_value, row.metric, beside=[row.threshold]),
     }

@@ -69,6 +69,8 @@ class SettingsForm(edge.Judged):
         super().__init__(*args, **kwargs)
         for name in ("approval_above", "approval_minutes", "split_penalty"):
             self.fields[name].widget.attrs |= {"inputmode": "decimal", "autocomplete": "off", "class": "short"}
+        for name in ("approval_above", "split_penalty"):
+            self.fields[name].widget.attrs |= edge.AMOUNT
         places = [("", "no preference"), *((str(place), str(place)) for place in range(1, len(accounts) + 1))]
         for account in accounts:
             self.fields[f"{PLACE}{account.pk}"] = forms.CharField(

@@ -149,7 +149,7 @@ def _event(row: Any, told: Mapping[str, Any]) -> dict[str, Any]:
         "by_me": told["by_me"],
         "tone": "warn" if row.actor == ActorKind.SUPPORT else "plain",
         "address": told["address"],
-        "details": list(_details(told["details"])),
+        "details": [{"words": each, "has_figure": any(map(str.isdigit, each))} for each in _details(told["details"])],
         "code": told["event"],
         "sequence": told["sequence"],
     }
