@@ -371,7 +371,8 @@ def _by_email(reminder: LoginReminder, waiting: Queue, now: datetime) -> None:
     try:
         send_mail(_subject(waiting), _letter(waiting), None, [address])
     except (SMTPException, OSError) as error:  # their words may quote the address, or what the server said
-        raise Undelivered(type(error).__name__) from None
+        logger.warning("The mail server failed: %s", type(error).__name__)
+        raise Undelivered("the mail server did not take the letter") from None
 
 
 def _by_webhook(reminder: LoginReminder, waiting: Queue, now: datetime) -> None:

@@ -261,7 +261,7 @@ class TestWhatFails:
             patch.setattr(EmailBackend, "send_messages", fail)
             run(MORNING)
         by_mail.refresh_from_db()
-        assert by_mail.last_error == "e-mail: SMTPServerDisconnected"
+        assert by_mail.last_error == "e-mail: the mail server did not take the letter"
         run(minutes(5))
         assert len(mail.outbox) == 1
 

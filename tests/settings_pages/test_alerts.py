@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from allauth.account.models import EmailAddress
 from django.test import Client
 from django.utils import timezone
@@ -48,8 +49,11 @@ def test_the_way_by_email_is_there_and_says_that_it_leads_nowhere(as_alice: Clie
 
 
 def test_a_webhook_is_added_and_its_secret_is_shown_this_once(as_alice: Client, alice: User) -> None:
-    answer = as_alice.post(NEW, {"name": "My phone", "url": ADDRESS, "kinds": EVERY})
+    made = as_alice.post(NEW, {"name": "My phone", "url": ADDRESS, "kinds": EVERY})
     route = AlertRoute.objects.get(user=alice, way=Way.WEBHOOK)
+    assert made.url == f"{LIST}/{route.pk}"
+    as_alice.head(made.url)
+    answer = as_alice.get(made.url)
     secret = AlertWebhook.objects.get(route=route).secret_encrypted
     assert secret is not None
     assert secret.reveal() in text_of(answer)
@@ -58,6 +62,16 @@ def test_a_webhook_is_added_and_its_secret_is_shown_this_once(as_alice: Client, 
     assert "By webhook to 127.0.0.1:9" in text_of(page)
     assert secret.reveal() not in page.content.decode()
     assert "a-secret-place" not in page.content.decode()
+    again = as_alice.get(made.url)
+    assert secret.reveal() not in again.content.decode()
+    assert "By webhook to 127.0.0.1:9" in text_of(again)
+    assert secret.reveal() not in str(dict(as_alice.session))
+
+
+def test_a_new_secret_that_nobody_came_for_is_not_shown_later(as_alice: Client) -> None:
+    made = as_alice.post(NEW, {"name": "My phone", "url": ADDRESS, "kinds": EVERY})
+    with time_machine.travel(timezone.now() + timedelta(minutes=6)):
+        assert "new-secret" not in as_alice.get(made.url).content.decode()
 
 
 def test_adding_one_asks_for_a_proof_before_anything_is_typed(unproven: Client, alice: User) -> None:
@@ -71,9 +85,9 @@ def test_adding_one_asks_for_a_proof_before_anything_is_typed(unproven: Client, 
     [
         ({"name": "x", "url": "nonsense"}, "url", "Enter a whole address, such as https://example.com/hook"),
         ({"name": "x", "url": "http://example.com/hook"}, "url", "Enter an address that begins with https://."),
-        ({"name": "", "url": ADDRESS}, "name", "may not be blank"),
+        ({"name": "", "url": ADDRESS}, "name", "Give it a name."),
         ({"name": "x", "url": ADDRESS, "quiet_from": "22:00"}, "quiet_until", "have a beginning and an end, or neith"),
-        ({"name": "x" * 61, "url": ADDRESS}, "name", "no more than 60 characters"),
+        ({"name": "x" * 61, "url": ADDRESS}, "name", "of 60 letters at most"),
     ],
 )
 def test_a_refusal_stands_beside_its_field(
@@ -188,7 +202,9 @@ def test_the_way_by_email_is_kept(as_alice: Client, alice: User) -> None:
 
 def test_the_reminder_gets_a_secret_once_and_keeps_it(as_alice: Client, alice: User) -> None:
     page = f"{LIST}/reminder"
-    answer = as_alice.post(page, {"by_email": "on", "webhook_url": ADDRESS})
+    assert as_alice.post(page, {"by_email": "on", "webhook_url": ADDRESS}).url == page
+    answer = as_alice.get(page)
+    assert "new-secret" not in as_alice.get(page).content.decode()
     row = LoginReminder.objects.get(user=alice)
     secret = row.webhook_secret_encrypted
     assert secret is not None
@@ -207,6 +223,13 @@ def test_a_reminder_that_would_reach_nobody_is_refused_beside_its_field(as_alice
     answer = as_alice.post(f"{LIST}/reminder", {"by_email": "on"})
     assert beside(answer, "by_email") == "There is no e-mail address on your account. Enter one under E-mail first."
     assert not LoginReminder.objects.filter(user=alice).exists()
+
+
+def test_what_failed_of_the_reminder_is_said_in_the_words_of_the_other_ways(as_alice: Client, alice: User) -> None:
+    told = "e-mail: the mail server did not take the letter; webhook: HTTP 500"
+    LoginReminder.objects.create(user=alice, by_email=True, webhook_url=ADDRESS, last_error=told)
+    text = text_of(as_alice.get(LIST))
+    assert "did not take the letter; webhook: the address answered with HTTP 500" in text
 
 
 def test_codes_in_words_and_one_that_is_new() -> None:

@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts import alerts
@@ -19,6 +20,7 @@ from accounts.refusals import AddressUnconfirmed, RouteIsKept, RouteOff, TooMany
 from brokers import alert_sending, morning
 from brokers.alert_views import RouteChange, RouteRequest
 from brokers.reach import ConnectRefused
+from brokers.secret import Secret
 from brokers.serializers import ReminderRequest
 from trademaster.pages import trader_page
 from trademaster.settings_pages import edge
@@ -132,31 +134,32 @@ def overview(request: HttpRequest, user: User) -> HttpResponse:
     now = timezone.now()
     alerts.routes_of(user, now=now)
     rows = AlertRoute.objects.filter(user=user).select_related("user", "webhook")
+    reminder = morning.reminder_of(user)
     deliveries = AlertDelivery.objects.filter(route__user=user).select_related("route")[:MOST_SHOWN]
     return trader_page(
         request,
         "settings/alerts.html",
         routes=[_told(row, now) for row in rows],
         deliveries=[_delivery(row) for row in deliveries],
-        reminder=morning.reminder_of(user),
+        reminder=reminder,
+        reminder_error=_reminder_error(reminder.last_error),
         most=alerts.MOST_ROUTES,
     )
 
 
 @for_traders("GET", "POST")
 def add(request: HttpRequest, user: User) -> HttpResponse:
-    """Behind a fresh proof, as it leads out of the house. The secret is in this one answer, and nowhere else ever."""
+    """Behind a fresh proof, as it leads out of the house. The secret is shown once, where this leads to."""
     if to_proof := edge.led_to_proof(request, request.path):
         return to_proof
-    form = NewRoute(edge.typed(request), initial={"kinds": [kind.value for kind in CHOICES]})
+    form, now = NewRoute(edge.typed(request), initial={"kinds": [kind.value for kind in CHOICES]}), timezone.now()
     if request.method == "POST" and form.is_valid():
         try:
-            route, secret = alert_sending.add_webhook(user=user, now=timezone.now(), **form.judged)
+            route, _ = alert_sending.add_webhook(user=user, now=now, **form.judged)
         except (ConnectRefused, TooManyRoutes) as refusal:
             form.refuse(refusal)
         else:
-            shown = {"title": route.name, "secret": secret.reveal(), "back_to": PAGE}
-            return trader_page(request, "settings/secret.html", **shown)
+            return edge.led_to_secret(request, reverse("settings-alert", args=[route.pk]), now)
     return trader_page(request, "settings/alert_new.html", form=form)
 
 
@@ -164,6 +167,8 @@ def add(request: HttpRequest, user: User) -> HttpResponse:
 def change(request: HttpRequest, user: User, id: UUID) -> HttpResponse:
     """What keeps something urgent from being told asks for a fresh proof, as in the API."""
     route, now = _route(user, id), timezone.now()
+    if edge.may_show_secret(request, now):
+        return _shown_once(request, route.name, route.webhook.secret_encrypted)
     typed = request.POST if request.method == "POST" else edge.kept(request)
     form = ChangedRoute(typed, row=route, initial=_initial(route, now))
     if request.method == "POST" and form.is_valid():
@@ -207,7 +212,9 @@ def remove(request: HttpRequest, user: User, id: UUID) -> HttpResponse:
 
 @for_traders("GET", "POST")
 def reminder(request: HttpRequest, user: User) -> HttpResponse:
-    row = morning.reminder_of(user)
+    row, now = morning.reminder_of(user), timezone.now()
+    if edge.may_show_secret(request, now):
+        return _shown_once(request, "Reminder of logins", row.webhook_secret_encrypted)
     form = ReminderForm(edge.typed(request), initial={"by_email": row.by_email, "webhook_url": row.webhook_url})
     if request.method == "POST" and form.is_valid():
         try:
@@ -216,11 +223,18 @@ def reminder(request: HttpRequest, user: User) -> HttpResponse:
             form.refuse(refusal)
         else:
             if secret is not None:
-                shown = {"title": "Reminder of logins", "secret": secret.reveal(), "back_to": PAGE}
-                return trader_page(request, "settings/secret.html", **shown)
+                return edge.led_to_secret(request, request.path, now)
             messages.success(request, "The reminder is changed.")
             return redirect(PAGE)
     return trader_page(request, "settings/reminder.html", form=form, reminder=row)
+
+
+def _shown_once(request: HttpRequest, title: str, secret: Secret | None) -> HttpResponse:
+    """None: it was taken away meanwhile, such as in another window."""
+    if secret is None:
+        messages.error(request, "There is no secret any more: what it was for was removed meanwhile.")
+        return redirect(PAGE)
+    return trader_page(request, "settings/secret.html", title=title, secret=secret.reveal(), back_to=PAGE)
 
 
 def in_words(code: str) -> str:
@@ -228,6 +242,17 @@ def in_words(code: str) -> str:
     if code.startswith(ANSWERED):
         return f"the address answered with HTTP {code.removeprefix(ANSWERED)}"
     return WRONG.get(code, code)
+
+
+def _reminder_error(told: str) -> str:
+    """`e-mail: …; webhook: HTTP 500` in the words of the other ways; what was cut off is shown as it is."""
+    ways = (each.partition(": ") for each in told.split("; ") if each)
+    return "; ".join(f"{way}{colon}{_answered(words)}" for way, colon, words in ways)
+
+
+def _answered(words: str) -> str:
+    status = words.removeprefix("HTTP ")
+    return in_words(f"{ANSWERED}{status}") if status != words and status.isdecimal() else words
 
 
 def _route(user: User, id: UUID) -> AlertRoute:
