@@ -93,6 +93,17 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.browser
+def test_an_input_of_an_amount_is_read_in_privacy_mode_only_while_it_is_typed_into(page: Page) -> None:
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<input id=amount data-amount value=98765432>')")
+    amount = page.locator("#amount")
+    expect(amount).not_to_have_css("color", "rgba(0, 0, 0, 0)")
+    page.evaluate("document.documentElement.toggleAttribute('data-private', true)")
+    expect(amount).to_have_css("color", "rgba(0, 0, 0, 0)")
+    amount.focus()
+    expect(amount).not_to_have_css("color", "rgba(0, 0, 0, 0)")
+
+
+@pytest.mark.browser
 def test_the_list_of_keys_opens_by_its_key_and_can_switch_them_off(page: Page) -> None:
     page.keyboard.press("?")
     expect(page.locator("#shortcuts")).to_be_visible()

@@ -135,7 +135,10 @@ def _given(grant: ConnectionGrant) -> dict[str, Any]:
 
 
 def _received(grant: ConnectionGrant) -> dict[str, Any]:
-    return {"row": grant, "owner": profiles.shown_as(grant.owner), "accounts": _accounts(grant)}
+    """Anybody may choose any name, such as “Support”: beside it stands the one that is theirs alone."""
+    owner, user_name = profiles.shown_as(grant.owner), grant.owner.get_username()
+    signs_in_as = user_name if user_name != owner else ""
+    return {"row": grant, "owner": owner, "signs_in_as": signs_in_as, "accounts": _accounts(grant)}
 
 
 def _accounts(grant: ConnectionGrant) -> list[str]:

@@ -26,7 +26,7 @@ class Profile(forms.Form):
         max_length=150,
         required=False,
         label="Name that others read",
-        help_text="Whom you let look at your accounts reads it. Left empty, they read your user name.",
+        help_text="Whom you let look at your accounts reads it, and your user name beside it.",
     )
 
 
