@@ -39,7 +39,7 @@ class KindsField(serializers.MultipleChoiceField):
         return sorted(value)
 
 
-NAMELESS = {"blank": "Give it a name.", "max_length": "Give it a name of {max_length} letters at most."}
+NAMELESS: dict[str, Any] = {"blank": "Give it a name.", "max_length": "Give it a name of {max_length} letters at most."}
 
 
 class RouteChange(serializers.Serializer[Any]):
