@@ -273,15 +273,18 @@ def _time(row: Row, name: str) -> datetime | None:
 
 
 def funds(row: Any) -> Funds:
-    """Map GET /v3/user/get-funds-and-margin. Live replies may lack the pledge part's own total; it is then computed."""
+    """Map GET /v3/user/get-funds-and-margin. Live replies may lack the pledge part's own total; it is then computed.
+
+    The total of the cash part is what is left of it: what is used of it is cash all the same. UNCONFIRMED.
+    """
     trade = record(as_record(row, "data"), "available_to_trade")
     cash, pledge = record(trade, "cash_available_to_trade"), trade.get("pledge_available_to_trade") or {}
-    cash_used = amount(record(cash, "margin_used"), "total")
+    cash_used, cash_left = amount(record(cash, "margin_used"), "total"), money(cash, "total")
     return Funds(
         available=money(trade, "total"),
         used=cash_used + amount(record(pledge, "margin_used"), "total") if pledge else cash_used,
         collateral=amount(record(pledge, "margin_from_pledge"), "total") if pledge else None,
-        cash=money(cash, "total"),
+        cash=None if cash_left is None else cash_left + cash_used,
     )
 
 

@@ -113,3 +113,14 @@ def test_what_an_order_blocks_is_not_available(rich: LiveBroker) -> None:
     rich.control.cancel(rich.slug, resting["order_id"])
     assert rich.book().funds.available == 2_000_000
     assert_funds_agree(rich)
+
+
+@every_broker
+def test_what_an_order_blocks_is_cash_all_the_same(rich: LiveBroker) -> None:
+    """Else a purchase of today would leave the net worth twice: once as blocked margin, once as the purchase."""
+    cash = rich.client(rich.log_in()).funds().cash
+    assert cash == 2_000_000
+    rich.control.place(rich.slug, tcs(product="CNC", price=str(PRICE - 100 * TICK)))
+    blocked = rich.client(rich.log_in()).funds()
+    assert blocked.used
+    assert blocked.cash == cash
