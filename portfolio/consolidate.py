@@ -147,6 +147,7 @@ def figures(book: Book, fixed: Fixed, totals: Totals, trading: Trading, now: dat
     day_change = totals.day.of_known if inside else None
     coverage = _coverage(book, fixed, totals)
     days = {each.connection_id: day_of(each, totals, trading, now) for each in inside}
+    is_whole = len(inside) == len(book.sources) and not coverage.unreadable_rows
     return {
         "as_of": min((source.answered_at for source in inside), default=None),
         "last_updated": now,
@@ -159,7 +160,7 @@ def figures(book: Book, fixed: Fixed, totals: Totals, trading: Trading, now: dat
         "day_change": day_change,
         "day_change_percent": percent(day_change, totals.day_base),
         "mtf_funded_amount": fixed.mtf_funded_amount if inside else None,
-        **(all_told(fixed.standing, totals, trading, days.values()) if inside else NOTHING_TOLD),
+        **(all_told(fixed.standing, totals, trading, days.values(), is_whole=is_whole) if inside else NOTHING_TOLD),
         "coverage": coverage,
         "trading": trading.summary() if inside else NO_TRADING,
         "broker_breakdown": tuple(

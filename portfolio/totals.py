@@ -131,6 +131,11 @@ class Totals:
         return Tally.together(self.kinds.values())
 
     @property
+    def lots_known(self) -> int:
+        """How many lots have a price: `value` counts shares."""
+        return sum(part.value.known for part in self.parts.values())
+
+    @property
     def gain(self) -> Tally:
         return Tally.together(part.gain for part in self.parts.values())
 

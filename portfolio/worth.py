@@ -45,27 +45,35 @@ def day_of(source: Source, totals: Totals, trading: Trading, now: datetime) -> D
     return Day(_known_of(shares.tally, part.day.tally), _known_of(Tally(), traded.tally), shares.base)
 
 
-def all_told(standing: Standing, totals: Totals, trading: Trading, days: Iterable[Day]) -> dict[str, Any]:
-    """The fields of a portfolio that are over all that is owned and open; `days` are of the accounts inside."""
+def all_told(
+    standing: Standing, totals: Totals, trading: Trading, days: Iterable[Day], *, is_whole: bool
+) -> dict[str, Any]:
+    """The fields of a portfolio that are over all that is owned and open; `days` are of the accounts inside.
+
+    `is_whole`: no account is missing, and each of their rows was read. Only then is the profit of no line nought.
+    """
     days = list(days)
     shares = Tally.together(day.shares for day in days)
     positions = Tally.together(day.positions for day in days)
     opened = trading.unrealized
     return {
         **_worth(standing, totals),
-        **_pnl("day_pnl", shares, positions, sum((day.base for day in days), ZERO)),
-        **_pnl("open_pnl", totals.gain, opened.tally, totals.covered_cost + opened.base),
+        **_pnl("day_pnl", shares, positions, sum((day.base for day in days), ZERO), is_whole),
+        **_pnl("open_pnl", totals.gain, opened.tally, totals.covered_cost + opened.base, is_whole),
     }
 
 
 def _worth(standing: Standing, totals: Totals) -> dict[str, Any]:
-    """Cash alone is no worth where shares are held and none of them has a price."""
+    """Cash alone is no worth where shares are held and none of them has a price; without a share whose part is known
+    and without any cash that is, nothing is.
+    """
     value = totals.value
     shares = None if value.of_known is None else value.amount - totals.owing.amount
     owed = standing.bought_today if standing.lent is None else standing.bought_today + standing.lent
     kept = shares if shares is None or standing.cash is None else shares + standing.cash
+    is_empty = standing.cash is None and totals.lots_known == totals.owing.known
     return {
-        "net_worth": None if kept is None else kept - owed,
+        "net_worth": None if kept is None or is_empty else kept - owed,
         "net_worth_parts": WorthParts(
             shares=shares,
             cash=standing.cash,
@@ -79,8 +87,10 @@ def _worth(standing: Standing, totals: Totals) -> dict[str, Any]:
     }
 
 
-def _pnl(name: str, shares: Tally, positions: Tally, base: Decimal) -> dict[str, Any]:
+def _pnl(name: str, shares: Tally, positions: Tally, base: Decimal, is_whole: bool) -> dict[str, Any]:
     both = Tally.together([shares, positions])
+    if not is_whole and not both.known and not both.unknown:
+        return {name: None, f"{name}_percent": None, f"{name}_parts": NO_PNL}
     return {
         name: both.of_known,
         f"{name}_percent": percent(both.of_known, base),

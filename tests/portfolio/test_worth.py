@@ -10,12 +10,13 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brokers.domain import ZERO, BrokerPortfolio, Exchange, Funds, Position, Product
+from brokers.domain import ZERO, BrokerPortfolio, Exchange, Funds, Position, Product, RowProblem
 from portfolio.consolidate import consolidate
 from portfolio.domain import ConsolidatedPortfolio, LivePrice, LivePrices, Source, SourceState
 from portfolio.live import LiveBooks
 from portfolio.presentation import present
 from portfolio.sums import known_sum, percent
+from portfolio.worth import NO_PNL
 from tests.portfolio.sources import INFY, NOW, RELIANCE, SBIN, USER, account, holding, merged, position, source
 from tests.portfolio.strategies import SHARES, books
 from tests.portfolio.test_live import LISTINGS, NSE_INFY, future, told
@@ -83,6 +84,30 @@ def test_of_nobody_nothing_is_known() -> None:
     assert (answer.net_worth, answer.day_pnl, answer.open_pnl) == (None, None, None)
     assert answer.net_worth_parts.bought_today is None
     assert (answer.day_pnl_percent, answer.open_pnl_percent) == (None, None)
+
+
+def test_an_account_without_shares_whose_funds_were_not_read_is_not_worth_nothing() -> None:
+    silent = source("groww", account(funds=None))
+    assert merged(silent).net_worth is None
+    answer = merged(silent, source("zerodha", None))
+    assert (answer.net_worth, answer.day_pnl, answer.open_pnl) == (None, None, None)
+    assert answer.day_pnl_parts == answer.open_pnl_parts == NO_PNL
+
+
+def test_nor_is_one_of_whose_shares_alone_nobody_knows_what_is_owed() -> None:
+    owing = holding(SBIN, 20, symbol="SBIN", product=Product.MTF, funded_amount=None)
+    assert merged(source("zerodha", account([owing], funds=money(None)))).net_worth is None
+    assert merged(source("zerodha", account([owing], funds=money("500")))).net_worth == 500
+
+
+def test_a_profit_of_no_line_is_nought_only_where_every_account_is_in_it() -> None:
+    quiet = source("groww", account(funds=money("1000")))
+    alone = merged(quiet)
+    assert (alone.net_worth, alone.day_pnl, alone.open_pnl) == (1000, 0, 0)
+    beside = merged(quiet, source("zerodha", None))
+    assert (beside.net_worth, beside.day_pnl, beside.open_pnl) == (1000, None, None)
+    unread = account(funds=money("1000"), problems=(RowProblem(part="holdings", row=1, field="quantity"),))
+    assert merged(source("groww", unread)).day_pnl is None
 
 
 # --- profits ----------------------------------------------------------------------------------------------------------
@@ -157,7 +182,13 @@ def test_net_worth_is_what_its_parts_say(book: list[Source]) -> None:
         return
     owed = known_sum([parts.lent, parts.bought_today]) or ZERO
     assert parts.owed == owed
-    assert answer.net_worth == (known_sum([parts.shares, parts.cash]) or ZERO) - owed
+    lines = [part for row in answer.positions for part in row.broker_positions]
+    owing = [part for part in lines if part.product is Product.MTF and part.funded_amount is None]
+    if parts.cash is None and all(part.current_value is None or part in owing for part in lines):
+        assert answer.net_worth is None
+    else:
+        assert parts.shares is not None
+        assert answer.net_worth == parts.shares + (parts.cash or ZERO) - owed
     told = {line.connection_id: line.cash for line in answer.funds.brokers}
     assert set(parts.cash_unknown) == {connection for connection, cash in told.items() if cash is None}
     assert (parts.shares or ZERO) <= answer.total_value
