@@ -70,7 +70,7 @@ def tables_of(book: Mapping[str, Any]) -> dict[str, Table]:
         for row in book["positions"]
         for part in row["broker_positions"]
     ]
-    sums = {**book["funds"], "broker_name": "All", "as_of": None, "stale": None}
+    sums = {**book["funds"], "broker_name": _sum_name(book["funds"]), "as_of": None, "stale": None}
     return {
         "holdings": Table("holdings", HOLDINGS, tuple(book["positions"])),
         "brokers": Table("brokers", PARTS, tuple(parts)),
@@ -91,13 +91,35 @@ def missing_in(book: Mapping[str, Any]) -> list[str]:
             told.append(f"INCOMPLETE: {name} does not answer: its part is of {source['as_of']}.")
         if source["unreadable_rows"]:
             told.append(f"INCOMPLETE: {name}: {source['unreadable_rows']} rows could not be read.")
+    told += _missing_funds(book)
     counted = (
         ("without_price", "INCOMPLETE: Holdings without a price, in no value: {}."),
         ("without_cost", "NOTE: Holdings without a known cost, in no unrealised P&L: {}."),
         ("without_day_change", "NOTE: Holdings without a known change of today: {}."),
         ("sales_unsettled", "NOTE: Sales of today whose shares may still be counted: {}."),
     )
-    return told + [words.format(coverage[name]) for name, words in counted if coverage[name]]
+    told += [words.format(coverage[name]) for name, words in counted if coverage[name]]
+    loans = book["net_worth_parts"]["loans_unknown"]
+    return told + ([f"NOTE: MTF holdings whose loan is not known: {loans}."] if loans else [])
+
+
+def _missing_funds(book: Mapping[str, Any]) -> Iterator[str]:
+    """Of accounts that are inside; that an answer is old altogether is said already."""
+    sources = {source["connection_id"]: source for source in book["sources"]}
+    for line in book["funds"]["brokers"]:
+        source = sources[line["connection_id"]]
+        name = source["display_name"]
+        if line["available"] is None:
+            yield f"INCOMPLETE: The margin at {name} is not known."
+        elif line["stale"] and source["state"] != "STALE":
+            yield f"INCOMPLETE: The margin and cash at {name} are of {line['as_of']}: they were not told since."
+        if line["cash"] is None:
+            yield f"NOTE: The cash at {name} is not known."
+
+
+def _sum_name(funds: Mapping[str, Any]) -> str:
+    told = (line[name] for line in funds["brokers"] for name in ("available", "used", "collateral", "cash"))
+    return "All" if funds["complete"] and None not in told else "All that is known"
 
 
 def csv_of(table: Table, missing: Sequence[str]) -> str:
@@ -131,7 +153,7 @@ def workbook_of(book: Mapping[str, Any]) -> bytes:
 
 
 def _cover(sheet: Any, book: Mapping[str, Any], missing: Sequence[str], bold: Any, warning: Any) -> None:
-    sheet.write_string(0, 0, _headline(book), bold if book["complete"] else warning)
+    sheet.write_string(0, 0, _headline(book), bold if _is_complete(book) else warning)
     lines = [*missing, f"Made at {book['last_updated']}; amounts in INR, times in UTC."]
     for place, words in enumerate(lines, start=1):
         sheet.write_string(place, 0, words)
@@ -139,7 +161,12 @@ def _cover(sheet: Any, book: Mapping[str, Any], missing: Sequence[str], bold: An
 
 
 def _headline(book: Mapping[str, Any]) -> str:
-    return "Complete: every broker answered, and every share has a price" if book["complete"] else "INCOMPLETE"
+    whole = "Complete: every broker answered and told its margin, and every share has a price"
+    return whole if _is_complete(book) else "INCOMPLETE"
+
+
+def _is_complete(book: Mapping[str, Any]) -> bool:
+    return bool(book["complete"] and book["funds"]["complete"])
 
 
 def _fill(sheet: Any, table: Table, first: int, bold: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
@@ -14,11 +15,12 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
+from brokers.domain import Funds, Product
 from brokers.simulation.control import Control
 from portfolio import book_export, services
-from portfolio.domain import SourceState
+from portfolio.domain import Source, SourceState
 from portfolio.presentation import present
-from tests.portfolio.sources import INFY, SBIN, account, holding, merged, source
+from tests.portfolio.sources import INFY, NOW, SBIN, account, holding, merged, source
 
 CSV, XLSX = "/portfolio/export.csv", "/portfolio/export.xlsx"
 CONSOLIDATED = "/api/v1/brokers/portfolio/consolidated"
@@ -56,12 +58,17 @@ def _cell(cell: Any, strings: list[str]) -> tuple[str, str]:
     return kind, strings[int(text)] if kind == "s" else text
 
 
-def book(**more: Any) -> dict[str, Any]:
+def funds(available: str | None = "5000", cash: str | None = "4000") -> Funds:
+    known = None if available is None else Decimal(available)
+    return Funds(available=known, used=Decimal(0), collateral=Decimal(0), cash=None if cash is None else Decimal(cash))
+
+
+def book(*, funds: Funds | None = None, **more: Any) -> dict[str, Any]:
     shares = [
         holding(INFY, "10.125", average="100.123456789", last="1234567.05", company_name="=HYPERLINK(1)"),
         holding(SBIN, 3, symbol="-SBIN", average=None, last=None, close=None),
     ]
-    answer: dict[str, Any] = present(merged(source("zerodha", account(shares)), **more))
+    answer: dict[str, Any] = present(merged(source("zerodha", account(shares, funds=funds)), **more))
     return answer
 
 
@@ -103,11 +110,11 @@ class TestTables:
     def test_every_part_and_sum_is_there(self) -> None:
         tables = book_export.tables_of(book())
         assert tuple(tables) == book_export.TABLES
-        assert [row["broker_name"] for row in tables["funds"].rows] == ["Zerodha", "All"]
+        assert [row["broker_name"] for row in tables["funds"].rows] == ["Zerodha", "All that is known"]
         assert len(tables["brokers"].rows) == 2
 
     def test_an_incomplete_book_says_so_first(self) -> None:
-        old = source("zerodha", account([holding(INFY, 10)], age=300), state=SourceState.STALE)
+        old = source("zerodha", account([holding(INFY, 10)], funds=funds(), age=300), state=SourceState.STALE)
         told = present(merged(old, source("groww", None)))
         missing = book_export.missing_in(told)
         lines = book_export.csv_of(book_export.tables_of(told)["holdings"], missing).splitlines()
@@ -119,10 +126,61 @@ class TestTables:
         assert all(rows[0][0][1].startswith("INCOMPLETE") for rows in written.values())
 
     def test_what_has_no_price_or_cost_is_counted_and_only_a_price_makes_it_incomplete(self) -> None:
-        assert book_export.missing_in(book())[:2] == [
+        assert book_export.missing_in(book(funds=funds()))[:2] == [
             "INCOMPLETE: Holdings without a price, in no value: 1.",
             "NOTE: Holdings without a known cost, in no unrealised P&L: 1.",
         ]
+
+
+class TestFunds:
+    """That every broker answered and every share has a price does not make the money complete."""
+
+    def told(self, *sources: Source) -> dict[str, Any]:
+        answer: dict[str, Any] = present(merged(*sources))
+        assert answer["complete"]
+        return answer
+
+    def told_now(self) -> Source:
+        return source("zerodha", account([holding(INFY, 10)], funds=funds()))
+
+    def told_before(self) -> Source:
+        """Its shares came just now, and its funds half an hour ago."""
+        old = account([holding(INFY, 10)], funds=funds())
+        return source("zerodha", old, funds_as_of=NOW - timedelta(minutes=30))
+
+    def last_row(self, told: dict[str, Any]) -> str:
+        return str(book_export.tables_of(told)["funds"].rows[-1]["broker_name"])
+
+    def headline(self, told: dict[str, Any]) -> str:
+        return sheets(book_export.workbook_of(told))["coverage"][0][0][1]
+
+    def test_all_is_all_where_every_account_tells_its_own(self) -> None:
+        told = self.told(self.told_now())
+        assert book_export.missing_in(told) == []
+        assert (self.last_row(told), self.headline(told).split(":")[0]) == ("All", "Complete")
+
+    def test_a_margin_that_is_not_known_is_said(self) -> None:
+        told = self.told(self.told_now(), source("groww", account([holding(INFY, 10)])))
+        assert book_export.missing_in(told) == [
+            "INCOMPLETE: The margin at Groww 1 is not known.",
+            "NOTE: The cash at Groww 1 is not known.",
+        ]
+        assert (self.last_row(told), self.headline(told)) == ("All that is known", "INCOMPLETE")
+
+    def test_so_is_one_that_is_of_before(self) -> None:
+        told = self.told(self.told_before())
+        (words,) = book_export.missing_in(told)
+        assert words.startswith("INCOMPLETE: The margin and cash at Zerodha 1 are of 2026-11-23T04:30:00")
+        assert (self.last_row(told), self.headline(told)) == ("All that is known", "INCOMPLETE")
+
+    def test_cash_and_loans_that_are_not_known_are_noted(self) -> None:
+        owing = holding(SBIN, 20, symbol="SBIN", product=Product.MTF, funded_amount=None)
+        told = self.told(source("zerodha", account([owing], funds=funds(cash=None))))
+        assert book_export.missing_in(told) == [
+            "NOTE: The cash at Zerodha 1 is not known.",
+            "NOTE: MTF holdings whose loan is not known: 1.",
+        ]
+        assert self.last_row(told) == "All that is known"
 
 
 class TestPages:
