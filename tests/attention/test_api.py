@@ -41,6 +41,7 @@ def test_it_is_told_with_its_remedy(alice: User, as_alice: Client) -> None:
         "href": "/risk/#limits",
         "since": "2026-11-26T05:00:00Z",
         "amount": "2.50",
+        "quantity": None,
         "happened": False,
     }
     with time_machine.travel(NOW, tick=False):

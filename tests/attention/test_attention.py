@@ -88,6 +88,7 @@ def with_keys(user: User, slug: str = "zerodha") -> None:
 def test_a_session_that_has_ended_is_one_login_away(alice: User) -> None:
     with_keys(alice)
     gone = account(alice, NOW, status=ConnectionStatus.TOKEN_EXPIRED, status_since=LONG_AGO)
+    answered(gone, LONG_AGO)
     item = needing(alice)["session_ended"]
     assert (item.tone, item.since, item.subject) == (Tone.BAD, LONG_AGO, "alice’s zerodha")
     assert item.remedy.method is Method.LOGIN
@@ -146,6 +147,29 @@ def test_a_broker_that_is_away_is_told_of_once_it_lasts(
     assert found[0].words.startswith("Zerodha ") or "Zerodha" in found[0].words
 
 
+def test_an_account_that_has_not_answered_yet_is_not_said_to_be_in_the_totals(alice: User) -> None:
+    new = account(alice, NOW, status=ConnectionStatus.ERROR)
+    account(alice, NOW, "upstox", status=ConnectionStatus.TOKEN_EXPIRED)
+    found = needing(alice)
+    for code in ("broker_error", "session_ended"):
+        assert found[code].meaning.startswith("It has not answered yet, so nothing of it is in your totals")
+    answered(new, LONG_AGO)
+    assert needing(alice)["broker_error"].meaning.startswith("Its shares stay in your totals by its last good answer")
+
+
+def test_orders_are_said_to_go_elsewhere_only_where_some_account_takes_them(alice: User, settings: Settings) -> None:
+    settings.EGRESS_IP = "203.0.113.7"
+    traded = {"registered_ip": "203.0.113.7", "trading_enabled_at": LONG_AGO}
+    failing = account(alice, NOW, status=ConnectionStatus.ERROR)
+    assert "order" not in needing(alice)["broker_error"].meaning  # none went there before
+    BrokerConnection.objects.filter(pk=failing.pk).update(**traded)
+    assert needing(alice)["broker_error"].meaning.endswith("; no other account of yours takes orders now.")
+    other = account(alice, NOW, "upstox")
+    assert needing(alice)["broker_error"].meaning.endswith("; no other account of yours takes orders now.")
+    BrokerConnection.objects.filter(pk=other.pk).update(**traded)
+    assert needing(alice)["broker_error"].meaning.endswith("; new orders go to alice’s upstox.")
+
+
 def test_a_wrong_address_matters_only_where_orders_are_placed(alice: User, settings: Settings) -> None:
     settings.EGRESS_IP = "203.0.113.7"
     off = account(alice, NOW, registered_ip="203.0.113.8")
@@ -169,7 +193,8 @@ def test_a_way_for_alerts_that_is_left_alone_can_be_tried(alice: User) -> None:
 def test_an_order_in_doubt_is_the_gravest(alice: User, zerodha: BrokerConnection) -> None:
     intent = order(alice, zerodha, NOW, state=State.UNKNOWN, unknown_since=LONG_AGO)
     item = needing(alice)["order_unknown"]
-    assert (item.tone, item.subject, item.since) == (Tone.BAD, "Buy 50 SAMPLE", LONG_AGO)
+    assert (item.tone, item.subject, item.since) == (Tone.BAD, "Buy SAMPLE", LONG_AGO)
+    assert item.quantity == "50"
     assert item.remedy.href == item.href == f"/orders/{intent.pk}/"
     assert "Nothing of it is sent again" in item.meaning
 
@@ -196,7 +221,22 @@ def test_what_a_broker_took_back_is_told_for_the_day(alice: User, zerodha: Broke
 @pytest.mark.parametrize("state", [State.EXPIRED, State.REJECTED])
 def test_an_order_that_ended_filled_in_part_is_told(alice: User, zerodha: BrokerConnection, state: State) -> None:
     order(alice, zerodha, NOW, state=state, status=IntentStatus.PARTIALLY_FILLED, filled_quantity=Decimal(20))
-    assert needing(alice)["order_cut_short"].words == "It ended with 20 of 50 filled."
+    item = needing(alice)["order_cut_short"]
+    assert (item.quantity, item.words) == ("20 of 50 filled", "It ended, and only a part of it is filled.")
+
+
+def test_no_order_tells_its_quantity_in_its_words(alice: User, zerodha: BrokerConnection) -> None:
+    """They are spoken, and stay while amounts are hidden."""
+    partly = {"status": IntentStatus.PARTIALLY_FILLED, "filled_quantity": Decimal(20)}
+    order(alice, zerodha, NOW, state=State.UNKNOWN, unknown_since=LONG_AGO)
+    order(alice, zerodha, NOW, state=None, status=IntentStatus.AWAITING_APPROVAL)
+    order(alice, zerodha, NOW, state=State.EXPIRED, **partly)
+    event(order(alice, zerodha, NOW, state=State.REJECTED, status=IntentStatus.REJECTED), alerts.REJECTED_LATER, NOW)
+    found = needing(alice)
+    assert len(found) == 4
+    for item in found.values():
+        assert item.quantity is not None
+        assert "50" not in f"{item.subject} {item.words} {item.meaning}"
 
 
 # --- limits and stops -------------------------------------------------------------------------------------------------

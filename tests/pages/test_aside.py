@@ -30,9 +30,9 @@ BREACHES = "risk/breaches/7/acknowledge"
 
 def item(code: str, tone: str, **changed: Any) -> dict[str, Any]:
     remedy = {"label": "Look", "method": "link", "href": "/orders/", "body": None}
-    said = {"subject": f"The {code}", "words": "It is so.", "meaning": "It costs nothing.", "amount": None}
+    said = {"subject": f"The {code}", "words": "It is so.", "meaning": "It costs nothing."}
     about = {"code": code, "key": code, "tone": tone, "href": "/risk/", "since": NOW, "happened": False}
-    return {**about, **said, "remedy": remedy, **changed}
+    return {"amount": None, "quantity": None, **about, **said, "remedy": remedy, **changed}
 
 
 @dataclass
@@ -135,11 +135,22 @@ def test_the_gravest_are_on_top_and_the_title_counts_them(page: Page, column: Co
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_a_quantity_is_told_and_hidden_with_the_amounts(page: Page, column: Column) -> None:
+    column.needs = [item("cut", "bad", subject="Buy INFY", quantity="20 of 50 filled"), item("plain", "warn")]
+    opened(page)
+    told = page.locator("[data-code=cut] [data-field=quantity]")
+    expect(told).to_have_text("20 of 50 filled")
+    expect(page.locator("[data-code=plain] [data-field=quantity]")).to_be_hidden()
+    page.evaluate("document.documentElement.dataset.private = ''")
+    expect(told).to_have_css("visibility", "hidden")
+    assert "50" not in page.inner_text("#announcer")
+
+
 def test_one_press_does_it_and_the_list_is_asked_again(page: Page, column: Column) -> None:
     remedy = {"label": "Take note", "method": "post", "href": f"/api/v1/{BREACHES}", "body": {}}
     column.needs = [item("limit", "warn", remedy=remedy, amount="12345.50")]
     opened(page)
-    expect(page.locator("[data-code=limit] [data-money]")).to_have_text("₹12,345.50")
+    expect(page.locator("[data-code=limit] [data-field=amount]")).to_have_text("₹12,345.50")
     column.needs = []
     asked = column.asked.count("attention")
     page.get_by_role("button", name="Take note: The limit").click()

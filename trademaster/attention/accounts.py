@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,12 +11,14 @@ from django.urls import reverse
 from accounts.alert_models import AlertRoute
 from accounts.models import User
 from brokers import hours, morning
+from brokers.clearance import Answer
 from brokers.domain import ConnectionStatus
 from brokers.lights import clearance_of
 from brokers.models import TROUBLED_STATUSES, BrokerConnection
 from brokers.morning import Entry, Need
 from brokers.wire import IST
-from trademaster.attention.words import Item, Method, Remedy, Tone
+from portfolio.models import BrokerSnapshot
+from trademaster.attention.words import Item, Method, Remedy, Tone, listed
 
 # A session that ends within this is told of, where a login now would outlast today's trading.
 ENDS_SOON = timedelta(minutes=60)
@@ -28,6 +30,7 @@ PATIENCE = {
     ConnectionStatus.SUSPENDED: timedelta(0),
 }
 LAST_ANSWER = "Its shares stay in your totals by its last good answer, marked with its age"
+NO_ANSWER = "It has not answered yet, so nothing of it is in your totals"
 
 
 def connections(user: User, now: datetime) -> Iterator[Item]:
@@ -35,16 +38,33 @@ def connections(user: User, now: datetime) -> Iterator[Item]:
     rows = {row.pk: row for row in BrokerConnection.objects.without_secrets().active().filter(user=user)}
     if not rows:
         return
-    yield from _sessions(user, rows, now)
+    kept = set(BrokerSnapshot.objects.filter(connection__in=rows).values_list("connection_id", flat=True))
+    yield from _sessions(user, rows, kept, now)
     for row in rows.values():
         status = ConnectionStatus(row.status)
         if status in TROUBLED_STATUSES and not row.is_unreadable and _is_long(row, status, now):
-            yield _trouble(row, status, now)
+            meaning = f"{_shares(row.pk, kept)}{_orders(row, rows, now)}."
+            yield _trouble(row, status, meaning, now)
         if row.trading_enabled_at is not None:
             yield from _address(row, now)
 
 
-def _sessions(user: User, rows: Mapping[UUID, BrokerConnection], now: datetime) -> Iterator[Item]:
+def _shares(connection_id: UUID, kept: Container[UUID]) -> str:
+    return LAST_ANSWER if connection_id in kept else NO_ANSWER
+
+
+def _orders(row: BrokerConnection, rows: Mapping[UUID, BrokerConnection], now: datetime) -> str:
+    """Where new ones go meanwhile; nothing where none went there before."""
+    if row.trading_enabled_at is None:
+        return ""
+    others = [each for each in rows.values() if each.pk != row.pk]
+    cleared = [name_of(each) for each in others if clearance_of(each, now=now).trade.state is not Answer.NO]
+    return f"; new orders go to {listed(cleared)}" if cleared else "; no other account of yours takes orders now"
+
+
+def _sessions(
+    user: User, rows: Mapping[UUID, BrokerConnection], kept: Container[UUID], now: datetime
+) -> Iterator[Item]:
     """Those that have ended, or end while it matters, and that nothing renews without their owner."""
     for entry in morning.queue(user, now).needing:
         row = rows.get(entry.connection_id)
@@ -54,7 +74,7 @@ def _sessions(user: User, rows: Mapping[UUID, BrokerConnection], now: datetime) 
                 code="session_ended",
                 tone=Tone.BAD,
                 words=entry.why.message,
-                meaning=f"{LAST_ANSWER}; no order goes there, and open orders there are not followed.",
+                meaning=f"{_shares(entry.connection_id, kept)}; no order goes there, and open orders there are not followed.",
                 since=row.status_since if row is not None else None,
             )
         elif _ends_soon(entry, now):
@@ -104,7 +124,7 @@ def _is_long(row: BrokerConnection, status: ConnectionStatus, now: datetime) -> 
     return row.status_since is None or now - row.status_since >= PATIENCE[status]
 
 
-def _trouble(row: BrokerConnection, status: ConnectionStatus, now: datetime) -> Item:
+def _trouble(row: BrokerConnection, status: ConnectionStatus, meaning: str, now: datetime) -> Item:
     reasons = clearance_of(row, now=now).data.reasons
     is_blocked = status is ConnectionStatus.SUSPENDED
     health = reverse("broker-health", args=[row.broker_type])
@@ -114,7 +134,7 @@ def _trouble(row: BrokerConnection, status: ConnectionStatus, now: datetime) -> 
         tone=Tone.BAD if is_blocked else Tone.WARN,
         subject=name_of(row),
         words=" ".join(f"{reason.words} {reason.remedy}" for reason in reasons[:1]),
-        meaning=f"{LAST_ANSWER}; new orders go to your other accounts.",
+        meaning=meaning,
         remedy=Remedy(label="See how it is", href=health),
         href=health,
         since=row.status_since,

@@ -49,6 +49,7 @@ def in_doubt(user: User, now: datetime) -> Iterator[Item]:
             key=f"unknown:{child.pk}",
             tone=Tone.BAD,
             subject=_named(child.intent),
+            quantity=plainly(child.intent.quantity),
             words=f"{name_of(child)} did not say what became of it; its order book is read until it does.",
             meaning=words.CHILD[State.UNKNOWN].meaning,
             remedy=_open(child.intent_id),
@@ -68,6 +69,7 @@ def waiting(user: User, now: datetime) -> Iterator[Item]:
             key=f"approval:{intent.pk}",
             tone=Tone.WARN,
             subject=_named(intent),
+            quantity=plainly(intent.quantity),
             words=f"It waits for your approval{until}.",
             meaning=words.INTENT[IntentStatus.AWAITING_APPROVAL].meaning,
             remedy=Remedy(label="Approve or decline", href=_page(intent.pk)),
@@ -88,6 +90,7 @@ def late_news(user: User, now: datetime) -> Iterator[Item]:
             key=f"event:{event.pk}",
             tone=tone,
             subject=_named(event.intent),
+            quantity=plainly(event.intent.quantity),
             words=said.format(broker=name_of(event.child)),
             meaning=meaning,
             remedy=_open(event.intent_id),
@@ -111,7 +114,8 @@ def cut_short(user: User, now: datetime) -> Iterator[Item]:
             key=f"partial:{intent.pk}",
             tone=Tone.WARN,
             subject=_named(intent),
-            words=f"It ended with {plainly(filled)} of {plainly(intent.quantity)} filled.",
+            quantity=f"{plainly(filled)} of {plainly(intent.quantity)} filled",
+            words="It ended, and only a part of it is filled.",
             meaning="What was filled is yours; the rest is over, and nothing more of it goes out.",
             remedy=_open(intent.pk),
             href=_page(intent.pk),
@@ -125,7 +129,7 @@ def _midnight(now: datetime) -> datetime:
 
 
 def _named(intent: OrderIntent) -> str:
-    return f"{intent.side.capitalize()} {plainly(intent.quantity)} {intent.instrument.tradingsymbol}"
+    return f"{intent.side.capitalize()} {intent.instrument.tradingsymbol}"
 
 
 def _page(intent_id: UUID) -> str:

@@ -35,6 +35,7 @@ class ItemAnswer(serializers.Serializer[Any]):
     href = serializers.CharField(help_text="The page where it is shown.")
     since = Instant(allow_null=True, help_text="Null: not known.")
     amount = serializers.CharField(allow_null=True, help_text="INR, where it is about an amount.")
+    quantity = serializers.CharField(allow_null=True, help_text="`50`, `20 of 50 filled`, where it is about an order.")
     happened = serializers.BooleanField(help_text="It is over, and is told of until midnight, IST.")
 
 

@@ -67,7 +67,7 @@ function tellNews(items) {
 function ofPrices({ stale, as_of: since } = {}) {
   if (!stale) return [];
   return [{
-    code: "prices_stale", key: "prices", tone: "warn", subject: "Prices stand still", since, amount: null, href: "/status", happened: false,
+    code: "prices_stale", key: "prices", tone: "warn", subject: "Prices stand still", since, amount: null, quantity: null, href: "/status", happened: false,
     words: "Markets are open, and neither a stream nor an answer tells what things cost.",
     meaning: "Values, profits and limits are those of the last prices known.",
     remedy: { label: "See the brokers", method: "link", href: "/status", body: null },
@@ -126,6 +126,8 @@ function fill(fields, item, node, on, soon) {
   say(fields.gravity, GRAVITY[item.tone]);
   say(fields.subject, item.subject);
   fields.subject.href = item.href;
+  fields.quantity.hidden = item.quantity === null;
+  say(fields.quantity, item.quantity ?? "");
   say(fields.words, item.words);
   say(fields.meaning, item.meaning);
   fields.amount.hidden = item.amount === null;
