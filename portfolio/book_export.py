@@ -104,14 +104,14 @@ def missing_in(book: Mapping[str, Any]) -> list[str]:
 
 
 def _missing_funds(book: Mapping[str, Any]) -> Iterator[str]:
-    """Of accounts that are inside; that an answer is old altogether is said already."""
+    """Of accounts that are inside; that an answer is as old as its account's is said already."""
     sources = {source["connection_id"]: source for source in book["sources"]}
     for line in book["funds"]["brokers"]:
         source = sources[line["connection_id"]]
         name = source["display_name"]
         if line["available"] is None:
             yield f"INCOMPLETE: The margin at {name} is not known."
-        elif line["stale"] and source["state"] != "STALE":
+        elif line["stale"] and line["as_of"] != source["as_of"]:
             yield f"INCOMPLETE: The margin and cash at {name} are of {line['as_of']}: they were not told since."
         if line["cash"] is None:
             yield f"NOTE: The cash at {name} is not known."

@@ -173,6 +173,13 @@ class TestFunds:
         assert words.startswith("INCOMPLETE: The margin and cash at Zerodha 1 are of 2026-11-23T04:30:00")
         assert (self.last_row(told), self.headline(told)) == ("All that is known", "INCOMPLETE")
 
+    def test_one_that_is_older_than_its_silent_account_is_said_beside_it(self) -> None:
+        old = account([holding(INFY, 10)], funds=funds(), age=300)
+        silent = source("zerodha", old, state=SourceState.STALE, funds_as_of=NOW - timedelta(minutes=30))
+        answer, margin = book_export.missing_in(present(merged(silent)))
+        assert answer.startswith("INCOMPLETE: Zerodha 1 does not answer: its part is of 2026-11-23T04:55:00")
+        assert margin.startswith("INCOMPLETE: The margin and cash at Zerodha 1 are of 2026-11-23T04:30:00")
+
     def test_cash_and_loans_that_are_not_known_are_noted(self) -> None:
         owing = holding(SBIN, 20, symbol="SBIN", product=Product.MTF, funded_amount=None)
         told = self.told(source("zerodha", account([owing], funds=funds(cash=None))))
