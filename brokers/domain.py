@@ -315,8 +315,9 @@ class BrokerTrade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funds:
-    """INR. `collateral` is margin from pledged shares: not wealth, those shares are already counted. `cash` is the money
-    in the account before anything is blocked of it: a margin in use leaves it as it is.
+    """INR. `collateral` is margin from pledged shares: not wealth, those shares are already counted.
+
+    `cash` is the money in the account before anything is blocked of it: a margin in use leaves it as it is.
     """
 
     available: Decimal | None

@@ -74,7 +74,8 @@ def _sessions(
                 code="session_ended",
                 tone=Tone.BAD,
                 words=entry.why.message,
-                meaning=f"{_shares(entry.connection_id, kept)}; no order goes there, and open orders there are not followed.",
+                meaning=f"{_shares(entry.connection_id, kept)}; "
+                "no order goes there, and open orders there are not followed.",
                 since=row.status_since if row is not None else None,
             )
         elif _ends_soon(entry, now):
