@@ -154,6 +154,8 @@ def test_a_number_says_what_is_left_out_of_it(page: Page, house: House) -> None:
     worth = total(page, "worth")
     assert field(worth, "cover_words").inner_text() == "7/7 live"
     assert field(worth, "gap_count").inner_text() == "+2"
+    assert worth.locator("details").get_attribute("data-mood") == "warn"
+    assert total(page, "open").locator("details").get_attribute("data-mood") == "good"
     assert field(total(page, "day"), "gap_count").inner_text() == "+1"
     worth.locator("summary").focus()
     page.keyboard.press("Enter")
@@ -166,6 +168,21 @@ def test_a_number_says_what_is_left_out_of_it(page: Page, house: House) -> None:
     assert worth.locator("summary").evaluate("summary => summary === document.activeElement")
     total(page, "funds").locator("summary").click()
     expect(total(page, "funds").locator("li")).to_have_text("The margin at Fyers is not known: not in it.")
+
+
+def test_a_margin_of_before_is_said_where_the_account_answers(page: Page, house: House) -> None:
+    """Its shares came just now, and its funds half an hour ago: they are in it, and not called live."""
+    show(page, house, seven(upstox={"funds_as_of": NOW - timedelta(minutes=30)}))
+    for name, word in (("funds", "margin"), ("worth", "cash")):
+        cover = total(page, name).locator("details")
+        assert cover.get_attribute("data-mood") == "warn"
+        assert field(cover, "gap_count").inner_text() == "+1"
+        (told,) = cover.locator("li").all_text_contents()
+        assert re.fullmatch(rf"The {word} at Upstox is of .*10:00:00: it was not told since\.", told)
+    assert total(page, "day").locator("details").get_attribute("data-mood") == "good"
+    free = field(card(page, "upstox"), "available")
+    assert re.fullmatch(r"Its margin is of .*10:00:00: it was not told since\.", free.get_attribute("title") or "")
+    assert field(card(page, "zerodha"), "available").get_attribute("title") is None
 
 
 @pytest.mark.parametrize(

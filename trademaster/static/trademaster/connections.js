@@ -93,7 +93,12 @@ function fillMoving(slots, connection, source, portfolio) {
   const unknown = source?.state === "MISSING" ? "not known: it is not in the totals" : "not known";
   put(slots.value, part?.total_value, shortRupees, { unknown });
   put(slots.day, part?.day_pnl, signedShortRupees, { tone: true, unknown });
-  put(slots.available, portfolio?.funds.brokers.find(mine)?.available, shortRupees, { unknown });
+  const funds = portfolio?.funds.brokers.find(mine);
+  put(slots.available, funds?.available, shortRupees, { unknown });
+  const isOld = Boolean(funds?.stale && funds.as_of && funds.available !== null);
+  const words = isOld ? `Its margin is of ${istTime(funds.as_of)}: it was not told since.` : null;
+  if (slots.available.classList.contains("old") !== isOld) slots.available.classList.toggle("old", isOld);
+  if (words || slots.available.dataset.value !== undefined) attribute(slots.available, "title", words);
   const { ms, why } = answerTime(connection.id);
   put(slots.p95, ms, (text) => `${text} ms`, { unknown: why });
 }
@@ -166,7 +171,9 @@ function hide(node, isHidden) {
 }
 
 function attribute(node, name, text) {
-  if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+  if (node.getAttribute(name) === text) return;
+  if (text === null) node.removeAttribute(name);
+  else node.setAttribute(name, text);
 }
 
 const sentences = ({ reasons: given }) => given.map(({ words, remedy }) => `${words} ${remedy}`);

@@ -1,7 +1,7 @@
 // The four big numbers, each with what it is made of and how much of the book it stands on.
 
 import { keyed, put, say, slots } from "./dom.js";
-import { briefRupees, counted, duration, rupees, sign, signedBriefRupees, signedPercent, signedRupees } from "./format.js";
+import { briefRupees, counted, duration, istTime, rupees, sign, signedBriefRupees, signedPercent, signedRupees } from "./format.js";
 
 const GAIN = { tone: true };
 const totals = new Map();
@@ -14,7 +14,7 @@ export function renderNumbers(portfolio, lag, live, prices) {
   const { coverage, funds, net_worth_parts: worth } = portfolio;
   const accounts = standing(portfolio, lag);
   const unfed = prices?.stale ? "prices stale" : prices?.asked ? "prices not streaming" : "";
-  const covered = (feeds) => chip(coverage, accounts, lag, live, feeds);
+  const covered = (feeds, gaps) => ({ chip: chip(coverage, accounts, lag, live, feeds, gaps.length), gaps: [...accounts.gaps, ...gaps] });
   const unread = coverage.unreadable_rows && `${counted(coverage.unreadable_rows, "row")} of an answer could not be read: what it told is not in it.`;
   const unpriced = coverage.without_price && `${counted(coverage.without_price, "holding")} without a price: not in it.`;
 
@@ -25,20 +25,17 @@ export function renderNumbers(portfolio, lag, live, prices) {
       ...(worth.owed !== null && sign(worth.owed) !== 0 ? [["owed", minus(worth.owed), briefRupees]] : []),
     ],
     notes: worthNotes(worth),
-    chip: covered(unfed),
-    gaps: [...accounts.gaps, ...worthGaps(portfolio), unpriced, unread],
+    ...covered(unfed, [...worthGaps(portfolio), unpriced, unread].filter(Boolean)),
   });
   for (const name of ["day", "open"]) {
     total(name, portfolio[`${name}_pnl`], signedRupees, {
       ...profit(portfolio, name),
-      chip: covered(unfed),
-      gaps: [...accounts.gaps, unknownLines(portfolio[`${name}_pnl_parts`]), unread],
+      ...covered(unfed, [unknownLines(portfolio[`${name}_pnl_parts`]), unread].filter(Boolean)),
     });
   }
   total("funds", funds.available, rupees, {
     pieces: [["used", funds.used, briefRupees], ["collateral", funds.collateral, briefRupees]],
-    chip: covered(""),
-    gaps: [...accounts.gaps, ...unfunded(portfolio)],
+    ...covered("", unfunded(portfolio)),
   });
 }
 
@@ -50,7 +47,7 @@ function profit(portfolio, name) {
   return { tone: true, ratio: portfolio[`${name}_pnl_percent`], pieces };
 }
 
-function total(name, amount, format, { tone = false, ratio, pieces, chip: { words, mood, told }, gaps, notes = [] }) {
+function total(name, amount, format, { tone = false, ratio, pieces, chip: { words, mood, told }, gaps: known, notes = [] }) {
   if (!totals.has(name)) totals.set(name, slots(document.querySelector(`[data-total=${name}]`)));
   const fields = totals.get(name);
   put(fields.amount, amount, format, { tone });
@@ -62,7 +59,6 @@ function total(name, amount, format, { tone = false, ratio, pieces, chip: { word
   });
   say(fields.cover_words, words);
   if (fields.cover.dataset.mood !== mood) fields.cover.dataset.mood = mood;
-  const known = gaps.filter(Boolean);
   const more = known.length - told;
   say(fields.gap_count, more > 0 ? `+${more}` : "");
   hide(fields.gap_count, more <= 0);
@@ -104,10 +100,10 @@ function standing({ sources }, lag) {
 }
 
 /**
- * How much of the book a number stands on, on one line: "2/2 live", "1/2, Upstox 3 min", "1 of 2 missing: Upstox"; where no
+ * How much of the book a number stands on, on one line; nothing is well where more is left out of it. "2/2 live", "1/2, Upstox 3 min", "1 of 2 missing: Upstox"; where no
  * feed tells its prices "2/2 answer, prices stale". `told` is how many of the accounts' gaps it names.
  */
-function chip({ sources, sources_live }, { missing, stale }, lag, live, unfed) {
+function chip({ sources, sources_live }, { missing, stale }, lag, live, unfed, gaps) {
   const answered = `${sources_live}/${sources}`;
   const [one] = stale;
   if (missing.length) {
@@ -118,13 +114,14 @@ function chip({ sources, sources_live }, { missing, stale }, lag, live, unfed) {
   if (stale.length) return { words: `${answered}, ${stale.length} stale`, mood: "warn", told: stale.length };
   if (!live) return { words: `${answered}, ${duration(lag)} ago`, mood: "warn", told: 0 };
   if (unfed) return { words: `${answered} answer, ${unfed}`, mood: "warn", told: 0 };
-  return { words: `${answered} live`, mood: "good", told: 0 };
+  return { words: `${answered} live`, mood: gaps ? "warn" : "good", told: 0 };
 }
 
-function worthGaps({ net_worth_parts: { cash_unknown, loans_unknown, sold_today }, sources }) {
+function worthGaps({ net_worth_parts: { cash_unknown, loans_unknown, sold_today }, sources, funds }) {
   const name = (id) => sources.find(({ connection_id }) => connection_id === id)?.broker_name ?? "an account";
   return [
     ...cash_unknown.map((id) => `The cash at ${name(id)} is not known: not in it.`),
+    ...oldFunds(funds, sources).filter(({ cash }) => cash !== null).map((line) => `The cash at ${line.broker_name} is of ${istTime(line.as_of)}: it was not told since.`),
     loans_unknown && `${counted(loans_unknown, "MTF holding")} whose loan is not known: left out, as much may be owed.`,
     sold_today !== null && sign(sold_today) !== 0 && [`${rupees(sold_today)} of today’s sales is in it only where the cash shows it.`, "money"],
   ];
@@ -143,4 +140,17 @@ function unknownLines({ lines_unknown }) {
   return lines_unknown && `${counted(lines_unknown, "line")} (a broker’s part of a share, or a position) not known: not in it.`;
 }
 
-const unfunded = ({ funds }) => funds.brokers.filter(({ available }) => available === null).map(({ broker_name }) => `The margin at ${broker_name} is not known: not in it.`);
+/** An account may answer, and its funds not: those are of before its answer. */
+function oldFunds({ brokers }, sources) {
+  const answered = new Map(sources.map(({ connection_id, as_of }) => [connection_id, as_of]));
+  return brokers.filter(({ connection_id, stale, as_of }) => stale && as_of !== null && as_of !== answered.get(connection_id));
+}
+
+function unfunded({ funds, sources }) {
+  const unknown = funds.brokers.filter(({ available }) => available === null);
+  const old = oldFunds(funds, sources).filter(({ available }) => available !== null);
+  return [
+    ...unknown.map(({ broker_name }) => `The margin at ${broker_name} is not known: not in it.`),
+    ...old.map(({ broker_name, as_of }) => `The margin at ${broker_name} is of ${istTime(as_of)}: it was not told since.`),
+  ];
+}
