@@ -84,6 +84,14 @@ class Level:
         return (self.change * 100 / self.close_price).quantize(PAISE, ROUND_HALF_UP) + ZERO  # and no zero with a sign
 
 
+NAMES = {
+    Segment.EQUITY: "Shares",
+    Segment.FNO: "F&O",
+    Segment.CURRENCY: "Currency",
+    Segment.COMMODITY: "Commodities",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentHours:
     """One segment now. `words`: "Open", "Closed: Christmas"; `coming`: "Closes 15:30", "Opens Mon 09:15", or nothing.
@@ -98,6 +106,10 @@ class SegmentHours:
     words: str
     coming: str
     changes_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.segment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

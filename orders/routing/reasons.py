@@ -87,6 +87,6 @@ def barred(broker: Broker) -> Exclusion | None:
         broker=broker.id,
         code=bar.code,
         words=bar.words,
-        sentence=f"{words}." if words.startswith(broker.words) else f"{broker.words}: {words}.",
+        sentence=f"{words}." if broker.words in words else f"{broker.words}: {words}.",
         remedy=bar.remedy,
     )

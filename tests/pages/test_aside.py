@@ -350,7 +350,7 @@ def test_the_value_is_spread_three_ways_and_each_sums_to_a_hundred(page: Page, c
     page.get_by_test_id("allocation").get_by_text("Sector", exact=True).click()
     expect(page.locator("#allocation")).to_contain_text("Banks")
     told = shares_of(page)
-    assert list(told) == ["Information technology", "Banks", "Not known"]
+    assert list(told) == ["Information technology", "Banks", "Sector not known"]
     assert sum(int(share.replace(".", "").rstrip("%")) for share in told.values()) == 10_000
     expect(page.locator("#allocation-words")).to_have_text("Sums to 100.00% of the total value.")
     page.get_by_test_id("allocation").get_by_text("Broker", exact=True).click()
@@ -366,7 +366,7 @@ def test_sectors_that_cannot_be_had_are_not_known_and_said_so(page: Page, column
     opened(page)
     page.get_by_test_id("allocation").get_by_text("Sector", exact=True).click()
     expect(page.locator("#allocation-words")).to_contain_text("Sectors are not known: A part restarts.")
-    assert shares_of(page) == {"Not known": "100.00%"}
+    assert shares_of(page) == {"Sector not known": "100.00%"}
 
 
 def test_what_has_no_price_is_in_no_line_and_said_so(browser: Browser, column: Column) -> None:

@@ -95,7 +95,7 @@ def test_an_order_that_is_held_stays_and_newcomers_join_at_its_end(page):
         ({"broker": "upstox"}, "AB"),
         ({"kind": "DEBT"}, "D"),
         ({"sector": "Banks"}, "AB"),
-        ({"sector": "Sector not known"}, "D"),
+        ({"sector": "Debt"}, "D"),  # what is no share has no sector
         ({"move": "GAIN"}, "A"),
         ({"move": "LOSS"}, "C"),
         ({"move": "UNPRICED"}, "D"),

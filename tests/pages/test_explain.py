@@ -90,4 +90,4 @@ def test_a_cost_that_is_known_in_part_is_no_average(page):
     book = present(merged(source("upstox", shares)))
     told = explained(page, book["positions"][0], "average", book)
     assert told["formula"] is None
-    assert told["left"][0] == "What was paid is known for 20 of 30 shares only."
+    assert told["left"][0] == "What was paid is known for 66.67% of the shares only."

@@ -180,7 +180,7 @@ def test_a_price_says_whose_stream_it_is_from_and_when(dashboard, host):
     wait_for_total(dashboard, host)
 
     source = shown(dashboard, "SBIN").locator("[data-field=source]")
-    assert source.text_content() == "live from Angel One"
+    assert source.text_content() == "Angel One, live"
     assert source.get_attribute("title").startswith("Price 830.00 streamed by Angel One at ")
     assert shown(dashboard, "RELIANCE").locator("[data-field=source]").text_content() == "Upstox"
 

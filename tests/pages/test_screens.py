@@ -273,7 +273,7 @@ def test_the_page_says_whose_price_it_is(page, house):
     for expander in page.locator("#holdings .expander").all():
         expander.click()
     held, borrowed, stale = page.locator("#holdings [data-field=explained]").all_text_contents()
-    assert whose == ["Upstox", "lent by Upstox", "last known at Zerodha"]
+    assert whose == ["Upstox", "Upstox, lent", "Zerodha, last known"]
     assert re.search(r"Price 110.00 from Upstox, [^:]*10:30:00\.", held)
     assert re.search(r"Price 120.00 from Upstox, [^:]*10:30:00: a quote lent, as no broker that holds", borrowed)
     assert re.search(r"Price 110.00 from Zerodha, [^:]*10:25:00: its last good answer, as no connected broker", stale)

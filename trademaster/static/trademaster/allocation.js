@@ -1,19 +1,17 @@
 // How the value is spread: by asset class, sector or broker. Amounts are added up exactly; the parts sum to 100.00.
 
-import { ApiError, call } from "./api.js";
+import { KINDS as CLASSES, NO_SECTOR, sectorOf } from "./book_model.js";
 import { keyed, put, say } from "./dom.js";
 import { compare, counted, percent, rupees } from "./format.js";
 import { inOrder } from "./in_order.js";
 import { remember, remembered } from "./remembered.js";
 import { parts, sum } from "./exact.js";
+import { hearSectors, knownSectors, sectorTrouble, wantSectors } from "./sectors.js";
 
-const CLASSES = { EQUITY: "Shares", FUND: "Funds and ETFs", DEBT: "Debt", OTHER: "Other" };
 const AT_FIRST = 4;
-const ASK_AGAIN_MS = 60_000;
-const UNKNOWN = "Not known";
 
 const byId = (id) => document.getElementById(id);
-const state = { way: "class", isWhole: false, portfolio: null, sectors: new Map(), askedAt: -Infinity, trouble: "" };
+const state = { way: "class", isWhole: false, portfolio: null };
 
 function begin() {
   const ways = [...document.getElementsByName("allocation-way")];
@@ -35,6 +33,7 @@ function begin() {
   });
 }
 begin();
+hearSectors(() => state.way === "sector" && render());
 
 export function renderAllocation(portfolio) {
   state.portfolio = portfolio;
@@ -44,15 +43,11 @@ export function renderAllocation(portfolio) {
 
 const BY = {
   class: ({ positions }) => summed(positions, ({ asset_class: kind }) => CLASSES[kind]),
-  sector: ({ positions }) => summed(positions, (row) => sectorOf(row) ?? UNKNOWN),
+  sector: ({ positions }) => summed(positions, (row) => sectorOf(row, knownSectors())),
   broker: ({ broker_breakdown: rows }) => rows
     .filter(({ total_value: value }) => value !== null)
     .map((row) => ({ key: row.connection_id, name: row.display_name || row.broker_name, value: row.total_value })),
 };
-
-function sectorOf({ isin, asset_class: kind }) {
-  return state.sectors.get(isin) ?? (kind === "EQUITY" ? null : CLASSES[kind]);
-}
 
 /** One line per name, of what has a value. */
 function summed(positions, nameOf) {
@@ -68,13 +63,13 @@ function summed(positions, nameOf) {
 function render() {
   const { portfolio } = state;
   if (!portfolio) return;
-  if (state.way === "sector") askForSectors(portfolio);
+  if (state.way === "sector") wantSectors(portfolio);
   const lines = BY[state.way](portfolio).sort((one, other) => compare(other.value, one.value));
   const weights = parts(lines.map(({ value }) => value));
   const weighed = lines.map((line, index) => ({ ...line, weight: weights[index] }));
   // What is not known stands last, and is never left out.
-  const known = weighed.filter(({ name }) => name !== UNKNOWN);
-  const unknown = weighed.filter(({ name }) => name === UNKNOWN);
+  const known = weighed.filter(({ name }) => name !== NO_SECTOR);
+  const unknown = weighed.filter(({ name }) => name === NO_SECTOR);
   const shown = state.isWhole ? known : known.slice(0, AT_FIRST);
   const list = byId("allocation");
   const rows = [...shown, ...unknown];
@@ -90,7 +85,7 @@ function render() {
 const restOf = (known) => (known.length > AT_FIRST ? sum(known.slice(AT_FIRST).map(({ weight }) => weight ?? "0.00")) : "0.00");
 
 function fill(fields, { name, value, weight }, node) {
-  node.classList.toggle("unknown-part", name === UNKNOWN);
+  node.classList.toggle("unknown-part", name === NO_SECTOR);
   say(fields.kind, name);
   fields.kind.title = name;
   put(fields.amount, value, rupees);
@@ -106,23 +101,7 @@ function wordsOf({ coverage }, lines, weights) {
   const gaps = [
     coverage.without_price && `${counted(coverage.without_price, "holding")} without a price ${coverage.without_price === 1 ? "is" : "are"} in no line.`,
     coverage.sources_missing && `${counted(coverage.sources_missing, "account")} did not answer, and ${coverage.sources_missing === 1 ? "is" : "are"} in no line.`,
-    state.way === "sector" && state.trouble,
+    state.way === "sector" && sectorTrouble(),
   ];
   return [lines.length ? sums : "No holding has a price.", ...gaps].filter(Boolean).join(" ");
-}
-
-/** Once for each ISIN that is new. */
-async function askForSectors({ positions }) {
-  const isNew = positions.some(({ isin }) => isin && !state.sectors.has(isin));
-  if (!isNew || performance.now() - state.askedAt < ASK_AGAIN_MS) return;
-  state.askedAt = performance.now();
-  try {
-    const { sectors } = await call("GET", "portfolio/sectors");
-    for (const [isin, sector] of Object.entries(sectors)) state.sectors.set(isin, sector);
-    state.trouble = "";
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    state.trouble = `Sectors are not known: ${error.message}`;
-  }
-  render();
 }

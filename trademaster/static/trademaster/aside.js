@@ -18,7 +18,11 @@ export function renderAside(book, lag, live) {
 }
 
 function openCoverage() {
-  if (location.hash === "#coverage") document.getElementById("coverage").open = true;
+  document.getElementById("coverage").open = true;
 }
-addEventListener("hashchange", openCoverage);
-openCoverage();
+
+const ifAddressed = () => location.hash === "#coverage" && openCoverage();
+addEventListener("hashchange", ifAddressed);
+// Where the address says so already, following the link again changes nothing in it.
+document.addEventListener("click", ({ target }) => target.closest?.('a[href$="#coverage"]') && openCoverage());
+ifAddressed();

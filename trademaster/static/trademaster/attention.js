@@ -130,6 +130,8 @@ function fill(fields, item, node, on, soon) {
   say(fields.quantity, item.quantity ?? "");
   say(fields.words, item.words);
   say(fields.meaning, item.meaning);
+  fields.quantity.hidden = !item.quantity;
+  say(fields.quantity, item.quantity ?? "");
   fields.amount.hidden = item.amount === null;
   if (item.amount !== null) put(fields.amount, item.amount, rupees);
   fields.age.dataset.since = item.since ?? "";
@@ -159,7 +161,7 @@ async function act(item, fields, on, soon) {
   state.troubles.delete(item.key);
   try {
     if (method === "login") await on.login(body);
-    else if (method === "ask") on.ask(href.split("/").at(-1));
+    else if (method === "ask") await on.ask(href.split("/").at(-1));
     else {
       await call("POST", href.replace("/api/v1/", ""), body);
       state.done.add(item.key);
@@ -169,8 +171,10 @@ async function act(item, fields, on, soon) {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     state.troubles.set(item.key, error.message);
+    if (error.code === "not_found") soon();
+  } finally {
+    fields.act.disabled = false;
   }
-  fields.act.disabled = false;
   show(on, soon);
 }
 

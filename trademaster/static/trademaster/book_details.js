@@ -1,6 +1,6 @@
 // What opens beneath a holding: each broker's line, and how the row's numbers come about.
 
-import { average, lineChips, partChips, priceWords } from "./book_words.js";
+import { average, lineChips, loanChips, partChips, priceWords } from "./book_words.js";
 import { chips, fromTemplate, keyed, lines, put, say, slots } from "./dom.js";
 import { NUMBERS, ROUNDED, explain } from "./explain.js";
 import { number, signedNumber } from "./format.js";
@@ -28,7 +28,7 @@ function fillLine(fields, { item: line }, node) {
   say(fields.broker, line.broker_name);
   chips(fields.product, lineChips(line));
   put(fields.quantity, line.quantity, number);
-  chips(fields.parts, partChips(line));
+  chips(fields.parts, [...partChips(line), ...loanChips(line)]);
   put(fields.average, line.avg_price, average);
   put(fields.cost, line.total_cost, number);
   put(fields.value, line.current_value, number);

@@ -1,6 +1,5 @@
 // The holdings as a table that is filtered, sorted, grouped and paged, and that stays where it is while its numbers move.
 
-import { ApiError, call } from "./api.js";
 import { brokersOf, fillBar } from "./book_brokers.js";
 import { fillDetails } from "./book_details.js";
 import { KINDS, MOVES, ROWS_A_PAGE, arrange, sectorOf, sumsOf } from "./book_model.js";
@@ -9,6 +8,7 @@ import { EVERYTHING, isUsual, narrows, remember, remembered } from "./book_wish.
 import { NO_ISIN, average, averageGap, briefly, partChips, priceSource, priceWords, shownWords, staleParts } from "./book_words.js";
 import { announce, chips, put, say, slots } from "./dom.js";
 import { counted, number, percent, signedNumber, signedPercent } from "./format.js";
+import { areSectorsTold, hearSectors, knownSectors, sectorTrouble, wantSectors } from "./sectors.js";
 
 const GAIN = { tone: true };
 const SORTED_FOR_MS = 5_000; // so long at least an order stands, for whoever aims at a row
@@ -21,7 +21,7 @@ const rows = new Rows(table.tHead, {
 });
 const state = {
   portfolio: null, brokers: null, wish: remembered(localStorage), open: new Map(), // key → the number asked about, "" for all
-  sectors: null, isAsking: false, order: null, sortedAt: 0, isAimedAt: false, shown: null,
+  order: null, sortedAt: 0, isAimedAt: false, shown: null,
 };
 
 /** Show these holdings; without an argument the same ones again, in an order made anew. */
@@ -31,10 +31,10 @@ export function renderHoldings(portfolio = state.portfolio) {
   if (!portfolio) return;
   const { brokers, names } = brokersOf(portfolio.sources);
   Object.assign(state, { brokers, names });
-  if (needsSectors()) askForSectors();
+  if (needsSectors()) wantSectors(portfolio);
   const now = performance.now();
   const isHeld = isNew && state.order && (state.isAimedAt || now - state.sortedAt < SORTED_FOR_MS);
-  const arranged = arrange(portfolio.positions, state.wish, { sectors: state.sectors ?? {}, held: isHeld ? state.order : null });
+  const arranged = arrange(portfolio.positions, state.wish, { sectors: knownSectors(), held: isHeld ? state.order : null });
   if (!isHeld) Object.assign(state, { order: arranged.rows.map(({ key }) => key), sortedAt: now });
   state.shown = arranged;
   rows.show(arranged.entries, brokers);
@@ -56,7 +56,7 @@ function fillPosition(fields, position, node) {
   chips(fields.parts, briefly(partChips(position)));
   chips(fields.flags, [...(position.isin ? [] : [NO_ISIN]), ...staleParts(position)]);
   put(fields.average, position.avg_price, average, { unknown: averageGap(position) });
-  say(fields.known, position.avg_price === null ? "cost not known" : "");
+  say(fields.known, position.avg_price === null ? "not known" : "");
   put(fields.last, position.current_price, number);
   const source = priceSource(position, state.names);
   say(fields.source, source);
@@ -161,7 +161,7 @@ function wishFor(changed, { turning = false } = {}) {
 tools.addEventListener("submit", (event) => event.preventDefault());
 tools.addEventListener("input", ({ target }) => target.name && wishFor({ [target.name]: target.value.trim() }));
 tools.addEventListener("reset", () => wishFor(EVERYTHING));
-for (const news of ["focusin", "pointerenter"]) tools.addEventListener(news, askForSectors);
+for (const news of ["focusin", "pointerenter"]) tools.addEventListener(news, () => state.portfolio && wantSectors(state.portfolio));
 for (const [name, step] of [["previous", -1], ["next", 1]]) {
   byId(`holdings-${name}`).addEventListener("click", () => {
     wishFor({ page: state.shown.page + step }, { turning: true });
@@ -169,20 +169,8 @@ for (const [name, step] of [["previous", -1], ["next", 1]]) {
   });
 }
 
-const needsSectors = () => state.sectors === null && (state.wish.sector !== "" || state.wish.group === "sector");
-
-/** Asked for when somebody is about to need them. Where they do not come, every sector is as not known. */
-async function askForSectors() {
-  if (state.isAsking || state.sectors) return;
-  state.isAsking = true;
-  try {
-    state.sectors = (await call("GET", "portfolio/sectors")).sectors ?? {};
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    state.sectors = {};
-  }
-  renderHoldings();
-}
+const needsSectors = () => state.wish.sector !== "" || state.wish.group === "sector";
+hearSectors(() => renderHoldings());
 
 function tellWhatIsShown({ rows: shown, page, pages }) {
   const { portfolio, wish } = state;
@@ -191,6 +179,9 @@ function tellWhatIsShown({ rows: shown, page, pages }) {
   fillChoices();
   say(byId("holdings-count"), shownWords(shown.length, all.length, chosenBy(wish)));
   byId("holdings-reset").hidden = isUsual(wish);
+  const trouble = needsSectors() ? sectorTrouble() : "";
+  byId("holdings-trouble").hidden = !trouble;
+  say(byId("holdings-trouble"), trouble && `${trouble} They are asked for again each minute.`);
   byId("no-holdings").hidden = shown.length > 0;
   say(byId("no-holdings"), all.length ? "No holding is as the filter says. Nothing is lost: reset it to see all of them." : "No shares at the brokers that answered.");
   const { total_value: value, day_change: day, unrealized_pnl: unrealised } = portfolio;
@@ -228,10 +219,10 @@ function chosenBy({ text, broker, kind, sector, move }) {
 function fillChoices() {
   const { positions } = state.portfolio;
   choices("broker", Object.entries(state.brokers).map(([slug, { name }]) => [slug, name]));
-  if (state.sectors && state.sectorsOf !== positions.length) {
-    const sectors = [...new Set(positions.map((row) => sectorOf(row, state.sectors)))].sort();
-    choices("sector", sectors.map((name) => [name, name]));
-    state.sectorsOf = positions.length;
+  const sectors = knownSectors();
+  if (areSectorsTold() && (state.sectorsOf !== positions.length || state.sectors !== sectors)) {
+    choices("sector", [...new Set(positions.map((row) => sectorOf(row, sectors)))].sort().map((name) => [name, name]));
+    Object.assign(state, { sectors, sectorsOf: positions.length });
   }
   for (const control of tools.elements) if (control.name && document.activeElement !== control) control.value = state.wish[control.name];
 }

@@ -11,7 +11,7 @@ export const COLUMNS = {
   name: "symbol", quantity: "total_quantity", average: "avg_price", last: "current_price", day_percent: "day_change_percent",
   day: "day_change", unrealised: "unrealized_pnl", value: "current_value", weight: "weight_percent",
 };
-const NO_SECTOR = "Sector not known";
+export const NO_SECTOR = "Sector not known";
 const haystacks = new WeakMap();
 
 /**
@@ -51,7 +51,8 @@ function moveOf({ current_price, day_change }) {
   return { "-1": "LOSS", 1: "GAIN" }[day_change === null ? 0 : sign(day_change)] ?? "";
 }
 
-export const sectorOf = ({ isin }, sectors) => sectors[isin] ?? NO_SECTOR;
+/** What is no share is of its class: a fund has no sector to be found. */
+export const sectorOf = ({ isin, asset_class: kind }, sectors) => sectors[isin] ?? (kind === "EQUITY" ? NO_SECTOR : KINDS[kind]);
 
 // --- order -----------------------------------------------------------------------------------------------------------
 /** Stable, whichever way: equals keep the order they came in. What is not known comes last, whichever way. */

@@ -1,6 +1,7 @@
 // The tabs over the book, as the practices for ARIA have them; which one is open stands in the address.
 
-const TYPED_IN = "input:not([type=radio]), select, textarea, [contenteditable]";
+import { listenForKeys } from "./shortcuts.js";
+
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 const tabs = [...document.querySelectorAll("#book-tabs [role=tab]")];
 const nameOf = (tab) => tab.dataset.tab;
@@ -28,15 +29,11 @@ export function listenToTabs(onOpen) {
     tabs[wanted].focus();
     open(tabs[wanted]);
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest?.(TYPED_IN) || document.querySelector("dialog[open]")) return;
-    const tab = tabs.find(({ dataset }) => dataset.key === event.key);
-    if (!tab) return;
-    event.preventDefault();
+  const opening = (tab) => () => {
     tab.focus();
     open(tab);
-  });
+  };
+  listenForKeys(Object.fromEntries(tabs.map((tab) => [tab.dataset.key, opening(tab)])));
   addEventListener("hashchange", () => ofAddress() && open(ofAddress(), { isWritten: false }));
   open(ofAddress() ?? tabs[0], { isWritten: false });
 }

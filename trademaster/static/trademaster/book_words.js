@@ -1,6 +1,6 @@
 // The words of a row of the book: its chips, and whose its price is. Pure.
 
-import { counted, istTime, number, rupees, sign, toPaise } from "./format.js";
+import { counted, istTime, number, percent, ratioPercent, rupees, sign, toPaise } from "./format.js";
 
 export const average = (text) => number(toPaise(text));
 const PARTS = [
@@ -39,13 +39,19 @@ export function briefly(labels) {
 }
 
 export function lineChips(line) {
-  const loan = `The broker lent ${line.funded_amount === null ? "an amount not known" : rupees(line.funded_amount)}`;
-  const product = line.product === "MTF" ? [{ text: "MTF", title: loan }] : [];
+  const unknown = line.funded_amount === null ? ": how much it lent is not known" : "";
+  const product = line.product === "MTF" ? [{ text: "MTF", title: `Bought with the broker’s money${unknown}` }] : [];
   return [...product, ...staleChip(line.stale), ...(line.sale_unsettled ? [UNSETTLED] : [])];
 }
 
+/** What the broker lent for a line: an amount, so it stands where amounts are hidden, and in no tooltip. */
+export function loanChips({ product, funded_amount: lent }) {
+  return product === "MTF" && lent !== null ? [{ text: `lent ${rupees(lent)}`, title: "What the broker lent for these shares" }] : [];
+}
+
+/** In percent: a quantity in a tooltip would tell what privacy mode hides. */
 export function averageGap({ known_quantity, total_quantity }) {
-  return sign(known_quantity) === 0 ? "not known" : `known for ${number(known_quantity)} of ${number(total_quantity)} shares only`;
+  return sign(known_quantity) === 0 ? "not known" : `known for ${percent(ratioPercent(known_quantity, total_quantity))} of the shares only`;
 }
 
 /** A stream may be of a broker at which we have no account. */
@@ -56,10 +62,10 @@ export function brokerName(slug, brokers) {
 /** Under the price: whose it is, and whether that broker holds the share and answers now. */
 export function priceSource({ price_source, price_state }, brokers) {
   const name = brokerName(price_source, brokers);
-  if (price_state === "STREAMED") return `live from ${name}`;
-  if (price_state === "ASKED") return `asked of ${name}`;
-  if (price_state === "BORROWED") return `lent by ${name}`;
-  return price_state === "STALE" ? `last known at ${name}` : name;
+  if (price_state === "STREAMED") return `${name}, live`;
+  if (price_state === "ASKED") return `${name}, asked`;
+  if (price_state === "BORROWED") return `${name}, lent`;
+  return price_state === "STALE" ? `${name}, last known` : name;
 }
 
 export function priceWords({ current_price, price_source, price_state, price_as_of }, brokers) {

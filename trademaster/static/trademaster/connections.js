@@ -3,6 +3,7 @@
 import { answerTime } from "./answer_times.js";
 import { announce, keyed, lines, put, say } from "./dom.js";
 import { duration, istTime, shortRupees, signedShortRupees } from "./format.js";
+import { inOrder } from "./in_order.js";
 import { close } from "./popup.js";
 
 export const STATUSES = {
@@ -54,6 +55,7 @@ export function renderConnections(connections, portfolio, lag, on, prices = null
     fillSession(slots, connection, shownOf.get(node).endsAt);
     renderFeed(slots, connection, prices?.brokers.find(({ broker_type }) => broker_type === connection.broker_type), node);
   });
+  inOrder(parent, shown.map(({ id }) => String(id)));
 }
 
 function wire(slots, connection, on) {

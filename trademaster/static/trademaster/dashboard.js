@@ -15,6 +15,7 @@ import { listen } from "./socket.js";
 import { subscribeIndices, takePrices } from "./strip.js";
 
 const QUIET_SECONDS = 30;
+const GONE = { code: "not_found", message: "This account is connected no more.", remedy: "Nothing is to be entered for it; the list is read again." };
 // `epoch` and `number` are the live host's, null where none serves us; `prices` is the state of the feeds behind the book.
 const book = {
   portfolio: null, error: null, connections: null, receivedAt: null, heardAt: null, line: "connecting",
@@ -54,7 +55,7 @@ const handlers = {
     // Another object, as a card is written anew for another row alone.
     book.connections = book.connections?.map((row) => (row.id === connection_id ? { ...row, ...news } : row)) ?? null;
     // The push is a hint; session ends and names are in the list.
-    attempt(readConnections);
+    readAgain();
   },
   TRADING_HALT({ words, ended_at }) {
     const news = byId("halt-news");
@@ -123,8 +124,9 @@ function lightWords(quiet) {
 /** Whether the prices stream: in words, and never by colour alone. */
 function tellOfPrices() {
   const light = byId("price-light");
-  light.hidden = book.prices === null;
-  if (book.prices === null) return;
+  // With the line lost nobody tells of them.
+  light.hidden = book.prices === null || book.line !== "open";
+  if (light.hidden) return;
   const { stale, asked, as_of } = book.prices;
   light.dataset.state = stale ? "lost" : asked ? "quiet" : "open";
   say(slots(light).words, stale ? "Prices stale" : asked ? "Prices not streaming" : "Streaming");
@@ -133,15 +135,34 @@ function tellOfPrices() {
 }
 
 // --- buttons ---------------------------------------------------------------------------------------------------------
+/** What a person has pressed. What is refused stands until something else is pressed. */
 async function attempt(work) {
   byId("trouble").hidden = true;
   try {
     await work();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    byId("trouble").textContent = error.message;
-    byId("trouble").hidden = false;
+    tellTrouble(error, "pressed");
   }
+}
+
+/** What nobody has pressed: it takes back its own trouble alone. */
+async function readAgain() {
+  const trouble = byId("trouble");
+  try {
+    await readConnections();
+    if (trouble.dataset.of === "reading") trouble.hidden = true;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (trouble.hidden) tellTrouble(error, "reading");
+  }
+}
+
+function tellTrouble({ message }, of) {
+  const trouble = byId("trouble");
+  trouble.dataset.of = of;
+  trouble.textContent = message;
+  trouble.hidden = false;
 }
 
 const actions = {
@@ -202,7 +223,12 @@ async function ifSignedOut() {
 
 const attention = watchAttention({
   login: ({ broker_type: broker, ...more }) => logInAt(broker, undefined, more),
-  ask: (id) => actions.rename(book.connections.find((connection) => connection.id === id)),
+  async ask(id) {
+    if (!book.connections) await readConnections();
+    const connection = book.connections.find((each) => each.id === id && isActive(each));
+    if (!connection) throw new ApiError(GONE);
+    actions.rename(connection);
+  },
 });
 
 const tell = listen("/ws/portfolio/", {

@@ -114,7 +114,7 @@ export class DayChart {
   draw({ series, previous, silences }) {
     if (!series) return this.#clear();
     const runs = runsOf(series);
-    const shape = JSON.stringify([series.opens_at, runs.map((run) => run[0].at), series.points.length, silences]);
+    const shape = JSON.stringify([series.opens_at, runs.map((run) => [run[0].at, run.length]), series.points.length, silences]);
     const values = runs.flat().map(({ value }) => Number(value)); // for pixels alone
     this.#previous = previous;
     this.#range = [Math.min(...values), Math.max(...values)];

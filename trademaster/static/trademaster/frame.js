@@ -14,14 +14,21 @@ const eye = byId("privacy");
 
 function setPrivate(isPrivate) {
   root.toggleAttribute("data-private", isPrivate);
-  eye.setAttribute("aria-pressed", String(isPrivate));
-  remember("private", isPrivate ? "yes" : null);
+  eye?.setAttribute("aria-pressed", String(isPrivate));
 }
+
+// Hidden in one tab, hidden in all: those that are open, and those that the browser kept to go back to.
+const asRemembered = () => setPrivate(remembered("private") === "yes");
+addEventListener("storage", ({ key }) => (key === "private" || key === null) && asRemembered());
+addEventListener("pageshow", ({ persisted }) => persisted && asRemembered());
 
 if (eye) {
   eye.hidden = false;
   eye.setAttribute("aria-pressed", String(root.hasAttribute("data-private")));
-  const turn = () => setPrivate(!root.hasAttribute("data-private"));
+  const turn = () => {
+    setPrivate(!root.hasAttribute("data-private"));
+    remember("private", root.hasAttribute("data-private") ? "yes" : null);
+  };
   eye.addEventListener("click", turn);
   listenForKeys({ p: turn });
 }

@@ -11,9 +11,23 @@ export function renderNotes(portfolio, lag, live) {
   lines.forEach(({ text, tone }, index) => {
     const item = list.children[index] ?? list.appendChild(document.createElement("li"));
     item.className = tone;
-    say(item, text);
+    tell(item, text);
   });
   chips(document.getElementById("coverage-chips"), inShort(lines));
+}
+
+/** Words; a piece that is an array of one is an amount, which privacy mode hides. */
+function tell(item, text) {
+  const pieces = [text].flat();
+  if (item.textContent === pieces.flat().join("") && Boolean(item.firstElementChild) === Array.isArray(text)) return;
+  item.replaceChildren(...pieces.map((piece) => (Array.isArray(piece) ? amount(piece[0]) : piece)));
+}
+
+function amount(words) {
+  const node = document.createElement("span");
+  node.dataset.money = "";
+  node.textContent = words;
+  return node;
 }
 
 /** What the list would say if it were opened. */
@@ -46,11 +60,12 @@ function notes(portfolio, lag, live) {
   }
   for (const [count, text, tone] of gaps) if (count) lines.push({ text: `${counted(count, "holding")} ${text}.`, tone });
   if (coverage.without_cost && coverage.value_with_known_cost !== null) {
-    lines.push({ text: `Unrealised P&L stands on ${rupees(coverage.value_with_known_cost)} of the total value.`, tone: "plain" });
+    lines.push({ text: ["Unrealised P&L stands on ", [rupees(coverage.value_with_known_cost)], " of the total value."], tone: "plain" });
   }
   if (mtf_funded_amount === null) lines.push({ text: "What brokers lent for MTF shares is not known.", tone: "warn" });
   else if (sign(mtf_funded_amount) !== 0) {
-    lines.push({ text: `Brokers lent ${rupees(mtf_funded_amount)} for MTF shares, which are counted in full: that loan is not taken off.`, tone: "plain" });
+    const told = ["Brokers lent ", [rupees(mtf_funded_amount)], " for MTF shares: they are in the value in full, and the net worth takes the loan off."];
+    lines.push({ text: told, tone: "plain" });
   }
   return lines;
 }

@@ -1,20 +1,35 @@
 // The strip of the market on every page: asked for again now and then, and told by the page's socket where it has one.
 
 import { put, say } from "./dom.js";
-import { ratioPercent, signedPercent, number, sign } from "./format.js";
+import { istTime, number, ratioPercent, sign, signedPercent } from "./format.js";
 
 const AGAIN_MS = 20_000;
+const OLD_MS = 60_000;
 const strip = document.getElementById("strip");
 const places = new Map([...(strip?.querySelectorAll("[data-instrument]") ?? [])].map((node) => [node.dataset.instrument, node]));
+let toldAt = Date.now();
 
 async function again() {
   if (document.hidden) return;
   try {
     const answer = await fetch("/strip", { headers: { Accept: "text/html" }, redirect: "manual" });
-    if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    if (answer.ok) {
+      takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      toldAt = Date.now();
+    }
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error; // the network is away: what stands here ages, and the page's light says so
+    if (!(error instanceof TypeError)) throw error; // the network is away
   }
+  if (Date.now() - toldAt > OLD_MS) tellAge();
+}
+
+/** Nobody answered, whyever: what stands here is from before, and says so. */
+function tellAge() {
+  const chip = document.createElement("span");
+  chip.className = "chip warn";
+  chip.title = "TradeMaster does not tell these just now: they are the last that were told.";
+  chip.textContent = `as of ${istTime(toldAt).slice(0, -3)}`;
+  strip.querySelector('[data-strip="stale"]').replaceChildren(chip);
 }
 
 function takeOver(fresh) {
@@ -40,6 +55,7 @@ export function takePrices({ prices }) {
     const close = close_price ?? place.dataset.close;
     const moved = close ? percentMoved(last_price, close) : null;
     place.firstElementChild.dataset.state = "LIVE";
+    toldAt = Date.now();
     strip.querySelector('[data-strip="stale"]').replaceChildren();
     const change = place.querySelector("[data-field=change]");
     say(change, moved === null ? "" : signedPercent(moved));

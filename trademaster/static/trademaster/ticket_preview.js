@@ -25,11 +25,14 @@ export function reason({ words, remedy, code }, tone) {
   return node;
 }
 
-const fact = (name, value) => {
-  const amount = el("dd", "", value);
-  amount.dataset.money = "";
-  return el("div", "", el("dt", "", name), amount);
-};
+/** What privacy mode hides. */
+function money(tag, words) {
+  const node = el(tag, "", words);
+  node.dataset.money = "";
+  return node;
+}
+
+const fact = (name, value) => el("div", "", el("dt", "", name), money("dd", value));
 const more = (title, ...children) => el("details", "", el("summary", "", title), ...children);
 
 /** `wanted`: the body that was previewed; `isContract`: its value is what it deals over, and not what is paid. */
@@ -42,7 +45,7 @@ export function previewed(decision, wanted, isContract) {
     el("p", "why", decision.why),
     ...(decision.needs_approval ? [reason(decision.needs_approval, "warn")] : []),
     ...decision.warnings.map((each) => reason(each, "warn")),
-    money(decision, wanted, isContract),
+    amounts(decision, wanted, isContract),
     ...charges(decision),
     ...leftOut(decision),
     ...checks(decision),
@@ -50,7 +53,7 @@ export function previewed(decision, wanted, isContract) {
   ];
 }
 
-function money({ value, total_charges: charged, next_best: best }, { side }, isContract) {
+function amounts({ value, total_charges: charged, next_best: best }, { side }, isContract) {
   const worth = isContract ? "Worth at most" : side === "BUY" ? "You pay at most" : "Worth about";
   return el(
     "dl", "facts",
@@ -62,15 +65,22 @@ function money({ value, total_charges: charged, next_best: best }, { side }, isC
 
 function charges({ costs }) {
   const parts = costs.map(({ broker_type, components, total }) => {
-    const lines = Object.keys(COMPONENTS).filter((name) => name in components).map((name) => `${COMPONENTS[name]} ${rupees(components[name])}`);
-    return el("li", "", `${named(broker_type)}: ${rupees(total)} (${lines.join(", ")})`);
+    const found = Object.keys(COMPONENTS).filter((name) => name in components);
+    const lines = found.flatMap((name, place) => [`${place ? ", " : ""}${COMPONENTS[name]} `, money("span", rupees(components[name]))]);
+    return el("li", "", `${named(broker_type)}: `, money("span", rupees(total)), " (", ...lines, ")");
   });
   return parts.length ? [more("Charges by component", el("ul", "", ...parts))] : [];
 }
 
+/** Whose it is, once: most sentences begin with the account already, and some have it elsewhere. */
+function nameOnce(name, words) {
+  if (words.includes(name) && !words.startsWith(name)) return [words];
+  return [el("strong", "", name), words.startsWith(name) ? words.slice(name.length) : `: ${words}`];
+}
+
 function leftOut({ excluded }) {
   if (!excluded.length) return [];
-  const lines = excluded.map(({ name, words, remedy }) => el("li", "", el("strong", "", name), `: ${words} ${remedy}`));
+  const lines = excluded.map(({ name, words, remedy }) => el("li", "", ...nameOnce(name, words), ` ${remedy}`));
   return [more(`${counted(excluded.length, "account")} left out, and why`, el("ul", "", ...lines))];
 }
 
