@@ -93,6 +93,8 @@ def _sessions(
                 meaning=f"{_shares(entry.connection_id, kept)}; "
                 "no order goes there, and open orders there are not followed.",
                 meaning=f"{_counted(entry.connection_id, kept)}; no order goes there, and open orders there are not followed.",
+                meaning=f"{_counted(entry.connection_id, kept)}; no order goes there, and open orders there are not "
+                "followed.",
                 since=row.status_since if row is not None else None,
             )
         elif _ends_soon(entry, now):
