@@ -18,7 +18,7 @@ def test_its_keys_are_stored_and_its_login_leads_back(slug: str, watched: Watche
     page.goto(f"/connect/{slug}")
     choice = page.locator(f"#{slug}")
     expect(choice).to_be_visible()
-    inputs = choice.locator("[data-field=app] input")
+    inputs = choice.locator("[data-keys] input")
     for name in inputs.evaluate_all("all => all.map((each) => each.name)"):
         if simulated.get(name):
             inputs.and_(page.locator(f"[name={name}]")).fill(simulated[name])

@@ -14,10 +14,7 @@ from accounts.models import User
 from portfolio.risk.limits import Action, Metric
 from portfolio.risk_models import RiskLimit
 from tests.accounts.door import PASSWORD, person
-from tests.browser.test_demo import chromium
 from tests.portfolio.limit_samples import rows_of_limits
-
-__all__ = ("chromium",)
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
