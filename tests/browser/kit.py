@@ -45,15 +45,6 @@ UNDER_TEST = "DEMO_UNDER_TEST"
 ENDED = ("TOKEN_EXPIRED", "DISCONNECTED")
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-# A market that is open day and night: every exchange's row of the day, as an operator could write it in the admin.
-ALWAYS_OPEN = """
-from django.utils import timezone
-from market.models import MarketDay
-hours = [{"phase": "CONTINUOUS", "from": "00:00", "until": "23:59"}]
-today = timezone.localdate()
-for exchange in %r:
-    MarketDay.objects.update_or_create(exchange=exchange, date=today, defaults={"kind": "SPECIAL", "sessions": hours})
-"""
 
 
 # --- the demo ---------------------------------------------------------------------------------------------------------
@@ -75,6 +66,10 @@ class Demo:
             self._trader = Trader(self.url)
             self._trader.log_in({"username": self.username, "password": self.password})
         return self._trader
+
+    def prove(self) -> None:
+        """The next call is one of a trader who has just signed in."""
+        self._trader = None
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One call of our API, as the trader. Raises ConnectFailed."""
@@ -112,14 +107,18 @@ class Demo:
 
     def open_market(self) -> None:
         """Orders are taken in market hours alone, and tests run at any hour."""
-        markets = self.ask("GET", "market/status")["markets"]
-        shut = [each["exchange"] for each in markets if each["phase"] != "CONTINUOUS"]
-        if shut:
-            self.manage("shell", "-c", ALWAYS_OPEN % (shut,))
+        if any(each["phase"] != "CONTINUOUS" for each in self.ask("GET", "market/status")["markets"]):
+            answer = self.trader.http.post(
+                f"{self.url}/demo/market",
+                data={"hours": "all_day", "csrfmiddlewaretoken": self.trader._csrf()},
+                headers={"Referer": self.url},
+                timeout=PLACE_SECONDS,
+            )
+            answer.raise_for_status()
 
     def turn_trading_on(self, slug: str) -> None:
         """As its owner does at the card, who has just signed in."""
-        self._trader = None
+        self.prove()
         text = self.ask("GET", "brokers/consent?scope=trade")
         for row in self.ask("GET", "brokers/connections"):
             if row["broker_type"] == slug and not row["trading_enabled_at"]:
@@ -278,9 +277,14 @@ def new_context(browser: Browser, demo: Demo, **more: Any) -> BrowserContext:
 
 def state_of_trader(browser: Browser, demo: Demo) -> Any:
     """The cookies of a browser in which the trader has just signed in."""
+    return state_of(browser, demo, demo.username, demo.password)
+
+
+def state_of(browser: Browser, demo: Demo, username: str, password: str) -> Any:
+    """The same of another trader."""
     context = new_context(browser, demo)
     page = context.new_page()
-    sign_in(page, demo.username, demo.password)
+    sign_in(page, username, password)
     expect(page).to_have_url(f"{demo.url}/")
     state = context.storage_state()
     context.close()
