@@ -57,15 +57,9 @@ def read_templates() -> None:
 
 def draw(browser: Browser, demo: Any, wanted: list[Any]) -> None:
     from tests.browser import every_page, kit
-    from tests.browser.every_page import Who
 
-    states = {
-        Who.TRADER: kit.state_of_trader(browser, demo),
-        Who.SUPPORT: kit.state_of_support(browser, demo),
-        Who.NOBODY: None,
-        Who.HALFWAY: None,
-    }
     facts = every_page.found(demo)
+    states = every_page.cookies(browser, demo, facts)
     demo.control.freeze()
     for place in wanted:
         for look in LOOKS:

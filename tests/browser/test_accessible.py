@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import kit
+from tests.browser import every_page, kit
 from tests.browser.every_page import PLACES, Place, Who, found, go, visit
 from tests.browser.kit import DESKTOP, PHONE, Demo, Watched
 
@@ -55,6 +55,12 @@ TOO_WIDE = """() => {
   return [...document.querySelectorAll("body *")]
     .filter((element) => element.getBoundingClientRect().right > room + 1 && !inside(element))
     .map((element) => `${element.tagName.toLowerCase()}.${element.className}#${element.id}`).slice(0, 8);
+}"""
+# Of the page itself: neither the frame around it nor the word about JavaScript.
+WORDS = """() => {
+  const count = (element) => element.innerText.split(/\\s+/).filter(Boolean).length;
+  const main = document.querySelector("main");
+  return [...main.querySelectorAll("noscript")].reduce((words, each) => words - count(each), count(main));
 }"""
 A_FEW_WORDS = 8
 # What only the script of a page reads: without it the page names another that can be read.
@@ -104,10 +110,8 @@ def facts(still: Demo) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def cookies(chromium: Browser, still: Demo, signed_in: Any) -> dict[Who, Any]:
-    """What the browser of each kind of visitor holds."""
-    state = kit.state_of_support(chromium, still)
-    return {Who.TRADER: signed_in, Who.SUPPORT: state, Who.NOBODY: None, Who.HALFWAY: None}
+def cookies(chromium: Browser, still: Demo, facts: dict[str, str], signed_in: Any) -> dict[Who, Any]:
+    return every_page.cookies(chromium, still, facts, signed_in)
 
 
 @pytest.fixture(scope="module", params=PLACES, ids=str)
@@ -168,9 +172,10 @@ def test_the_console_is_silent_and_nothing_leaves_this_machine(shown: Shown) -> 
 
 
 @pytest.mark.parametrize("place", [each for each in PLACES if each.is_a_page], ids=str, scope="module")
-def test_without_javascript_it_says_something(
+def test_without_javascript_it_can_be_read(
     place: Place, chromium: Browser, still: Demo, facts: dict[str, str], cookies: dict[Who, Any]
 ) -> None:
+    """What the page is for stands in what the server sends, not only a word that JavaScript is needed."""
     context = kit.new_context(chromium, still, storage_state=cookies[place.who], java_script_enabled=False)
     page = context.new_page()
     go(page, place, still, facts)
@@ -194,3 +199,7 @@ def read(page: Page) -> tuple[str, str, bool]:
     for each in page.locator("main noscript, #content noscript").all():
         said = said.replace(each.inner_text(), "")
     return said, notice, notices.locator("a[href]").count() > 0
+    expect(page.locator(place.readable or place.ready).first).to_be_visible()
+    words = page.evaluate(WORDS)
+    context.close()
+    assert place.readable or words >= A_FEW_WORDS
