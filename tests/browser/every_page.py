@@ -113,7 +113,7 @@ PLACES = (
     Place(name="demo", title="The demo: break something", address="/demo/", ready="[data-testid=switches] button"),
     Place(name="orders", title="Orders", address="/orders/", ready="[data-testid=order-row]"),
     Place(name="order", title="One order and its decision", address="/orders/{order}/", ready="[data-testid=story] li"),
-    Place(name="risk", title="Risk", address="/risk/", ready="[data-testid=stress-table] td"),
+    Place(name="risk", title="Risk", address="/risk/", ready="[data-testid=exposure-tree] li"),
     Place(name="logins", title="The morning's logins", address="/logins", ready="[data-testid=login]"),
     Place(name="connect", title="Connect a broker", address="/connect", ready="[data-testid=broker-choice]"),
     Place(
