@@ -232,8 +232,8 @@ PLACES = (
 )
 
 
-# What no call of the API makes: an invitation, another trader, and the link of a letter. The name is one row, however
-# often a demo is asked; its password is new each time.
+# What no call of the API makes: an invitation, another trader, and the link of a letter, which a sign-in would end. A
+# name is one row, however often a demo is asked; the password is new each time.
 MAKE = """
 import json
 from allauth.account.forms import default_token_generator
@@ -245,8 +245,9 @@ from accounts.models import User
 relative, _ = User.objects.get_or_create(username=%r)
 relative.set_password(%r)
 relative.save()
-key = default_token_generator.make_token(relative)
-reset = reverse("account_reset_password_from_key", args=[user_pk_to_url_str(relative), key])
+forgetful, _ = User.objects.get_or_create(username="forgetful")
+key = default_token_generator.make_token(forgetful)
+reset = reverse("account_reset_password_from_key", args=[user_pk_to_url_str(forgetful), key])
 _, link = invitations.invite(email="newcomer@example.com", invited_by=None, now=timezone.now(), was_mailed=False)
 print(json.dumps({"reset": reset, "invitation": link}))
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -31,7 +31,6 @@ PATIENCE = {
 }
 LAST_ANSWER = "Its shares stay in your totals by its last good answer, marked with its age"
 NO_ANSWER = "It has not answered yet, so nothing of it is in your totals"
-NO_ANSWER = "It is in no total, as no answer of it is kept"
 
 
 def connections(user: User, now: datetime) -> Iterator[Item]:
@@ -46,7 +45,6 @@ def connections(user: User, now: datetime) -> Iterator[Item]:
         if status in TROUBLED_STATUSES and not row.is_unreadable and _is_long(row, status, now):
             meaning = f"{_shares(row.pk, kept)}{_orders(row, rows, now)}."
             yield _trouble(row, status, meaning, now)
-            yield _trouble(row, status, f"{_counted(row.pk, kept)}{_orders(row, rows.values(), now)}.", now)
         if row.trading_enabled_at is not None:
             yield from _address(row, now)
 
@@ -64,20 +62,6 @@ def _orders(row: BrokerConnection, rows: Mapping[UUID, BrokerConnection], now: d
     return f"; new orders go to {listed(cleared)}" if cleared else "; no other account of yours takes orders now"
 
 
-def _counted(connection_id: UUID, kept: Container[UUID]) -> str:
-    return LAST_ANSWER if connection_id in kept else NO_ANSWER
-
-
-def _orders(row: BrokerConnection, rows: Iterable[BrokerConnection], now: datetime) -> str:
-    """Where new orders go while this account is away; nothing where they would not go there anyway."""
-    if row.trading_enabled_at is None:
-        return ""
-    others = (other for other in rows if other.pk != row.pk and other.trading_enabled_at is not None)
-    if any(clearance_of(other, now=now).trade.state is not Answer.NO for other in others):
-        return "; new orders go to your other accounts"
-    return "; new orders go nowhere until it answers, as no other account takes any now"
-
-
 def _sessions(
     user: User, rows: Mapping[UUID, BrokerConnection], kept: Container[UUID], now: datetime
 ) -> Iterator[Item]:
@@ -92,9 +76,6 @@ def _sessions(
                 words=entry.why.message,
                 meaning=f"{_shares(entry.connection_id, kept)}; "
                 "no order goes there, and open orders there are not followed.",
-                meaning=f"{_counted(entry.connection_id, kept)}; no order goes there, and open orders there are not followed.",
-                meaning=f"{_counted(entry.connection_id, kept)}; no order goes there, and open orders there are not "
-                "followed.",
                 since=row.status_since if row is not None else None,
             )
         elif _ends_soon(entry, now):

@@ -116,8 +116,6 @@ def cut_short(user: User, now: datetime) -> Iterator[Item]:
             subject=_named(intent),
             quantity=f"{plainly(filled)} of {plainly(intent.quantity)} filled",
             words="It ended, and only a part of it is filled.",
-            quantity=f"{plainly(filled)} of {plainly(intent.quantity)}",
-            words="It ended filled in part.",
             meaning="What was filled is yours; the rest is over, and nothing more of it goes out.",
             remedy=_open(intent.pk),
             href=_page(intent.pk),

@@ -36,7 +36,6 @@ class ItemAnswer(serializers.Serializer[Any]):
     since = Instant(allow_null=True, help_text="Null: not known.")
     amount = serializers.CharField(allow_null=True, help_text="INR, where it is about an amount.")
     quantity = serializers.CharField(allow_null=True, help_text="`50`, `20 of 50 filled`, where it is about an order.")
-    quantity = serializers.CharField(allow_null=True, help_text="Units, where it is about an order: `50`, `20 of 50`.")
     happened = serializers.BooleanField(help_text="It is over, and is told of until midnight, IST.")
 
 

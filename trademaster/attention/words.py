@@ -39,9 +39,6 @@ class Item:
     `key` stays the same as long as it is the same thing. `words` says what is, `meaning` what that means for the money.
     `amount` is INR, and `quantity` how much was ordered ("50", "20 of 50 filled"): apart from the words, so that a page
     can hide them. `href` is the page where the thing is shown.
-    `amount` is INR, and `quantity` units ("50", "20 of 50"), apart from the words so that a page can hide them. `href` is the page where the thing is shown.
-    `amount` is INR, and `quantity` units ("50", "20 of 50"), apart from the words so that a page can hide them. `href`
-    is the page where the thing is shown.
     `happened`: it is over and stands for the rest of the day; its owner may put it away. `since` None: not known.
     """
 

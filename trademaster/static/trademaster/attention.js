@@ -126,8 +126,6 @@ function fill(fields, item, node, on, soon) {
   say(fields.gravity, GRAVITY[item.tone]);
   say(fields.subject, item.subject);
   fields.subject.href = item.href;
-  fields.quantity.hidden = item.quantity === null;
-  say(fields.quantity, item.quantity ?? "");
   say(fields.words, item.words);
   say(fields.meaning, item.meaning);
   fields.quantity.hidden = !item.quantity;
