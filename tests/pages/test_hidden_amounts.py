@@ -65,6 +65,10 @@ def test_dots_stand_in_the_numbers_stead_at_one_width(page: Page, house: House) 
     widths = {each.bounding_box()["width"] for each in values.all()}
     assert len(widths) == 1
     assert {each.inner_text() for each in values.all()} == {""}
+    sizes = (
+        "[...new Set([...document.querySelectorAll('[data-money]')].map((each) => getComputedStyle(each).fontSize))]"
+    )
+    assert page.evaluate(sizes) == ["0px"]
     after = total(page, "worth").bounding_box()
     assert (before["y"], before["height"]) == (after["y"], after["height"])
 

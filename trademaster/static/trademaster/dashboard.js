@@ -131,7 +131,10 @@ function tellOfPrices() {
   light.dataset.state = stale ? "lost" : asked ? "quiet" : "open";
   say(slots(light).words, stale ? "Prices stale" : asked ? "Prices not streaming" : "Streaming");
   const since = stale ? "since" : "asked at";
-  say(slots(light).since, (stale || asked) && as_of ? `${since} ${istTime(as_of)}` : "");
+  const told = (stale || asked) && as_of ? `${since} ${istTime(as_of)}` : "";
+  say(slots(light).since, told);
+  const title = ["The streams behind the prices", told].filter(Boolean).join(": ");
+  if (light.title !== title) light.title = title;
 }
 
 // --- buttons ---------------------------------------------------------------------------------------------------------
