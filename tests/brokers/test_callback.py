@@ -37,7 +37,8 @@ def refused(client: Client, address: str) -> str:
     answer = client.get(address)
     assert answer.status_code == 302
     target = urlsplit(answer["Location"])
-    assert target.path == "/connect"
+    broker = parse_qs(target.query)["broker"][0]
+    assert target.path == (f"/connect/{broker}" if broker in registry.slugs() else "/connect")
     assert "no-store" in answer["Cache-Control"]
     assert list(get_messages(answer.wsgi_request))
     assert not BrokerConnection.objects.exists()

@@ -52,7 +52,8 @@ def submitted(client: Client, address: str, fields: dict[str, str]) -> str:
     answer = client.post(address, data=fields)
     assert answer.status_code == 302
     target = urlsplit(answer["Location"])
-    assert target.path == "/connect"
+    broker = parse_qs(target.query)["broker"][0]
+    assert target.path == (f"/connect/{broker}" if broker in registry.slugs() else "/connect")
     assert "no-store" in answer["Cache-Control"]
     assert list(get_messages(answer.wsgi_request))
     assert not BrokerConnection.objects.exists()

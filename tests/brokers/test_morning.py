@@ -354,7 +354,7 @@ class TestTheWayBack:
     ) -> None:
         row = connect(alice, "zerodha", brokers)
         answer = as_mallory.get(back_from_broker(brokers, "zerodha", begun(as_alice, row)))
-        assert refusal(answer) == ("/connect", ["state_of_another_user"])
+        assert refusal(answer) == ("/connect/zerodha", ["state_of_another_user"])
 
     def test_a_connection_that_is_not_there_is_refused(
         self, alice: User, bob: User, as_alice: Client, brokers: SimulatedBrokers

@@ -175,7 +175,7 @@ def test_a_whole_demo_master_is_searched_in_order(load: Load, masters: Simulated
         found = asked(as_alice, q="NIFTY", limit=50)
         assert len(found) == 50
         assert [hit["kind"] for hit in found] == sorted(
-            (hit["kind"] for hit in found), key=["EQUITY", "FUTURE", "OPTION"].index
+            (hit["kind"] for hit in found), key=["INDEX", "EQUITY", "FUTURE", "OPTION"].index
         )
         assert symbols(as_alice, q="NIFTY", limit=50) == [f"{h['exchange']}:{h['tradingsymbol']}" for h in found]
         expiries = [hit["expiry"] for hit in found if hit["kind"] == "OPTION"]

@@ -104,17 +104,22 @@ def series(*values: str | None) -> dict[str, Any]:
     return {"opens_at": "2026-11-23T03:45:00.000Z", "closes_at": "2026-11-23T10:00:00.000Z", "points": points}
 
 
-def test_a_gap_in_the_day_is_drawn_as_one(page):
-    drawn = run(page, "series", "drawn", series("100", "110", None, None, "105", None))
+def test_a_gap_in_the_day_parts_its_line(page):
+    told = series(None, "100", "110", None, None, "105", None)
 
-    assert [len(run) for run in drawn["runs"]] == [2, 1]
-    assert len(drawn["gaps"]) == 2
-    assert drawn["runs"][0][0][1] > drawn["runs"][1][0][1] > drawn["runs"][0][1][1]  # higher is further up
+    assert [[point["value"] for point in known] for known in run(page, "series", "runsOf", told)] == [
+        ["100", "110"],
+        ["105"],
+    ]
+    gaps = [[first["at"], last["at"]] for first, last in run(page, "series", "gapsOf", told)]
+    at = [point["at"] for point in told["points"]]
+    assert gaps == [[at[3], at[4]], [at[6], at[6]]]  # before the first word nobody looked
 
 
 @pytest.mark.parametrize("values", [(), (None,), (None, None)])
 def test_a_day_of_which_nothing_is_known_has_no_line(page, values):
-    assert run(page, "series", "drawn", series(*values))["runs"] == []
+    assert run(page, "series", "runsOf", series(*values)) == []
+    assert run(page, "series", "gapsOf", series(*values)) == []
 
 
 def test_a_new_value_stands_in_its_minute_and_what_was_missed_is_a_gap(page):
