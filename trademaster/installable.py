@@ -6,7 +6,7 @@ Nothing of a trader is ever kept in the browser.
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
 from django.views.decorators.cache import cache_control
@@ -43,7 +43,7 @@ def manifest(request: HttpRequest) -> JsonResponse:
 @require_safe
 def service_worker(request: HttpRequest) -> HttpResponse:
     """At the root, because a worker serves only what lies beside it or below."""
-    answer = render(request, "sw.js", content_type="text/javascript; charset=utf-8")
+    answer = HttpResponse(render_to_string("sw.js"), content_type="text/javascript; charset=utf-8")
     answer["Cache-Control"] = "no-cache"
     return answer
 
@@ -51,4 +51,4 @@ def service_worker(request: HttpRequest) -> HttpResponse:
 @require_safe
 def offline(request: HttpRequest) -> HttpResponse:
     """The same for everybody: it is kept by browsers."""
-    return render(request, "offline.html", {"user": None})
+    return HttpResponse(render_to_string("offline.html"))
