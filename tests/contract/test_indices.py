@@ -20,7 +20,7 @@ from tests.contract.test_candles import listed
 from tests.contract.test_streams import PriceWire
 
 # What a broker's pages say nothing of, it lists none of.
-LISTING = [slug for slug in registry.slugs() if slug != "iifl_capital"]
+LISTING = [slug for slug in registry.slugs() if registry.load(slug).spec.master and slug != "iifl_capital"]
 # What each is known to stream; what is missing is asked for.
 STREAMED = {
     "zerodha": 4,
