@@ -297,9 +297,9 @@ def test_hidden_amounts_are_off_the_axis_too(page: Page) -> None:
     opened(page)
     page.wait_for_selector("#day-chart canvas")
     axis = "document.querySelectorAll('#day-chart tr:first-child td')[2].offsetWidth"
-    page.wait_for_function(f"{axis} > 20")
+    page.wait_for_function(f"() => {axis} > 20")
     page.evaluate("document.documentElement.setAttribute('data-private', '')")
-    page.wait_for_function(f"{axis} === 0")
+    page.wait_for_function(f"() => {axis} === 0")
 
 
 @wide_alone
@@ -433,7 +433,7 @@ def test_what_was_typed_comes_along_when_the_screen_turns(page: Page) -> None:
     page.keyboard.press("b")
     page.get_by_label("Quantity").fill("50")
     page.set_viewport_size({"width": 800, "height": 1000})
-    page.wait_for_function("document.getElementById('ticket-drawer').open")
+    page.wait_for_function("() => document.getElementById('ticket-drawer').open")
     expect(page.get_by_label("Quantity")).to_have_value("50")
     page.set_viewport_size({"width": 1440, "height": 900})
     expect(page.locator("#ticket-dock #ticket")).to_be_visible()
