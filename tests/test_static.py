@@ -13,6 +13,9 @@ from django.test import RequestFactory
 from pytest_django import Settings
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+# An answer that is closed looks after connections.
+pytestmark = pytest.mark.django_db
+
 SHEET = "trademaster/page.css"
 
 
