@@ -22,6 +22,7 @@ from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Instruments, Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
+from brokers.simulation.wire import double
 from brokers.web_token import claims
 
 MOST_SUBSCRIBED = 1000
@@ -221,7 +222,7 @@ def payload(subject: str, listing: Listing, price: Price, at: float) -> bytes:
     """The message of a price, which has no more than published, of all of it, of depth, or of an index."""
     said = feed.StocksSocketResponse()
     if listing.is_index:
-        said.stocksLiveIndices.tsInMillis, said.stocksLiveIndices.value = at, float(price.last)
+        said.stocksLiveIndices.tsInMillis, said.stocksLiveIndices.value = at, double(price.last)
         return bytes(said.SerializeToString())
     said.symbol, said.exchange = listing.exchange_token, int(listing.exchange in ("NSE", "NFO"))
     said.segment = int(not listing.is_cash)
@@ -230,13 +231,13 @@ def payload(subject: str, listing: Listing, price: Price, at: float) -> bytes:
         write_depth(said.stocksMarketDepth, listing, price, at)
         return bytes(said.SerializeToString())
     live = said.stockLivePrice
-    live.tsInMillis, live.ltp = at, float(price.last)
+    live.tsInMillis, live.ltp = at, double(price.last)
     if kind == "price_detailed":
-        live.open, live.high, live.low = float(price.open), float(price.high), float(price.low)
-        live.close = float(price.close)
-        live.volume = float(price.volume)
-        live.avgPrice = float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01")))
-        live.bidQty = live.offerQty = float(100 * listing.lot_size)
+        live.open, live.high, live.low = double(price.open), double(price.high), double(price.low)
+        live.close = double(price.close)
+        live.volume = double(price.volume)
+        live.avgPrice = double(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01")))
+        live.bidQty = live.offerQty = double(100 * listing.lot_size)
     return bytes(said.SerializeToString())
 
 
@@ -269,8 +270,8 @@ def position_message(row: Position, listing: Listing) -> bytes:
     said.positionInfo.symbolIsin = listing.symbol
     place = said.positionInfo.BSE if listing.exchange == "BFO" else said.positionInfo.NSE
     units = listing.contract_multiplier
-    place.creditQty, place.creditPrice = float(row.day_buy_quantity * units), float(paise(row.day_buy_price))
-    place.debitQty, place.debitPrice = float(row.day_sell_quantity * units), float(paise(row.day_sell_price))
+    place.creditQty, place.creditPrice = double(row.day_buy_quantity * units), double(paise(row.day_buy_price))
+    place.debitQty, place.debitPrice = double(row.day_sell_quantity * units), double(paise(row.day_sell_price))
     return bytes(said.SerializeToString())
 
 
@@ -284,7 +285,7 @@ def write_depth(depth: Any, listing: Listing, price: Price, at: float) -> None:
     for number in range(1, LEVELS + 1):
         apart = number * listing.tick(price.last)
         for book, beside in ((depth.buyBook, price.last - apart), (depth.sellBook, price.last + apart)):
-            book[number].price, book[number].qty = float(beside), float(listing.lot_size * number)
+            book[number].price, book[number].qty = double(beside), double(listing.lot_size * number)
 
 
 def error(words: str) -> bytes:
