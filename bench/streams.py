@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from bench.table import Aim, Figure, of_rounds
 from brokers import registry
-from brokers.domain import Exchange, Streamed, Tick
+from brokers.domain import Exchange, Session, Streamed, Tick
 from brokers.models import BrokerConnection
 from brokers.reach import app_credentials, transport_to
 from brokers.simulation.instruments import load_instruments
@@ -177,7 +177,7 @@ async def travelling(house: House, wanted: Mapping[UUID, Wanted]) -> list[Figure
     async def provide() -> Mapping[UUID, Wanted]:
         return wanted
 
-    async def hear(connection: UUID, news: News) -> None:
+    async def hear(connection: UUID, session: Session, news: News) -> None:
         """Nobody asks."""
 
     milliseconds: list[float] = []

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from brokers import registry
-from brokers.domain import SEGMENT_OF, Listing, Quote, Streamed, Tick
+from brokers.domain import SEGMENT_OF, Listing, Quote, Session, Streamed, Tick
 from brokers.errors import BrokerError, CircuitOpen, NotSupported, RateLimited, RequestRefused, SessionEnded
 from brokers.reach import transport_to
 from brokers.streaming import SessionOver
@@ -62,7 +62,7 @@ class Polling:
     def __init__(
         self,
         pool: Callable[[str], Executor],
-        on_over: Callable[[UUID, SessionOver], Awaitable[None]],
+        on_over: Callable[[UUID, Session, SessionOver], Awaitable[None]],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pool = pool
@@ -91,7 +91,7 @@ class Polling:
                     self._pool(wanted.broker).submit(_quotes, connection, wanted, [each.listing for each in polled])
                 )
         except BrokerError as error:
-            await self._failed(connection, error)
+            await self._failed(connection, wanted.session, error)
             return None
         except Exception:  # a mistake of ours in one dialect must not cost the others' prices
             logger.exception("Reading quotes of %s failed", wanted.broker)
@@ -115,14 +115,14 @@ class Polling:
                 self._unknown_until[connection, each.key] = now + REFUSED_REST
         return ticks
 
-    async def _failed(self, connection: UUID, error: BrokerError) -> None:
+    async def _failed(self, connection: UUID, session: Session, error: BrokerError) -> None:
         now = self._clock()
         failures = self._failures[connection] = self._failures.get(connection, 0) + 1
         self._rests_until[connection] = _rest_until(error, failures, now)
         if not isinstance(error, RateLimited):
             logger.info("Quotes of connection %s are not told: %s", connection, error.code)
         if isinstance(error, SessionEnded):
-            await self._on_over(connection, SessionOver(error.message))
+            await self._on_over(connection, session, SessionOver(error.message))
 
 
 def batch(due: Sequence[Polled], at_once: int) -> list[Polled]:

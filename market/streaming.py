@@ -75,7 +75,7 @@ class Tempo:
 
 
 Provide = Callable[[], Awaitable[Mapping[UUID, Wanted]]]
-Hear = Callable[[UUID, News], Awaitable[None]]
+Hear = Callable[[UUID, Session, News], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,9 @@ class _OrdersFeed:
 class StreamProcess:
     """Runs until `stop()`. `owner` must be unique for each process that ever runs, and have no blanks.
 
-    `is_open`: whether an exchange's market is open at a time. `on_news` is called for one connection at a time, in
-    order; while it is slow the latest of each order waits. `redis` should give up on an answer well within a lease.
+    `is_open`: whether an exchange's market is open at a time. `on_news` is told with which session the stream ran: it
+    may not be the connection's any more. It is called for one connection at a time, in order; while it is slow the
+    latest of each order waits. `redis` should give up on an answer well within a lease.
     """
 
     def __init__(
@@ -276,7 +277,7 @@ class StreamProcess:
         if broker.order_stream is not None and orders_url:
             orders = feed(broker.order_stream, orders_url, hear)
         held = _Held(wanted, prices, orders, news)
-        held.tasks.append(asyncio.create_task(self._tell(connection, news)))
+        held.tasks.append(asyncio.create_task(self._tell(connection, wanted.session, news)))
         held.tasks.extend(asyncio.create_task(each.run()) for each in held.feeds.values())
         self._wish(connection, held, wanted)
 
@@ -321,13 +322,13 @@ class StreamProcess:
         if tells_orders or report.state is FeedState.OVER:
             hear(report)
 
-    async def _tell(self, connection: UUID, news: Mailbox) -> None:
+    async def _tell(self, connection: UUID, session: Session, news: Mailbox) -> None:
         while True:
             for event in await news.take():
                 if isinstance(event, Tick):
                     continue
                 try:
-                    await self._on_news(connection, event)
+                    await self._on_news(connection, session, event)
                 except Exception:
                     logger.exception("News of connection %s were not taken", connection)
 

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from brokers import order_news
 from brokers import services as broker_services
+from brokers.domain import Session
 from brokers.models import BrokerConnection
 from brokers.streaming import SessionOver
 from market import streaming
@@ -30,7 +31,7 @@ from market.streaming import StreamProcess, Wanted
 from portfolio import fetching, live_host, watching
 from portfolio.live_host import LiveHost
 from portfolio.loading import in_a_thread
-from portfolio.wanted import Wishes
+from portfolio.wanted import Rest, Wishes
 
 logger = logging.getLogger(__name__)
 
@@ -104,14 +105,14 @@ class LiveProcess:
     def _look(self, now: datetime) -> Mapping[UUID, Wanted]:
         return self._wishes.wanted(watching.watchers(), now)
 
-    async def news(self, connection: UUID, news: News) -> None:
-        """An order or the account changed, or the stream says that the session is over: the broker itself is asked."""
+    async def news(self, connection: UUID, session: Session, news: News) -> None:
+        """An order or the account changed, or the stream says that this session is over: the broker itself is asked."""
         if isinstance(news, SessionOver):
             now = datetime.now(UTC)
-            is_over = await in_a_thread(_confirm, connection, now)
-            logger.warning("Connection %s is told that its session is over, the broker %s", connection, _word(is_over))
+            is_over = await in_a_thread(_confirm, connection, session, now)
+            logger.warning("Connection %s is told that its session is over: %s", connection, _word(is_over))
             if not is_over:
-                self._wishes.resting[connection] = now + DISBELIEVED
+                self._wishes.resting[connection] = Rest(session, now + DISBELIEVED)
         else:
             await in_a_thread(order_news.tell, connection, news, datetime.now(UTC))
         owner = self._wishes.owners.get(connection)
@@ -139,11 +140,11 @@ class LiveProcess:
             logger.warning("The calendar cannot be read (%s): it stays as it was", type(error).__name__)
 
 
-def _confirm(connection_id: UUID, now: datetime) -> bool:
+def _confirm(connection_id: UUID, session: Session, now: datetime) -> bool:
     """Whether the session is over by the broker's own word, or there is none any more."""
     connection = BrokerConnection.objects.active().filter(pk=connection_id).select_related("user").first()
-    return connection is None or broker_services.confirm_session(connection, now=now)
+    return connection is None or broker_services.confirm_session(connection, session, now=now)
 
 
 def _word(is_over: bool) -> str:
-    return "confirms it" if is_over else "does not"
+    return "it is" if is_over else "its broker does not say so"

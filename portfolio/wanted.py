@@ -207,6 +207,14 @@ def _keys_of(row: BrokerConnection) -> tuple[AppCredentials, Session] | None:
     return None if session is None else (app, session)
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A session whose stream is left alone for a while. A login anew ends it."""
+
+    session: Session
+    until: datetime
+
+
 Spread = tuple[frozenset[Candidate], frozenset[Streamed], Mapping[UUID, frozenset[Streamed]]]
 
 
@@ -214,12 +222,12 @@ Spread = tuple[frozenset[Candidate], frozenset[Streamed], Mapping[UUID, frozense
 class Wishes:
     """Gives the stream process its `wanted`, and knows whose each connection is. For one thread at a time.
 
-    `resting` (connection → until when): streams that told of a session's end which the broker itself does not confirm.
+    `resting`, by connection: streams that told of a session's end which the broker itself does not confirm.
     """
 
     listings: Listings = field(default_factory=Listings)
     owners: dict[UUID, int] = field(default_factory=dict)
-    resting: dict[UUID, datetime] = field(default_factory=dict)
+    resting: dict[UUID, Rest] = field(default_factory=dict)
     _hung_on: HungOn = field(default_factory=HungOn)
     _watched: Watched = field(default_factory=Watched)
     _names: Names = field(default_factory=Names)
@@ -255,7 +263,7 @@ class Wishes:
         now: datetime,
     ) -> dict[UUID, Wanted]:
         user_id = rows[0].user_id
-        ready = {row.pk: row for row in rows if row.pk in keys and self._is_ready(row, now)}
+        ready = {row.pk: row for row in rows if row.pk in keys and self._is_ready(row, keys[row.pk][1], now)}
         candidates = [
             Candidate(key, kind, key not in states or states[key].is_well)
             for key, row in ready.items()
@@ -312,14 +320,14 @@ class Wishes:
             self._spreads[user_id] = known
         return known[2]
 
-    def _is_ready(self, row: BrokerConnection, now: datetime) -> bool:
+    def _is_ready(self, row: BrokerConnection, session: Session, now: datetime) -> bool:
         """Whether a connection can be streamed, or asked, now."""
         if row.status != ConnectionStatus.CONNECTED or row.is_over(now):
             return False
-        if row.pk in self.resting:
-            if self.resting[row.pk] > now:
-                return False
-            del self.resting[row.pk]
+        rest = self.resting.get(row.pk)
+        if rest is not None and rest.session == session and rest.until > now:
+            return False
+        self.resting.pop(row.pk, None)
         return True
 
     def _read(self, rows: Sequence[BrokerConnection]) -> None:

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from accounts.models import User
 from brokers import governor, reach, registry
-from brokers.domain import Exchange, Listing, Streamed, Tick
+from brokers.domain import Exchange, Listing, Session, Streamed, Tick
 from brokers.secret import Secret
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.server import SimulatedBrokers
@@ -62,7 +62,7 @@ class House:
     async def provide(self) -> Mapping[UUID, Wanted]:
         return dict(self.wanted)
 
-    async def hear(self, connection: UUID, news: News) -> None:
+    async def hear(self, connection: UUID, session: Session, news: News) -> None:
         self.news.append((connection, news))
 
     def process(self, owner: str, *, tempo: Tempo = QUICK, **also: object) -> StreamProcess:
@@ -217,7 +217,7 @@ def polled(key: str, slug: str) -> Polled:
     )
 
 
-async def never(connection: UUID, over: SessionOver) -> None:
+async def never(connection: UUID, session: Session, over: SessionOver) -> None:
     raise AssertionError("no session is over")
 
 

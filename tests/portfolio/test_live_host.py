@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
 
@@ -20,11 +21,13 @@ from brokers.shared import redis
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import SessionOver
+from market.feed import FeedState
 from market.masters import load_master
 from portfolio import services, watching
 from portfolio.live_host import WANTED
 from portfolio.loading import in_a_thread
 from tests.contract.recorded import payload
+from tests.people import connect
 from tests.portfolio.living import Ear, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -226,14 +229,40 @@ async def test_a_stream_alone_is_not_believed_about_its_session(
 ) -> None:
     """Its word closes it for a while, and the connection stays as it is: the API knows better."""
     connection = book["zerodha"]
+    session = connection.session
+    assert session is not None
     ear = Ear(alice)
     await ear.listen()
     async with running() as process:
         await ear.until(lambda ear: live(ear) == {"zerodha", "upstox"})
-        await process.news(connection.pk, SessionOver("The broker does not accept this session."))
+        await process.news(connection.pk, session, SessionOver("The broker does not accept this session."))
         await ear.until(lambda ear: live(ear) == {"upstox"})
         assert await status(connection) == ConnectionStatus.CONNECTED
         assert control.counters("zerodha")["GET /user/profile"] == 1
+
+
+async def test_a_login_that_ends_the_session_before_it_streams_at_once(
+    alice: User, book: object, brokers: SimulatedBrokers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Many a time: the old stream says "replaced" while the new session is being stored, or before, or after."""
+    connection = await in_a_thread(connect, alice, "iifl", brokers)
+    ear = Ear(alice)
+    await ear.listen()
+
+    async def live_since(begun: datetime) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                report = process.streams.reports().get(connection.pk, {}).get("prices")
+                if report is not None and report.state is FeedState.LIVE and report.since > begun:
+                    return
+                await asyncio.sleep(0.05)
+
+    async with running() as process:
+        for _ in range(5):
+            begun = timezone.now()
+            await in_a_thread(connect, alice, "iifl", brokers)
+            await live_since(begun)
+    assert "that its session is over" in caplog.text
 
 
 async def test_a_postback_of_an_order_in_the_brokers_book_has_the_account_read_anew(

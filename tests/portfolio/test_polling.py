@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from brokers import reach, registry
-from brokers.domain import Exchange, Listing, Streamed
+from brokers.domain import Exchange, Listing, Session, Streamed
 from brokers.models import BrokerConnection
 from brokers.secret import Secret
 from brokers.simulation.instruments import load_instruments
@@ -49,7 +49,7 @@ class Asked:
     def __post_init__(self) -> None:
         self.polling = Polling(pool, self._hear, clock=lambda: self.now)
 
-    async def _hear(self, connection: UUID, over: SessionOver) -> None:
+    async def _hear(self, connection: UUID, session: Session, over: SessionOver) -> None:
         self.over.append(connection)
 
     async def prices(self) -> dict[str, Decimal] | None:

@@ -31,7 +31,7 @@ from market.feed import FeedState
 from market.feed_states import Told
 from market.masters import load_master
 from portfolio import services
-from portfolio.wanted import UNFED_FOR, Candidate, Wishes, spread, unfed_of
+from portfolio.wanted import UNFED_FOR, Candidate, Rest, Wishes, spread, unfed_of
 from tests.people import connect
 
 SPACE = UUID(int=0)
@@ -173,11 +173,23 @@ class TestWishes:
     ) -> None:
         now = timezone.now()
         zerodha, upstox = alices["zerodha"].pk, alices["upstox"].pk
-        listed.resting[zerodha] = now + timedelta(seconds=60)
+        session = alices["zerodha"].session
+        assert session is not None
+        listed.resting[zerodha] = Rest(session, now + timedelta(seconds=60))
         assert set(listed.wanted([alice.pk], now)) == {upstox}
         assert set(listed.wanted([alice.pk], now + timedelta(seconds=61))) == {zerodha, upstox}
         BrokerConnection.objects.filter(pk=upstox).update(token_expires_at=now)
         assert set(listed.wanted([alice.pk], now + timedelta(seconds=61))) == {zerodha}
+
+    def test_a_login_anew_ends_the_rest(
+        self, alice: User, alices: dict[str, BrokerConnection], listed: Wishes, brokers: SimulatedBrokers
+    ) -> None:
+        now = timezone.now()
+        session = alices["zerodha"].session
+        assert session is not None
+        listed.resting[alices["zerodha"].pk] = Rest(session, now + timedelta(seconds=60))
+        again = connect(alice, "zerodha", brokers)
+        assert again.pk in listed.wanted([alice.pk], now)
 
     def test_nobody_watches(self, listed: Wishes) -> None:
         assert listed.wanted([], timezone.now()) == {}
