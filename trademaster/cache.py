@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa import app_settings as mfa
 from django.core.cache import BaseCache, caches
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.redis import RedisCache
 
 from brokers.shared import if_redis_is_there
+
+SPENT_CODE = "allauth.mfa.totp.used"  # how the library's keys of spent one-time codes begin
 
 
 class ForgivingRedisCache(RedisCache):
@@ -47,6 +51,12 @@ class SignInCache(DatabaseCache):
     """Counts in PostgreSQL. Only what has lapsed is ever thrown away: flooding it makes nobody's count go."""
 
     _table: str
+
+    def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
+        """A spent code stays spent for as long as it would be taken: the library forgets it after one time step."""
+        if str(key).startswith(SPENT_CODE):
+            timeout = mfa.TOTP_PERIOD * (2 * mfa.TOTP_TOLERANCE + 1)
+        return bool(super().add(key, value, timeout, version))
 
     def _cull(self, db: str, cursor: Any, now: Any, num: int) -> None:
         """Called at a write when there are more than MAX_ENTRIES rows."""

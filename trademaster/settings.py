@@ -501,6 +501,9 @@ MFA_FORMS = {
     "add_webauthn": "accounts.forms.NewPasskeyForm",
 }
 MFA_TOTP_ISSUER = "TradeMaster"
+# RFC 6238, 5.2: a code typed in its last second arrives in the next step, and clocks differ. trademaster.cache knows
+# those that are spent for as long.
+MFA_TOTP_TOLERANCE = 1
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TRUST_ENABLED = False  # its cookie cannot be listed or taken back: accounts.devices has rows

@@ -38,9 +38,9 @@ def code_now() -> str:
 
 
 def wrong_code() -> str:
-    """A code of six digits that is neither today's nor its neighbour's."""
+    """A code of six digits that is neither today's nor its neighbour's, now or in half a minute."""
     now = time.time()
-    near = {code(SECRET, at=now + step * 30) for step in (-1, 0, 1)}
+    near = {code(SECRET, at=now + step * 30) for step in (-2, -1, 0, 1, 2)}
     return next(text for text in ("000000", "111111", "222222", "333333") if text not in near)
 
 

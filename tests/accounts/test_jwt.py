@@ -101,8 +101,17 @@ class TestLoggingIn:
 
     def test_a_code_works_once(self, carol: User) -> None:
         with_app(carol)
-        pair(code=code_now())
-        assert code_of(log_in(code=code_now())) == (401, "wrong_code")
+        code = code_now()
+        pair(code=code)
+        assert code_of(log_in(code=code)) == (401, "wrong_code")
+
+    def test_a_code_works_once_as_long_as_it_lives(self, carol: User, clock: Any) -> None:
+        with_app(carol)
+        code = code_now()
+        pair(code=code)
+        clock.shift(timedelta(seconds=29))
+        assert code_of(log_in(code=code)) == (401, "wrong_code")
+        assert code_of(log_in(code=f"{code[:3]} {code[3:]}")) == (401, "wrong_code")
 
     def test_a_code_opens_nothing_without_the_password(self, carol: User) -> None:
         with_app(carol)
