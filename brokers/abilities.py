@@ -90,9 +90,9 @@ ABILITIES = (
     ),
     Ability(
         name="stops",
-        has=_order_type(OrderType.SL, OrderType.SL_M),
+        has=_order_type(OrderType.SL),
         can="Sends stop orders with a limit.",
-        cannot="Sends no stop orders.",
+        cannot="Sends no stop orders with a limit.",
     ),
     Ability(
         name="protected_stops",

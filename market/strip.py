@@ -125,7 +125,7 @@ class Strip:
 
 
 def strip(*, now: datetime) -> Strip:
-    """Of this moment: three queries, and one round trip to Redis, without which the indices are unknown."""
+    """Of this moment: four queries, and one round trip to Redis, without which the indices are unknown."""
     segments = segment_hours(now=now)
     return Strip(as_of=now, segments=segments, indices=levels(now=now))
 

@@ -26,11 +26,11 @@ def help_page(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 def strip(request: HttpRequest) -> HttpResponse:
-    """The strip alone, for pages that ask for it again."""
+    """The strip and what stops trading, for pages that ask for them again."""
     user = request.user
     if not isinstance(user, User) or not user.is_trader:
         return redirect("admin:index")
-    return render(request, "parts/strip.html")
+    return render(request, "parts/strip_again.html")
 
 
 @require_safe

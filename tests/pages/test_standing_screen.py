@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 from playwright.sync_api import Page, Route, expect
 
 from tests.pages.test_aside import Column, column, host, item, opened, page, size
 from tests.pages.test_live_page import CONNECTIONS, Host
-from tests.pages.test_screens import HOME
+from tests.pages.test_screens import HOME, SHOWN_TOO, STRIP
 
 __all__ = ("column", "host", "page", "size")
 
@@ -120,6 +121,33 @@ def test_a_strip_that_is_not_renewed_says_of_when_it_is(page: Page, status: int)
     expect(page.locator("[data-strip=stale] .chip")).to_have_count(0)
     page.clock.run_for(50_000)
     expect(page.locator("[data-strip=stale] .chip")).to_have_text("as of 10:30")
+
+
+def test_what_stops_trading_comes_and_goes_with_the_strip(
+    page: Page, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two may stand: that one has ended does not hide the other."""
+    kill = {"kind": "KILL", "words": "The kill switch is on.", "cause": "person", "reason": "Enough", "set_by": "alice"}
+    loss = {"kind": "DAY_LOSS", "words": "The day's loss is reached.", "cause": "limit:DAY_LOSS", "reason": "124000."}
+    since = {"set_at": "2026-11-23T05:12:33.000Z", "locked_until": None}
+    standing: list[dict[str, Any]] = [{**kill, **since}, {**loss, **since}]
+
+    def told(route: Route) -> None:
+        context = {"halts": {"halts": standing, "readable": True}, "strip": STRIP}
+        route.fulfill(content_type="text/html", body=render_to_string("parts/strip_again.html", context))
+
+    monkeypatch.setitem(SHOWN_TOO, "halts", {"halts": [], "readable": True})
+    page.route("**/strip", told)
+    opened(page)
+    shown = page.get_by_test_id("halt")
+    host.send("TRADING_HALT", {"words": kill["words"], "ended_at": None})
+    expect(shown).to_have_count(2)
+    expect(shown.first).to_contain_text("alice, 23 Nov, 10:42 IST: Enough.")
+    expect(shown.last.locator("[data-money]")).to_have_text("124000.")
+    standing.pop(0)
+    host.send("TRADING_HALT", {"words": kill["words"], "ended_at": since["set_at"]})
+    expect(shown).to_have_count(1)
+    expect(shown).to_contain_text(loss["words"])
 
 
 def test_two_things_that_need_attention_leave_the_day_on_the_first_screen(page: Page, column: Column) -> None:

@@ -21,6 +21,19 @@ def ist(instant: str) -> str:
 
 
 @register.filter
+def minute(instant: str) -> str:
+    """2026-11-23T04:41:07.125Z → 10:11 IST, with the day where that is not today."""
+    at = timezone.localtime(datetime.fromisoformat(instant))
+    return f"{at:%H:%M} IST" if at.date() == timezone.localdate() else f"{at.day} {at:%b, %H:%M} IST"
+
+
+@register.filter
+def sentence(words: str) -> str:
+    """With a full stop, where whoever wrote it has set none."""
+    return words if words.endswith((".", "!", "?")) else f"{words}."
+
+
+@register.filter
 def level(points: Decimal | None) -> str:
     """Points of an index, to two places; "—" where nobody knows them."""
     return risk.number(None if points is None else str(points.quantize(Decimal("0.01"), ROUND_HALF_UP)))

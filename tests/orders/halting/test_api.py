@@ -138,6 +138,8 @@ def test_the_page_pulls_it_by_a_plain_form(client_of_alice: Client, stand: Stand
         page = client_of_alice.get(address).content.decode()
         assert "The kill switch is on" in page
         assert "Enough." in page
+        assert "Enough.." not in page
+        assert f"{timezone.localtime(TradingHalt.objects.get().set_at):%H:%M} IST" in page
         assert "/kill-switch/re-arm" in page
     stale = Client()
     stale.force_login(alice)

@@ -12,7 +12,7 @@ import { counted, duration, istTime } from "./format.js";
 import { renderNumbers } from "./numbers.js";
 import { noted } from "./series.js";
 import { listen } from "./socket.js";
-import { subscribeIndices, takePrices } from "./strip.js";
+import { stripAgain, subscribeIndices, takePrices } from "./strip.js";
 
 const QUIET_SECONDS = 30;
 const GONE = { code: "not_found", message: "This account is connected no more.", remedy: "Nothing is to be entered for it; the list is read again." };
@@ -57,11 +57,7 @@ const handlers = {
     // The push is a hint; session ends and names are in the list.
     readAgain();
   },
-  TRADING_HALT({ words, ended_at }) {
-    const news = byId("halt-news");
-    news.hidden = Boolean(ended_at);
-    say(news.querySelector("[data-field=words]"), words);
-  },
+  TRADING_HALT: stripAgain, // more than one may stand: what stands is with the strip
   PRICES: takePrices,
   ORDER_UPDATE() {
     document.dispatchEvent(new CustomEvent("orders-changed"));

@@ -9,7 +9,7 @@ const strip = document.getElementById("strip");
 const places = new Map([...(strip?.querySelectorAll("[data-instrument]") ?? [])].map((node) => [node.dataset.instrument, node]));
 let toldAt = Date.now();
 
-async function again() {
+export async function stripAgain() {
   if (document.hidden) return;
   try {
     const answer = await fetch("/strip", { headers: { Accept: "text/html" }, redirect: "manual" });
@@ -39,6 +39,9 @@ function takeOver(fresh) {
     Object.assign(mine.dataset, part.dataset);
     mine.replaceChildren(...[...part.childNodes].map((node) => document.importNode(node, true)));
   }
+  const halts = document.getElementById("halts"); // the page of the kill switch has none
+  const fresher = fresh.getElementById("halts");
+  if (halts && fresher && halts.innerHTML !== fresher.innerHTML) halts.replaceChildren(...fresher.childNodes);
 }
 
 /** Have a socket tell the indices: called with its `tell` whenever it has opened. */
@@ -48,19 +51,28 @@ export function subscribeIndices(tell) {
 
 /** Prices of the socket, of whatever instruments. */
 export function takePrices({ prices }) {
-  for (const { instrument, last_price, close_price, stale } of prices) {
+  for (const { instrument, last_price, close_price, stale, asked } of prices) {
     const place = places.get(instrument);
-    if (!place || last_price === null || stale) continue;
+    if (!place || last_price === null) continue;
+    told(place.firstElementChild, stale ? "STALE" : asked ? "ASKED" : "LIVE");
+    if (stale) continue;
     put(place.querySelector("[data-field=last]"), last_price, number);
     const close = close_price ?? place.dataset.close;
     const moved = close ? percentMoved(last_price, close) : null;
-    place.firstElementChild.dataset.state = "LIVE";
     toldAt = Date.now();
-    strip.querySelector('[data-strip="stale"]').replaceChildren();
     const change = place.querySelector("[data-field=change]");
     say(change, moved === null ? "" : signedPercent(moved));
     change.dataset.sign = moved === null ? "" : sign(moved);
   }
+  // Since when the others are stale, the server's next answer says.
+  if (!strip?.querySelector('.index[data-state="STALE"]')) strip?.querySelector('[data-strip="stale"]').replaceChildren();
+}
+
+/** Whether its market is open the server knows; the reason of another state is no reason of this one. */
+function told(level, state) {
+  if (level.dataset.state === "CLOSED" || level.dataset.state === state) return;
+  level.dataset.state = state;
+  level.title = level.title.split(": ", 1)[0];
 }
 
 /** How far `last` stands from `close`, in percent to two places. */
@@ -73,6 +85,6 @@ function percentMoved(last, close) {
 }
 
 if (strip) {
-  setInterval(again, AGAIN_MS);
-  document.addEventListener("visibilitychange", again);
+  setInterval(stripAgain, AGAIN_MS);
+  document.addEventListener("visibilitychange", stripAgain);
 }
