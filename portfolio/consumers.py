@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
+from autobahn.exception import Disconnected
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.utils import timezone
 
@@ -214,8 +215,9 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         self.job.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A socket that would stay silent for ever is closed: its page comes back."""
-        if not task.cancelled() and (error := task.exception()) is not None:
+        """A socket that would stay silent for ever is closed: its page comes back. One whose page left just now is."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Disconnected):
             logger.error("A socket of user %s failed", self.user.pk, exc_info=error)
             self._beside(self.close(code=INTERNAL_ERROR))
 

@@ -117,6 +117,19 @@ class TestDatabase:
         assert answer["Retry-After"] == "5"
         assert b"password" not in answer.content
 
+    @pytest.mark.parametrize("address", ["/strip", "/logins", "/demo/first-run"])
+    def test_so_does_a_page(self, address: str, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        def gone(*args: object, **kwargs: object) -> None:
+            raise OperationalError("the connection is closed, with a password in it")
+
+        client = signed_in(alice)
+        client.raise_request_exception = False
+        monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.load", gone)
+        answer = client.get(address)
+        assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+        assert b"is restarting" in answer.content
+        assert b"password" not in answer.content
+
     def test_so_does_what_comes_before_a_view(self, alice: object, monkeypatch: pytest.MonkeyPatch) -> None:
         def gone(*args: object, **kwargs: object) -> None:
             raise OperationalError("the connection is closed")

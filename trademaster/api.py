@@ -65,6 +65,7 @@ REFUSAL_STATUSES = {
 
 # What the house stands on is away for a moment, as when it restarts. (Neither psycopg nor its pool says more.)
 AWAY = (OperationalError, InterfaceError, RedisError)
+COME_BACK_SECONDS = "5"
 NOT_READY = ("not_ready", "A part of this installation is restarting.", "Try again in a few seconds.")
 
 
@@ -172,7 +173,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return Response(body, status.HTTP_404_NOT_FOUND)
     if isinstance(error, AWAY):
         logger.error("The database or Redis is away: %s", type(error).__name__)
-        return Response(error_body(*NOT_READY), status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "5"})
+        return Response(
+            error_body(*NOT_READY), status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": COME_BACK_SECONDS}
+        )
     if isinstance(error, Http404):
         error = exceptions.NotFound()
     if isinstance(error, PermissionDenied):
@@ -213,7 +216,7 @@ def _api_error(error: exceptions.APIException) -> Response:
 def server_error(error: BaseException | None) -> JsonResponse:
     """The API's own 500, for what nobody foresaw; 503 for what failed before a view, because the database is away."""
     if isinstance(error, AWAY):
-        return JsonResponse(error_body(*NOT_READY), status=503, headers={"Retry-After": "5"})
+        return JsonResponse(error_body(*NOT_READY), status=503, headers={"Retry-After": COME_BACK_SECONDS})
     return JsonResponse(
         error_body("server_error", "Something failed on our side.", "Try again in a minute."), status=500
     )

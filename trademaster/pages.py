@@ -56,8 +56,13 @@ def risk(request: HttpRequest) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: no context processor runs, because what failed may be what they need."""
+    error = sys.exc_info()[1]
     if request.path.startswith("/api/"):
-        return api.server_error(sys.exc_info()[1])
+        return api.server_error(error)
+    if isinstance(error, api.AWAY):
+        return HttpResponse(
+            render_to_string("503.html", installation(None)), status=503, headers={"Retry-After": api.COME_BACK_SECONDS}
+        )
     return HttpResponseServerError(render_to_string("500.html", installation(None)))
 
 

@@ -227,6 +227,7 @@ PLACES = (
     Place(name="404", title="Not found", address="/nothing/here", status=404),
     Place(name="429", title="Too many tries", address="/made-up/429", template="429.html", status=429),
     Place(name="500", title="Something failed", address="/made-up/500", template="500.html", status=500),
+    Place(name="503", title="A part is restarting", address="/made-up/503", template="503.html", status=503),
     # --- the desk
     Place(name="admin", title="The desk of support", address="/admin/", who=Who.SUPPORT, ready="#content h1"),
 )

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from autobahn.exception import Disconnected
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.test import Client
@@ -218,6 +219,23 @@ async def test_a_socket_that_fails_is_closed_and_does_not_stay_silent(
     assert (closed["type"], closed["code"]) == ("websocket.close", 1011)
     assert "failed" in caplog.text
     await page.disconnect(timeout=PATIENCE)
+
+
+async def test_a_page_that_leaves_while_it_is_told_something_is_no_failure(
+    application: Application, as_bob: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = asyncio.Event()
+
+    async def left(*_: object, **__: object) -> None:
+        tried.set()
+        raise Disconnected("Attempt to send on a closed protocol")
+
+    monkeypatch.setattr(consumers.PortfolioConsumer, "send", left)
+    page = socket(application, as_bob)
+    assert (await page.connect(timeout=PATIENCE))[0]
+    await asyncio.wait_for(tried.wait(), PATIENCE)
+    await page.disconnect(timeout=PATIENCE)
+    assert "failed" not in caplog.text
 
 
 class TestASlowClient:
