@@ -75,12 +75,17 @@ def limit_of(scope: str) -> RateLimitItem:
     return parse(f"{number}/{SECONDS[unit[0]]}")
 
 
-@cache
 def shared() -> MovingWindowRateLimiter:
     """The count of all processes, on the cache's database."""
+    return counter_at(str(settings.CACHES["default"]["LOCATION"]))
+
+
+@cache
+def counter_at(location: str) -> MovingWindowRateLimiter:
+    """One per process and address."""
     timeout = settings.REDIS_TIMEOUT_SECONDS
     storage = RedisStorage(
-        str(settings.CACHES["default"]["LOCATION"]),
+        location,
         key_prefix="asked",
         wrap_exceptions=True,
         socket_timeout=timeout,

@@ -57,11 +57,14 @@ def still_stands(user_id: int, kind: Kind, credential_id: str, *, now: datetime)
     return STILL_STANDS[kind](credential_id, user_id, now=now)
 
 
-@cache
 def redis() -> Redis:
     """One pooled client per process, on the cache's database."""
+    return _client(str(settings.CACHES["default"]["LOCATION"]))
+
+
+@cache
+def _client(location: str) -> Redis:
     timeout = settings.REDIS_TIMEOUT_SECONDS
-    location = str(settings.CACHES["default"]["LOCATION"])
     client: Redis = Redis.from_url(location, socket_timeout=timeout, socket_connect_timeout=timeout)
     return client
 

@@ -25,11 +25,14 @@ AWAY_SECONDS = 3.0
 Answer = TypeVar("Answer")
 
 
-@cache
 def redis() -> Redis:
     """One pooled client per process, on the cache's database."""
+    return _client(str(settings.CACHES["default"]["LOCATION"]))
+
+
+@cache
+def _client(location: str) -> Redis:
     timeout = settings.REDIS_TIMEOUT_SECONDS
-    location = str(settings.CACHES["default"]["LOCATION"])
     client: Redis = Redis.from_url(location, socket_timeout=timeout, socket_connect_timeout=timeout)
     return client
 

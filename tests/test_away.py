@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.core import mail
@@ -12,7 +12,9 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+from redis import Redis
 
+from accounts import throttles, tickets
 from accounts.models import User
 from brokers import morning, services
 from brokers.domain import ConnectionStatus
@@ -32,24 +34,20 @@ PORTFOLIO = "/brokers/portfolio/consolidated"
 @pytest.fixture
 def redis_away(settings: Settings) -> Iterator[None]:
     """Nobody listens where Redis should be."""
-    redis.cache_clear()
     nowhere = f"redis://127.0.0.1:{free_port()}/1"
     settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], "LOCATION": nowhere}}
     yield
     redis().close()
-    redis.cache_clear()
 
 
 @pytest.fixture
 def redis_silent(settings: Settings) -> Iterator[None]:
     """Redis takes connections and says nothing: a process that is stopped, or a network that swallows."""
-    redis.cache_clear()
     with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
         silent = f"redis://127.0.0.1:{mute.getsockname()[1]}/1"
         settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], "LOCATION": silent}}
         yield
         redis().close()
-        redis.cache_clear()
 
 
 class TestRedis:
@@ -102,6 +100,15 @@ class TestRedis:
     def test_it_is_said_who_is_away(self, client: Client, db: None, redis_away: None) -> None:
         answer = client.get("/health/ready")
         assert (answer.status_code, answer.json()["redis"]) == (503, "away")
+
+    @pytest.mark.parametrize("client", [redis, tickets.redis, lambda: throttles.shared().storage.storage])
+    def test_a_process_asks_where_its_settings_say(self, client: Callable[[], Redis], settings: Settings) -> None:
+        """A client that was made while Redis was elsewhere is not the one that is asked afterwards."""
+        here, port = settings.CACHES, client().get_connection_kwargs()["port"]
+        settings.CACHES = {"default": {**here["default"], "LOCATION": "redis://127.0.0.1:1/1"}}
+        assert client().get_connection_kwargs()["port"] == 1
+        settings.CACHES = here
+        assert client().get_connection_kwargs()["port"] == port
 
 
 class TestDatabase:

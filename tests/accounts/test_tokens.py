@@ -39,14 +39,6 @@ def clock() -> Iterator[Any]:
         yield clock
 
 
-@pytest.fixture
-def nobody_counts_together(redis_away: None) -> Iterator[None]:
-    """Redis is away, and the client that this process has of it is a new one."""
-    throttles.shared.cache_clear()
-    yield
-    throttles.shared.cache_clear()
-
-
 def make(browser: Client, **changed: object) -> Any:
     return browser.post(TOKENS, {**WANTED, **changed}, content_type="application/json")
 
@@ -237,10 +229,10 @@ class TestGuessing:
     def test_other_processes_count_the_same(self, db: None, settings: Settings) -> None:
         for _ in range(20):
             assert throttles.count("wrong_token", "127.0.0.1") is None
-        throttles.shared.cache_clear()  # as another process would
+        throttles.counter_at.cache_clear()  # as another process would
         assert wrong() == (429, "throttled")
 
-    def test_while_redis_is_away_each_process_counts(self, nobody_counts_together: None, db: None) -> None:
+    def test_while_redis_is_away_each_process_counts(self, redis_away: None, db: None) -> None:
         assert {wrong("203.0.113.77") for _ in range(20)} == {(401, "token_refused")}
         assert wrong("203.0.113.77") == (429, "throttled")
 

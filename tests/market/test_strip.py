@@ -142,11 +142,9 @@ class TestIndices:
     @pytest.mark.django_db
     def test_without_redis_they_are_unknown_and_the_hours_are_not(self, settings: Any) -> None:
         here = settings.CACHES
-        redis.cache_clear()
         settings.CACHES = {**here, "default": {**here["default"], "LOCATION": "redis://127.0.0.1:9/0"}}
         told = strip(now=NOON)
         settings.CACHES = here
-        redis.cache_clear()
         assert {each.reason for each in told.indices} == {
             "Prices cannot be read just now; they come back by themselves."
         }

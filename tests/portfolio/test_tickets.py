@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -35,14 +35,6 @@ KINDS = ("access token", "personal token")
 @pytest.fixture(autouse=True)
 def _nothing_counted(transactional_db: None) -> None:
     cache.clear()
-
-
-@pytest.fixture
-def no_tickets_can_be_read(redis_away: None) -> Iterator[None]:
-    """Redis is away, and the client that this process has of it is a new one."""
-    tickets.redis.cache_clear()
-    yield
-    tickets.redis.cache_clear()
 
 
 def token_of(user: User, kind: str) -> str:
@@ -195,7 +187,7 @@ class TestTurnedAway:
         assert await refused(line(application, "tm.v1", f"ticket.{await ticket_of(alice)}", path=path))
 
     async def test_while_redis_is_away_it_says_to_come_back(
-        self, application: Application, alice: User, no_tickets_can_be_read: None
+        self, application: Application, alice: User, redis_away: None
     ) -> None:
         assert await turned_away(line(application, "tm.v1", "ticket.any")) == 1013
 
@@ -207,7 +199,7 @@ class TestAsking:
     def test_a_stranger_gets_none(self, db: None) -> None:
         assert code_of(ask("post", f"{AUTH}/ticket")) == (401, "not_authenticated")
 
-    def test_while_redis_is_away_there_is_none(self, alice: User, no_tickets_can_be_read: None) -> None:
+    def test_while_redis_is_away_there_is_none(self, alice: User, redis_away: None) -> None:
         assert code_of(ask("post", f"{AUTH}/ticket", personal(alice))) == (503, "not_ready")
 
     def test_it_is_not_kept_as_it_is(self, alice: User) -> None:
