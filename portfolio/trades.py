@@ -7,9 +7,9 @@ contract never net. What nobody can match stays alone, under its own broker.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from collections import defaultdict, deque
+from collections.abc import Hashable, Sequence, Set
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from brokers.domain import ZERO, Position
@@ -179,28 +179,64 @@ def _broker_line(trade: Trade) -> BrokerDerivative:
     )
 
 
+@dataclass(slots=True, eq=False)
+class _Contract:
+    """Rows that are one contract. `last`: the place of the row that came last."""
+
+    last: int = 0
+    rows: deque[Trade] = field(default_factory=deque)
+
+
 def _contracts(trades: Sequence[Trade]) -> list[list[Trade]]:
-    """Group by contract, in order of first appearance: rows that share an identity are joined, step by step."""
-    groups: list[tuple[set[Hashable], list[Trade]]] = []
+    """Group by contract: rows that share an identity are joined, step by step. Each stands where its last row came.
+
+    Every row is looked at once, and the fewer rows go to the more: an account may have thousands.
+    """
+    named: dict[Hashable, _Contract] = {}
     nameless: list[Trade] = []
-    for trade in trades:
+    for place, trade in enumerate(trades):
         names = _identities(trade.position)
         if not names:
             nameless.append(trade)
             continue
-        same = [group for group in groups if not names.isdisjoint(group[0])]
-        merged = (names.union(*(group[0] for group in same)), [each for group in same for each in group[1]] + [trade])
-        groups = [group for group in groups if group not in same] + [merged]
-    found = [group for _, group in groups]
+        contract = _joined({named[name] for name in names if name in named}, named)
+        contract.last = place
+        contract.rows.append(trade)
+        named.update(dict.fromkeys(names, contract))
+    found = sorted(set(named.values()), key=_last)
+    bearers: dict[Hashable, set[_Contract]] = defaultdict(set)
+    for contract in found:
+        for trade in contract.rows:
+            bearers[_symbol(trade.position)].add(contract)
     alone: dict[Hashable, list[Trade]] = defaultdict(list)
     for trade in nameless:
-        symbol = (trade.position.exchange, trade.position.tradingsymbol)
-        bearers = [group for group in found if any(_symbol(each.position) == symbol for each in group)]
-        if len(bearers) == 1:
-            bearers[0].append(trade)
-        else:
-            alone[trade.source.connection_id, symbol].append(trade)
-    return found + list(alone.values())
+        symbol = _symbol(trade.position)
+        match list(bearers[symbol]):
+            case [contract]:
+                contract.rows.append(trade)
+            case _:
+                alone[trade.source.connection_id, symbol].append(trade)
+    return [list(contract.rows) for contract in found] + list(alone.values())
+
+
+def _joined(same: Set[_Contract], named: dict[Hashable, _Contract]) -> _Contract:
+    """One of all these, their rows one after the other; `named` leads to it."""
+    if not same:
+        return _Contract()
+    parts = sorted(same, key=_last)
+    whole = max(parts, key=lambda each: len(each.rows))
+    place = parts.index(whole)
+    for each in parts[:place] + parts[place + 1 :]:
+        named.update((name, whole) for row in each.rows for name in _identities(row.position))
+    for each in reversed(parts[:place]):
+        whole.rows.extendleft(reversed(each.rows))
+    for each in parts[place + 1 :]:
+        whole.rows.extend(each.rows)
+    return whole
+
+
+def _last(contract: _Contract) -> int:
+    return contract.last
 
 
 def _identities(position: Position) -> set[Hashable]:
