@@ -1,7 +1,7 @@
-"""When the Indian exchanges trade. Pure; for 2026, as announced by November of that year.
+"""When the exchanges trade, from the first order that is taken to the last trade. Pure, but for reading `circulars`.
 
-Small on purpose: a dated table of the `market` room will own this. A year that is not in HOLIDAYS is unknown, and an
-unknown weekday is never said to be open. Currency has more holidays than are listed here.
+A year that no circular tells of is unknown, and an unknown weekday is never said to be open. Currency has more holidays
+than are listed there.
 """
 
 from __future__ import annotations
@@ -11,36 +11,21 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from brokers.domain import Segment
+from brokers import circulars
+from brokers.circulars import Wire
+from brokers.domain import Exchange, Segment
 from brokers.wire import IST
 
 NEW_YORK = ZoneInfo("America/New_York")
-
-
-def _days(year: int, *days: tuple[int, int]) -> frozenset[date]:
-    return frozenset(date(year, month, day) for month, day in days)
-
-
-# Weekdays on which NSE and BSE are closed, by year.
-HOLIDAYS = {
-    2026: _days(
-        2026,
-        *((1, 15), (1, 26), (3, 3), (3, 26), (3, 31), (4, 3), (4, 14), (5, 1)),
-        *((5, 28), (6, 26), (9, 14), (10, 2), (10, 20), (11, 10), (11, 24), (12, 25)),
-    )
+SATURDAY = 5
+# Whose days are asked for a segment's.
+FACE = {
+    Segment.EQUITY: Exchange.NSE,
+    Segment.FNO: Exchange.NFO,
+    Segment.CURRENCY: Exchange.CDS,
+    Segment.COMMODITY: Exchange.MCX,
 }
-# MCX opens in the evening of most of them; not of these.
-MCX_CLOSED = _days(2026, (1, 26), (4, 3), (10, 2), (12, 25))
-MCX_EVENING = time(17, 0)
-# Sessions on a day that is none otherwise. UNCONFIRMED for NSE and BSE: the hour comes by circular, this one is MCX's.
-SPECIAL = {date(2026, 11, 8): (time(18, 0), time(19, 0))}
-# From the first pre-open to the end of the post-close session.
-HOURS = {
-    Segment.EQUITY: (time(9, 0), time(16, 0)),
-    Segment.FNO: (time(9, 0), time(15, 40)),
-    Segment.CURRENCY: (time(9, 0), time(17, 0)),
-}
-MCX_OPENS, MCX_CLOSES, MCX_CLOSES_IN_US_WINTER = time(9, 0), time(23, 30), time(23, 55)
+MCX_CLOSES, MCX_CLOSES_IN_US_WINTER = time(23, 30), time(23, 55)
 # No two sessions lie further apart than this.
 FURTHEST = 14
 
@@ -55,12 +40,10 @@ class Hours:
 
 def is_trading_day(day: date) -> bool | None:
     """Whether NSE and BSE trade on this day, if only for an hour; None for a weekday of a year we know nothing of."""
-    if day in SPECIAL:
-        return True
-    if day.weekday() >= 5:
-        return False
-    holidays = HOLIDAYS.get(day.year)
-    return None if holidays is None else day not in holidays
+    told = circulars.planned_on(FACE[Segment.EQUITY], day)
+    if told is None:
+        return False if day.weekday() >= SATURDAY else None
+    return told.kind != "CLOSED"
 
 
 def hours_on(day: date, segment: Segment) -> Hours | None:
@@ -68,16 +51,13 @@ def hours_on(day: date, segment: Segment) -> Hours | None:
 
     Of a day that `is_trading_day` does not know: the hours it has if it trades at all.
     """
-    if day in SPECIAL:
-        return _hours(day, *SPECIAL[day])
-    if day.weekday() >= 5:
+    told = circulars.planned_on(FACE[segment], day)
+    if told is None:
+        return None if day.weekday() >= SATURDAY else _usual(day, segment)
+    if told.kind == "CLOSED":
         return None
-    is_holiday = is_trading_day(day) is False
-    if segment is Segment.COMMODITY:
-        if day in MCX_CLOSED:
-            return None
-        return _hours(day, MCX_EVENING if is_holiday else MCX_OPENS, _mcx_closes(day))
-    return None if is_holiday else _hours(day, *HOURS[segment])
+    sessions = told.sessions or _of_another(day)
+    return _hours(day, sessions) if sessions else None
 
 
 def markets_open(now: datetime) -> frozenset[Segment] | None:
@@ -106,11 +86,23 @@ def next_session_start(now: datetime, segments: Iterable[Segment] = tuple(Segmen
     return None
 
 
-def _hours(day: date, opens: time, closes: time) -> Hours:
+def _hours(day: date, sessions: Wire) -> Hours:
+    opens = min(time.fromisoformat(each["from"]) for each in sessions)
+    closes = max(time.fromisoformat(each["until"]) for each in sessions)
     return Hours(datetime.combine(day, opens, IST), datetime.combine(day, closes, IST))
 
 
-def _mcx_closes(day: date) -> time:
-    """It follows the clocks of New York, which change on Sundays."""
+def _usual(day: date, segment: Segment) -> Hours:
+    """Of a weekday that no circular tells of, if it trades at all. MCX follows New York's clocks, set on Sundays."""
+    usual = _hours(day, circulars.newest_sessions(FACE[segment]))
+    if segment is not Segment.COMMODITY:
+        return usual
     is_summer = bool(datetime.combine(day, time(12), NEW_YORK).dst())
-    return MCX_CLOSES if is_summer else MCX_CLOSES_IN_US_WINTER
+    closes = MCX_CLOSES if is_summer else MCX_CLOSES_IN_US_WINTER
+    return Hours(usual.opens, datetime.combine(day, closes, IST))
+
+
+def _of_another(day: date) -> Wire:
+    """UNCONFIRMED: a special session of which one exchange's hour is not known yet is held when another's is."""
+    told = (circulars.planned_on(exchange, day) for exchange in FACE.values())
+    return next((each.sessions for each in told if each and each.sessions), [])

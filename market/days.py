@@ -9,9 +9,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from brokers import circulars
 from brokers.domain import Exchange
 from brokers.wire import IST
-from market import plan
 from market.calendar import LOOK_AHEAD, Day, MarketState, Phase, Session, state
 from market.models import DayKind, MarketDay
 
@@ -23,7 +23,7 @@ def seed_calendar(model: type[MarketDay] = MarketDay) -> int:
 
     `model` is the migration's own form of MarketDay.
     """
-    told = [day for year in plan.years() for day in plan.planned(year)]
+    told = [day for year in circulars.years() for day in circulars.planned(year)]
     known = {(row.exchange, row.date): row for row in model.objects.filter(date__gte=min(day.date for day in told))}
     columns = ("kind", "sessions", "settles", "source", "note")
     new, changed = [], []

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
 
 import pytest
 
+from brokers import circulars
+from brokers.circulars import PlannedDay
 from brokers.domain import Segment
-from brokers.hours import Hours, hours_on, is_trading_day, markets_open, next_session_start, trading_ends
+from brokers.hours import (
+    FACE,
+    MCX_CLOSES,
+    MCX_CLOSES_IN_US_WINTER,
+    NEW_YORK,
+    Hours,
+    hours_on,
+    is_trading_day,
+    markets_open,
+    next_session_start,
+    trading_ends,
+)
 from brokers.wire import IST
 
 ALL = frozenset(Segment)
 SHARES = (Segment.EQUITY, Segment.FNO)
+
+
+def known(exchange: str, day: date) -> PlannedDay:
+    row = circulars.planned_on(exchange, day)
+    assert row is not None
+    return row
 
 
 def ist(text: str) -> datetime:
@@ -41,18 +61,39 @@ def test_trading_days(day: str, trades: bool | None) -> None:
     [
         ("2026-11-26", Segment.EQUITY, ("09:00", "16:00")),
         ("2026-11-26", Segment.FNO, ("09:00", "15:40")),
+        ("2026-07-31", Segment.FNO, ("09:00", "15:30")),
+        ("2026-08-03", Segment.FNO, ("09:00", "15:40")),
+        ("2027-03-12", Segment.FNO, ("09:00", "15:40")),
         ("2026-11-26", Segment.CURRENCY, ("09:00", "17:00")),
         ("2026-10-30", Segment.COMMODITY, ("09:00", "23:30")),
         ("2026-11-02", Segment.COMMODITY, ("09:00", "23:55")),
         ("2027-03-12", Segment.COMMODITY, ("09:00", "23:55")),
         ("2027-03-15", Segment.COMMODITY, ("09:00", "23:30")),
         ("2026-11-24", Segment.COMMODITY, ("17:00", "23:55")),
-        ("2026-11-08", Segment.EQUITY, ("18:00", "19:00")),
+        ("2026-11-08", Segment.COMMODITY, ("18:00", "19:00")),
+        ("2026-11-08", Segment.EQUITY, ("18:00", "19:00")),  # no circular tells its hour yet: that of MCX
     ],
 )
-def test_hours(day: str, segment: Segment, hours: tuple[str, str]) -> None:
+def test_the_hours_of_a_day(day: str, segment: Segment, hours: tuple[str, str]) -> None:
     opens, closes = (ist(f"{day}T{hour}") for hour in hours)
     assert hours_on(date.fromisoformat(day), segment) == Hours(opens, closes)
+
+
+def test_a_special_day_of_which_nobody_knows_an_hour_is_not_said_to_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = date(2026, 11, 8)
+    told = {exchange: replace(known(exchange, day), sessions=[]) for exchange in FACE.values()}
+    monkeypatch.setattr(circulars, "planned_on", lambda exchange, _: told[exchange])
+    assert (is_trading_day(day), hours_on(day, Segment.EQUITY)) == (True, None)
+    assert markets_open(ist("2026-11-08T18:30")) == frozenset()
+
+
+@pytest.mark.parametrize("year", circulars.years())
+def test_mcx_follows_new_york_in_every_year_that_is_told_of(year: int) -> None:
+    """So the rule for years that no circular tells of is held against those that one does."""
+    days = [row.date for row in circulars.planned(year) if row.exchange == "MCX" and row.kind == "OPEN"]
+    closes = {day: hours.closes.time() for day in days if (hours := hours_on(day, Segment.COMMODITY))}
+    summer = {day: datetime.combine(day, time(12), NEW_YORK).dst() != timedelta(0) for day in days}
+    assert closes == {day: MCX_CLOSES if summer[day] else MCX_CLOSES_IN_US_WINTER for day in days}
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brokers.circulars import planned
 from brokers.domain import Exchange
 from brokers.wire import IST
 from market.calendar import OPEN_PHASES, Day, Phase, Session, state
 from market.days import sessions_of
-from market.plan import planned
 
 CLOSED_WEEKDAYS = [
     *("2026-01-15", "2026-01-26", "2026-03-03", "2026-03-26", "2026-03-31", "2026-04-03", "2026-04-14", "2026-05-01"),

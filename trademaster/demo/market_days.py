@@ -9,9 +9,9 @@ from datetime import date, datetime, timedelta
 
 from django.db import transaction
 
+from brokers import circulars
 from brokers.domain import Exchange
 from brokers.wire import IST
-from market import plan
 from market.models import DayKind, MarketDay
 from trademaster.demo.gate import require_simulation
 
@@ -53,8 +53,8 @@ def follow_exchanges() -> None:
     """Give every day its own hours back; one that nobody knows is unknown again. Raises NotSimulated."""
     require_simulation()
     rows = list(MarketDay.objects.filter(source=SOURCE))
-    years = {row.date.year for row in rows} & set(plan.years())
-    own = {(day.exchange, day.date): day for year in years for day in plan.planned(year)}
+    years = {row.date.year for row in rows} & set(circulars.years())
+    own = {(day.exchange, day.date): day for year in years for day in circulars.planned(year)}
     for row in rows:
         day = own.get((row.exchange, row.date))
         if day is None:
