@@ -27,7 +27,7 @@ from portfolio.risk_models import RiskBreach, RiskLimit
 KIND = "RISK_EVENT"
 # A block that nobody has taken note of is told again after so long: after the first alert, the second, and so on.
 ESCALATIONS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
-# How a metric is called in a letter.
+# How a metric is called in the middle of a sentence. Its name on a page, and what it means, are the glossary's.
 WORDS = {
     "ISSUER_PCT": "the share of one issuer",
     "SECTOR_PCT": "the share of one sector",

@@ -13,7 +13,7 @@ import msgspec
 from accounts.models import User
 from brokers.models import BrokerConnection
 from portfolio import risking
-from portfolio.risk.limits import State
+from portfolio.risk.limits import IN_RUPEES, State
 from portfolio.risk.sections import SECTIONS
 from portfolio.risk_models import RiskBreach, RiskLimit
 
@@ -32,13 +32,6 @@ METHODS = (
     ("PARAMETRIC", "Parametric", "By volatilities and correlations, as if returns were normal."),
     ("EWMA", "EWMA", "As parametric, but yesterday counts most."),
 )
-METRICS = {
-    "ISSUER_PCT": "Largest issuer", "SECTOR_PCT": "Largest sector", "BROKER_PCT": "Largest broker",
-    "MARGIN_PCT": "Margin used", "VAR_99_PCT": "VaR 99%", "ES_975_PCT": "ES 97.5%", "DRAWDOWN_PCT": "Drawdown",
-    "DAY_LOSS_PCT": "Today’s loss", "DAY_LOSS": "Today’s loss", "GROSS_EXPOSURE": "Gross exposure",
-    "LEVERAGE_RATIO": "Leverage", "ORDER_VALUE_PCT": "One order", "ORDER_VALUE": "One order",
-    "ORDER_QUANTITY": "One order", "SYMBOL_DAY_VALUE": "One share a day", "ORDER_ADV_PCT": "One order of the volume",
-}  # fmt: skip
 STATES = {State.OK: "Within", State.WARN: "Warning", State.BLOCK: "Reached", State.UNKNOWN: "Not known"}
 # A part of the book is missing in the figure, or not valued: it can reach its levels, and does not clear.
 IN_PART = "Known in part"
@@ -267,13 +260,14 @@ def _limit(row: RiskLimit) -> dict[str, Any]:
     top = row.block if row.block is not None else row.warn
     return {
         "id": row.pk,
-        "name": METRICS.get(row.metric, row.metric),
+        "term": row.metric.lower(),
         "of": row.scope_key or ("" if row.scope == "GLOBAL" else f"each {row.scope.lower()}"),
         "value": _text(row.value),
         "warn": _text(row.warn),
         "block": _text(row.block),
         "top": _text(max(top, row.value) if top is not None and row.value is not None else top),
         "unit": "%" if row.metric.endswith("_PCT") else "",
+        "is_money": row.metric in IN_RUPEES,
         "state": state,
         "word": IN_PART if state is State.UNKNOWN and row.value is not None else STATES[state],
         "tone": TONES[state],

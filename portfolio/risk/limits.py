@@ -20,7 +20,7 @@ class Scope(StrEnum):
 
 
 class Metric(StrEnum):
-    """Percent of equity or of the book where the name ends so; INR otherwise. docs/risk.md defines each."""
+    """Percent of equity or of the book where the name ends so; INR of IN_RUPEES. docs/risk.md defines each."""
 
     ISSUER_PCT = "ISSUER_PCT"
     SECTOR_PCT = "SECTOR_PCT"
@@ -38,6 +38,9 @@ class Metric(StrEnum):
     ORDER_QUANTITY = "ORDER_QUANTITY"
     SYMBOL_DAY_VALUE = "SYMBOL_DAY_VALUE"
     ORDER_ADV_PCT = "ORDER_ADV_PCT"
+
+
+IN_RUPEES = frozenset({Metric.DAY_LOSS, Metric.GROSS_EXPOSURE, Metric.ORDER_VALUE, Metric.SYMBOL_DAY_VALUE})
 
 
 class Action(StrEnum):

@@ -24,14 +24,19 @@ from portfolio.risk.report import report
 from tests.pages.test_screens import HOME, TYPES
 from tests.portfolio.risk.made_reports import UPSTOX, ZERODHA, book, market, mixed, purse, worth
 from tests.portfolio.risk.risk_lines import NOW
+from trademaster.glossary import TERMS
 
 pytestmark = pytest.mark.browser
 
 NAMES = {f"{ZERODHA}-1": "Zerodha of Alice", f"{UPSTOX}-1": "Upstox of Alice"}
 BREACH = SimpleNamespace(pk=7, scope_key="", opened_at=NOW, acknowledged_at=None, acknowledged_by=None)
 LIMIT = {
-    "id": 1, "name": "VaR 99%", "of": "", "value": "3.4", "warn": "3", "block": "5", "top": "5", "unit": "%",
-    "state": State.WARN, "word": "Warning", "tone": "warn", "breaches": [BREACH],
+    "id": 1, "term": "var_99_pct", "of": "", "value": "3.4", "warn": "3", "block": "5", "top": "5", "unit": "%",
+    "is_money": False, "state": State.WARN, "word": "Warning", "tone": "warn", "breaches": [BREACH],
+}  # fmt: skip
+LOSS = {
+    **LIMIT, "id": 2, "term": "day_loss", "value": "60000", "warn": "50000", "block": None, "top": "60000", "unit": "",
+    "is_money": True, "breaches": [],
 }  # fmt: skip
 
 
@@ -39,7 +44,7 @@ def context() -> dict[str, Any]:
     purses = [purse(ZERODHA), purse(UPSTOX, state=SourceState.STALE, as_of=NOW - timedelta(minutes=3))]
     short = [replace(line, units=-line.units / 2) for line in mixed(UPSTOX)]
     found = report(book(*mixed(), *short, purses=purses), market(), days=worth(100, 110, 99, 104))
-    return {**risk_page.context(written(found), NAMES, now=NOW), "limits": [LIMIT]}
+    return {**risk_page.context(written(found), NAMES, now=NOW), "limits": [LIMIT, LOSS]}
 
 
 CONTEXT = context()
@@ -138,8 +143,16 @@ def test_the_tree_opens_down_to_what_is_held(page: Page) -> None:
 def test_a_limit_is_a_meter_with_its_levels_in_words(page: Page) -> None:
     limit = page.get_by_test_id("limits").locator("li").first
     assert limit.locator("meter").get_attribute("value") == "3.4"
+    assert "Value at risk, 99%" in limit.inner_text()
+    assert limit.get_by_title(TERMS["var_99_pct"].meaning).is_visible()
     assert "warns at 3%" in limit.inner_text()
     assert "Warning" in limit.inner_text()
+
+
+def test_amounts_of_a_limit_are_hidden_with_all_others(page: Page) -> None:
+    rate, loss = page.get_by_test_id("limits").locator("li").all()
+    assert loss.locator("[data-money]").all_inner_texts() == ["₹60,000", "₹50,000"]
+    assert rate.locator("[data-money]").count() == 0
 
 
 def test_somebody_takes_note_of_a_breach(lively: Page, house: House) -> None:

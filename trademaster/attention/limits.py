@@ -14,12 +14,11 @@ from portfolio import halting
 from portfolio.breaches import WORDS
 from portfolio.halt_refusals import TradingUnreadable
 from portfolio.models import ConsolidatedPosition
-from portfolio.risk.limits import Metric, Scope, State
+from portfolio.risk.limits import IN_RUPEES, Scope, State
 from portfolio.risk_models import HaltKind, RiskBreach
 from trademaster.attention.words import Item, Method, Remedy, Tone
 
 HUNDREDTH = Decimal("0.01")
-IN_RUPEES = frozenset({Metric.DAY_LOSS, Metric.GROSS_EXPOSURE, Metric.ORDER_VALUE, Metric.SYMBOL_DAY_VALUE})
 
 
 def breaches(user: User, now: datetime) -> Iterator[Item]:

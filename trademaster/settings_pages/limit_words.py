@@ -14,36 +14,17 @@ from brokers.domain import Segment
 from portfolio import limits
 from portfolio.limit_refusals import LimitRefused
 from portfolio.models import ConsolidatedPosition
-from portfolio.risk.limits import Action, Limit, Metric, Scope
+from portfolio.risk.limits import IN_RUPEES, Action, Limit, Metric, Scope
 from portfolio.templatetags.risk import rupees
+from trademaster.glossary import TERMS
 from trademaster.settings_pages import edge
 
 PERCENT, RUPEES, UNITS, TIMES = "percent", "rupees", "units", "times"
 AMOUNTS = (RUPEES, UNITS)
 
-METRICS: Mapping[Metric, str] = {
-    Metric.ISSUER_PCT: "Share of one issuer",
-    Metric.SECTOR_PCT: "Share of the largest sector",
-    Metric.BROKER_PCT: "Share at one broker",
-    Metric.MARGIN_PCT: "Margin used",
-    Metric.VAR_99_PCT: "Value at risk, 99%",
-    Metric.ES_975_PCT: "Expected shortfall, 97.5%",
-    Metric.DRAWDOWN_PCT: "Drawdown",
-    Metric.DAY_LOSS_PCT: "Today’s loss, in percent",
-    Metric.DAY_LOSS: "Today’s loss, in rupees",
-    Metric.GROSS_EXPOSURE: "Gross exposure",
-    Metric.LEVERAGE_RATIO: "Leverage",
-    Metric.ORDER_VALUE_PCT: "One order, in percent of equity",
-    Metric.ORDER_VALUE: "One order, in rupees",
-    Metric.ORDER_QUANTITY: "One order, in units",
-    Metric.SYMBOL_DAY_VALUE: "One instrument in a day",
-    Metric.ORDER_ADV_PCT: "One order, of what is traded a day",
-}
+METRICS: Mapping[Metric, str] = {metric: TERMS[metric.lower()].name for metric in Metric}
 UNIT_OF: Mapping[Metric, str] = {
-    Metric.DAY_LOSS: RUPEES,
-    Metric.GROSS_EXPOSURE: RUPEES,
-    Metric.ORDER_VALUE: RUPEES,
-    Metric.SYMBOL_DAY_VALUE: RUPEES,
+    **dict.fromkeys(IN_RUPEES, RUPEES),
     Metric.ORDER_QUANTITY: UNITS,
     Metric.LEVERAGE_RATIO: TIMES,
 }

@@ -1,4 +1,4 @@
-"""`{% means "net_worth" %}`: the definition of a number, as its tooltip."""
+"""`{% called "net_worth" %}` and `{% means "net_worth" %}`: the name of a number, and its definition as a tooltip."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from django.utils.safestring import SafeString
 from trademaster.glossary import TERMS
 
 register = template.Library()
+
+
+@register.simple_tag
+def called(key: str) -> str:
+    """Raises KeyError for a term that nobody defined."""
+    return TERMS[key].name
 
 
 @register.simple_tag
