@@ -84,7 +84,7 @@ def set_prices(control: Control, prices: Mapping[str, Mapping[str, str]]) -> Non
         {"exchange": exchange, "symbol": symbol, "last_price": price["last"], "close_price": price["close"]}
         for (exchange, _, symbol), price in named
     ]
-    requests.put(f"{control.url}/market", json={"prices": changes}, timeout=5).raise_for_status()
+    requests.put(f"{control.url}/market", json={"prices": changes}, timeout=20).raise_for_status()
 
 
 @pytest.fixture(scope="session")

@@ -56,9 +56,9 @@ class TestRedis:
     ) -> None:
         began = time.monotonic()
         assert send(as_alice, "get", "/brokers/connections").status_code == 200
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 20
         assert send(as_alice, "get", PORTFOLIO).json()["complete"] is True
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 40
 
     def test_the_portfolio_is_served_whole(
         self, alices: dict[str, BrokerConnection], as_alice: Client, redis_away: None

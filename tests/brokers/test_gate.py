@@ -25,7 +25,7 @@ from brokers.errors import (
     RateLimited,
     SessionEnded,
 )
-from brokers.gate import gate_for
+from brokers.gate import FAIR_SECONDS, gate_for
 from brokers.models import BrokerConnection
 from brokers.shared import Ledger
 from brokers.simulation.control import Control
@@ -39,6 +39,10 @@ from tests.people import connect
 
 SLUG = "zerodha"
 every_broker = pytest.mark.parametrize("slug", registry.slugs())
+
+
+# As long as a broker must be given before its silence says something of it, and what a busy machine loses of that.
+FAIR = FAIR_SECONDS + 1
 
 
 def client(connection: BrokerConnection, seconds: float = 5) -> BrokerClient:
@@ -82,9 +86,9 @@ def half_an_hour_later(redis: Redis) -> None:
 def test_a_broker_that_hangs_is_soon_asked_nothing_and_costs_no_time(
     connection: BrokerConnection, control: Control
 ) -> None:
-    control.set_fault(SLUG, "latency", milliseconds=4000)
+    control.set_fault(SLUG, "latency", milliseconds=30_000)
     with ThreadPoolExecutor(breaker.FAILURES_IN_A_ROW) as threads:
-        asked = [client(connection, 1.2) for _ in range(breaker.FAILURES_IN_A_ROW)]
+        asked = [client(connection, FAIR) for _ in range(breaker.FAILURES_IN_A_ROW)]
         errors = list(threads.map(error_of, [one.profile for one in asked]))
     assert {type(error) for error in errors} == {BrokerUnavailable}
     assert breaker.state_of(SLUG, Kind.PORTFOLIO).state is State.OPEN
@@ -92,7 +96,7 @@ def test_a_broker_that_hangs_is_soon_asked_nothing_and_costs_no_time(
 
     started = time.monotonic()
     refused = [error_of(client(connection).profile) for _ in range(50)]
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 20  # and not five seconds each
     assert {type(error) for error in refused} == {CircuitOpen}
     assert refused[0].connection_status is ConnectionStatus.ERROR
     assert control.counters(SLUG) == {}
@@ -209,17 +213,17 @@ def test_in_the_background_a_call_that_something_larger_ended_says_nothing_eithe
     connection: BrokerConnection, control: Control
 ) -> None:
     """Its own time, run out of, does: daily prices and quotes share a circuit, and one must not shut the other off."""
-    control.set_fault(SLUG, "latency", milliseconds=5000)
+    control.set_fault(SLUG, "latency", milliseconds=30_000)
 
     def asked(batch: float, call: float) -> BrokerError:
         whole = reach.client_for(connection, deadline=Deadline(batch), now=timezone.now(), in_background=True)
         return error_of(whole.within(call).profile)
 
-    assert isinstance(asked(1.2, 8), BrokerUnavailable)
+    assert isinstance(asked(FAIR, 8), BrokerUnavailable)
     assert breaker.state_of(SLUG, Kind.PORTFOLIO).consecutive_failures == 0
-    assert isinstance(asked(8, 1.2), BrokerUnavailable)
+    assert isinstance(asked(8, FAIR), BrokerUnavailable)
     assert breaker.state_of(SLUG, Kind.PORTFOLIO).consecutive_failures == 1
-    assert isinstance(error_of(client(connection, 1.2).within(8).profile), BrokerUnavailable)
+    assert isinstance(error_of(client(connection, FAIR).within(8).profile), BrokerUnavailable)
     assert breaker.state_of(SLUG, Kind.PORTFOLIO).consecutive_failures == 2, "somebody waits for this one"
 
 

@@ -242,7 +242,7 @@ def test_of_two_simultaneous_completions_one_wins(slug: str, alice: User, broker
     both = Barrier(2)
 
     def finish(_: int) -> str:
-        both.wait(timeout=5)
+        both.wait(timeout=20)
         try:
             return complete(alice, back).status
         except ConnectRefused as refused:

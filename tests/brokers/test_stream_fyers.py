@@ -504,7 +504,7 @@ class TestSimulated:
 
     def test_the_order_socket_welcomes_and_answers(self, orders: FyersOrderStream, address: str) -> None:
         with opened(orders, address) as socket:
-            assert json.loads(socket.recv(timeout=5)) == recorded("ws_order_subscribe")["server"]
+            assert json.loads(socket.recv(timeout=20)) == recorded("ws_order_subscribe")["server"]
             socket.send(orders.beat())
             assert next_event(orders, socket) == Alive()
 
@@ -519,7 +519,7 @@ class TestSimulated:
                 socket.recv(timeout=0.3)
             brokers.control.set_fault("fyers", "stream_down")
             with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=2)
+                socket.recv(timeout=20)
         with pytest.raises(InvalidStatus), opened(prices, address):
             pytest.fail("it opened")
 
@@ -536,7 +536,7 @@ def opened(live: FyersPriceStream | FyersOrderStream, address: str) -> Iterator[
 
 
 def next_event(live: FyersPriceStream | FyersOrderStream, socket: ClientConnection) -> Event:
-    [event] = live.received(socket.recv(timeout=5))
+    [event] = live.received(socket.recv(timeout=20))
     return event
 
 

@@ -504,7 +504,7 @@ class TestSimulated:
         with open_socket(live.opening(http, brokers.brokers["iifl"]["stream_url"]).url.reveal()) as socket:
             broker.auth(http, app).refresh(connection.session, now=datetime.now(UTC))
             moved(control, "NSE:INFY")
-            heard = [event for _ in range(3) for event in live.received(socket.recv(timeout=5))]
+            heard = [event for _ in range(3) for event in live.received(socket.recv(timeout=20))]
         assert heard == [Alive(), SessionOver("Another login has taken this session's place.")]
 
     @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ class TestOneTimeAddresses:
         first, second = (live.opening(http, "ws://127.0.0.1").url.reveal() for _ in range(2))
         assert first != second
         with open_socket(first) as socket:
-            assert live.received(socket.recv(timeout=5)) == [Alive()]
+            assert live.received(socket.recv(timeout=20)) == [Alive()]
         with pytest.raises(InvalidStatus) as refused, open_socket(first):
             pytest.fail("it opened twice")
         response = refused.value.response

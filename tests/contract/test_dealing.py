@@ -48,7 +48,7 @@ from tests.contract.live import LiveBroker
 
 TAG, OTHER_TAG = "t5kq2m7wx3c9pd8hj4", "t9zq4m7wx3c9pd8hj2"
 SYMBOL = "INFY"
-PATIENCE = 5
+PATIENCE = 20
 SPECS = {slug: registry.load(slug).spec for slug in registry.slugs()}
 DEALING = [slug for slug in SPECS if "place" in SPECS[slug].capabilities.features]
 TYPES = {slug: SPECS[slug].capabilities.order_types for slug in SPECS}

@@ -102,14 +102,14 @@ class Wire:
     def hear(self, timeout: float) -> str | bytes:
         return self._loop.run(asyncio.wait_for(self._socket.recv(), timeout))
 
-    def events(self, timeout: float = 5) -> Iterator[object]:
+    def events(self, timeout: float = 20) -> Iterator[object]:
         while True:
             while self.told:
                 yield self.told.pop(0)
             yield from self.stream.received(self.hear(timeout))
             self.say(self.stream.answers())
 
-    def price_of(self, wanted: Streamed, last: Decimal | None = None, *, timeout: float = 5) -> Tick:
+    def price_of(self, wanted: Streamed, last: Decimal | None = None, *, timeout: float = 20) -> Tick:
         """The next tick of it, heartbeats and others passed over; with `last`, the next at that price."""
         return next(
             event
@@ -211,7 +211,7 @@ class TestPrices:
                 wire.price_of(streamed(SHARE), price, timeout=0.3)
             brokers.control.set_fault(slug, "stream_down")
             with pytest.raises(CLOSED):
-                wire.hear(timeout=2)
+                wire.hear(timeout=20)
         with pytest.raises(TURNED_AWAY), wire.opened():
             pytest.fail("it opened")
 

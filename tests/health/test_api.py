@@ -178,7 +178,9 @@ def test_an_open_incident_is_the_state(
 
 
 # --- the report card --------------------------------------------------------------------------------------------------
-def test_a_report_card(as_alice: Client, history: dict[str, BrokerConnection]) -> None:
+def test_a_report_card(as_alice: Client, history: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
     path, query = report("zerodha", days=7)
     card = as_alice.get(path, query).json()
     assert (card["days"], card["checks"], card["failures"]) == (7, 120, 12)

@@ -49,7 +49,7 @@ def four_at_once(work: Callable[[], Any]) -> list[Any]:
     start = Barrier(4)
 
     def run(_: int) -> Any:
-        start.wait(timeout=5)
+        start.wait(timeout=20)
         try:
             return work()
         finally:

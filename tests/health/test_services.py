@@ -335,11 +335,11 @@ def test_a_refusal_of_our_own_measures_nothing(
 def test_a_broker_that_hangs_costs_one_deadline(
     alices: dict[str, BrokerConnection], control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "CHUNK_SECONDS", 0.3)
+    monkeypatch.setattr(services, "CHUNK_SECONDS", 1.0)
     monkeypatch.setattr(asking, "LEAST_SECONDS", 0.1)
     monkeypatch.setattr(asking, "THREADS_PER_BROKER", 1)
     asking.pool.cache_clear()
-    control.set_fault("upstox", "latency", milliseconds=2000)
+    control.set_fault("upstox", "latency", milliseconds=20_000)
     try:
         services.enrol(timezone.now())
         make_due(CheckType.SESSION, CheckType.HOLDINGS)

@@ -193,7 +193,7 @@ class TestOpening:
             finally:
                 await socket.close()
 
-        async with broker(script) as port, asyncio.timeout(5):
+        async with broker(script) as port, asyncio.timeout(20):
             with pytest.raises(MqttClosed):
                 await to_its_end(port)
 
@@ -216,7 +216,7 @@ class TestOpening:
             with pytest.raises(asyncio.CancelledError):
                 await opening
             let_in.set()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await left.wait()
 
 

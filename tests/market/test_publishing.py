@@ -151,7 +151,7 @@ class TestTwoWriters:
         assert (await known(redis)).source == "one"
         await published(redis, "one", price("1500", stale=True))
         running = asyncio.create_task(second.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (await known(redis)).source != "two":
                 await asyncio.sleep(0.01)
         running.cancel()
@@ -165,7 +165,7 @@ class Listener:
     batches: AsyncIterator[Batch]
 
     async def next(self) -> Batch:
-        return await asyncio.wait_for(anext(self.batches), timeout=5)
+        return await asyncio.wait_for(anext(self.batches), timeout=20)
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ class TestPace:
         rests.end()
         batch = await listener.next()
         assert (batch.sequence, {each.last_price for each in batch.prices}) == (2, {1503, 600})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while rests.begun < 2:
                 await asyncio.sleep(0)
         rests.end()

@@ -7,8 +7,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from market.candle_models import Sector
@@ -73,13 +73,14 @@ class TestTheExchangesList:
         row = Sector.objects.get(isin=INFY)
         assert (row.source, row.as_of) == ("ind_nifty500list.csv", date(2026, 9, 30))
 
+    @time_machine.travel("2026-11-26T18:29:59.999Z", tick=False)
     def test_an_older_list_changes_nothing_that_is_newer(self, file: Path) -> None:
         load(file, f"{HEAD}Tata,Software,TCS,EQ,{TCS}\n", source="NSE")
         assert (
             load(file, f"{HEAD}Tata,Tea,TCS,EQ,{TCS}\n", as_of=date(2020, 1, 1)) == "0 new, 0 changed, 1 as they were"
         )
         assert Sector.objects.get(isin=TCS).sector == "Software"
-        assert Sector.objects.get(isin=TCS).as_of == timezone.localdate()
+        assert Sector.objects.get(isin=TCS).as_of == date(2026, 11, 26)
 
     @pytest.mark.parametrize(
         ("content", "words"),

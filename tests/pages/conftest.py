@@ -5,8 +5,9 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
+expect.set_options(timeout=15_000)  # other work shares the machine
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 

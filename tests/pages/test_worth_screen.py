@@ -291,7 +291,7 @@ def test_what_is_missing_is_said_to_be_left_out(page: Page, house: House) -> Non
 
 
 def test_a_session_that_ends_within_the_hour_is_told_in_other_words(page: Page, house: House) -> None:
-    soon = (datetime.now(UTC) + timedelta(minutes=48, seconds=30)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(minutes=48, seconds=55)).isoformat()
     show(page, house, seven(), zerodha={"token_expires_at": soon}, groww={"token_expires_at": None})
     assert field(card(page, "zerodha"), "session").inner_text() == "only 48 min"
     unknown = field(card(page, "groww"), "session")

@@ -48,7 +48,7 @@ class FakeHost:
 
     def __enter__(self) -> Self:
         self._channel.subscribe(WANTED)
-        assert self._channel.get_message(timeout=5) is not None
+        assert self._channel.get_message(timeout=20) is not None
         redis().set(HOST.format(user_id=self.user_id), "fake")
         self._thread.start()
         return self
@@ -58,7 +58,7 @@ class FakeHost:
     ) -> None:
         self.leave()
         redis().publish(WANTED, "end")
-        self._thread.join(5)
+        self._thread.join(20)
         self._channel.close()
 
     def leave(self) -> None:

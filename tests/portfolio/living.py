@@ -17,7 +17,9 @@ from portfolio import live_host, watching
 from portfolio.live_process import LiveProcess
 from portfolio.loading import in_a_thread
 
-PATIENCE = 15.0
+PATIENCE = 30.0
+# For what must come by itself: before the brokers are asked for the whole book again, after 15 seconds.
+SOON = 12.0
 QUICK_STREAMS = streaming.Tempo(
     round=0.2, look=0.3, lease=2.0, poll=1.0, between_polls=0.3, pace=Pace(first=0.2, longest=1.0)
 )

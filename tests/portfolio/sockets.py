@@ -16,7 +16,7 @@ from brokers import push
 
 OURS = b"http://127.0.0.1:8000"
 PATH = "/ws/portfolio/"
-PATIENCE = 5
+PATIENCE = 20  # a busy machine's; what comes is not waited for any longer
 SNAPSHOT_FIELDS = {"portfolio", "error", "connections", "book", "number", "series", "price_state"}
 
 Application = Callable[..., Any]

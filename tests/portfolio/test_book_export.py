@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 
@@ -192,10 +193,11 @@ class TestFunds:
 
 class TestPages:
     def test_the_file_is_what_the_api_answers(self, as_alice: Client, alices: object) -> None:
-        answer = as_alice.get(CSV)
+        with time_machine.travel(timezone.now(), tick=False):
+            answer = as_alice.get(CSV)
+            today = timezone.localdate().isoformat()
         told = as_alice.get(CONSOLIDATED).json()
         assert answer["Content-Type"] == "text/csv; charset=utf-8"
-        today = timezone.localdate().isoformat()
         assert answer["Content-Disposition"] == f'attachment; filename="trademaster-holdings-{today}.csv"'
         lines = answer.content.decode().splitlines(keepends=True)
         rows = rows_of("".join(line for line in lines if "NOTE: " not in line))

@@ -28,7 +28,7 @@ from portfolio.live_host import WANTED
 from portfolio.loading import in_a_thread
 from tests.contract.recorded import payload
 from tests.people import connect
-from tests.portfolio.living import Ear, running
+from tests.portfolio.living import PATIENCE, SOON, Ear, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -81,11 +81,11 @@ async def test_a_price_arrives_with_the_exact_total(alice: User, book: object, c
         await ear.until(lambda ear: ear.portfolio is not None and ear.row(INFY)["price_state"] == "STREAMED")
         assert ear.number >= 1
         await set_price(control, before + 10)
-        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 10, 3)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 10, SOON)
         assert ear.heard[-1][0] == "PORTFOLIO_DELTA"
         told = ear.total()
         await set_price(control, before)
-        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before, 3)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before, SOON)
         quantity = Decimal(ear.row(INFY)["total_quantity"])
         assert told - ear.total() == quantity * 10
         assert ear.total() == Decimal(str((await asked_anew(alice))["total_value"]))
@@ -104,19 +104,19 @@ async def test_another_broker_takes_over_and_without_any_the_page_says_so(
         before = await in_a_thread(price_of, control, "NSE:INFY")
         await in_a_thread(control.set_fault, first, "stream_down")
         await set_price(control, before + 5)
-        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 5, 5)
-        await ear.until(lambda ear: live(ear) == {"zerodha", "upstox"} - {first}, 5)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 5, SOON)
+        await ear.until(lambda ear: live(ear) == {"zerodha", "upstox"} - {first}, SOON)
         assert ear.row(INFY)["price_source"] != first
         assert not ear.prices()["stale"]
         for slug in ("zerodha", "upstox"):
             await in_a_thread(control.set_fault, slug, "stream_down")
-        await ear.until(lambda ear: ear.prices()["asked"] and not ear.prices()["stale"], 10)
+        await ear.until(lambda ear: ear.prices()["asked"] and not ear.prices()["stale"])
         await set_price(control, before + 7)
-        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 7, 5)
-        await ear.until(lambda ear: ear.row(INFY)["price_state"] == "ASKED", 5)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 7, SOON)
+        await ear.until(lambda ear: ear.row(INFY)["price_state"] == "ASKED", SOON)
         for slug in ("zerodha", "upstox"):
             await in_a_thread(control.clear_faults, slug)
-        await ear.until(lambda ear: not ear.prices()["asked"] and ear.row(INFY)["price_state"] == "STREAMED", 10)
+        await ear.until(lambda ear: not ear.prices()["asked"] and ear.row(INFY)["price_state"] == "STREAMED")
         await set_price(control, before)
         assert ear.gaps == 0
 
@@ -131,12 +131,12 @@ async def test_without_streams_and_without_quotes_the_page_says_stale(
         for slug, path in (("zerodha", "/quote"), ("upstox", "/v3/market-quote")):
             await in_a_thread(lambda slug=slug, path=path: control.set_fault(slug, "server_error", path=path))
             await in_a_thread(control.set_fault, slug, "stream_down")
-        await ear.until(lambda ear: ear.prices()["stale"], 10)
+        await ear.until(lambda ear: ear.prices()["stale"])
         assert not ear.prices()["asked"]
-        await ear.until(lambda ear: ear.row(INFY)["price_state"] == "HELD", 2)
+        await ear.until(lambda ear: ear.row(INFY)["price_state"] == "HELD", SOON)
         for slug in ("zerodha", "upstox"):
             await in_a_thread(control.clear_faults, slug)
-        await ear.until(lambda ear: not ear.prices()["stale"], 10)
+        await ear.until(lambda ear: not ear.prices()["stale"])
         assert ear.gaps == 0
 
 
@@ -176,7 +176,7 @@ async def test_who_asks_is_given_a_snapshot_that_deltas_follow(alice: User, book
         assert snapshot["number"] >= number
         assert [point for point in snapshot["series"]["points"] if point["value"] is not None]
         await set_price(control, before + 1)
-        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 1, 3)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["current_price"]) == before + 1, SOON)
         await set_price(control, before)
         assert ear.gaps == 0
 
@@ -217,7 +217,7 @@ async def test_a_session_that_ended_closes_its_stream(
     ear = Ear(alice)
     await ear.listen()
     await in_a_thread(control.revoke, "zerodha")
-    async with running() as process, asyncio.timeout(10):
+    async with running() as process, asyncio.timeout(PATIENCE):
         while await status(connection) != ConnectionStatus.TOKEN_EXPIRED:
             await asyncio.sleep(0.1)
         while connection.pk in process.streams.reports():
@@ -250,7 +250,7 @@ async def test_a_login_that_ends_the_session_before_it_streams_at_once(
     await ear.listen()
 
     async def live_since(begun: datetime) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 report = process.streams.reports().get(connection.pk, {}).get("prices")
                 if report is not None and report.state is FeedState.LIVE and report.since > begun:
@@ -295,7 +295,7 @@ async def test_a_postback_of_an_order_in_the_brokers_book_has_the_account_read_a
         before = Decimal(ear.row(INFY)["total_quantity"])
         await in_a_thread(control.set_book, "zerodha", bought)
         await in_a_thread(posted, "100000000000000")
-        await ear.until(lambda ear: Decimal(ear.row(INFY)["total_quantity"]) == before + 7, 6)
+        await ear.until(lambda ear: Decimal(ear.row(INFY)["total_quantity"]) == before + 7, SOON)
         assert ear.gaps == 0
 
 
@@ -316,7 +316,7 @@ async def test_a_lively_market_leaves_the_books_right(
     async with running():
         await ear.until(lambda ear: ear.portfolio is not None and ear.row(INFY)["price_state"] == "STREAMED")
         await in_a_thread(control.freeze, False)
-        await ear.until(lambda ear: sum(kind == "PORTFOLIO_DELTA" for kind, _ in ear.heard) > 12, 20)
+        await ear.until(lambda ear: sum(kind == "PORTFOLIO_DELTA" for kind, _ in ear.heard) > 12)
         await in_a_thread(control.freeze)
         await asyncio.sleep(1.5)
         await in_a_thread(redis().publish, WANTED, str(alice.pk))

@@ -39,7 +39,7 @@ class Maker:
             self.made += 1
             number = next(self._numbers)
         self.begun.set()
-        assert self.release.wait(5)
+        assert self.release.wait(20)
         return Rendered(b"include %d" % number, b"exclude %d" % number)
 
 
@@ -62,9 +62,9 @@ def test_many_at_once_wait_for_one(make: Maker) -> None:
     make.release.clear()
     with ThreadPoolExecutor(20) as threads:
         asked = [threads.submit(sharing.shared, ALICE, make) for _ in range(20)]
-        assert make.begun.wait(5)
+        assert make.begun.wait(20)
         make.release.set()
-        answers = {each.result(timeout=5).include for each in asked}
+        answers = {each.result(timeout=20).include for each in asked}
     assert (answers, make.made) == ({b"include 1"}, 1)
 
 
@@ -72,25 +72,25 @@ def test_a_slow_answer_for_one_holds_nobody_else(make: Maker) -> None:
     make.release.clear()
     with ThreadPoolExecutor(1) as threads:
         alices = threads.submit(sharing.shared, ALICE, make)
-        assert make.begun.wait(5)
+        assert make.begun.wait(20)
         assert sharing.shared(BOB, lambda: Rendered(b"b", b"b")).include == b"b"
         make.release.set()
-        assert alices.result(timeout=5).include == b"include 1"
+        assert alices.result(timeout=20).include == b"include 1"
 
 
 def test_another_process_waits_too(make: Maker) -> None:
     """What another process holds is the lock in Redis; its answer is then in the cache."""
     with ThreadPoolExecutor(1) as threads:
-        with redis().lock(f"{ALICE.key}:lock", timeout=5):
+        with redis().lock(f"{ALICE.key}:lock", timeout=20):
             waiting = threads.submit(sharing.shared, ALICE, make)
             sharing.renewed(ALICE, lambda: Rendered(b"theirs", b"theirs"))
-        assert waiting.result(timeout=5).include == b"theirs"
+        assert waiting.result(timeout=20).include == b"theirs"
     assert make.made == 0
 
 
 def test_another_process_that_is_stuck_costs_no_answer(make: Maker, settings: Settings) -> None:
     settings.PORTFOLIO_DEADLINE_SECONDS = -1.9  # wait a tenth of a second for it
-    with redis().lock(f"{ALICE.key}:lock", timeout=5):
+    with redis().lock(f"{ALICE.key}:lock", timeout=20):
         assert sharing.shared(ALICE, make).include == b"include 1"
 
 

@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 from brokers import registry
 from brokers.simulation.server import SimulatedBrokers
 
-PATIENCE = 10
+PATIENCE = 20
 FAR_BELOW = "1450.00"
 
 
@@ -80,7 +80,7 @@ def test_reading_meets_no_fault_of_the_desk_and_spends_none(simulated: Simulated
 
 
 def test_a_late_reply_comes_after_the_order_is_taken(simulated: SimulatedBrokers) -> None:
-    simulated.control.set_fault("bazaar", "late_reply", count=1, milliseconds=1500)
+    simulated.control.set_fault("bazaar", "late_reply", count=1, milliseconds=3000)
     started = time.monotonic()
     waiting = Thread(target=place, args=(simulated,))
     waiting.start()

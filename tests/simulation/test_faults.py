@@ -134,10 +134,10 @@ def test_a_dropped_connection(simulated: SimulatedBrokers, zerodha: Client) -> N
 
 def test_down_closes_the_port_and_recovery_opens_it(simulated: SimulatedBrokers, zerodha: Client) -> None:
     pooled = requests.Session()
-    assert pooled.get(zerodha.base_url + HOLDINGS, headers=zerodha.headers, timeout=5).status_code == 200
+    assert pooled.get(zerodha.base_url + HOLDINGS, headers=zerodha.headers, timeout=20).status_code == 200
     simulated.control.set_fault("zerodha", "down")
     with pytest.raises(requests.ConnectionError):
-        pooled.get(zerodha.base_url + HOLDINGS, headers=zerodha.headers, timeout=5)
+        pooled.get(zerodha.base_url + HOLDINGS, headers=zerodha.headers, timeout=20)
     simulated.control.clear_faults("zerodha", "down")
     assert zerodha.get(HOLDINGS).status_code == 200
 

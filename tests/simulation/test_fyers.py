@@ -74,7 +74,7 @@ def log_in(simulated: SimulatedBrokers, **typed: str) -> tuple[BrokerClient, Ses
 def get(simulated: SimulatedBrokers, path: str, token: str, **parameters: str) -> requests.Response:
     entry = simulated.brokers["fyers"]
     headers = {"Authorization": f"{entry['api_key']}:{token}"}
-    return requests.get(entry["base_url"] + path, headers=headers, params=parameters, timeout=5)
+    return requests.get(entry["base_url"] + path, headers=headers, params=parameters, timeout=20)
 
 
 def recorded(file: str) -> Any:
@@ -293,7 +293,7 @@ def test_a_contract_is_read_from_both_names(ticker: str, fy_token: str, contract
 )
 def test_every_row_of_the_served_master_comes_back(fyers: SimulatedBrokers, file: str, exchange: str) -> None:
     address = fyers.brokers["fyers"]["base_url"] + f"/sym_details/{file}_sym_master.json"
-    rows = json.loads(requests.get(address, timeout=5).text, parse_float=Decimal)
+    rows = json.loads(requests.get(address, timeout=20).text, parse_float=Decimal)
     assert rows
     for ticker, row in rows.items():
         [instrument] = instruments.instrument(row)

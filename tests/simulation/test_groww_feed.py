@@ -183,7 +183,7 @@ class TestSockets:
         """What it hears until it has been answered."""
         heard: list[object] = []
         while len(heard) < 2:  # the greeting, and the answer to the first ping
-            heard += live.received(bytes(socket.recv(timeout=5)))  # type: ignore[arg-type]
+            heard += live.received(bytes(socket.recv(timeout=20)))  # type: ignore[arg-type]
             for said in live.answers():
                 socket.send(said)
         return heard

@@ -154,7 +154,7 @@ def client(username: str, password: str) -> paho.Client:
 
 def said_to(port: int, *sent: bytes) -> bytes:
     """What comes back until the other side closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as wire:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as wire:
         for each in sent:
             wire.sendall(each)
         heard = b""
@@ -188,13 +188,13 @@ class TestConnections:
         paho_client.connect("127.0.0.1", port, keepalive=20)
         paho_client.loop_start()
         try:
-            assert steps["connected"].wait(5)
+            assert steps["connected"].wait(20)
             topic = "prod/marketfeed/mw/v1/nseeq/1594"
             paho_client.subscribe([(topic, 0), (f"prod/updates/order/v1/{user}", 0), ("prod/#", 0)])
-            assert steps["subscribed"].wait(5)
-            assert steps["told"].wait(5)
+            assert steps["subscribed"].wait(20)
+            assert steps["told"].wait(20)
             paho_client.unsubscribe(topic)
-            assert steps["left"].wait(5)
+            assert steps["left"].wait(20)
         finally:
             paho_client.disconnect()
             paho_client.loop_stop()
@@ -244,7 +244,7 @@ def live(capital: SimulatedBrokers) -> tuple[str, str]:
     )
     checksum = hashlib.sha256((back["clientId"] + back["authCode"] + known["api_secret"]).encode()).hexdigest()
     url = f"{known['base_url']}/v1/getusersession"
-    return back["clientId"], requests.post(url, json={"checkSum": checksum}, timeout=5).json()["userSession"]
+    return back["clientId"], requests.post(url, json={"checkSum": checksum}, timeout=20).json()["userSession"]
 
 
 def logged_in(capital: SimulatedBrokers) -> bytes:

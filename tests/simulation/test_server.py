@@ -197,9 +197,9 @@ def test_the_command_says_ready_and_stops_cleanly(tmp_path: Path, stop: signal.S
         assert lines[2] == "ready\n"
         url = json.loads((tmp_path / "brokers.json").read_text())["brokers"]["zerodha"]["base_url"]
         assert url in lines[1]
-        assert requests.get(url + "/user/profile", headers={"X-Kite-Version": "3"}, timeout=5).status_code == 403
+        assert requests.get(url + "/user/profile", headers={"X-Kite-Version": "3"}, timeout=20).status_code == 403
         process.send_signal(stop)
-        assert process.wait(timeout=5) == 0
+        assert process.wait(timeout=20) == 0
 
 
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:

@@ -193,9 +193,9 @@ def test_the_upstox_master_is_a_gzip_file(upstox: Client) -> None:
 def test_wrong_paths_and_methods_are_worded_by_the_broker(zerodha: Client, upstox: Client) -> None:
     assert zerodha.get("/nowhere").json()["error_type"] == "GeneralException"
     assert zerodha.get("/nowhere").status_code == 404
-    assert requests.put(zerodha.base_url + "/user/profile", timeout=5).status_code == 405
+    assert requests.put(zerodha.base_url + "/user/profile", timeout=20).status_code == 405
     assert upstox.get("/v2/nowhere").json()["errors"][0]["error_code"] == "UDAPI100060"
-    assert requests.put(upstox.base_url + "/v2/user/profile", timeout=5).status_code == 405
+    assert requests.put(upstox.base_url + "/v2/user/profile", timeout=20).status_code == 405
 
 
 def test_orders_and_trades_are_empty_lists(zerodha: Client, upstox: Client) -> None:

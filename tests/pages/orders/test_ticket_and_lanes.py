@@ -28,7 +28,6 @@ from tests.pages.orders.test_pages_of_orders import SETTINGS
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 Accounts = dict[str, BrokerConnection]
-expect.set_options(timeout=15_000)  # other work shares the machine
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
