@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from brokers.models import BrokerConnection
 from brokers.shared import redis
-from portfolio import limit_watch, measuring, services, tasks, watching
+from portfolio import limit_turns, limit_watch, measuring, services, tasks, watching
 from portfolio.domain import ConsolidatedPortfolio
 from portfolio.limit_models import LimitWatch
 from portfolio.risk.evaluating import Measured
@@ -79,7 +79,7 @@ class TestLooking:
         assert asked == [sunday + timedelta(days=1)]
 
     def test_a_host_knows_better(self, alice: User, alices: dict[str, BrokerConnection]) -> None:
-        redis().set(watching.host_key(alice.pk), "somebody", px=5000)
+        redis().set(watching.host_key(alice.pk), "somebody", px=60_000)
         limit_watch.look_at_known(alice.pk, now=timezone.now())
         assert not LimitWatch.objects.exists()
 
@@ -120,14 +120,15 @@ class TestLooking:
         tasks.watch_limits()
         assert asked == [alice.pk]
 
-    def test_a_fresh_answer_asks_for_one_look_a_second(
+    def test_fresh_answers_ask_for_one_look_in_each_pause(
         self, alice: User, alices: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[Any] = []
+        monkeypatch.setattr(limit_turns, "PAUSE_SECONDS", 60.0)  # a second may pass between two answers
         monkeypatch.setattr(
             tasks.look_at_limits, "apply_async", lambda args, **how: asked.append((args, how["countdown"]))
         )
         redis().delete(f"limits:{alice.pk}:noted")
         for _ in range(3):
             services.refresh(alice, now=timezone.now())
-        assert asked == [((alice.pk,), 1.0)]
+        assert asked == [((alice.pk,), 60.0)]

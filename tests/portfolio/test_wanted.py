@@ -256,7 +256,7 @@ class TestUnfed:
         listed.wanted([alice.pk], now)
         for connection in alices.values():
             told = Told(FeedState.LIVE, now)
-            redis().set(f"feed:{connection.pk}", msgspec.json.encode(told), ex=5)
+            redis().set(f"feed:{connection.pk}", msgspec.json.encode(told), ex=60)
         wanted = listed.wanted([alice.pk], now + UNFED_FOR)
         assert not any(each.polled for each in wanted.values())
 
