@@ -10,6 +10,7 @@ import msgspec
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest
+from django.utils.text import capfirst
 
 from accounts import alerts, audit
 from accounts.alert_models import AlertKind
@@ -41,6 +42,10 @@ WORDS = {
     "GROSS_EXPOSURE": "gross exposure",
     "LEVERAGE_RATIO": "leverage",
 }
+
+
+def words(metric: str) -> str:
+    return WORDS.get(metric, metric.replace("_", " ").lower())
 
 
 def note(limit: RiskLimit, change: Change, *, now: datetime) -> RiskBreach | None:
@@ -171,16 +176,16 @@ def _push(breach: RiskBreach, step: str, state: State) -> None:
 
 
 def _alert(breach: RiskBreach, step: Step, state: State) -> Alert:
-    what = WORDS.get(breach.metric, breach.metric)
+    what = words(breach.metric)
     of = f" ({name})" if (name := _name_of(breach)) else ""
     level = "block" if state is State.BLOCK else "warning"
     if step is Step.CLEARED:
         kind, title = AlertKind.RISK_CLEARED, f"{what} is within its limit again"
-        text = f"{breach.metric}{of} is {_text(breach.value)} now; its worst was {_text(breach.worst_value)}."
+        text = f"{capfirst(what)}{of} is {_text(breach.value)} now; its worst was {_text(breach.worst_value)}."
     else:
         kind = AlertKind.RISK_BLOCK if state is State.BLOCK else AlertKind.RISK_WARNING
         title = f"{what} has reached its {level} level"
-        text = f"{breach.metric}{of} is {_text(breach.value)}; its {level} level is {_text(breach.threshold)}."
+        text = f"{capfirst(what)}{of} is {_text(breach.value)}; its {level} level is {_text(breach.threshold)}."
     if breach.alerts > 1 and step is not Step.CLEARED:
         text += f" Nobody has taken note of it: this is alert number {breach.alerts}."
     told = plain(breach, step, state)

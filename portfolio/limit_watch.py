@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.db.models import Q, QuerySet
+from django.utils.text import capfirst
 
 from accounts.models import User
 from brokers.domain import Exchange
@@ -227,7 +228,7 @@ def _lock_the_day(row: RiskLimit, found: Evaluated, measured: Measured, now: dat
 
 
 def _halt(row: RiskLimit, value: Decimal, level: Decimal, kind: HaltKind, how: HaltLevel, now: datetime) -> None:
-    reason = f"{row.metric} is {_text(value)}, its block level {_text(level)}."
+    reason = f"{capfirst(breaches.words(row.metric))} is {_text(value)}, its block level {_text(level)}."
     halting.halt(row.user, kind=kind, level=how, cause=f"limit:{row.metric}", reason=reason, by=None, now=now)
 
 

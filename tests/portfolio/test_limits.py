@@ -335,7 +335,10 @@ class TestEscalation:
             assert breaches.escalate(now) == 0
         assert waits == [5, 15, 60, 60, 60]
         assert alerted() == ["RISK_BLOCK"] * 6
-        assert "alert number 6" in AlertDelivery.objects.latest("pk").text
+        last = AlertDelivery.objects.latest("pk")
+        assert last.title == "the use of margin has reached its block level"
+        assert last.text.startswith("The use of margin is 95; its block level is ")
+        assert "alert number 6" in last.text
         breaches.acknowledge(RiskBreach.objects.get(), by=watched, note="I am selling.", now=now)
         assert breaches.escalate(now + timedelta(days=1)) == 0
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.models import User
 from brokers.models import BrokerConnection
 from portfolio import halting
-from portfolio.breaches import WORDS
+from portfolio.breaches import words as called
 from portfolio.halt_refusals import TradingUnreadable
 from portfolio.models import ConsolidatedPosition
 from portfolio.risk.limits import IN_RUPEES, Scope, State
@@ -46,7 +46,7 @@ def _names(user: User, rows: list[RiskBreach]) -> dict[str, str]:
 
 
 def _breach(row: RiskBreach, of: str) -> Item:
-    what = WORDS.get(row.metric, row.metric.replace("_", " ").lower())
+    what = called(row.metric)
     is_block, is_money = row.level == State.BLOCK, row.metric in IN_RUPEES
     level = "block" if is_block else "warning"
     unit = "%" if row.metric.endswith("_PCT") else ""
