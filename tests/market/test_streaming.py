@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -313,6 +314,7 @@ class TestWithoutStreams:
         self, house: House, threads: ThreadPoolExecutor, governed: object
     ) -> None:
         """Asked for as fast as a loop can, a fifth of each window is taken: of Kite's one a second one in five."""
+        began = time.monotonic()
         await asyncio.to_thread(house.brokers.control.reset_counters)
         for slug in (FIRST, SECOND):
             await house.fault(slug, "stream_down")
@@ -327,12 +329,12 @@ class TestWithoutStreams:
             spec = registry.load(FIRST).spec
             budget = await asyncio.to_thread(governor.budget, FIRST, str(house.of(FIRST)), "quotes")
             calls = await asyncio.to_thread(house.brokers.control.counters, FIRST)
-            assert calls["GET /quote/ohlc"] == 1
+            assert 1 <= calls["GET /quote/ohlc"] <= 1 + (time.monotonic() - began) / 5
             assert [each.left for each in budget.windows] == [1]
             own = governor.plan(spec, str(house.of(FIRST)), "quotes", "/quote")
             assert await asyncio.to_thread(governor.take, own) == 0
             calls = await asyncio.to_thread(house.brokers.control.counters, SECOND)
-            assert 0 < calls["GET /v3/market-quote/ltp"] <= 20
+            assert 0 < calls["GET /v3/market-quote/ltp"] <= 10 * (1 + time.monotonic() - began)  # of 50 a second
             assert (await house.shows(lambda price: price.last_price == last)).source == SECOND
         finally:
             process.stop()
@@ -436,7 +438,7 @@ class TestProcesses:
             house.wanted = None  # type: ignore[assignment]
             await eventually(lambda: "failed" in caplog.text)
             await asyncio.sleep(1.5 * QUICK.lease)
-            assert len(live(process)) == 2
+            await eventually(lambda: len(live(process)) == 2)
 
     async def test_last_prices_of_the_dead_become_stale(self, house: House) -> None:
         """The brokers are down as well, so that nobody tells them again."""
