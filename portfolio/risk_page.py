@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import msgspec
@@ -40,6 +40,9 @@ UNMODELLED = {"liquidity": ("of unknown volume", "How long leaving it takes is n
 BAR_WIDTH, BAR_HEIGHT, LABEL_WIDTH = 360, 18, 190
 CHART_WIDTH, CHART_HEIGHT = 600, 120
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+WHOLE = Decimal(1)
+# To as many a figure is shown, and as many it has.
+FEW_PLACES, ALL_PLACES = 2, 6
 
 
 def shown(user: User, *, now: datetime) -> dict[str, Any]:
@@ -237,7 +240,7 @@ def limits(user: User, names: Mapping[str, str]) -> list[dict[str, Any]]:
     `names` are of what a limit may be on: accounts by id, brokers by their word, issuers by ISIN.
     """
     rows = RiskLimit.objects.filter(user=user, is_enabled=True)
-    found = [_limit(row) for row in rows]
+    found = [_limit(row, names) for row in rows]
     breaches = RiskBreach.objects.filter(user=user, cleared_at=None).select_related("acknowledged_by")
     for breach in breaches:
         for each in found:
@@ -255,19 +258,21 @@ def limits(user: User, names: Mapping[str, str]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: (order.index(each["state"]), each["id"]))
 
 
-def _limit(row: RiskLimit) -> dict[str, Any]:
-    state = State(row.state)
-    top = row.block if row.block is not None else row.warn
+def _limit(row: RiskLimit, names: Mapping[str, str]) -> dict[str, Any]:
+    state, is_money = State(row.state), row.metric in IN_RUPEES
+    levels = [level for level in (row.warn, row.block) if level is not None]
     return {
         "id": row.pk,
         "term": row.metric.lower(),
-        "of": row.scope_key or ("" if row.scope == "GLOBAL" else f"each {row.scope.lower()}"),
-        "value": _text(row.value),
-        "warn": _text(row.warn),
-        "block": _text(row.block),
-        "top": _text(max(top, row.value) if top is not None and row.value is not None else top),
+        "of": names.get(row.scope_key, row.scope_key) or ("" if row.scope == "GLOBAL" else f"each {row.scope.lower()}"),
+        "value": None if row.value is None else _text(legible(row.value, levels)),
+        "warn": None if row.warn is None else _text(row.warn),
+        "block": None if row.block is None else _text(row.block),
+        "meter": meter(row.value, row.warn, row.block, is_amount=is_money)
+        if row.value is not None and levels
+        else None,
         "unit": "%" if row.metric.endswith("_PCT") else "",
-        "is_money": row.metric in IN_RUPEES,
+        "is_money": is_money,
         "state": state,
         "word": IN_PART if state is State.UNKNOWN and row.value is not None else STATES[state],
         "tone": TONES[state],
@@ -275,5 +280,30 @@ def _limit(row: RiskLimit) -> dict[str, Any]:
     }
 
 
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else f"{value.quantize(Decimal('0.01')).normalize():f}"
+def meter(
+    value: Decimal | None, warn: Decimal | None, block: Decimal | None, *, is_amount: bool
+) -> dict[str, str] | None:
+    """Percentages and ratios as they are; amounts in percent of the level, since a meter is read out, figures too.
+
+    None: there is nothing to draw.
+    """
+    top = block if block is not None else warn
+    if value is None or top is None:
+        return None
+    places = {"value": value, "max": max(value, top), "high": warn if warn is not None else top}
+    if is_amount:
+        places = {name: (100 * place / top).quantize(WHOLE, ROUND_HALF_UP) for name, place in places.items()}
+    return {name: _text(place) for name, place in places.items()}
+
+
+def legible(value: Decimal, levels: Sequence[Decimal]) -> Decimal:
+    """To as few places, two at least, as leave it on the same side of every level: 24.996 beside one of 25."""
+    for places in range(FEW_PLACES, ALL_PLACES):
+        rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+        if all(rounded.compare(each) == value.compare(each) for each in levels):
+            return rounded
+    return value
+
+
+def _text(value: Decimal) -> str:
+    return f"{value.normalize():f}"

@@ -30,13 +30,15 @@ pytestmark = pytest.mark.browser
 
 NAMES = {f"{ZERODHA}-1": "Zerodha of Alice", f"{UPSTOX}-1": "Upstox of Alice"}
 BREACH = SimpleNamespace(pk=7, scope_key="", opened_at=NOW, acknowledged_at=None, acknowledged_by=None)
+METER = risk_page.meter(Decimal("3.4"), Decimal(3), Decimal(5), is_amount=False)
 LIMIT = {
-    "id": 1, "term": "var_99_pct", "of": "", "value": "3.4", "warn": "3", "block": "5", "top": "5", "unit": "%",
+    "id": 1, "term": "var_99_pct", "of": "", "value": "3.4", "warn": "3", "block": "5", "unit": "%", "meter": METER,
     "is_money": False, "state": State.WARN, "word": "Warning", "tone": "warn", "breaches": [BREACH],
 }  # fmt: skip
 LOSS = {
-    **LIMIT, "id": 2, "term": "day_loss", "value": "60000", "warn": "50000", "block": None, "top": "60000", "unit": "",
+    **LIMIT, "id": 2, "term": "day_loss", "value": "60000", "warn": "50000", "block": None, "unit": "",
     "is_money": True, "breaches": [],
+    "meter": risk_page.meter(Decimal(60000), Decimal(50000), None, is_amount=True),
 }  # fmt: skip
 
 

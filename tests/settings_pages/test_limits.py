@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from portfolio import limits
+from portfolio import limits, risk_page
 from portfolio.risk.limits import DEFAULTS, Action, Metric, Scope
 from portfolio.risk_models import RiskBreach, RiskLimit
 from tests.portfolio.limit_samples import rows_of_limits
@@ -294,3 +294,10 @@ def test_the_state_in_words(changed: dict[str, object], words: str, as_alice: Cl
     [limit] = page.context["of_the_book"]
     assert limit["state"] == words
     assert words in text_of(page)
+
+
+def test_the_page_of_risk_calls_it_by_the_same_names_and_rounds_as_little(alice: User, blocking: RiskLimit) -> None:
+    standing(blocking, state="WARN", value=Decimal("89.996"))
+    RiskLimit.objects.filter(pk=blocking.pk).update(scope="ACCOUNT", scope_key="an-id")
+    [told] = [each for each in risk_page.limits(alice, {"an-id": "Zerodha of Alice"}) if each["id"] == blocking.pk]
+    assert (told["of"], told["value"]) == ("Zerodha of Alice", "89.996")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from django.utils.text import capfirst
 
@@ -15,6 +15,7 @@ from portfolio import limits
 from portfolio.limit_refusals import LimitRefused
 from portfolio.models import ConsolidatedPosition
 from portfolio.risk.limits import IN_RUPEES, Action, Limit, Metric, Scope
+from portfolio.risk_page import legible
 from portfolio.templatetags.risk import rupees
 from trademaster.glossary import TERMS
 from trademaster.settings_pages import edge
@@ -54,8 +55,6 @@ SEGMENTS: Mapping[Segment, str] = {
 # Those whose keys can be listed; the name of a strategy is typed.
 LISTED = (Scope.BROKER, Scope.ACCOUNT, Scope.SEGMENT, Scope.ISSUER)
 BETWEEN = "|"
-# To as many a figure is shown, and as many it has.
-FEW_PLACES, ALL_PLACES = 2, 6
 ZERO = Decimal(0)
 
 
@@ -70,21 +69,12 @@ def level(value: Decimal | None, metric: str, *, beside: Sequence[Decimal | None
     """
     if value is None:
         return None
-    text = f"{_rounded(value, [ZERO, *(each for each in beside if each is not None)]).normalize():f}"
+    text = f"{legible(value, [ZERO, *(each for each in beside if each is not None)]).normalize():f}"
     unit = unit_of(metric)
     if unit in AMOUNTS:
         grouped = rupees(text)
         return grouped if unit == RUPEES else grouped.replace("₹", "")
     return f"{text}{'%' if unit == PERCENT else '×'}"
-
-
-def _rounded(value: Decimal, levels: Sequence[Decimal]) -> Decimal:
-    """To as few places as leave it on the same side of every level."""
-    for places in range(FEW_PLACES, ALL_PLACES):
-        rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-        if all(rounded.compare(each) == value.compare(each) for each in levels):
-            return rounded
-    return value
 
 
 def scopes_of(metric: Metric) -> list[Scope]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -20,7 +20,7 @@ from portfolio.limit_views import AcknowledgeRequest, LimitChange, LimitRequest
 from portfolio.risk.evaluating import DAY_LOSS, PER_ORDER
 from portfolio.risk.limits import Action, Limit, Metric, Scope, State
 from portfolio.risk_models import RiskBreach, RiskLimit
-from portfolio.risk_page import IN_PART, STATES, TONES
+from portfolio.risk_page import IN_PART, STATES, TONES, meter
 from trademaster.glossary import TERMS
 from trademaster.pages import trader_page
 from trademaster.settings_pages import edge, limit_words
@@ -234,29 +234,28 @@ def _initial(row: RiskLimit) -> dict[str, Any]:
 
 
 LEVELS = ("warn", "block")
-WHOLE = Decimal(1)
 
 
 def _told(row: RiskLimit, names: Names) -> dict[str, Any]:
     """A limit in words. No `meter`: nothing to draw."""
     state, is_per_order = State(row.state), row.metric in PER_ORDER
-    top = row.block if row.block is not None else row.warn
     many = sorted(row.states.items()) if not row.scope_key else ()  # of one alone the row says it
     keys = [_key(each, names.of(row.scope, key), row) for key, each in many if key]
-    has_meter = row.is_enabled and not is_per_order and row.value is not None and top is not None
+    is_drawn = row.is_enabled and not is_per_order
+    is_amount = limit_words.unit_of(row.metric) in limit_words.AMOUNTS
     return {
         "pk": row.pk,
         "term": row.metric.lower(),
         "name": limit_words.METRICS[Metric(row.metric)],
         "of": names.of(row.scope, row.scope_key),
         "is_per_order": is_per_order,
-        "is_amount": limit_words.unit_of(row.metric) in limit_words.AMOUNTS,
+        "is_amount": is_amount,
         "is_of_each": row.scope != Scope.GLOBAL and not row.scope_key,
         "value": _figure(row.value, row),
         "warn": limit_words.level(row.warn, row.metric),
         "block": limit_words.level(row.block, row.metric),
         "action": limit_words.ACTIONS[Action(row.action)],
-        "meter": _meter(row, top) if has_meter else None,
+        "meter": meter(row.value, row.warn, row.block, is_amount=is_amount) if is_drawn else None,
         "note": row.note,
         "is_enabled": row.is_enabled,
         "state": _state(row),
@@ -301,16 +300,6 @@ def _key(told: dict[str, Any], name: str, row: RiskLimit) -> dict[str, Any]:
 
 def _figure(value: Decimal | None, row: RiskLimit) -> str | None:
     return limit_words.level(value, row.metric, beside=[row.warn, row.block])
-
-
-def _meter(row: RiskLimit, top: Decimal | None) -> dict[str, str]:
-    """Of percentages and ratios as they are; of amounts as a share of `top`, since a meter is read out, figures too."""
-    value, warn = row.value, row.warn
-    assert value is not None and top is not None  # noqa: S101, PT018 - asked for by the caller
-    places = {"value": value, "max": max(value, top), "high": warn if warn is not None else top}
-    if limit_words.unit_of(row.metric) in limit_words.AMOUNTS:
-        places = {name: (100 * place / top).quantize(WHOLE, ROUND_HALF_UP) for name, place in places.items()}
-    return {name: f"{place.normalize():f}" for name, place in places.items()}
 
 
 def _breach(row: RiskBreach, names: Names) -> dict[str, Any]:
