@@ -238,7 +238,7 @@ def dashboard(page: Page, house: House) -> Page:
 def test_a_contract_is_shown_once_with_its_brokers_beneath(dashboard):
     rows = dashboard.locator("[data-testid=derivative-row]")
     call = rows.nth(0)
-    call.get_by_role("button").click()
+    call.locator(".expander").click()
 
     assert rows.count() == 2
     assert call.locator("[data-field=contract]").inner_text() == "NIFTY 29 Dec 2026 27,000.00 CE · NFO"
@@ -249,7 +249,7 @@ def test_a_contract_is_shown_once_with_its_brokers_beneath(dashboard):
         ["Alpha", "NRML", "Square", "off", CALL, "+195", "—", "—", "+10.50", "0.00"],
         ["Beta", "NRML", "Square", "off", "NIFTY", "27000", "CE", "−65", "—", "—", "+10.50", "0.00"],
     ]
-    assert dashboard.locator("#trades [data-field=symbol]").all_inner_texts() == ["SBIN"]
+    assert dashboard.locator("#others [data-field=symbol]").all_inner_texts() == ["SBIN"]
 
 
 def test_a_contract_that_nobody_can_name_is_marked_and_told_of(dashboard):

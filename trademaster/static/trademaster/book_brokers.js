@@ -1,14 +1,17 @@
 // The brokers of a book as the table shows them: a name, a colour and a letter each, in the order of the registry.
 
+import { accountNames } from "./account_names.js";
 import { percent, ratioPercent } from "./format.js";
 import { sum } from "./exact.js";
 
 const HUES = 8;
 let last = { signature: null };
 
-/** {slug: {name, hue, letter}} of whoever is a source of the book; the same object as long as they are the same. */
+/** {slug: {name, hue, letter}} of whoever is a source of the book, their `names` by slug, and what their `accounts` are
+ * called by connection; the same objects as long as they are the same. */
 export function brokersOf(sources) {
-  const signature = sources.map(({ broker_id, broker_name }) => `${broker_id}\n${broker_name}`).join("\n\n");
+  const named = ({ connection_id, broker_id, broker_name, display_name }) => [connection_id, broker_id, broker_name, display_name].join("\n");
+  const signature = sources.map(named).join("\n\n");
   if (last.signature !== signature) last = { signature, brokers: told(sources) };
   return last.brokers;
 }
@@ -24,7 +27,7 @@ function told(sources) {
     brokers[slug] = { name, letter, hue: String(Object.keys(brokers).length % HUES) };
     names[slug] = name;
   }
-  return { brokers, names };
+  return { brokers, names, accounts: accountNames(sources) };
 }
 
 /** The first letter of one of its words that no broker before it has; else any letter; else what all may have. */

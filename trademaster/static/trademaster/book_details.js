@@ -2,7 +2,8 @@
 
 import { average, lineChips, loanChips, partChips, priceWords } from "./book_words.js";
 import { chips, fromTemplate, keyed, lines, put, say, slots } from "./dom.js";
-import { NUMBERS, ROUNDED, explain } from "./explain.js";
+import { NUMBERS, explain } from "./explain.js";
+import { ROUNDED } from "./explain_words.js";
 import { number, signedNumber } from "./format.js";
 
 const GAIN = { tone: true };
@@ -14,18 +15,22 @@ const placeOf = ({ place }) => String(place);
 export function fillDetails(place, position, only, context) {
   const node = place.firstElementChild ?? place.appendChild(fromTemplate("details-template"));
   const fields = slots(node);
-  keyed(fields.brokers, placed(position.broker_positions), placeOf, "line-template", fillLine);
+  keyed(fields.brokers, placed(position.broker_positions), placeOf, "line-template", (slots, { item: line }, row) => fillLine(slots, line, row, context.accounts));
   say(fields.explained, about(position, context.brokers));
+  fillExplanations(fields, (only ? [only] : Object.keys(NUMBERS)).map((name) => explain(position, name, context)), only);
+}
+
+/** What `explain` answered, one after the other; `only` as above. */
+export function fillExplanations(fields, told, only) {
   say(fields.rounded, ROUNDED);
   fields.all.hidden = only === "";
   fields.all.dataset.explain = "";
-  const told = (only ? [only] : Object.keys(NUMBERS)).map((name) => explain(position, name, context));
   keyed(fields.numbers, placed(told), placeOf, "explanation-template", fillExplanation);
 }
 
-function fillLine(fields, { item: line }, node) {
+function fillLine(fields, line, node, accounts) {
   node.classList.toggle("stale", line.stale);
-  say(fields.broker, line.broker_name);
+  say(fields.broker, accounts[line.connection_id] ?? line.broker_name);
   chips(fields.product, lineChips(line));
   put(fields.quantity, line.quantity, number);
   chips(fields.parts, [...partChips(line), ...loanChips(line)]);

@@ -4,14 +4,17 @@ import { brokersOf, fillBar } from "./book_brokers.js";
 import { fillDetails } from "./book_details.js";
 import { KINDS, MOVES, ROWS_A_PAGE, arrange, sectorOf, sumsOf } from "./book_model.js";
 import { Rows } from "./book_rows.js";
-import { EVERYTHING, isUsual, narrows, remember, remembered } from "./book_wish.js";
+import { StandingOrder, arrowsLead, choices, showWish, sortPressed, tellOrder } from "./book_table.js";
+import { wishes } from "./book_wish.js";
 import { NO_ISIN, average, averageGap, briefly, partChips, priceSource, priceWords, shownWords, staleParts } from "./book_words.js";
 import { announce, chips, put, say, slots } from "./dom.js";
 import { counted, number, percent, signedNumber, signedPercent } from "./format.js";
 import { areSectorsTold, hearSectors, knownSectors, sectorTrouble, wantSectors } from "./sectors.js";
 
 const GAIN = { tone: true };
-const SORTED_FOR_MS = 5_000; // so long at least an order stands, for whoever aims at a row
+// Everything, the most valuable first. `move`: GAIN, LOSS or UNPRICED; `group`: broker, kind or sector.
+const EVERYTHING = { text: "", broker: "", kind: "", sector: "", move: "", group: "", sort: "value", reversed: false, page: 1 };
+const asked = wishes("trademaster.holdings", EVERYTHING, ["text", "broker", "kind", "sector", "move"]);
 const byId = (id) => document.getElementById(id);
 const table = byId("holdings");
 const tools = byId("holdings-tools");
@@ -20,24 +23,23 @@ const rows = new Rows(table.tHead, {
   group: { template: "group-template", fill: fillGroup },
 });
 const state = {
-  portfolio: null, brokers: null, wish: remembered(localStorage), open: new Map(), // key → the number asked about, "" for all
-  order: null, sortedAt: 0, isAimedAt: false, shown: null,
+  portfolio: null, brokers: null, wish: asked.remembered(localStorage), open: new Map(), // key → the number asked about, "" for all
+  shown: null,
 };
+const order = new StandingOrder(table);
 
 /** Show these holdings; without an argument the same ones again, in an order made anew. */
 export function renderHoldings(portfolio = state.portfolio) {
   const isNew = portfolio !== state.portfolio;
   state.portfolio = portfolio;
   if (!portfolio) return;
-  const { brokers, names } = brokersOf(portfolio.sources);
-  Object.assign(state, { brokers, names });
+  Object.assign(state, brokersOf(portfolio.sources));
   if (needsSectors()) wantSectors(portfolio);
-  const now = performance.now();
-  const isHeld = isNew && state.order && (state.isAimedAt || now - state.sortedAt < SORTED_FOR_MS);
-  const arranged = arrange(portfolio.positions, state.wish, { sectors: knownSectors(), held: isHeld ? state.order : null });
-  if (!isHeld) Object.assign(state, { order: arranged.rows.map(({ key }) => key), sortedAt: now });
+  const held = isNew ? order.held() : null;
+  const arranged = arrange(portfolio.positions, state.wish, { sectors: knownSectors(), held });
+  if (!held) order.isSorted(arranged.rows.map(({ key }) => key));
   state.shown = arranged;
-  rows.show(arranged.entries, brokers);
+  rows.show(arranged.entries, state.brokers);
   for (const key of state.open.keys()) details(key);
   tellWhatIsShown(arranged);
 }
@@ -54,7 +56,7 @@ function fillPosition(fields, position, node) {
   fields.company.title = position.company_name ?? "";
   put(fields.quantity, position.total_quantity, number);
   chips(fields.parts, briefly(partChips(position)));
-  chips(fields.flags, [...(position.isin ? [] : [NO_ISIN]), ...staleParts(position)]);
+  chips(fields.flags, [...(position.isin ? [] : [NO_ISIN]), ...staleParts(position, state.accounts)]);
   put(fields.average, position.avg_price, average, { unknown: averageGap(position) });
   say(fields.known, position.avg_price === null ? "not known" : "");
   put(fields.last, position.current_price, number);
@@ -108,7 +110,7 @@ function details(key) {
   const node = rows.nodeOf(key);
   if (!position || !node || !state.open.has(key)) return;
   const { sources, total_value } = state.portfolio;
-  const context = { sources, total_value, brokers: state.names };
+  const context = { sources, total_value, brokers: state.names, accounts: state.accounts };
   fillDetails(slots(node).details, position, state.open.get(key), context);
 }
 
@@ -121,46 +123,25 @@ function toggle(key, number) {
 
 table.addEventListener("click", ({ target }) => {
   const key = target.closest("tbody")?.dataset.key;
-  const asked = target.closest("[data-explain]");
-  if (asked) toggle(key, asked.dataset.explain);
+  const figure = target.closest("[data-explain]");
+  if (figure) toggle(key, figure.dataset.explain);
   else if (target.closest(".expander")) toggle(key, state.open.get(key) ?? "");
-  const sort = target.closest("th")?.dataset.sort;
-  if (sort && target.closest(".sort")) wishFor({ sort, reversed: state.wish.sort === sort && !state.wish.reversed });
+  const sorting = sortPressed(target, state.wish);
+  if (sorting) wishFor(sorting);
 });
-
-// --- by keyboard -------------------------------------------------------------------------------------------------------
-const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-
-/** One row's buttons are a step apart; up and down go to the same one of the next row. */
-table.addEventListener("keydown", (event) => {
-  const step = STEPS[event.key];
-  const row = event.target.closest(".row");
-  if (!step || !row || event.ctrlKey || event.metaKey || event.altKey) return;
-  const [down, right] = step;
-  const all = [...table.querySelectorAll(".row")];
-  const wanted = all[all.indexOf(row) + down];
-  const place = [...row.querySelectorAll("button")].indexOf(event.target.closest("button")) + right;
-  const button = wanted && [...wanted.querySelectorAll("button")][place];
-  if (!button) return;
-  event.preventDefault();
-  button.focus();
-});
-table.addEventListener("pointerenter", () => (state.isAimedAt = true));
-table.addEventListener("pointerleave", () => (state.isAimedAt = table.contains(document.activeElement)));
-table.addEventListener("focusin", () => (state.isAimedAt = true));
-table.addEventListener("focusout", ({ relatedTarget }) => (state.isAimedAt = table.contains(relatedTarget) || table.matches(":hover")));
+arrowsLead(table);
 
 // --- what is wished for ------------------------------------------------------------------------------------------------
 function wishFor(changed, { turning = false } = {}) {
   state.wish = { ...state.wish, ...(turning ? {} : { page: 1 }), ...changed };
-  remember(localStorage, state.wish);
+  asked.remember(localStorage, state.wish);
   renderHoldings();
   if (state.shown) announce(`${counted(state.shown.rows.length, "security", "securities")} shown.`);
 }
 
 tools.addEventListener("submit", (event) => event.preventDefault());
 tools.addEventListener("input", ({ target }) => target.name && wishFor({ [target.name]: target.value.trim() }));
-tools.addEventListener("reset", () => wishFor(EVERYTHING));
+tools.addEventListener("reset", () => wishFor(asked.usual));
 for (const news of ["focusin", "pointerenter"]) tools.addEventListener(news, () => state.portfolio && wantSectors(state.portfolio));
 for (const [name, step] of [["previous", -1], ["next", 1]]) {
   byId(`holdings-${name}`).addEventListener("click", () => {
@@ -175,10 +156,10 @@ hearSectors(() => renderHoldings());
 function tellWhatIsShown({ rows: shown, page, pages }) {
   const { portfolio, wish } = state;
   const all = portfolio.positions;
-  const isNarrowed = narrows(wish);
+  const isNarrowed = asked.narrows(wish);
   fillChoices();
   say(byId("holdings-count"), shownWords(shown.length, all.length, chosenBy(wish)));
-  byId("holdings-reset").hidden = isUsual(wish);
+  byId("holdings-reset").hidden = asked.isUsual(wish);
   const trouble = needsSectors() ? sectorTrouble() : "";
   byId("holdings-trouble").hidden = !trouble;
   say(byId("holdings-trouble"), trouble && `${trouble} They are asked for again each minute.`);
@@ -196,13 +177,7 @@ function tellWhatIsShown({ rows: shown, page, pages }) {
   say(byId("holdings-page"), `${first + 1}–${Math.min(first + ROWS_A_PAGE, shown.length)} of ${shown.length}`);
   byId("holdings-previous").disabled = page === 1;
   byId("holdings-next").disabled = page === pages;
-  for (const head of table.tHead.querySelectorAll("[data-sort]")) tellOrder(head, wish);
-}
-
-function tellOrder(head, { sort, reversed }) {
-  const isRising = (sort === "name") !== reversed;
-  const order = head.dataset.sort !== sort ? "none" : isRising ? "ascending" : "descending";
-  if (head.getAttribute("aria-sort") !== order) head.setAttribute("aria-sort", order);
+  tellOrder(table, wish);
 }
 
 function coverWords({ coverage }) {
@@ -218,22 +193,12 @@ function chosenBy({ text, broker, kind, sector, move }) {
 // --- what can be chosen ------------------------------------------------------------------------------------------------
 function fillChoices() {
   const { positions } = state.portfolio;
-  choices("broker", Object.entries(state.brokers).map(([slug, { name }]) => [slug, name]));
+  choices(tools.elements.broker, Object.entries(state.brokers).map(([slug, { name }]) => [slug, name]), state.wish.broker);
   const sectors = knownSectors();
   if (areSectorsTold() && (state.sectorsOf !== positions.length || state.sectors !== sectors)) {
-    choices("sector", [...new Set(positions.map((row) => sectorOf(row, sectors)))].sort().map((name) => [name, name]));
+    const names = [...new Set(positions.map((row) => sectorOf(row, sectors)))].sort();
+    choices(tools.elements.sector, names.map((name) => [name, name]), state.wish.sector);
     Object.assign(state, { sectors, sectorsOf: positions.length });
   }
-  for (const control of tools.elements) if (control.name && document.activeElement !== control) control.value = state.wish[control.name];
-}
-
-function choices(name, known) {
-  const select = tools.elements[name];
-  const wished = state.wish[name];
-  const all = wished && !known.some(([value]) => value === wished) ? [...known, [wished, wished]] : known;
-  const signature = all.map(([value]) => value).join("\n");
-  if (select.dataset.choices === signature) return;
-  select.dataset.choices = signature;
-  select.replaceChildren(select.options[0], ...all.map(([value, words]) => new Option(words, value)));
-  select.value = wished;
+  showWish(tools, state.wish);
 }

@@ -29,15 +29,20 @@ export function arrange(positions, wish, { sectors = {}, held = null } = {}) {
 }
 
 function narrowed(positions, wish, sectors) {
-  const words = wish.text.toLowerCase().split(/\s+/).filter(Boolean);
   const tests = [
-    words.length && ((row) => words.every((word) => haystack(row).includes(word))),
+    wish.text && hasWords(wish.text, haystack),
     wish.broker && ((row) => row.broker_positions.some(({ broker_id }) => broker_id === wish.broker)),
     wish.kind && ((row) => row.asset_class === wish.kind),
     wish.sector && ((row) => sectorOf(row, sectors) === wish.sector),
     wish.move && ((row) => moveOf(row) === wish.move),
   ].filter(Boolean);
   return tests.length ? positions.filter((row) => tests.every((test) => test(row))) : positions;
+}
+
+/** Whether a row's `haystack` has every one of these words. */
+export function hasWords(text, haystack) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return (row) => words.every((word) => haystack(row).includes(word));
 }
 
 /** The row's names in small letters, made once for each row object. */
@@ -55,14 +60,19 @@ function moveOf({ current_price, day_change }) {
 export const sectorOf = ({ isin, asset_class: kind }, sectors) => sectors[isin] ?? (kind === "EQUITY" ? NO_SECTOR : KINDS[kind]);
 
 // --- order -----------------------------------------------------------------------------------------------------------
-/** Stable, whichever way: equals keep the order they came in. What is not known comes last, whichever way. */
 function sorted(rows, { sort, reversed }) {
   if (sort === "value" && !reversed) return rows; // so they come
-  const field = COLUMNS[sort] ?? COLUMNS.value;
-  const isName = sort === "name";
-  const forwards = isName !== reversed ? 1 : -1;
-  const keys = rows.map((row) => ({ row, text: row[field], size: isName ? 0 : Number(row[field]) }));
-  const exactly = isName ? (a, b) => (a < b ? -1 : Number(a > b)) : compare;
+  return sortedBy(rows, COLUMNS[sort] ?? COLUMNS.value, sort === "name" !== reversed, sort === "name");
+}
+
+/**
+ * By one field of the rows, `rising` or falling; `isText`: by its letters, else by size. Stable, whichever way: equals
+ * keep the order they came in. What is not known comes last, whichever way.
+ */
+export function sortedBy(rows, field, rising, isText) {
+  const forwards = rising ? 1 : -1;
+  const keys = rows.map((row) => ({ row, text: row[field], size: isText ? 0 : Number(row[field]) }));
+  const exactly = isText ? (a, b) => (a < b ? -1 : Number(a > b)) : compare;
   // A double never turns two decimals round, but may take them for equal: those are compared exactly.
   const inOrder = (a, b) => {
     if (a.text === null || b.text === null) return Number(a.text === null) - Number(b.text === null);
@@ -72,12 +82,13 @@ function sorted(rows, { sort, reversed }) {
   return isSorted ? rows : keys.sort(inOrder).map(({ row }) => row);
 }
 
-function inHeldOrder(rows, held) {
-  const found = new Map(rows.map((row) => [row.key, row]));
+/** In the order of the keys that are `held`; newcomers come last. */
+export function inHeldOrder(rows, held, keyOf = ({ key }) => key) {
+  const found = new Map(rows.map((row) => [keyOf(row), row]));
   const kept = held.filter((key) => found.has(key)).map((key) => found.get(key));
   if (kept.length === rows.length) return kept;
   const known = new Set(held);
-  return [...kept, ...rows.filter(({ key }) => !known.has(key))];
+  return [...kept, ...rows.filter((row) => !known.has(keyOf(row)))];
 }
 
 // --- groups ----------------------------------------------------------------------------------------------------------

@@ -1,88 +1,104 @@
 // What is dealt in and not owned: derivatives, merged by contract; intraday positions and sales, each under its broker.
 
-import { NO_CONTRACT, STALE, average, staleChip } from "./book_words.js";
-import { chips, keyed, put, say, slots } from "./dom.js";
+import { brokersOf } from "./book_brokers.js";
+import { StandingOrder, arrowsLead, choices, showWish, sortPressed, tellOrder } from "./book_table.js";
+import { Rows } from "./book_rows.js";
+import { wishes } from "./book_wish.js";
+import { NO_CONTRACT, STALE, average, shownWords, staleChip } from "./book_words.js";
+import { announce, chips, put, say, slots } from "./dom.js";
 import { sum } from "./exact.js";
 import { counted, day, number, sign, signedNumber } from "./format.js";
+import { closes, fillPositionDetails } from "./position_details.js";
+import { KINDS, MOVES, arrangePositions, derivativeKey, tradeKey } from "./position_model.js";
 
 const GAIN = { tone: true };
 const GAINS = ["day_pnl", "unrealized_pnl", "realized_pnl"];
-const KINDS = {
-  INTRADAY: "Intraday",
-  SALE_OF_HOLDING: "Sold from holdings",
-  CLOSED_DELIVERY: "Bought and sold today",
-};
+const asked = wishes("trademaster.positions", { text: "", broker: "", kind: "", move: "", sort: "", reversed: false }, ["text", "broker", "kind", "move"]);
 const byId = (id) => document.getElementById(id);
-const written = new WeakMap();
-const open = new Set(); // of contracts
-const shown = { trades: null, derivatives: null };
+const tools = byId("positions-tools");
+const state = {
+  portfolio: null, trades: null, brokers: null, names: null, accounts: null, shownFor: null, wish: asked.remembered(localStorage), shown: 0,
+};
 
-export function renderPositions({ trading_positions: trades, derivatives, trading }) {
+const derivatives = shownIn("derivatives", { template: "derivative-template", fill: fillDerivative, keyOf: derivativeKey, words: ["contract", "derivatives"] });
+const others = shownIn("others", { template: "trade-template", fill: fillTrade, keyOf: tradeKey, words: ["position", "of these"] });
+
+/** One of the two tables, its rows, and what is open beneath them: key → the number that was asked about, "" for all. */
+function shownIn(id, { template, fill, keyOf, words }) {
+  const table = byId(id);
+  const open = new Map();
+  const rows = new Rows(table.tHead, { row: { template, fill: (fields, row, node) => fill(fields, row, node, open) } });
+  const shown = { table, rows, open, keyOf, words, order: new StandingOrder(table), all: null, seen: null };
+  arrowsLead(table);
+  table.addEventListener("click", ({ target }) => {
+    const key = target.closest("tbody")?.dataset.key;
+    const figure = target.closest("[data-explain]");
+    if (figure) toggle(shown, key, figure.dataset.explain);
+    else if (target.closest(".expander")) toggle(shown, key, open.get(key) ?? "");
+    const sorting = sortPressed(target, state.wish);
+    if (sorting) wishFor(sorting);
+  });
+  return shown;
+}
+
+/** Show these positions; without an argument the same ones again, in an order made anew. */
+export function renderPositions(portfolio = state.portfolio) {
+  const isNew = portfolio !== state.portfolio;
+  state.portfolio = portfolio;
+  if (!portfolio) return;
+  Object.assign(state, brokersOf(portfolio.sources));
+  const { trading_positions: trades, derivatives: contracts, trading } = portfolio;
   fillGains(slots(byId("trades-sum")), trading);
-  if (shown.trades === trades && shown.derivatives === derivatives) return;
-  Object.assign(shown, { trades, derivatives });
-  const others = trades.filter(({ kind }) => kind !== "DERIVATIVE");
-  byId("no-positions").hidden = trades.length > 0;
   byId("trades-sum").hidden = trades.length === 0;
-  byId("derivatives-part").hidden = derivatives.length === 0;
-  byId("others-part").hidden = others.length === 0;
-  renderDerivatives(derivatives);
-  renderTrades(others);
-  fillSum(byId("derivatives-sum"), derivatives, "contract");
-  fillSum(byId("others-sum"), others, "position");
+  const isMoved = !isNew || state.trades !== trades || derivatives.all !== contracts || state.shownFor !== state.accounts;
+  if (isMoved) {
+    if (state.trades !== trades) others.all = trades.filter(({ kind }) => kind !== "DERIVATIVE");
+    derivatives.all = contracts;
+    Object.assign(state, { trades, shownFor: state.accounts });
+    for (const shown of [derivatives, others]) show(shown, isNew);
+    tellWhatIsShown();
+  }
+  for (const shown of [derivatives, others]) for (const key of shown.open.keys()) details(shown, key);
 }
 
-/** Whether `node` shows another object than before. */
-function isNews(node, item) {
-  if (written.get(node) === item) return false;
-  written.set(node, item);
-  return true;
+function show(shown, isNew) {
+  const { all, keyOf, order, rows } = shown;
+  const held = isNew ? order.held() : null;
+  const seen = arrangePositions(all, state.wish, { keyOf, held });
+  if (!held) order.isSorted(seen.map(keyOf));
+  shown.seen = new Map(seen.map((row) => [keyOf(row), row]));
+  rows.show([...shown.seen].map(([key, item]) => ({ key, kind: "row", item })), state.accounts);
+  fillSum(shown, seen);
 }
 
-function renderDerivatives(derivatives) {
-  const keyOf = ({ exchange, symbol, exchange_token, matched, broker_positions: [first] }) =>
-    [exchange, symbol, exchange_token, matched || first.connection_id].join(" ");
-  keyed(byId("derivatives"), derivatives, keyOf, "derivative-template", (fields, contract, node) => {
-    expandable(fields, node.dataset.key, contract);
-    if (!isNews(node, contract)) return;
-    node.firstElementChild.classList.toggle("stale", contract.stale);
-    say(fields.symbol, contract.symbol);
-    chips(fields.flags, [...(contract.matched ? [] : [NO_CONTRACT]), ...staleChip(contract.stale)]);
-    say(fields.contract, contractWords(contract));
-    say(fields.brokers, [...new Set(contract.broker_positions.map(({ broker_name }) => broker_name))].join(", "));
-    put(fields.net_quantity, contract.net_quantity, signedNumber);
-    chips(fields.sides, sides(contract));
-    put(fields.current_price, contract.current_price, number);
-    fillGains(fields, contract);
-    if (open.has(node.dataset.key)) fillParts(fields, contract);
-  });
+// --- one row ---------------------------------------------------------------------------------------------------------
+function fillDerivative(fields, contract, node, open) {
+  fillRow(fields, contract, node, open);
+  chips(fields.flags, [...(contract.matched ? [] : [NO_CONTRACT]), ...staleChip(contract.stale)]);
+  say(fields.contract, contractWords(contract));
+  say(fields.brokers, [...new Set(contract.broker_positions.map(({ broker_name }) => broker_name))].join(", "));
+  put(fields.net_quantity, contract.net_quantity, signedNumber);
+  chips(fields.sides, sides(contract));
 }
 
-function expandable(fields, key, contract) {
-  fields.expander.onclick = () => {
-    if (!open.delete(key)) open.add(key);
-    fields.lines.hidden = !open.has(key);
-    fields.expander.setAttribute("aria-expanded", String(open.has(key)));
-    if (open.has(key)) fillParts(fields, contract);
-  };
+function fillTrade(fields, trade, node, open) {
+  fillRow(fields, trade, node, open);
+  say(fields.kind, `${KINDS[trade.kind]} · ${trade.exchange} · ${trade.product}`);
+  say(fields.broker, state.accounts[trade.connection_id]);
+  chips(fields.stale, trade.stale ? [STALE] : []);
+  put(fields.quantity, trade.quantity, number);
+  put(fields.average, trade.avg_price, average);
+  closes(fields.close, node.firstElementChild, trade, state.accounts, trade.kind === "INTRADAY" && sign(trade.quantity) !== 0);
 }
 
-function fillParts(fields, contract) {
-  keyed(fields.parts, contract.broker_positions, partKey, "part-template", (slots, part, line) => {
-    closes(slots.close, line, { ...part, exchange: contract.exchange, token: contract.exchange_token }, sign(part.quantity) !== 0);
-    fillPart(slots, part, line);
-  });
-}
-
-/** The button that closes a position, at the broker that holds it; none where nothing is left to close. */
-function closes(button, node, { connection_id, broker_name, exchange, symbol, token = null, product, quantity }, isOpen) {
-  button.hidden = !isOpen;
-  button.setAttribute("aria-label", `Square off ${symbol} at ${broker_name}`);
-  const facts = `${symbol}\n${token}\n${quantity}`;
-  if (node.dataset.facts === facts) return;
-  node.dataset.facts = facts;
-  // What a row's button deals in: the ticket reads it there.
-  node.dataset.deal = JSON.stringify({ connection: connection_id, broker: broker_name, exchange, symbol, token, product, quantity });
+function fillRow(fields, row, node, open) {
+  const isOpen = open.has(node.dataset.key);
+  node.firstElementChild.classList.toggle("stale", row.stale);
+  say(fields.symbol, row.symbol);
+  put(fields.current_price, row.current_price, number);
+  fillGains(fields, row);
+  fields.lines.hidden = !isOpen;
+  fields.expander.setAttribute("aria-expanded", String(isOpen));
 }
 
 function contractWords({ underlying, expiry, strike, option_type, exchange }) {
@@ -96,48 +112,69 @@ function sides({ long_quantity, short_quantity }) {
   return [{ text: `long ${number(long_quantity)}` }, { text: `short ${number(short_quantity)}` }];
 }
 
-const partKey = ({ connection_id, symbol, product }) => [connection_id, symbol, product].join(" ");
-
-function fillPart(fields, part, node) {
-  node.classList.toggle("stale", part.stale);
-  say(fields.broker, part.broker_name);
-  chips(fields.flags, [{ text: part.product }, ...staleChip(part.stale)]);
-  say(fields.symbol, part.symbol);
-  put(fields.quantity, part.quantity, signedNumber);
-  put(fields.average, part.avg_price, average);
-  fillGains(fields, part);
-}
-
-function renderTrades(trades) {
-  const keyOf = (trade) => [trade.connection_id, trade.exchange, trade.symbol, trade.product, trade.kind].join(" ");
-  keyed(byId("trades"), trades, keyOf, "trade-template", (fields, trade, node) => {
-    if (!isNews(node, trade)) return;
-    node.classList.toggle("stale", trade.stale);
-    say(fields.symbol, trade.symbol);
-    say(fields.kind, `${KINDS[trade.kind]} · ${trade.exchange} · ${trade.product}`);
-    say(fields.broker, trade.broker_name);
-    chips(fields.stale, trade.stale ? [STALE] : []);
-    put(fields.quantity, trade.quantity, number);
-    put(fields.average, trade.avg_price, average);
-    put(fields.last, trade.current_price, number);
-    closes(fields.close, node, trade, trade.kind === "INTRADAY" && sign(trade.quantity) !== 0);
-    fillGains(fields, trade);
-  });
-}
-
 function fillGains(fields, gains) {
   for (const name of GAINS) put(fields[name], gains[name], signedNumber, GAIN);
 }
 
+// --- what opens beneath ------------------------------------------------------------------------------------------------
+function details({ rows, open, seen }, key) {
+  const [row, node] = [seen.get(key), rows.nodeOf(key)];
+  if (row && node && open.has(key)) fillPositionDetails(slots(node).details, row, open.get(key), state.portfolio.sources, state.accounts);
+}
+
+function toggle(shown, key, number) {
+  const { open, rows } = shown;
+  if (open.get(key) === number) open.delete(key);
+  else open.set(key, number);
+  rows.again(key);
+  details(shown, key);
+}
+
+// --- what is wished for ------------------------------------------------------------------------------------------------
+function wishFor(changed) {
+  state.wish = { ...state.wish, ...changed };
+  asked.remember(localStorage, state.wish);
+  renderPositions();
+  if (state.portfolio) announce(`${counted(state.shown, "position")} shown.`);
+}
+
+tools.addEventListener("submit", (event) => event.preventDefault());
+tools.addEventListener("input", ({ target }) => target.name && wishFor({ [target.name]: target.value.trim() }));
+tools.addEventListener("reset", () => wishFor(asked.usual));
+
+function tellWhatIsShown() {
+  const { wish, brokers, names } = state;
+  const isNarrowed = asked.narrows(wish);
+  const all = derivatives.all.length + others.all.length;
+  state.shown = derivatives.seen.size + others.seen.size;
+  choices(tools.elements.broker, Object.entries(brokers).map(([slug, { name }]) => [slug, name]), wish.broker);
+  showWish(tools, wish);
+  tools.hidden = all === 0 && !isNarrowed;
+  const chosenBy = [wish.text && `“${wish.text}”`, wish.broker && (names[wish.broker] ?? wish.broker), KINDS[wish.kind], MOVES[wish.move]];
+  say(byId("positions-count"), shownWords(state.shown, all, chosenBy.filter(Boolean), ["position", "positions"]));
+  byId("positions-reset").hidden = asked.isUsual(wish);
+  byId("no-positions").hidden = state.shown > 0;
+  say(
+    byId("no-positions"),
+    all ? "No position is as the filter says. Nothing is lost: reset it to see all of them." : "No derivative, intraday position or sale of today at the brokers that answered.",
+  );
+  for (const { table, seen } of [derivatives, others]) {
+    table.parentElement.hidden = seen.size === 0;
+    tellOrder(table, wish);
+  }
+}
+
 /** What the rows of one table come to; those that are not known are in no sum, and counted. */
-function fillSum(row, items, word) {
-  const fields = slots(row);
+function fillSum({ table, all, words: [one, these] }, seen) {
+  const fields = slots(byId(`${table.id}-sum`));
   const gaps = [];
   for (const name of GAINS) {
-    const known = items.map((item) => item[name]).filter((value) => value !== null);
+    const known = seen.map((item) => item[name]).filter((value) => value !== null);
     put(fields[name], known.length ? sum(known) : null, signedNumber, GAIN);
-    gaps.push(items.length - known.length);
+    gaps.push(seen.length - known.length);
   }
-  const words = ["today", "unrealised", "realised"].map((name, place) => gaps[place] && `${gaps[place]} without ${name}`);
-  say(fields.count, [counted(items.length, word), ...words.filter(Boolean)].join(" · "));
+  const missing = ["today", "unrealised", "realised"].map((name, place) => gaps[place] && `${gaps[place]} without ${name}`);
+  const isNarrowed = seen.length < all.length;
+  say(fields.name, isNarrowed ? `Shown: ${seen.length} of ${all.length} ${these}` : `All ${these}`);
+  say(fields.count, [...(isNarrowed ? [] : [counted(all.length, one)]), ...missing.filter(Boolean)].join(" · "));
 }

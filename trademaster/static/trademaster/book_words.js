@@ -17,10 +17,10 @@ const UNSETTLED = { text: "sale not settled", tone: "warn", title: "Shares sold 
 export const staleChip = (stale) => (stale ? [STALE] : []);
 
 /** Of several accounts that hold a share one may be silent: its part is from before, and the price is not. */
-export function staleParts({ stale, broker_positions: lines }) {
+export function staleParts({ stale, broker_positions: lines }, accounts) {
   const silent = lines.filter((line) => line.stale);
   if (silent.length === lines.length) return staleChip(stale);
-  const names = [...new Set(silent.map(({ broker_name }) => broker_name))].join(", ");
+  const names = [...new Set(silent.map(({ connection_id }) => accounts[connection_id]))].join(", ");
   const title = `What ${names} holds of it is from an earlier answer; the price is not`;
   return silent.length ? [{ text: `${names} part stale`, tone: "warn", title }] : [];
 }
@@ -80,7 +80,7 @@ export function priceWords({ current_price, price_source, price_state, price_as_
 }
 
 /** "35 securities", "12 of 35 shown", and what they were chosen by. */
-export function shownWords(shown, all, chosenBy) {
-  if (!chosenBy.length) return `${counted(all, "security", "securities")} · amounts in ₹`;
+export function shownWords(shown, all, chosenBy, [one, many] = ["security", "securities"]) {
+  if (!chosenBy.length) return `${counted(all, one, many)} · amounts in ₹`;
   return `${shown} of ${all} shown · ${chosenBy.join(" · ")}`;
 }

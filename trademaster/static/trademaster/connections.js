@@ -217,7 +217,8 @@ function fillSession(slots, { status, token_expires_at }, endsAt) {
   if (slots.session.classList.contains("soon") !== isSoon) slots.session.classList.toggle("soon", isSoon);
 }
 
-function tellOnce({ id, status, broker_name }, word) {
-  if (spoken.has(id) && spoken.get(id) !== status) announce(`${broker_name}: ${word}.`);
+function tellOnce(connection, word) {
+  const { id, status } = connection;
+  if (spoken.has(id) && spoken.get(id) !== status) announce(`${nameOf(connection)}: ${word}.`);
   spoken.set(id, status);
 }

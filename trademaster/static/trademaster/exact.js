@@ -25,6 +25,12 @@ export function sum(texts) {
   return written(texts.reduce((total, text) => total + scaled(text, places), 0n), places);
 }
 
+/** One times another, to as many places as both have. */
+export function product(one, other) {
+  const [ofOne, ofOther] = [placesOf(one), placesOf(other)];
+  return written(scaled(one, ofOne) * scaled(other, ofOther), ofOne + ofOther);
+}
+
 export const negated = (text) => (text.startsWith("-") ? text.slice(1) : `-${text}`);
 
 /**

@@ -1,13 +1,12 @@
 // Explain this number: the formula with the row's own numbers, where each is from, when it was told, what is left out. Pure.
 
+import { accountNames } from "./account_names.js";
 import { averageGap, priceWords } from "./book_words.js";
 import { negated, sum } from "./exact.js";
-import { istTime, number, percent, sign, signedNumber, signedPercent } from "./format.js";
+import { CHARGES, NO_PRICE, lineName, toldAt, unseen } from "./explain_words.js";
+import { number, percent, sign, signedNumber, signedPercent } from "./format.js";
 
 export const NUMBERS = { value: "Value", day: "Today", unrealised: "Unrealised P&L", average: "Average", weight: "Weight" };
-const NO_PRICE = "No broker gives a price, so it is not known, and in no total.";
-/** Said beneath every formula: its numbers stand there rounded, and what comes of them was not made of those. */
-export const ROUNDED = "Worked out of unrounded numbers and rounded once, to paise, half up.";
 
 /**
  * `name`: a key of NUMBERS. `context`: the portfolio's `sources` and `total_value`, and `brokers`, slug → name.
@@ -45,7 +44,7 @@ function day(position, context) {
     formula: change === null ? null : `${terms.join(" + ")} = ${signedNumber(change)}`,
     inputs: [
       ...(isCarried ? [{ name: "Held since before today", words: `${number(carried)}: from the previous close` }] : []),
-      ...bought.map((line) => ({ name: `Bought today at ${line.broker_name}`, words: `${number(line.today_quantity)}: from the price paid` })),
+      ...bought.map((line) => ({ name: `Bought today at ${accountNames(context.sources)[line.connection_id]}`, words: `${number(line.today_quantity)}: from the price paid` })),
       thePrice(position, context),
       { name: "Previous close", words: close === null ? "not known" : `${number(close)}, of the same exchange as the price` },
       ...(ratio === null ? [] : [{ name: "In percent", words: `${signedPercent(ratio)} of the value it started from` }]),
@@ -73,7 +72,7 @@ function unrealised(position, context) {
       ...costs(position, context),
       ...(ratio === null ? [] : [{ name: "In percent", words: `${signedPercent(ratio)} of what was paid` }]),
     ],
-    left: [...missing, "Charges and taxes.", ...gaps(position, context)],
+    left: [...missing, CHARGES, ...gaps(position, context)],
   };
 }
 
@@ -82,7 +81,7 @@ function average(position, context) {
   return {
     formula: paid === null ? null : `${number(cost)} ÷ ${number(quantity)} = ${number(paid)}`,
     inputs: costs(position, context),
-    left: [...(paid === null ? [`What was paid is ${averageGap(position)}.`] : []), "Charges and taxes.", ...gaps(position, context)],
+    left: [...(paid === null ? [`What was paid is ${averageGap(position)}.`] : []), CHARGES, ...gaps(position, context)],
   };
 }
 
@@ -102,38 +101,23 @@ function weight(position, { total_value: total, ...context }) {
 // --- inputs ----------------------------------------------------------------------------------------------------------
 const thePrice = (position, { brokers }) => ({ name: "Price", words: priceWords(position, brokers).replace(/^Price /, "").replace(/\.$/, "") });
 
-function quantities({ broker_positions: lines }, context) {
-  return lines.map((line) => ({ name: lineName(line), words: `${number(line.quantity)}, told at ${when(line, context)}` }));
+function quantities({ broker_positions: lines }, { sources }) {
+  return lines.map((line) => ({ name: lineName(line, sources), words: `${number(line.quantity)}, told at ${toldAt(line, sources)}` }));
 }
 
-function costs({ broker_positions: lines }, context) {
+function costs({ broker_positions: lines }, { sources }) {
   return lines.map((line) => ({
-    name: lineName(line),
+    name: lineName(line, sources),
     words:
       line.total_cost === null
-        ? `${number(line.quantity)} at a price not known · ${when(line, context)}`
-        : `${number(line.quantity)} × ${number(line.avg_price)} = ${number(line.total_cost)} · ${when(line, context)}`,
+        ? `${number(line.quantity)} at a price not known · ${toldAt(line, sources)}`
+        : `${number(line.quantity)} × ${number(line.avg_price)} = ${number(line.total_cost)} · ${toldAt(line, sources)}`,
   }));
-}
-
-const lineName = ({ broker_name, product }) => (product === "CNC" ? broker_name : `${broker_name} ${product}`);
-
-/** When that account told it, and whether it answers now. */
-function when({ connection_id, stale }, { sources }) {
-  const source = sources.find((each) => each.connection_id === connection_id);
-  const at = source?.as_of ? istTime(source.as_of) : "time not known";
-  return stale ? `${at}: an earlier answer, this broker does not answer now` : at;
 }
 
 // --- what is left out ------------------------------------------------------------------------------------------------
 function gaps({ broker_positions: lines }, { sources }) {
-  const missing = sources.filter(({ state }) => state === "MISSING").map(({ broker_name }) => broker_name);
-  const unread = sources.filter(({ unreadable_rows }) => unreadable_rows > 0).map(({ broker_name }) => broker_name);
-  const unsettled = lines.filter(({ sale_unsettled }) => sale_unsettled).map(({ broker_name }) => broker_name);
-  return [
-    ...missing.map((name) => `What ${name} may hold of it: it does not answer, and nothing earlier is kept.`),
-    ...unread.map((name) => `Rows that ${name} told and that could not be read.`),
-    ...unsettled.map((name) => `A sale at ${name} today: those shares may still be counted.`),
-  ];
+  const names = accountNames(sources);
+  const unsettled = lines.filter(({ sale_unsettled }) => sale_unsettled).map(({ connection_id }) => names[connection_id]);
+  return [...unseen(sources), ...unsettled.map((name) => `A sale at ${name} today: those shares may still be counted.`)];
 }
-

@@ -1,5 +1,6 @@
 // The four big numbers, each with what it is made of and how much of the book it stands on.
 
+import { accountNames } from "./account_names.js";
 import { keyed, put, say, slots } from "./dom.js";
 import { briefRupees, counted, duration, istTime, rupees, sign, signedBriefRupees, signedPercent, signedRupees } from "./format.js";
 
@@ -86,8 +87,10 @@ function list(node, sentences) {
 
 /** Who is not live, and what that means for a number. */
 function standing({ sources }, lag) {
-  const missing = sources.filter(({ state }) => state === "MISSING");
-  const stale = sources.filter(({ state }) => state === "STALE").map((source) => ({ ...source, age: duration(source.age_seconds + lag) }));
+  const names = accountNames(sources);
+  const called = (source) => ({ ...source, called: names[source.connection_id] });
+  const missing = sources.filter(({ state }) => state === "MISSING").map(called);
+  const stale = sources.filter(({ state }) => state === "STALE").map((source) => ({ ...called(source), age: duration(source.age_seconds + lag) }));
   const named = ({ display_name, broker_name }) => display_name || broker_name;
   return {
     missing,
@@ -107,10 +110,10 @@ function chip({ sources, sources_live }, { missing, stale }, lag, live, unfed, g
   const answered = `${sources_live}/${sources}`;
   const [one] = stale;
   if (missing.length) {
-    const who = missing.length + stale.length === 1 ? `: ${missing[0].broker_name}` : "";
+    const who = missing.length + stale.length === 1 ? `: ${missing[0].called}` : "";
     return { words: `${missing.length} of ${sources} missing${who}`, mood: "bad", told: missing.length };
   }
-  if (stale.length === 1) return { words: `${answered}, ${one.broker_name} ${one.age}`, mood: "warn", told: 1 };
+  if (stale.length === 1) return { words: `${answered}, ${one.called} ${one.age}`, mood: "warn", told: 1 };
   if (stale.length) return { words: `${answered}, ${stale.length} stale`, mood: "warn", told: stale.length };
   if (!live) return { words: `${answered}, ${duration(lag)} ago`, mood: "warn", told: 0 };
   if (unfed) return { words: `${answered} answer, ${unfed}`, mood: "warn", told: 0 };
@@ -118,10 +121,11 @@ function chip({ sources, sources_live }, { missing, stale }, lag, live, unfed, g
 }
 
 function worthGaps({ net_worth_parts: { cash_unknown, loans_unknown, sold_today }, sources, funds }) {
-  const name = (id) => sources.find(({ connection_id }) => connection_id === id)?.broker_name ?? "an account";
+  const names = accountNames(sources);
+  const name = (id) => names[id] ?? "an account";
   return [
     ...cash_unknown.map((id) => `The cash at ${name(id)} is not known: not in it.`),
-    ...oldFunds(funds, sources).filter(({ cash }) => cash !== null).map((line) => `The cash at ${line.broker_name} is of ${istTime(line.as_of)}: it was not told since.`),
+    ...oldFunds(funds, sources).filter(({ cash }) => cash !== null).map((line) => `The cash at ${name(line.connection_id)} is of ${istTime(line.as_of)}: it was not told since.`),
     loans_unknown && `${counted(loans_unknown, "MTF holding")} whose loan is not known: left out, as much may be owed.`,
     sold_today !== null && sign(sold_today) !== 0 && [`${rupees(sold_today)} of today’s sales is in it only where the cash shows it.`, "money"],
   ];
@@ -147,10 +151,11 @@ function oldFunds({ brokers }, sources) {
 }
 
 function unfunded({ funds, sources }) {
+  const names = accountNames(sources);
   const unknown = funds.brokers.filter(({ available }) => available === null);
   const old = oldFunds(funds, sources).filter(({ available }) => available !== null);
   return [
-    ...unknown.map(({ broker_name }) => `The margin at ${broker_name} is not known: not in it.`),
-    ...old.map(({ broker_name, as_of }) => `The margin at ${broker_name} is of ${istTime(as_of)}: it was not told since.`),
+    ...unknown.map(({ connection_id }) => `The margin at ${names[connection_id]} is not known: not in it.`),
+    ...old.map(({ connection_id, as_of }) => `The margin at ${names[connection_id]} is of ${istTime(as_of)}: it was not told since.`),
   ];
 }
