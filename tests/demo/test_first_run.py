@@ -63,7 +63,7 @@ class TestFacts:
         upstox = accounts["upstox"]
         change(upstox, ConnectionStatus.CONNECTED, ConnectionStatus.ERROR, 0)
         assert seen(alice)["failover"] == Seen(
-            told="Upstox fails since 10:30:00, and is in the total with its last numbers. Now revive it."
+            told="Upstox fails since 10:30:00; the total has its last numbers. Now revive it."
         )
         change(upstox, ConnectionStatus.ERROR, ConnectionStatus.CONNECTED, 45, Actor.TRADER)  # a login is no recovery
         assert "failover" not in done(alice)
@@ -192,6 +192,14 @@ class TestPages:
     def test_another_browser_has_its_own_choice(self, as_alice: Client, as_bob: Client) -> None:
         as_alice.post("/demo/checklist", {"show": "0"})
         assert as_bob.get("/demo/first-run").status_code == 200
+
+    def test_it_stays_away_when_one_signs_in_anew(self, as_alice: Client, alice: User) -> None:
+        as_alice.post("/demo/checklist", {"show": "0"})
+        as_alice.post(reverse("account_logout"))
+        as_alice.force_login(alice)
+        assert as_alice.get("/demo/first-run").status_code == 204
+        as_alice.post("/demo/checklist", {"show": "1"})
+        assert as_alice.get("/demo/first-run").status_code == 200
 
     def test_it_costs_few_queries(
         self, as_alice: Client, accounts: Accounts, django_assert_max_num_queries: Any

@@ -135,6 +135,21 @@ def test_the_gravest_are_on_top_and_the_title_counts_them(page: Page, column: Co
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@wide_alone
+def test_what_happened_is_told_whole_over_two_lines(page: Page, column: Column) -> None:
+    words = "The share of one issuer has reached its warning level: 26.08%, its warning level is 20%."
+    column.needs = [item("limit", "warn", words=words, meaning="Nothing is held back: this is a warning. " * 3)]
+    opened(page)
+    told = page.get_by_test_id("attention-items").locator(".words")
+    end = "words => words.querySelector('[data-field=words]').getBoundingClientRect().bottom"
+    box = told.bounding_box()
+    assert box is not None
+    assert told.evaluate(end) <= box["y"] + box["height"]
+    assert told.evaluate("words => words.scrollHeight > words.clientHeight")  # the rest opens
+    page.get_by_role("link", name="The limit", exact=True).focus()
+    assert told.evaluate("words => words.scrollHeight === words.clientHeight")
+
+
 def test_a_quantity_is_told_and_hidden_with_the_amounts(page: Page, column: Column) -> None:
     column.needs = [item("cut", "bad", subject="Buy INFY", quantity="20 of 50 filled"), item("plain", "warn")]
     opened(page)

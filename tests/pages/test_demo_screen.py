@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.pages.test_screens import HOME, TYPES
 from trademaster.demo.acts import ACTS, KILL
+from trademaster.demo.first_run import Link, Seen, Step
 from trademaster.demo.switches import Board, Row, Switch
 
 pytestmark = pytest.mark.browser
@@ -97,3 +98,28 @@ def test_a_mistake_of_the_page_is_not_told_as_silence_of_the_server(page: Page, 
         page.wait_for_load_state()
     expect(page.locator("[data-offline]")).to_be_hidden()
     assert set(house.failures) == {"a mistake of ours"}
+
+
+def test_the_checklist_stays_one_line_however_long_its_sentence_is(page: Page) -> None:
+    told = "IIFL (XTS Blaze) fails since 23:18:04; the total has its last numbers. Now revive it, or look on. " * 3
+    links = (Link(words="Switchboard", address="/demo/"), Link(words="Portfolio", address="/"))
+    title = "Kill a broker, and revive it"
+    first, *others = (
+        Step(code=f"step-{n}", title=title, how="So.", seen=Seen(told=told), links=links, is_next=n == 0)
+        for n in range(6)
+    )
+    page.goto(f"{HOME}/demo/")
+    heights = []
+    for steps in ([replace(first, seen=Seen()), *others], [first, *others]):
+        part = render_to_string("parts/first_run.html", {"steps": steps, "done": 0})
+        page.locator("main").evaluate("(main, html) => (main.innerHTML = html)", part)
+        box = page.get_by_test_id("first-run").bounding_box()
+        assert box is not None
+        heights.append(box["height"])
+        hide = page.get_by_role("button", name="Hide").bounding_box()
+        assert hide is not None
+        assert hide["x"] + hide["width"] <= box["x"] + box["width"]
+    assert heights[0] == heights[1] < 40
+    assert page.locator(".first-run .seen").first.get_attribute("title") == told
+    marks = page.locator(".first-run .mark").all()
+    assert {mark.evaluate("mark => mark.offsetWidth") for mark in marks} == {22}

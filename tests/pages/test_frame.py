@@ -139,3 +139,17 @@ def test_a_menu_that_was_left_is_shut(page: Page) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("#user-menu .sheet")).to_be_hidden()
     expect(page.locator("#user-menu summary")).to_be_focused()
+
+
+@pytest.mark.browser
+def test_the_phase_says_until_when_and_gives_way_to_the_indices(page: Page) -> None:
+    until = page.get_by_test_id("phase").locator("small")
+    expect(until).to_be_visible()
+    assert until.evaluate("words => words.scrollWidth <= words.clientWidth")
+    page.evaluate("""() => {
+      const list = document.querySelector('.indices');
+      for (let more = 0; more < 8; more += 1) list.firstElementChild.after(list.firstElementChild.cloneNode(true));
+    }""")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert until.evaluate("words => words.scrollWidth > words.clientWidth")
+    assert "Closes 15:30" in page.get_by_test_id("phase").locator("p").get_attribute("title")

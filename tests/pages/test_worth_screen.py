@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -269,7 +270,7 @@ def test_a_broker_that_is_down_says_why_and_what_it_means_and_is_told_apart_in_g
     )
     assert field(down, "value").get_attribute("data-value") is not None
     expect(down.get_by_role("button", name="Repair")).to_be_visible()
-    assert down.bounding_box()["height"] == well.bounding_box()["height"] <= 156
+    assert down.bounding_box()["height"] == well.bounding_box()["height"] <= 132  # no higher than a row of the well
     look = "card => [getComputedStyle(card).borderWidth, getComputedStyle(card).backgroundImage]"
     assert down.evaluate(look) != well.evaluate(look)
     mark = "card => getComputedStyle(card.querySelector('.status i'), '::before').content"
@@ -280,6 +281,23 @@ def test_a_broker_that_is_down_says_why_and_what_it_means_and_is_told_apart_in_g
         "Its last good answer, 3 min old, stays in the totals.",
         "It is asked again by itself.",
     ]
+
+
+def test_of_two_accounts_at_one_broker_the_one_that_is_silent_is_named(page: Page, house: House) -> None:
+    shares = [holding(INFY, 10)]
+    well = source("zerodha", account(shares, funds=funds("100")), display_name="Zerodha AB1234")
+    silent = source("zerodha", account(shares, funds=funds(None, None), age=180), number=2, display_name="Father")
+    show(page, house, [well, replace(silent, state=SourceState.STALE)])
+    expect(field(total(page, "worth"), "cover_words")).to_have_text(re.compile(r"^1/2, Zerodha, Father 3 min$"))
+    total(page, "worth").locator("summary").click()
+    assert (
+        "The cash at Zerodha, Father is not known: not in it." in total(page, "worth").locator("li").all_inner_texts()
+    )
+    expect(page.get_by_test_id("position-row").locator("[data-field=flags]")).to_have_text("Zerodha, Father part stale")
+    page.keyboard.press("4")
+    rows = page.locator("#funds [data-field=broker]")
+    expect(rows).to_have_text(["Zerodha AB1234", "Zerodha, Father"])
+    expect(page.locator("#funds-sum")).to_contain_text("Zerodha, Father does not tell · Zerodha, Father from before")
 
 
 def test_what_is_missing_is_said_to_be_left_out(page: Page, house: House) -> None:

@@ -92,7 +92,7 @@ def _failed_over(user: User) -> Seen:
     if away is None:
         return Seen()
     name = _name(away.broker_connection.broker_type)
-    return Seen(told=f"{name} fails since {_ist(away.at)}, and is in the total with its last numbers. Now revive it.")
+    return Seen(told=f"{name} fails since {_ist(away.at)}; the total has its last numbers. Now revive it.")
 
 
 def _all_connected(user: User) -> Seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +22,9 @@ from trademaster.demo.gate import demo_only
 from trademaster.demo.switches import SwitchRefused
 from trademaster.pages import trader_page
 
+# Kept in the browser: it outlasts a sign-in, whoever looks elsewhere has the checklist, and no table is needed for a demo.
 HIDDEN = "first_run_hidden"
+HIDDEN_SECONDS = 365 * 24 * 3600
 # Where a form may lead back to.
 BACK = ("demo", "dashboard")
 
@@ -78,11 +81,16 @@ def turn(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def show_checklist(request: HttpRequest) -> HttpResponse:
-    """Put the checklist away, or take it out again: for as long as this browser is signed in."""
+    """Put the checklist away, or take it out again: in this browser, whoever signs in there."""
     if _trader(request) is None:
         return redirect("admin:index")
-    request.session[HIDDEN] = request.POST.get("show") != "1"
-    return _back(request)
+    response = _back(request)
+    if request.POST.get("show") == "1":
+        response.delete_cookie(HIDDEN)
+    else:
+        secure = settings.SESSION_COOKIE_SECURE
+        response.set_cookie(HIDDEN, "1", max_age=HIDDEN_SECONDS, httponly=True, samesite="Lax", secure=secure)
+    return response
 
 
 @demo_only
@@ -119,7 +127,7 @@ def _board(user: User) -> dict[str, Any]:
 
 
 def _first_run(request: HttpRequest, user: User) -> dict[str, Any]:
-    steps = [] if request.session.get(HIDDEN, False) else first_run.steps(user)
+    steps = [] if request.COOKIES.get(HIDDEN) else first_run.steps(user)
     return {"steps": steps, "done": sum(step.seen.is_done for step in steps)}
 
 

@@ -139,7 +139,7 @@ function average(row, { lines, sources, isSale }) {
 const isOpen = ({ quantity }) => sign(quantity) !== 0;
 const amount = (text) => (text === null ? "not known" : number(text));
 const signed = (text) => (text.startsWith("-") ? `(${number(text)})` : number(text));
-const priceOf = ({ current_price: price }) => ({ name: "Last price", words: price === null ? "not known" : `${number(price)}: streamed where it is, else as a broker tells it` });
+const priceOf = ({ current_price: price }) => ({ name: "Last price", words: price === null ? "not known" : `${number(price)}, as it is streamed, else as it was told` });
 const told = (lines, sources) => ({ name: lineName(lines[0], sources), words: `told at ${toldAt(lines[0], sources)}` });
 
 function atAverage(line, sources) {
