@@ -87,10 +87,25 @@ def test_positions_are_marked_where_they_are_stale() -> None:
     row = {**figures, "symbol": "NIFTY26DECFUT", "net_quantity": "75", "broker_positions": [{"broker_name": "Fyers"}]}
     traded = {**figures, "symbol": "INFY", "broker_name": "Upstox", "quantity": "10", "kind": "INTRADAY"}
     repeated = {**traded, "kind": "DERIVATIVE", "symbol": "REPEATED"}
-    text = said("read_positions", derivatives=[row], trading_positions=[traded, repeated])
+    text = said("read_positions", derivatives=[row], trading_positions=[traded, repeated], sources=[])
     assert "NIFTY26DECFUT stale Fyers 75" in text
     assert "INFY stale Intraday Upstox 10" in text
     assert "REPEATED" not in text
+
+
+def test_of_two_accounts_at_one_broker_each_is_named() -> None:
+    accounts = [("1", "zerodha", "Zerodha AB1234"), ("2", "zerodha", "Father"), ("3", "fyers", "My own")]
+    sources = [{"connection_id": key, "broker_id": slug, "display_name": name} for key, slug, name in accounts]
+    figures = {"current_price": None, "day_pnl": None, "unrealized_pnl": None, "realized_pnl": None, "stale": False}
+    parts = [
+        {"connection_id": key, "broker_id": slug, "broker_name": slug.title(), "quantity": "1"}
+        for key, slug, _ in accounts
+    ]
+    row = {**figures, "symbol": "NIFTY26DECFUT", "net_quantity": "75", "broker_positions": parts}
+    traded = {**figures, **parts[1], "symbol": "INFY", "kind": "INTRADAY"}
+    text = said("read_positions", derivatives=[row], trading_positions=[traded], sources=sources)
+    assert "NIFTY26DECFUT Zerodha AB1234, Zerodha, Father, Fyers 75" in text
+    assert "INFY Intraday Zerodha, Father 1" in text
 
 
 @pytest.mark.django_db

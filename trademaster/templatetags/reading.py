@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -31,6 +33,17 @@ def minute(instant: str) -> str:
 def sentence(words: str) -> str:
     """With a full stop, where whoever wrote it has set none."""
     return words if words.endswith((".", "!", "?")) else f"{words}."
+
+
+def account(line: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> str:
+    """Whose line it is: its broker, and where that has several accounts here the account, as `account_names.js` has it."""
+    own = [source for source in sources or () if source["broker_id"] == line.get("broker_id")]
+    broker: str = line["broker_name"]
+    if len(own) < 2:
+        return broker
+    told = [source["display_name"] for source in own if source["connection_id"] == line["connection_id"]]
+    name: str = next(iter(told), "") or broker
+    return name if name.startswith(broker) else f"{broker}, {name}"
 
 
 @register.filter
