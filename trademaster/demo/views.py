@@ -22,7 +22,7 @@ from trademaster.demo.gate import demo_only
 from trademaster.demo.switches import SwitchRefused
 from trademaster.pages import trader_page
 
-# Kept in the browser: it outlasts a sign-in, whoever looks elsewhere has the checklist, and no table is needed for a demo.
+# Kept in the browser: it outlasts a sign-in, another browser has the checklist still, and a demo needs no table for it.
 HIDDEN = "first_run_hidden"
 HIDDEN_SECONDS = 365 * 24 * 3600
 # Where a form may lead back to.

@@ -36,7 +36,7 @@ def sentence(words: str) -> str:
 
 
 def account(line: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> str:
-    """Whose line it is: its broker, and where that has several accounts here the account, as `account_names.js` has it."""
+    """Whose line it is: its broker, or its account where the broker has several here; as in `account_names.js`."""
     own = [source for source in sources or () if source["broker_id"] == line.get("broker_id")]
     broker: str = line["broker_name"]
     if len(own) < 2:
