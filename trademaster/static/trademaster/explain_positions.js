@@ -2,7 +2,7 @@
 // not told stands in a formula by its name.
 
 import { accountNames } from "./account_names.js";
-import { negated, product, sum } from "./exact.js";
+import { negated, product } from "./exact.js";
 import { CHARGES, lineName, toldAt, unseen } from "./explain_words.js";
 import { number, sign, signedNumber, toPaise } from "./format.js";
 
