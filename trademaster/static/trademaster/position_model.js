@@ -16,7 +16,7 @@ const COLUMNS = {
 const OF_DERIVATIVES = { ...COLUMNS, quantity: "net_quantity", average: undefined };
 const haystacks = new WeakMap();
 
-export const linesOf = (row) => row.broker_positions ?? [row];
+const linesOf = (row) => row.broker_positions ?? [row];
 const quantityOf = (row) => row.net_quantity ?? row.quantity;
 
 export const derivativeKey = ({ exchange, symbol, exchange_token, matched, broker_positions: [first] }) =>
