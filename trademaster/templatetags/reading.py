@@ -35,6 +35,7 @@ def sentence(words: str) -> str:
     return words if words.endswith((".", "!", "?")) else f"{words}."
 
 
+@register.filter
 def account(line: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> str:
     """Whose line it is: its broker, or its account where the broker has several here; as in `account_names.js`."""
     own = [source for source in sources or () if source["broker_id"] == line.get("broker_id")]
