@@ -13,6 +13,7 @@ from brokers import registry
 from brokers.base import BrokerClient
 from brokers.domain import Candle, Exchange, Listing, Rows
 from brokers.errors import BrokerError
+from market.candle_models import CandleFill, DailyCandle
 from market.candles import Batch, fill_due
 from market.models import Instrument, InstrumentListing
 
@@ -20,8 +21,12 @@ from market.models import Instrument, InstrumentListing
 NOW = datetime.fromisoformat("2026-11-26T18:30:00+05:30")
 TODAY = date(2026, 11, 26)
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+TOMORROW = NOW + DAY
+YEAR = TODAY - timedelta(days=400)
 SATURDAY = 5
 RELIANCE, INFY, TCS = "INE002A01018", "INE009A01021", "INE467B01029"
+BOTH = ("zerodha", "upstox")
 Tell = Callable[[Listing, date, date], Sequence[Candle]]
 
 
@@ -112,3 +117,11 @@ def listed(
             instrument=row, broker_type=slug, broker_token=token, tradingsymbol=symbol, multiplier=1
         )
     return row
+
+
+def row_of(share: Instrument) -> CandleFill:
+    return CandleFill.objects.get(pk=share.pk)
+
+
+def closes_of(share: Instrument) -> dict[date, Decimal]:
+    return dict(DailyCandle.objects.filter(instrument=share).values_list("day", "close_price"))
