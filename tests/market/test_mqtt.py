@@ -1,4 +1,4 @@
-"""MQTT as a socket: connected, refused, cut off, and left. The feeds of simulated brokers are in `test_feed`."""
+"""MQTT as a socket: connected, refused, cut off, and left. The feeds of simulated brokers are in `test_real_feeds`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from brokers.streaming import Opening
 from market import mqtt
 from market.mqtt import MqttClosed, MqttRefused, MqttSocket
 from market.sockets import opened
-from tests.market.test_feed import WordStream, eventually
+from tests.market.feed_rig import WordStream, eventually
 
 
 class Client:

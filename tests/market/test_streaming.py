@@ -32,8 +32,8 @@ from market.pricing import Price, Rules
 from market.publishing import PriceReader
 from market.streaming import News, StreamProcess, StreamUrls, Tempo, Wanted
 from tests.contract.test_streams import OTHER_SHARE, SHARE, moved, streamed
+from tests.market.feed_rig import eventually
 from tests.market.redis import emptied
-from tests.market.test_feed import eventually
 from tests.people import connect
 
 FIRST, SECOND = "zerodha", "upstox"  # in the registry's order, so the first is preferred
