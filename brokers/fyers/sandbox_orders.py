@@ -17,11 +17,12 @@ from uuid import NAMESPACE_OID, uuid5
 
 from brokers.dealing import GttKind, GttStatus
 from brokers.domain import OrderStatus, OrderType, Product, Side, Validity
+from brokers.fyers.sandbox_account import FyersAccount
 from brokers.fyers.sandbox_wire import PLACES, PRODUCTS, error, fy_token, success, ticker, wire_time
 from brokers.simulation.asked import price, quantity, word
 from brokers.simulation.dealing import Deal, DeskOrder, NewOrder, Refused
 from brokers.simulation.dealing import Refusal as Why
-from brokers.simulation.dialect import Route, Sandbox
+from brokers.simulation.dialect import Route
 from brokers.simulation.gtts import Gtt, Leg
 from brokers.simulation.instruments import Listing
 from brokers.simulation.sessions import IST
@@ -73,7 +74,7 @@ GTT_STATUSES = {
 }
 
 
-class FyersOrders(Sandbox):
+class FyersOrders(FyersAccount):
     """What of the simulated Fyers is about orders."""
 
     def order_routes(self) -> Iterable[Route]:
