@@ -1,8 +1,8 @@
 """Upstox API v2 and v3, simulated: the wire of api.upstox.com, assets.upstox.com and the login page.
 
-Shapes and field order follow the Upstox API docs and fixtures/upstox/*.json. On purpose as unhelpful as the
-published samples: `day_change` stays 0, a carried position's `pnl` forgets what was paid, a full quote's
-`last_price` has passed through a 32-bit float and its `ohlc.close` is not the previous close.
+Shapes and field order follow the Upstox API docs and fixtures/upstox/*.json. Logins and the market are here, what the
+account holds in sandbox_account.py, its orders in sandbox_orders.py. On purpose as unhelpful as the published samples:
+a full quote's `last_price` has passed through a 32-bit float and its `ohlc.close` is not the previous close.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 from uuid import uuid4
 
-from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dealing import DeskOrder
 from brokers.simulation.dialect import Access, App, Problem, Route, same
 from brokers.simulation.instruments import Listing
@@ -29,16 +28,7 @@ from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redi
 from brokers.upstox.sandbox_orders import UpstoxOrders
 from brokers.upstox.sandbox_postback import news, postback
 from brokers.upstox.sandbox_stream import MarketDataFeed, PortfolioStream
-from brokers.upstox.sandbox_wire import (
-    PRODUCTS,
-    SEGMENTS,
-    error,
-    index_row,
-    instrument_key,
-    reply_key,
-    segment,
-    success,
-)
+from brokers.upstox.sandbox_wire import SEGMENTS, error, index_row, instrument_key, reply_key, segment, success
 
 TOKEN_DEATH = time(3, 30)  # IST, the first one after the login
 QUOTE_LIMIT = 500
@@ -224,184 +214,6 @@ class UpstoxSandbox(UpstoxOrders):
     def _news(self, order: DeskOrder) -> Json:
         return news(self.order_row(order), self.book.account.user_id)
 
-    # --- account ---------------------------------------------------------------------------------
-
-    def profile(self, call: Call) -> Reply:
-        return success(self._profile(ddpi=False))
-
-    def _profile(self, **newer: Json) -> dict[str, Json]:
-        """`newer`: fields that only the profile call has, before the last one."""
-        account = self.book.account
-        return {
-            "email": account.email,
-            "exchanges": ["NSE", "NFO", "BSE", "CDS", "BFO", "BCD"],
-            "products": ["D", "CO", "I", "MTF"],
-            "broker": "UPSTOX",
-            "user_id": account.user_id,
-            "user_name": account.name,
-            "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
-            "user_type": "individual",
-            "poa": False,
-            **newer,
-            "is_active": True,
-        }
-
-    def funds_v2(self, call: Call) -> Reply:
-        """Since July 2025 everything is in `equity`."""
-        funds = self.book.funds
-        segments = {
-            "equity": {
-                "used_margin": float(funds.used),
-                "payin_amount": float(funds.added_today),
-                "span_margin": float(funds.used_span),
-                "adhoc_margin": 0.0,
-                "notional_cash": 0.0,
-                "available_margin": float(funds.available),
-                "exposure_margin": float(funds.used_exposure),
-            },
-            "commodity": {
-                "used_margin": 0,
-                "payin_amount": 0,
-                "span_margin": 0,
-                "adhoc_margin": 0,
-                "notional_cash": 0,
-                "available_margin": 0,
-                "exposure_margin": 0,
-            },
-        }
-        wanted = {"SEC": "equity", "COM": "commodity"}.get(call.asked("segment"))
-        return success({wanted: segments[wanted]} if wanted else segments)
-
-    def funds_v3(self, call: Call) -> Reply:
-        funds = self.book.funds
-        return success(
-            {
-                "available_to_trade": {
-                    "total": float(funds.available),
-                    "cash_available_to_trade": {
-                        "total": float(funds.cash - funds.cash_used),
-                        "cash": {
-                            "opening_balance": float(funds.opening_balance),
-                            "added_today": float(funds.added_today),
-                            "withdrawn_today": -float(funds.withdrawn_today),
-                            "amount_from_stock_sale": 0.0,
-                            "unpaid_charges": 0,
-                        },
-                        "margin_used": {
-                            "total": float(funds.cash_used),
-                            "mtf": float(funds.used_mtf),
-                            "loss": {"total": 0.0, "realised": 0.0, "unrealised": 0.0},
-                            "span_exposure": float(funds.used_span + funds.used_exposure),
-                            "cash_margin_var_elm": 0.0,
-                            "premium_present": 0.0,
-                            "delivery_margin": delivery_margin(funds.used_delivery),
-                        },
-                    },
-                    "pledge_available_to_trade": {
-                        "total": float(funds.collateral - funds.collateral_used),
-                        "margin_from_pledge": {
-                            "total": float(funds.collateral),
-                            "equity": float(funds.collateral),
-                            "mutual_funds": 0.0,
-                        },
-                        "margin_used": {
-                            "total": float(funds.collateral_used),
-                            "mtf": 0.0,
-                            "span_exposure": 0.0,
-                            "cash_margin_var_elm": float(funds.collateral_used),
-                            "premium_present": 0.0,
-                            "delivery_margin": delivery_margin(ZERO),
-                        },
-                    },
-                },
-                "unavailable_to_trade": {
-                    "cash_unavailable_to_trade": {"unsettled_profit": {"todays_profit": 0.0, "previous_days": 0.0}},
-                    "pledge_unavailable_to_trade": {"equity": 0.0, "mutual_funds": 0.0},
-                },
-            }
-        )
-
-    # --- portfolio -------------------------------------------------------------------------------
-
-    def holdings(self, call: Call) -> Reply:
-        return success([self._holding(row) for row in self.book.holdings])
-
-    def _holding(self, row: Holding) -> Json:
-        """`quantity` is the total, T1 and pledged shares inside; a sale of today is already taken off."""
-        listing, price = self.instruments[row.key], self.price(row.key)
-        average = None if row.average_price is None else float(row.average_price)
-        return {
-            "isin": row.isin,
-            "cnc_used_quantity": row.used_today,
-            "collateral_type": "WC",
-            "company_name": listing.name.upper(),
-            "haircut": 0.2,
-            "product": "D",
-            "quantity": row.owned,
-            "trading_symbol": row.symbol,
-            "tradingsymbol": row.symbol,
-            "last_price": float(price.last),
-            "close_price": float(price.close),
-            "pnl": 0 if average is None else (float(price.last) - average) * row.owned,
-            "day_change": 0,
-            "day_change_percentage": 0,
-            "instrument_token": instrument_key(listing),
-            "average_price": average,
-            "collateral_quantity": row.pledged,
-            "collateral_update_quantity": 0,
-            "t1_quantity": row.t1,
-            "exchange": row.exchange,
-        }
-
-    def positions(self, call: Call) -> Reply:
-        return success([self._position(row) for row in self.book.positions if row.product != "MTF"])
-
-    def mtf_positions(self, call: Call) -> Reply:
-        carried = [financed(row) for row in self.book.holdings if row.mtf]
-        bought = [row for row in self.book.positions if row.product == "MTF"]
-        return success([self._position(row) for row in carried + bought])
-
-    def _position(self, row: Position) -> Json:
-        """Money of a carried quantity sits in `overnight_*_amount` only; one opened today has no average."""
-        listing, price = self.instruments[row.key], self.price(row.key)
-        units = listing.contract_multiplier
-        day_buy, day_sell = row.day_buy_value * units, row.day_sell_value * units
-        paid = row.overnight_buy_quantity * row.overnight_price * units
-        received = row.overnight_sell_quantity * row.overnight_price * units
-        pnl = float(day_sell) - float(day_buy) + float(row.quantity * price.last * units)
-        symbol = f"{row.symbol}-EQ" if row.exchange == "NSE" and row.product != "MTF" else row.symbol
-        return {
-            "exchange": row.exchange,
-            "multiplier": float(units),
-            "value": float(paid + day_buy - received - day_sell),
-            "pnl": pnl,
-            "product": PRODUCTS[row.product],
-            "instrument_token": instrument_key(listing),
-            "average_price": float(row.average_price) if row.overnight_quantity else None,
-            "buy_value": float(day_buy),
-            "overnight_quantity": row.overnight_quantity,
-            "day_buy_value": float(day_buy),
-            "day_buy_price": float(row.day_buy_price),
-            "overnight_buy_amount": float(paid),
-            "overnight_buy_quantity": row.overnight_buy_quantity,
-            "day_buy_quantity": row.day_buy_quantity,
-            "day_sell_value": float(day_sell),
-            "day_sell_price": float(row.day_sell_price),
-            "overnight_sell_amount": float(received),
-            "overnight_sell_quantity": row.overnight_sell_quantity,
-            "day_sell_quantity": row.day_sell_quantity,
-            "quantity": row.quantity,
-            "last_price": float(price.last),
-            "unrealised": pnl,
-            "realised": -0.0,
-            "sell_value": float(day_sell),
-            "trading_symbol": symbol,
-            "tradingsymbol": symbol,
-            "close_price": float(price.close),
-            "buy_price": float(row.buy_price),
-            "sell_price": float(row.sell_price),
-        }
-
     # --- market ----------------------------------------------------------------------------------
 
     def _asked(self, call: Call) -> list[tuple[str, Listing, Price]]:
@@ -547,18 +359,6 @@ def candle(prices: list[Decimal], volume: int, timestamp: int) -> Json:
     """`prices`: open, high, low, close; `timestamp` in epoch milliseconds."""
     candle_open, high, low, close = (float(price) for price in prices)
     return {"open": candle_open, "high": high, "low": low, "close": close, "volume": volume, "ts": timestamp}
-
-
-def delivery_margin(equity: Decimal) -> Json:
-    return {"total": float(equity), "equity": float(equity), "fo_settlement": 0.0}
-
-
-def financed(row: Holding) -> Position:
-    """The MTF line of a holding as a carried MTF position."""
-    quantity, price = (row.mtf.quantity, row.mtf.average_price) if row.mtf else (0, ZERO)
-    return Position(
-        symbol=row.symbol, exchange=row.exchange, product="MTF", overnight_quantity=quantity, overnight_price=price
-    )
 
 
 def end_of_day(listing: Listing) -> int | None:

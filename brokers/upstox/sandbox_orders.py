@@ -17,10 +17,11 @@ from brokers.domain import OrderStatus, OrderType, Product, Side, Validity
 from brokers.simulation.asked import percent, price, quantity, shortfall, word
 from brokers.simulation.dealing import Deal, DeskOrder, NewOrder, Refused
 from brokers.simulation.dealing import Refusal as Why
-from brokers.simulation.dialect import Route, Sandbox
+from brokers.simulation.dialect import Route
 from brokers.simulation.instruments import Listing
 from brokers.simulation.sessions import IST
 from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply
+from brokers.upstox.sandbox_account import UpstoxAccount
 from brokers.upstox.sandbox_wire import PRODUCTS, error, instrument_key, success
 
 REFUSALS = {
@@ -70,7 +71,7 @@ def worded() -> Iterator[None]:
         raise Refusal(error(*REFUSALS[refused.why], refused.words)) from None
 
 
-class UpstoxOrders(Sandbox):
+class UpstoxOrders(UpstoxAccount):
     """What of the simulated Upstox is about orders."""
 
     def order_routes(self) -> Iterable[Route]:
