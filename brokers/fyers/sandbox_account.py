@@ -105,8 +105,7 @@ class FyersAccount(Sandbox):
         }
 
     def positions(self, call: Call) -> Reply:
-        carried = [financed(row) for row in self.book.holdings if row.mtf]
-        held = [*carried, *self.book.positions]
+        held = [*self.book.financed, *self.book.positions]
         rows = [self._position(row, number) for number, row in enumerate(held)]
         booked = sum((self._booked_and_open(row)[0] for row in held), ZERO)
         open_profit = sum((self._booked_and_open(row)[1] for row in held), ZERO)
@@ -173,14 +172,6 @@ def delivered_and_coming(row: Holding) -> list[Holding]:
 def morning(row: Holding) -> int:
     """What was owned at the start of the day."""
     return row.owned + row.used_today
-
-
-def financed(row: Holding) -> Position:
-    """The MTF line of a holding as a carried MTF position."""
-    quantity, price = (row.mtf.quantity, row.mtf.average_price) if row.mtf else (0, ZERO)
-    return Position(
-        symbol=row.symbol, exchange=row.exchange, product="MTF", overnight_quantity=quantity, overnight_price=price
-    )
 
 
 def masked(text: str) -> str:

@@ -192,6 +192,21 @@ class Book(msgspec.Struct):
         """The listings it holds or deals in."""
         return [row.key for row in self.holdings] + [row.key for row in self.positions]
 
+    @property
+    def financed(self) -> list[Position]:
+        """The MTF lines of the holdings as carried MTF positions, which some wires list them as."""
+        return [
+            Position(
+                symbol=row.symbol,
+                exchange=row.exchange,
+                product="MTF",
+                overnight_quantity=row.mtf.quantity,
+                overnight_price=row.mtf.average_price,
+            )
+            for row in self.holdings
+            if row.mtf
+        ]
+
     def emptied(self) -> Book:
         """Return the same customer with nothing in the account."""
         return Book(account=self.account)

@@ -147,9 +147,8 @@ class UpstoxAccount(Sandbox):
         return success([self._position(row) for row in self.book.positions if row.product != "MTF"])
 
     def mtf_positions(self, call: Call) -> Reply:
-        carried = [financed(row) for row in self.book.holdings if row.mtf]
         bought = [row for row in self.book.positions if row.product == "MTF"]
-        return success([self._position(row) for row in carried + bought])
+        return success([self._position(row) for row in self.book.financed + bought])
 
     def _position(self, row: Position) -> Json:
         """Money of a carried quantity sits in `overnight_*_amount` only; one opened today has no average."""
@@ -195,11 +194,3 @@ class UpstoxAccount(Sandbox):
 
 def delivery_margin(equity: Decimal) -> Json:
     return {"total": float(equity), "equity": float(equity), "fo_settlement": 0.0}
-
-
-def financed(row: Holding) -> Position:
-    """The MTF line of a holding as a carried MTF position."""
-    quantity, price = (row.mtf.quantity, row.mtf.average_price) if row.mtf else (0, ZERO)
-    return Position(
-        symbol=row.symbol, exchange=row.exchange, product="MTF", overnight_quantity=quantity, overnight_price=price
-    )
