@@ -11,10 +11,12 @@ from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from brokers import postback_models, registry  # noqa: F401 - Django finds a room's rows by this module
-from brokers.domain import AppCredentials, ConnectionStatus, Session
+from brokers import postback_models  # noqa: F401 - Django finds a room's rows by this module
+from brokers.app_models import BrokerApp, unreadable
+from brokers.columns import NamedIndex, broker_choices
+from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerError, BrokerUnavailable, CircuitOpen, SecretUnreadable
-from brokers.vault import DecryptionFailed, Misplaced, StrictEncryptedTextField, is_empty, placed, unpacked
+from brokers.vault import DecryptionFailed, StrictEncryptedTextField, is_empty, placed
 
 STATUS_CHOICES = [(status.value, status.value.replace("_", " ").capitalize()) for status in ConnectionStatus]
 # What we ask of a broker on our own account: everything but what the trader ended, or must mend first.
@@ -46,61 +48,6 @@ RENEWAL_LEASE = timedelta(seconds=60)
 
 # What a success leaves of an earlier failure.
 HEALTHY: dict[str, Any] = {"consecutive_failures": 0, "error_code": "", "error_message": "", "retry_after": None}
-
-
-class NamedIndex(models.Index):
-    """An index that may bear the specification's name: PostgreSQL allows 63 characters, Django's default is 30."""
-
-    max_name_length = 63
-
-
-def broker_choices() -> list[tuple[str, str]]:
-    return [(broker.spec.slug, broker.spec.name) for broker in registry.brokers()]
-
-
-def _unreadable(failure: DecryptionFailed, what: str, mend: str) -> SecretUnreadable:
-    """What became of one row's secrets, in words for its trader and for support: the row keeps the message alone."""
-    if isinstance(failure, Misplaced):
-        found = (
-            f"The stored {what} were written for another account, so the database was changed by hand; they are unused."
-        )
-        return SecretUnreadable(f"{found} {mend}", code=SecretUnreadable.misplaced_code, user_action=mend)
-    return SecretUnreadable(f"No key of this installation reads the stored {what}. {mend}", user_action=mend)
-
-
-class BrokerApp(models.Model):
-    """The trader's own API app at a broker."""
-
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="broker_apps", db_index=False
-    )
-    broker_type = models.CharField(max_length=20, choices=broker_choices)
-    api_key_encrypted = StrictEncryptedTextField(belongs_to=("user", "broker_type"))
-    api_secret_encrypted = StrictEncryptedTextField(belongs_to=("user", "broker_type"))
-    # JSON of what only one broker asks for, such as a second pair of keys for market data.
-    extra_encrypted = StrictEncryptedTextField(null=True, belongs_to=("user", "broker_type"))
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        db_table = "broker_apps"
-        constraints = [models.UniqueConstraint(fields=["user", "broker_type"], name="uniq_broker_app")]
-
-    def __str__(self) -> str:
-        return f"{self.get_broker_type_display()} app of {self.user}"
-
-    @property
-    def credentials(self) -> AppCredentials:
-        """Raises SecretUnreadable."""
-        try:
-            return AppCredentials(
-                api_key=self.api_key_encrypted,
-                api_secret=self.api_secret_encrypted,
-                extra=unpacked(self.extra_encrypted),
-            )
-        except DecryptionFailed as failure:
-            mend = f"Enter the API key and secret of your app at {self.get_broker_type_display()} again."
-            raise _unreadable(failure, "API keys", mend) from None
 
 
 class Actor(models.TextChoices):
@@ -252,7 +199,7 @@ class BrokerConnection(models.Model):
                 account_id=self.account_id,
             )
         except DecryptionFailed as failure:
-            raise _unreadable(failure, "tokens", "Log in to the broker again.") from None
+            raise unreadable(failure, "tokens", "Log in to the broker again.") from None
 
     @property
     def is_unreadable(self) -> bool:
@@ -534,111 +481,15 @@ class ConnectionChange(models.Model):
         return f"{self.from_status or 'new'} → {self.to_status}"
 
 
-class OAuthState(models.Model):
-    """A login under way. Only the hash of the state is kept; the DELETE that finds it spends it."""
+# At the end: they point back here, or come after these where tables are walked one by one.
+from brokers.agreements import ConnectionConsent, ConnectionGrant  # noqa: E402
+from brokers.alert_models import AlertWebhook  # noqa: E402
+from brokers.login_models import LoginReminder, OAuthState  # noqa: E402
+from brokers.upkeep_models import KeyProof, ReplyDrift, ReplyShape  # noqa: E402
 
-    state = models.CharField(max_length=100, primary_key=True, help_text="SHA-256 of the state, in hex")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    broker_type = models.CharField(max_length=20, choices=broker_choices)
-    redirect_uri = models.TextField()
-    # The page of ours to go back to.
-    return_to = models.CharField(max_length=40, default="dashboard")
-    # The text of `brokers.consents` that completing it agrees to, and whether its version was sent.
-    consent = models.CharField(max_length=20, default="")
-    consent_stated = models.BooleanField(default=False)
-    expires_at = models.DateTimeField()
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        db_table = "oauth_states"
-        verbose_name = "login under way"
-        verbose_name_plural = "logins under way"
-        indexes = [NamedIndex(fields=["expires_at"], name="idx_oauth_states_expires_at")]
-
-    def __str__(self) -> str:
-        return f"{self.get_broker_type_display()} login of {self.user}"
-
-    def spend(self) -> bool:
-        """Whether this call, and no other, spent it."""
-        return OAuthState.objects.filter(pk=self.pk).delete()[0] == 1
-
-
-class ReplyShape(models.Model):
-    """The field names of a broker's reply as last seen: `shape` maps a place in the reply to its fields."""
-
-    broker_type = models.CharField(max_length=20, choices=broker_choices)
-    call = models.CharField(max_length=120)
-    shape = models.JSONField()
-    updated_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "broker_reply_shapes"
-        constraints = [models.UniqueConstraint(fields=["broker_type", "call"], name="uniq_reply_shape")]
-
-    def __str__(self) -> str:
-        return f"{self.broker_type} {self.call}"
-
-
-class ReplyDrift(models.Model):
-    """A field that appeared in a broker's replies, or vanished from them. Each is noted once."""
-
-    broker_type = models.CharField(max_length=20, choices=broker_choices)
-    call = models.CharField(max_length=120)
-    place = models.CharField(max_length=200, blank=True)
-    field = models.CharField(max_length=200)
-    appeared = models.BooleanField()
-    noticed_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "broker_reply_drifts"
-        ordering = ["-noticed_at", "-id"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["broker_type", "call", "place", "field", "appeared"], name="uniq_reply_drift"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.broker_type} {self.call}: {self.field} {'appeared' if self.appeared else 'vanished'}"
-
-
-class LoginReminder(models.Model):
-    """How a trader wants to be told, before the market opens, which brokers need a login today."""
-
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="login_reminder"
-    )
-    by_email = models.BooleanField(default=False)
-    webhook_url = models.URLField(max_length=500, blank=True)
-    # Signs what is sent there, so that its receiver can tell it is from here.
-    webhook_secret_encrypted = StrictEncryptedTextField(null=True)
-    last_sent_on = models.DateField(null=True)
-    last_error = models.CharField(max_length=200, blank=True)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        db_table = "login_reminders"
-
-    def __str__(self) -> str:
-        return f"Login reminder of {self.user}"
-
-
-class KeyProof(models.Model):
-    """A known word under one key: a process proves by it that it holds every key that secrets here may be under.
-
-    `key_id` is a fingerprint of the key; empty on the row of an installation that is older than it.
-    """
-
-    key_id = models.CharField(max_length=16, unique=True, default="")
-    ciphertext = models.TextField()
-
-    class Meta:
-        db_table = "vault_key_proof"
-
-    def __str__(self) -> str:
-        return f"Proof of key {self.key_id}"
-
-
-# At the end, because they point back here.
-from brokers.agreements import ConnectionConsent, ConnectionGrant  # noqa: E402, F401
-from brokers.alert_models import AlertWebhook  # noqa: E402, F401
+# What is asked for here, wherever it stands.
+__all__ = [
+    "Actor", "AlertWebhook", "BrokerApp", "BrokerConnection", "ConnectionChange", "ConnectionConsent",
+    "ConnectionGrant", "KeyProof", "LoginReminder", "NamedIndex", "OAuthState", "ReplyDrift", "ReplyShape",
+    "broker_choices",
+]  # fmt: skip
