@@ -4,38 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page
+
+from tests.pages.served import page_of_modules, run
 
 pytestmark = pytest.mark.browser
 
-MODULES = Path("trademaster/static/trademaster")
 EVERYTHING = {"text": "", "broker": "", "kind": "", "sector": "", "move": "", "group": "", "sort": "value"}
-
-
-def answer(route: Route) -> None:
-    name = route.request.url.rpartition("/")[2]
-    if name.endswith(".js"):
-        route.fulfill(content_type="text/javascript", body=(MODULES / name).read_text())
-    else:
-        route.fulfill(content_type="text/html", body="<!doctype html>")
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
-    page.route("**/*", answer)
-    page.goto("http://trademaster.test/")
-    yield page
-    page.close()
-
-
-def run(page: Page, module: str, function: str, *arguments: Any) -> Any:
-    script = "async ([module, name, given]) => (await import(`/${module}.js`))[name](...given)"
-    return page.evaluate(script, [module, function, list(arguments)])
+    with page_of_modules(browser) as page:
+        yield page
 
 
 def row(key: str, value: str | None = "100.00", *brokers: str, **more: Any) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 from brokers.domain import Product
 from portfolio.domain import SourceState
 from portfolio.presentation import present
+from tests.pages.served import HOME, window
 from tests.pages.test_live_page import NSE_INFY, Host, dashboard, host, shown, wait_for_total
-from tests.pages.test_screens import CONNECTION, HOME, NOW, House, book
+from tests.pages.test_screens import CONNECTION, NOW, House, book
 from tests.portfolio.sources import INFY, RELIANCE, SBIN, account, holding, merged, source
 
 __all__ = ("dashboard", "host")
@@ -59,15 +60,9 @@ def house() -> Shares:
 
 @pytest.fixture
 def page(browser: Browser, house: Shares) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.route("**/*", house.serve)
-    page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
-    yield page
-    context.close()
-    assert failures == []
+    with window(browser, house.serve) as page:
+        page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
+        yield page
 
 
 def opened(page: Page, house: House, portfolio: Any, address: str = "") -> None:
@@ -184,7 +179,7 @@ def test_groups_by_sector_have_sums_and_name_what_is_not_known(page, house):
     page.get_by_label("Group by").select_option("sector")
     groups = page.get_by_test_id("group-row")
     expect(groups).to_have_count(3)
-    assert groups.locator("[data-field=name]").all_inner_texts() == ["Software", "Sector not known", "Banks"]
+    expect(groups.locator("[data-field=name]")).to_have_text(["Software", "Sector not known", "Banks"])
     assert groups.nth(2).locator("[data-field=value]").get_attribute("data-value") == "8000.00"
 
 

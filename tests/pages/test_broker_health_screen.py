@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from playwright.sync_api import Browser, Page, Route, expect
@@ -20,8 +18,8 @@ from brokers.connecting import Chip
 from health import days
 from health.days import Day
 from orders.rejections import Refused
+from tests.pages.served import HOME, send_file, window
 from tests.pages.test_connect_screen import account
-from tests.pages.test_screens import HOME, TYPES
 from trademaster.health_pages import Guard, Own, Window
 
 pytestmark = pytest.mark.browser
@@ -66,8 +64,7 @@ class House:
     def serve(self, route: Route) -> None:
         path = route.request.url.removeprefix(HOME).partition("?")[0]
         if path.startswith("/static/"):
-            file = Path(str(finders.find(path.removeprefix("/static/"))))
-            route.fulfill(content_type=TYPES[file.suffix], body=file.read_bytes())
+            send_file(route, path)
         elif not self.answers:
             route.abort()
         else:
@@ -99,23 +96,14 @@ def house() -> House:
 
 @pytest.fixture(params=[True, False], ids=["with JavaScript", "without"])
 def page(request: pytest.FixtureRequest, browser: Browser, house: House) -> Iterator[Page]:
-    yield from opened(browser, house, java_script_enabled=request.param)
+    with window(browser, house.serve, java_script_enabled=request.param) as page:
+        yield page
 
 
 @pytest.fixture
 def lively(browser: Browser, house: House) -> Iterator[Page]:
-    yield from opened(browser, house)
-
-
-def opened(browser: Browser, house: House, **options: Any) -> Iterator[Page]:
-    room = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
-    page = room.new_page()
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.route("**/*", house.serve)
-    yield page
-    room.close()
-    assert failures == []
+    with window(browser, house.serve) as page:
+        yield page
 
 
 @pytest.mark.parametrize("path", [LIST, CARD])

@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from playwright.sync_api import Browser, Page, Route, expect
@@ -21,7 +19,7 @@ from brokers import connecting, consents, registry
 from brokers.connecting import Known
 from brokers.models import BrokerConnection, OAuthState
 from brokers.postback_models import PostbackInbox
-from tests.pages.test_screens import HOME, TYPES
+from tests.pages.served import HOME, send_file, window
 
 pytestmark = pytest.mark.browser
 
@@ -59,8 +57,7 @@ class House:
         request = route.request
         path = request.url.removeprefix(HOME).partition("?")[0]
         if path.startswith("/static/"):
-            file = Path(str(finders.find(path.removeprefix("/static/"))))
-            route.fulfill(content_type=TYPES[file.suffix], body=file.read_bytes())
+            send_file(route, path)
         elif path.startswith(API):
             self.answer(route, request.method, path.removeprefix(API), json.loads(request.post_data or "null"))
         elif self.is_away:
@@ -111,14 +108,8 @@ def house() -> House:
 
 @pytest.fixture
 def page(browser: Browser, house: House) -> Iterator[Page]:
-    room = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = room.new_page()
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.route("**/*", house.serve)
-    yield page
-    room.close()
-    assert failures == []
+    with window(browser, house.serve) as page:
+        yield page
 
 
 def said(page: Page, words: str) -> None:
@@ -156,15 +147,12 @@ def test_a_broker_has_its_own_steps_keys_and_logins(page: Page, slug: str) -> No
 
 @pytest.mark.parametrize("slug", registry.slugs())
 def test_it_can_be_read_without_a_script(browser: Browser, house: House, slug: str) -> None:
-    room = browser.new_context(java_script_enabled=False)
-    page = room.new_page()
-    page.route("**/*", house.serve)
-    page.goto(f"{HOME}/connect/{slug}")
-    assert page.locator(".steps > li").first.is_visible()
-    assert page.get_by_test_id("can").is_visible()
-    assert page.locator("[data-keys]").count() == 0 or not page.locator("[data-keys]").is_visible()
-    assert "JavaScript is switched off" in page.locator("main").inner_text()
-    room.close()
+    with window(browser, house.serve, java_script_enabled=False) as page:
+        page.goto(f"{HOME}/connect/{slug}")
+        assert page.locator(".steps > li").first.is_visible()
+        assert page.get_by_test_id("can").is_visible()
+        assert page.locator("[data-keys]").count() == 0 or not page.locator("[data-keys]").is_visible()
+        assert "JavaScript is switched off" in page.locator("main").inner_text()
 
 
 def test_keys_go_in_and_the_login_is_ready(page: Page, house: House) -> None:

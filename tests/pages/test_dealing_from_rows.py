@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from portfolio.presentation import present
-from tests.pages.test_screens import BESIDE, CONNECTION, HOME, NOW, House, book
+from tests.pages.served import HOME, window
+from tests.pages.test_screens import BESIDE, CONNECTION, NOW, House, book
 from tests.portfolio.sources import INFY, account, holding, merged, source
 
 pytestmark = pytest.mark.browser
@@ -62,14 +63,9 @@ def house() -> Market:
 
 @pytest.fixture
 def page(browser: Browser, house: Market) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.route("**/*", house.serve)
-    page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
-    yield page
-    page.close()
-    assert failures == []
+    with window(browser, house.serve) as page:
+        page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
+        yield page
 
 
 def show(page: Page, house: Market, portfolio: Any, tab: str = "holdings", **changed: Any) -> None:

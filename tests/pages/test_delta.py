@@ -4,50 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page
 
 from brokers.domain import Exchange
 from portfolio.deltas import apply_delta
 from portfolio.domain import InstrumentKey, LivePrice
 from portfolio.live import LiveBooks
 from portfolio.presentation import present
+from tests.pages.served import page_of_modules, run
 from tests.portfolio.sources import NOW
 from tests.portfolio.strategies import PRICES, SHARES, UNKNOWABLE_PRICES, books
 from tests.samples import live_client
 
 pytestmark = pytest.mark.browser
 
-MODULES = Path("trademaster/static/trademaster")
 LISTINGS: dict[InstrumentKey, str] = {(Exchange.NSE, str(number)): isin for number, isin in enumerate(SHARES)}
 TICKS = st.tuples(st.sampled_from(list(LISTINGS)), st.none() | PRICES, UNKNOWABLE_PRICES)
 
 
-def answer(route: Route) -> None:
-    name = route.request.url.rpartition("/")[2]
-    if name.endswith(".js"):
-        route.fulfill(content_type="text/javascript", body=(MODULES / name).read_text())
-    else:
-        route.fulfill(content_type="text/html", body="<!doctype html><svg></svg>")
-
-
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
-    page.route("**/*", answer)
-    page.goto("http://trademaster.test/")
-    yield page
-    page.close()
-
-
-def run(page: Page, module: str, function: str, *arguments: Any) -> Any:
-    script = "async ([module, name, given]) => (await import(`/${module}.js`))[name](...given)"
-    return page.evaluate(script, [module, function, list(arguments)])
+    with page_of_modules(browser) as page:
+        yield page
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.pages.test_screens import HOME, TYPES
+from tests.pages.served import HOME, send_file
 from trademaster.demo.acts import ACTS, KILL
 from trademaster.demo.first_run import Link, Seen, Step
 from trademaster.demo.switches import Board, Row, Switch
@@ -38,8 +36,7 @@ class House:
     def serve(self, route: Route) -> None:
         path = route.request.url.removeprefix(HOME).partition("?")[0]
         if path.startswith("/static/"):
-            file = Path(str(finders.find(path.removeprefix("/static/"))))
-            route.fulfill(content_type=TYPES[file.suffix], body=file.read_bytes())
+            send_file(route, path)
         elif self.is_away:
             route.abort()
         else:

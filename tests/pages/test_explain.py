@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from portfolio.consolidate import consolidate
 from portfolio.domain import SourceState
 from portfolio.presentation import present
-from tests.pages.test_book_model import page, run
+from tests.pages.served import run
+from tests.pages.test_book_model import page
 from tests.portfolio.sources import INFY, NOW, account, holding, merged, position, source
 from tests.portfolio.strategies import books
 

@@ -1,36 +1,24 @@
 """Amounts on the screen, exactly: `format.js` run by a real browser, nothing sent over any network."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page
+
+from tests.pages import served
 
 pytestmark = pytest.mark.browser
-
-MODULE = Path("trademaster/static/trademaster/format.js")
-
-
-def answer(route: Route) -> None:
-    if route.request.url.endswith("/format.js"):
-        route.fulfill(content_type="text/javascript", body=MODULE.read_text())
-    else:
-        route.fulfill(content_type="text/html", body="<!doctype html>")
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
-    page.route("**/*", answer)
-    page.goto("http://trademaster.test/")
-    yield page
-    page.close()
+    with served.page_of_modules(browser) as page:
+        yield page
 
 
 def run(page: Page, function: str, *arguments: Any) -> Any:
-    script = "async ([name, given]) => (await import('/format.js'))[name](...given)"
-    return page.evaluate(script, [function, list(arguments)])
+    return served.run(page, "format", function, *arguments)
 
 
 @pytest.mark.parametrize(

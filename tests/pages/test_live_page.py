@@ -17,7 +17,8 @@ from brokers.domain import Exchange, Funds
 from portfolio.domain import LivePrice
 from portfolio.live import LiveBooks
 from portfolio.presentation import present
-from tests.pages.test_screens import CONNECTION, HOME, House
+from tests.pages.served import HOME, window
+from tests.pages.test_screens import CONNECTION, House
 from tests.portfolio.sources import INFY, NOW, RELIANCE, SBIN, account, holding, source
 
 pytestmark = pytest.mark.browser
@@ -125,17 +126,11 @@ def host() -> Host:
 
 @pytest.fixture(params=[(1440, 900), (390, 844)], ids=["wide", "narrow"])
 def dashboard(browser: Browser, host: Host, request: pytest.FixtureRequest) -> Iterator[Page]:
-    width, height = request.param
-    page = browser.new_page(viewport={"width": width, "height": height})
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.route("**/*", House().serve)
-    page.route_web_socket("**/ws/portfolio/", host.open)
-    page.goto(f"{HOME}/")
-    page.wait_for_selector("[data-testid=position-row]")
-    yield page
-    page.close()
-    assert failures == []
+    with window(browser, House().serve, size=request.param) as page:
+        page.route_web_socket("**/ws/portfolio/", host.open)
+        page.goto(f"{HOME}/")
+        page.wait_for_selector("[data-testid=position-row]")
+        yield page
 
 
 def shown(page: Page, symbol: str) -> Any:

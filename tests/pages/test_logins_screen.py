@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
-from tests.pages.test_screens import CONSENT, HOME, SHOWN_TOO, House
+from tests.pages.served import HOME, window
+from tests.pages.test_screens import CONSENT, SHOWN_TOO, House
 
 pytestmark = pytest.mark.browser
 
@@ -91,14 +92,9 @@ def house() -> MorningHouse:
 
 @pytest.fixture
 def page(browser: Browser, house: MorningHouse) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.route("**/*", house.serve)
-    page.route_web_socket("**/ws/portfolio/", house.opened)
-    yield page
-    page.close()
-    assert failures == []
+    with window(browser, house.serve, size=(390, 844)) as page:
+        page.route_web_socket("**/ws/portfolio/", house.opened)
+        yield page
 
 
 def shown(page: Page, house: MorningHouse, *entries: dict[str, Any]) -> Page:

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from playwright.sync_api import Browser, Page, Route
@@ -21,7 +19,7 @@ from portfolio.domain import SourceState
 from portfolio.risk.limits import State
 from portfolio.risk.presenting import written
 from portfolio.risk.report import report
-from tests.pages.test_screens import HOME, TYPES
+from tests.pages.served import HOME, send_file, window
 from tests.portfolio.risk.made_reports import UPSTOX, ZERODHA, book, market, mixed, purse, worth
 from tests.portfolio.risk.risk_lines import NOW
 from trademaster.glossary import TERMS
@@ -69,8 +67,7 @@ class House:
         if path == "/risk/":
             route.fulfill(body=html(self.told), content_type="text/html")
         elif path.startswith("/static/"):
-            file = Path(str(finders.find(path.removeprefix("/static/"))))
-            route.fulfill(body=file.read_bytes(), content_type=TYPES[file.suffix])
+            send_file(route, path)
         else:
             self.sent.append((route.request.method, path))
             route.fulfill(json={})
@@ -92,16 +89,9 @@ def lively(browser: Browser, house: House) -> Iterator[Page]:
 
 
 def opened(browser: Browser, house: House, **options: Any) -> Iterator[Page]:
-    room = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
-    page = room.new_page()
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on("console", lambda message: failures.append(message.text) if message.type == "error" else None)
-    page.route("**/*", house.serve)
-    page.goto(f"{HOME}/risk/")
-    yield page
-    room.close()
-    assert failures == []
+    with window(browser, house.serve, complaints=True, **options) as page:
+        page.goto(f"{HOME}/risk/")
+        yield page
 
 
 def test_every_section_is_there_and_says_what_it_covers(page: Page) -> None:

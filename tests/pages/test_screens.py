@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from playwright.sync_api import Browser, Page, Route
@@ -31,11 +29,11 @@ from portfolio.domain import (
     TradingPosition,
 )
 from portfolio.presentation import present
+from tests.pages.served import HOME, send_file, window
 from tests.portfolio.sources import INFY, NOW, RELIANCE, SBIN, account, holding, lent, merged, source
 
 pytestmark = pytest.mark.browser
 
-HOME = "http://trademaster.test"
 PAGES = {"/": "dashboard.html", "/logins": "logins.html"}
 CONSENT = consents.current()
 # What a test adds to the context of its page.
@@ -45,7 +43,6 @@ BESIDE: dict[str, Any] = {
     "attention": {"items": [], "counted": 0, "as_of": "2026-11-23T05:00:00Z"},
     "portfolio/silences": {"silences": []},
 }
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 STRIP = Strip(
     as_of=NOW,
     segments=(
@@ -86,8 +83,7 @@ class House:
         request = route.request
         path = request.url.removeprefix(HOME).partition("?")[0]
         if path.startswith("/static/"):
-            file = Path(str(finders.find(path.removeprefix("/static/"))))
-            route.fulfill(content_type=TYPES[file.suffix], body=file.read_bytes())
+            send_file(route, path)
         elif path.startswith("/api/v1/"):
             self.answer(route, request.method, path.removeprefix("/api/v1/"), request.post_data)
         elif path in PAGES:
@@ -115,14 +111,9 @@ def house() -> House:
 
 @pytest.fixture
 def page(browser: Browser, house: House) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.route("**/*", house.serve)
-    page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
-    yield page
-    page.close()
-    assert failures == []
+    with window(browser, house.serve) as page:
+        page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
+        yield page
 
 
 # --- the dashboard ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, Page, expect
 from brokers.domain import Funds, Product
 from portfolio.domain import Source, SourceState
 from portfolio.presentation import present
-from tests.pages.test_screens import CONNECTION, HOME, House
+from tests.pages.served import HOME, window
+from tests.pages.test_screens import CONNECTION, House
 from tests.portfolio.sources import INFY, NOW, SBIN, account, holding, merged, position, source
 from tests.portfolio.test_live import future
 
@@ -78,15 +79,9 @@ def house() -> House:
 
 @pytest.fixture(params=[(1440, 900)], ids=["wide"])
 def page(browser: Browser, house: House, request: pytest.FixtureRequest) -> Iterator[Page]:
-    width, height = request.param
-    page = browser.new_page(viewport={"width": width, "height": height})
-    failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.route("**/*", house.serve)
-    page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
-    yield page
-    page.close()
-    assert failures == []
+    with window(browser, house.serve, size=request.param) as page:
+        page.route_web_socket("**/ws/portfolio/", lambda socket: socket.send(json.dumps(house.socket)))
+        yield page
 
 
 def show(page: Page, house: House, sources: list[Source], **rows: dict[str, Any]) -> dict[str, Any]:
