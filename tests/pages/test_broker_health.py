@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -24,6 +25,12 @@ LIST, CARD = "/brokers/health/", "/brokers/health/upstox/"
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def noon(time_machine: Any) -> None:
+    """At half an hour before midnight, what was just measured already stands with a day that is not shown yet."""
+    time_machine.move_to(timezone.now().replace(hour=6, minute=30))
 
 
 @pytest.fixture
