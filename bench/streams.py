@@ -30,8 +30,8 @@ from market.pricing import PriceBook
 from market.publishing import MOST_REST_SECONDS, PricePublisher, PriceReader
 from market.sockets import opened
 from market.streaming import News, StreamProcess, StreamUrls, Wanted
+from trademaster.environment import redis_database
 from trademaster.local.house import House
-from trademaster.settings import redis_database
 
 ROUNDS = 15
 RECORDED_SECONDS = 4.0

@@ -229,7 +229,7 @@ class TestKeysFromACommand:
     def test_it_has_only_so_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from django.core.exceptions import ImproperlyConfigured
 
-        from trademaster import settings as source
+        from trademaster import environment as source
 
         monkeypatch.setattr(source, "COMMAND_SECONDS", 0.1)
         monkeypatch.setenv("PLANTED_COMMAND", f"/bin/sh -c 'echo {WORD}; exec tail -f /dev/null'")

@@ -39,7 +39,7 @@ from tests.accounts.api_door import AUTH, PORTFOLIO, REMINDER, ask, begun, code_
 from tests.accounts.door import PASSWORD, code_now, person, with_app, with_recovery_codes, wrong_code
 from tests.conftest import signed_in
 from tests.people import trader
-from trademaster.settings import env_signing_keys
+from trademaster.environment import env_signing_keys
 
 pytestmark = pytest.mark.usefixtures("nothing_counted")
 

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from brokers import vault
 from brokers.simulation.server import SimulatedBrokers
 from trademaster import celery
-from trademaster.settings import env_keys
+from trademaster.environment import env_keys
 
 
 def warned(check: str) -> list[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from brokers.egress import NotObserved, addresses, observed_address
-from trademaster.settings import env_address
+from trademaster.environment import env_address
 
 URL = "https://mirror.test/ip"
 OURS = "203.0.113.7"

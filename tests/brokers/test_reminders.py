@@ -30,7 +30,7 @@ from tests.brokers.test_api import refused, send
 from tests.brokers.test_hours import ist
 from tests.brokers.test_morning import connection
 from tests.conftest import signed_in
-from trademaster.settings import mail_server
+from trademaster.environment import mail_server
 
 REMINDER = "/brokers/logins/reminder"
 DAY = date(2026, 11, 26)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from django.conf import settings
 from redis.asyncio import Redis
 
-from trademaster.settings import redis_database
+from trademaster.environment import redis_database
 
 DATABASE = 5
 
