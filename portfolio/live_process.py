@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 STREAM_TEMPO = streaming.Tempo(round=0.5, lease=4.0)
 STATES_EVERY = 0.5
 HOURS_EVERY = 600.0
-# A stream that was wrong about its session is opened again after so long.
+# A stream that was wrong about its session, or may have been, is opened again after so long.
 DISBELIEVED = timedelta(seconds=60)
 
 
@@ -109,10 +109,10 @@ class LiveProcess:
         """An order or the account changed, or the stream says that this session is over: the broker itself is asked."""
         if isinstance(news, SessionOver):
             now = datetime.now(UTC)
+            # Before anybody is asked: where nobody can be, it is still opened again.
+            self._wishes.resting[connection] = Rest(session, now + DISBELIEVED)
             is_over = await in_a_thread(_confirm, connection, session, now)
             logger.warning("Connection %s is told that its session is over: %s", connection, _word(is_over))
-            if not is_over:
-                self._wishes.resting[connection] = Rest(session, now + DISBELIEVED)
         else:
             await in_a_thread(order_news.tell, connection, news, datetime.now(UTC))
         owner = self._wishes.owners.get(connection)

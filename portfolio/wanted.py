@@ -222,7 +222,7 @@ Spread = tuple[frozenset[Candidate], frozenset[Streamed], Mapping[UUID, frozense
 class Wishes:
     """Gives the stream process its `wanted`, and knows whose each connection is. For one thread at a time.
 
-    `resting`, by connection: streams that told of a session's end which the broker itself does not confirm.
+    `resting`, by connection: streams that told of a session's end which the broker itself has not confirmed.
     """
 
     listings: Listings = field(default_factory=Listings)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 
 import msgspec
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -23,8 +24,9 @@ from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import SessionOver
 from market.feed import FeedState
 from market.masters import load_master
-from portfolio import services, watching
+from portfolio import live_process, services, watching
 from portfolio.live_host import WANTED
+from portfolio.live_process import LiveProcess
 from portfolio.loading import in_a_thread
 from tests.contract.recorded import payload
 from tests.people import connect
@@ -241,6 +243,38 @@ async def test_a_stream_alone_is_not_believed_about_its_session(
         assert control.counters("zerodha")["GET /user/profile"] == 1
 
 
+async def live_since(begun: datetime, connection: BrokerConnection, process: LiveProcess) -> None:
+    """Wait until its stream was opened, and is live, since then."""
+    async with asyncio.timeout(10):
+        while True:
+            report = process.streams.reports().get(connection.pk, {}).get("prices")
+            if report is not None and report.state is FeedState.LIVE and report.since > begun:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_stream_whose_word_nobody_can_confirm_is_opened_again(
+    alice: User, book: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = book["zerodha"]
+    session = connection.session
+    assert session is not None
+
+    def away(*_: object) -> bool:
+        raise OperationalError("the database is away")
+
+    ear = Ear(alice)
+    await ear.listen()
+    async with running() as process:
+        await ear.until(lambda ear: live(ear) == {"zerodha", "upstox"})
+        monkeypatch.setattr(live_process, "_confirm", away)
+        monkeypatch.setattr(live_process, "DISBELIEVED", timedelta(seconds=2))
+        told = timezone.now()
+        with pytest.raises(OperationalError):
+            await process.news(connection.pk, session, SessionOver("The broker does not accept this session."))
+        await live_since(told, connection, process)
+
+
 async def test_a_login_that_ends_the_session_before_it_streams_at_once(
     alice: User, book: object, brokers: SimulatedBrokers, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -261,7 +295,7 @@ async def test_a_login_that_ends_the_session_before_it_streams_at_once(
         for _ in range(5):
             begun = timezone.now()
             await in_a_thread(connect, alice, "iifl", brokers)
-            await live_since(begun)
+            await live_since(begun, connection, process)
     assert "that its session is over" in caplog.text
 
 
