@@ -93,10 +93,11 @@ def want(instrument_ids: Collection[int], *, now: datetime) -> int:
 # --- one batch --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """An account that can be asked for daily prices now."""
+    """An account that can be asked for daily prices now; `name` is what it rests under."""
 
     key: UUID
     broker: str
+    name: str
     client: BrokerClient
 
 
@@ -144,21 +145,26 @@ def _tellers(deadline: Deadline, now: datetime) -> dict[UUID, Teller]:
     connected = BrokerConnection.objects.filter(
         status=ConnectionStatus.CONNECTED, broker_type__in=slugs, user__is_active=True
     )
-    accounts = list(connected.values_list("pk", "broker_type"))
-    rests = resting([*slugs, *(str(key) for key, _ in accounts)], now=now)
+    accounts = list(connected.values_list("pk", "broker_type", "session_number"))
+    rests = resting([*slugs, *(_name(key, number) for key, _, number in accounts)], now=now)
     ready: dict[str, list[UUID]] = defaultdict(list)
-    for key, slug in accounts:
-        if not rests & {slug, str(key)}:
+    for key, slug, number in accounts:
+        if not rests & {slug, _name(key, number)}:
             ready[slug].append(key)
     chosen = [key for keys in ready.values() for key in sample(keys, min(len(keys), ACCOUNTS_PER_BROKER))]
     rows = BrokerConnection.objects.filter(pk__in=chosen).select_related("user")
     connections = list(rows.prefetch_related("user__broker_apps"))
     clients = reach.clients_for(connections, deadline=deadline, now=now, in_background=True)
     return {
-        row.pk: Teller(row.pk, row.broker_type, client)
+        row.pk: Teller(row.pk, row.broker_type, _name(row.pk, row.session_number), client)
         for row in connections
         if isinstance(client := clients[row.pk], BrokerClient)
     }
+
+
+def _name(key: UUID, session_number: int) -> str:
+    """Who rests: an account with its present session. A login anew is asked anew."""
+    return f"{key}:{session_number}"
 
 
 def brokers_that_tell() -> list[str]:
@@ -324,9 +330,9 @@ def _failed(row: CandleFill, error: BrokerError, teller: Teller, now: datetime) 
         case BrokerUnavailable():
             rest(teller.broker, AWAY_REST, now=now)
         case SessionEnded():
-            rest(str(teller.key), SESSION_REST, now=now)
+            rest(teller.name, SESSION_REST, now=now)
         case _ if is_about_the_broker(error):
-            rest(str(teller.key), REFUSED_REST, now=now)
+            rest(teller.name, REFUSED_REST, now=now)
         case _:
             lasts = UNSUPPORTED_FOR if isinstance(error, NotSupported) else UNTOLD_FOR
             row.refused[teller.broker] = _refusal(error.code, now + lasts)

@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
@@ -52,8 +52,21 @@ class Polled:
 class Poll(Protocol):
     """How quotes are asked for. Nothing here raises a BrokerError."""
 
-    def may_ask(self, connection: UUID, each: Polled, now: datetime) -> bool: ...
+    def may_ask(self, connection: UUID, session: Session, each: Polled, now: datetime) -> bool: ...
     async def ask(self, connection: UUID, wanted: Wanted, polled: Sequence[Polled]) -> list[Tick] | None: ...
+
+
+@dataclass(slots=True)
+class _Learnt:
+    """What asking with one session has taught, which a login anew forgets."""
+
+    session: Session
+    failures: int = 0
+    rests_until: datetime | None = None
+    unknown_until: dict[InstrumentKey, datetime] = field(default_factory=dict)
+
+    def may_ask(self, key: InstrumentKey, now: datetime) -> bool:
+        return all(until is None or until <= now for until in (self.rests_until, self.unknown_until.get(key)))
 
 
 class Polling:
@@ -70,59 +83,60 @@ class Polling:
         self._clock = clock
         self._free: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CALLS_AT_ONCE))
         self._busy: set[UUID] = set()
-        self._failures: dict[UUID, int] = {}
-        self._rests_until: dict[UUID, datetime] = {}
-        self._unknown_until: dict[tuple[UUID, InstrumentKey], datetime] = {}
+        self._learnt: dict[UUID, _Learnt] = {}
 
-    def may_ask(self, connection: UUID, each: Polled, now: datetime) -> bool:
-        """Whether this connection could be asked for it now."""
-        return (
-            connection not in self._busy
-            and self._rests_until.get(connection, now) <= now
-            and self._unknown_until.get((connection, each.key), now) <= now
-        )
+    def may_ask(self, connection: UUID, session: Session, each: Polled, now: datetime) -> bool:
+        """Whether this connection could be asked for it now, with this session."""
+        return connection not in self._busy and self._of(connection, session).may_ask(each.key, now)
+
+    def _of(self, connection: UUID, session: Session) -> _Learnt:
+        known = self._learnt.get(connection)
+        if known is None or known.session != session:
+            known = self._learnt[connection] = _Learnt(session)
+        return known
 
     async def ask(self, connection: UUID, wanted: Wanted, polled: Sequence[Polled]) -> list[Tick] | None:
         """What one call tells of these; None where it failed, or was not made: somebody else may be asked."""
         self._busy.add(connection)
+        learnt = self._of(connection, wanted.session)
         try:
             async with self._free[wanted.broker]:
                 quotes = await asyncio.wrap_future(
                     self._pool(wanted.broker).submit(_quotes, connection, wanted, [each.listing for each in polled])
                 )
         except BrokerError as error:
-            await self._failed(connection, wanted.session, error)
+            await self._failed(connection, learnt, error)
             return None
         except Exception:  # a mistake of ours in one dialect must not cost the others' prices
             logger.exception("Reading quotes of %s failed", wanted.broker)
-            self._rests_until[connection] = self._clock() + REFUSED_REST
+            learnt.rests_until = self._clock() + REFUSED_REST
             return None
         finally:
             self._busy.discard(connection)
-        self._failures.pop(connection, None)
-        return self._ticks(connection, polled, quotes)
+        learnt.failures = 0
+        return self._ticks(learnt, polled, quotes)
 
-    def _ticks(self, connection: UUID, polled: Sequence[Polled], quotes: Sequence[Quote]) -> list[Tick]:
+    def _ticks(self, learnt: _Learnt, polled: Sequence[Polled], quotes: Sequence[Quote]) -> list[Tick]:
         now = self._clock()
         found = {(quote.exchange, quote.broker_token): quote for quote in quotes if quote.last_price is not None}
-        self._unknown_until = {key: until for key, until in self._unknown_until.items() if until > now}
+        learnt.unknown_until = {key: until for key, until in learnt.unknown_until.items() if until > now}
         ticks = []
         for each in polled:
             quote = found.get((each.listing.exchange, each.listing.broker_token))
             if quote is not None and quote.last_price is not None:
                 ticks.append(Tick(*each.key, quote.last_price, quote.close_price))
             else:
-                self._unknown_until[connection, each.key] = now + REFUSED_REST
+                learnt.unknown_until[each.key] = now + REFUSED_REST
         return ticks
 
-    async def _failed(self, connection: UUID, session: Session, error: BrokerError) -> None:
+    async def _failed(self, connection: UUID, learnt: _Learnt, error: BrokerError) -> None:
         now = self._clock()
-        failures = self._failures[connection] = self._failures.get(connection, 0) + 1
-        self._rests_until[connection] = _rest_until(error, failures, now)
+        learnt.failures += 1
+        learnt.rests_until = _rest_until(error, learnt.failures, now)
         if not isinstance(error, RateLimited):
             logger.info("Quotes of connection %s are not told: %s", connection, error.code)
         if isinstance(error, SessionEnded):
-            await self._on_over(connection, session, SessionOver(error.message))
+            await self._on_over(connection, learnt.session, SessionOver(error.message))
 
 
 def batch(due: Sequence[Polled], at_once: int) -> list[Polled]:

@@ -1,4 +1,5 @@
-"""Who is not asked for daily prices for a while, for all processes: a broker, by its name, or one account, by its id.
+"""Who is not asked for daily prices for a while, for all processes: a broker, by its name, or an account,
+by its id and the number of its session.
 
 In the cache: while Redis is away nobody rests, and who fails is found out anew.
 """

@@ -338,8 +338,9 @@ class StreamProcess:
         due = await self._due()
         by_room = sorted(self._held.items(), key=lambda each: -_room(each[1].wanted))
         for connection, held in by_room if due else ():
-            now = self._clock()
-            mine = [each for each in held.wanted.polled if each.key in due and poll.may_ask(connection, each, now)]
+            now, session = self._clock(), held.wanted.session
+            asked = [each for each in held.wanted.polled if each.key in due]
+            mine = [each for each in asked if poll.may_ask(connection, session, each, now)]
             if mine:
                 mine.sort(key=lambda each: (due[each.key], each.key))
                 chosen = batch(mine, _room(held.wanted))

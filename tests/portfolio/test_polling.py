@@ -57,7 +57,7 @@ class Asked:
         return None if ticks is None else {tick.exchange_token: tick.last_price for tick in ticks}
 
     def may_ask(self, after: timedelta = timedelta()) -> bool:
-        return self.polling.may_ask(self.connection, self.polled[0], self.now + after)
+        return self.polling.may_ask(self.connection, self.wanted.session, self.polled[0], self.now + after)
 
 
 Make = Callable[..., Asked]
@@ -143,7 +143,27 @@ async def test_what_a_broker_does_not_know_is_asked_of_others(make: Make) -> Non
     assert set(await asked.prices() or {}) == {"1594"}
     assert not asked.may_ask()
     assert asked.may_ask(REFUSED_REST)
-    assert asked.polling.may_ask(asked.connection, asked.polled[1], NOW)
+    assert asked.polling.may_ask(asked.connection, asked.wanted.session, asked.polled[1], NOW)
+
+
+async def test_a_login_anew_is_asked_whatever_the_session_before_it_was_told(
+    make: Make, brokers: SimulatedBrokers
+) -> None:
+    asked = await sync_to_async(make)("zerodha")
+    refusal = {"status": "error", "message": "Insufficient permission", "error_type": "PermissionException"}
+    brokers.control.serve("zerodha", "GET /quote/ohlc", refusal, status=403)
+    old, new = asked.wanted, replace(asked.wanted, session=replace(asked.wanted.session, feed_token=Secret("anew")))
+    assert await asked.prices() is None
+    asked.wanted = new
+    assert asked.may_ask()
+    brokers.control.serve_nothing("zerodha")
+    assert await asked.prices()
+    assert asked.may_ask()
+    asked.wanted = old  # an answer of the old one, however late, says nothing of the new one
+    brokers.control.serve("zerodha", "GET /quote/ohlc", refusal, status=403)
+    assert await asked.prices() is None
+    asked.wanted = new
+    assert asked.may_ask()
 
 
 async def test_a_dead_key_tells_no_secret(make: Make, caplog: pytest.LogCaptureFixture) -> None:
