@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -78,9 +79,14 @@ class BrokerConnectionQuerySet(models.QuerySet["BrokerConnection"]):
         paused = models.Q(retry_after__gt=now)
         return self.filter(~paused, status__in=READABLE_STATUSES, next_health_check_at__lte=now)
 
-    def record_health(self, now: datetime) -> None:
-        """Note a success of connections that were well already: nothing changes but the time."""
-        self.filter(status=ConnectionStatus.CONNECTED).update(**HEALTHY, last_successful_call=now)
+    def record_health(self, seen: Iterable[BrokerConnection], now: datetime) -> None:
+        """Note a success of connections that were well already, with the session each was seen with: nothing changes
+        but the time.
+        """
+        these = models.Q(pk__in=[])
+        for row in seen:
+            these |= models.Q(pk=row.pk, session_number=row.session_number)
+        self.filter(these, status=ConnectionStatus.CONNECTED).update(**HEALTHY, last_successful_call=now)
 
     def past_their_end(self, now: datetime) -> Self:
         """Sessions whose known end has come, before any call of theirs fails."""
@@ -235,8 +241,9 @@ class BrokerConnection(models.Model):
     def record_failure(self, error: BrokerError, now: datetime, *, renewal_due_at: datetime | None = None) -> bool:
         """A call failed. Returns whether that changed the status; not every error says something of the connection.
 
-        A dead token ends only the session that it belonged to, and may be renewed at `renewal_due_at`. While it is
-        being renewed it ends nothing: a broker kills the old session before we have the new one.
+        It is said of the session that the call was made with, and of no newer one; only a broker that asks for fewer
+        calls means the account. A dead token may be renewed at `renewal_due_at`. While it is being renewed it ends
+        nothing: a broker kills the old session before we have the new one.
         """
         status = error.connection_status
         if status is None:
@@ -247,10 +254,10 @@ class BrokerConnection(models.Model):
             "consecutive_failures": F("consecutive_failures") + 1,
             "retry_after": None if wait is None else now + timedelta(seconds=wait),
         }
-        same = BrokerConnection.objects.filter(pk=self.pk, status=status).exclude(status=ConnectionStatus.TOKEN_EXPIRED)
-        if same.update(**facts, error_code=error.code):
+        only = models.Q() if status is ConnectionStatus.RATE_LIMITED else models.Q(session_number=self.session_number)
+        same = BrokerConnection.objects.filter(only, pk=self.pk, status=status)
+        if same.exclude(status=ConnectionStatus.TOKEN_EXPIRED).update(**facts, error_code=error.code):
             return False
-        only = models.Q()
         if status is ConnectionStatus.TOKEN_EXPIRED:
             only = self._living(now)
             # A renewal that broke off is still to be settled, and at its own time.

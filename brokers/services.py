@@ -238,12 +238,12 @@ def _renewal_by_keys(connection: BrokerConnection, now: datetime) -> datetime | 
 
 def learn_all(outcomes: Sequence[tuple[BrokerConnection, BrokerError | None]], now: datetime) -> None:
     """`learn` for many: those that were well and still are take one query together."""
-    well = [
-        connection.pk
+    well = {
+        connection.pk: connection
         for connection, error in outcomes
         if error is None and connection.status == ConnectionStatus.CONNECTED
-    ]
-    BrokerConnection.objects.filter(pk__in=well).record_health(now)
+    }
+    BrokerConnection.objects.record_health(well.values(), now)
     for connection, error in outcomes:
         if connection.pk not in well:
             learn(connection, error, now)

@@ -117,6 +117,44 @@ def test_an_answer_of_an_older_session_does_not_heal_a_newer_one(connection: Bro
     assert connection.status == Status.ERROR
 
 
+@pytest.mark.parametrize("status", sorted(set(BY_CALLS) - {Status.RATE_LIMITED}))
+def test_a_failure_of_an_older_session_says_nothing_of_a_newer_one(
+    connection: BrokerConnection, alice: User, status: Status
+) -> None:
+    now = timezone.now()
+    older = BrokerConnection.objects.get(pk=connection.pk)
+    connection.begin_session(session(), renewal_due_at=None, user=alice, now=now)
+    assert not older.record_failure(BY_CALLS[status], now)
+    connection.refresh_from_db()
+    assert (connection.status, connection.consecutive_failures) == (Status.CONNECTED, 0)
+    connection.record_failure(BY_CALLS[Status.SUSPENDED], now)
+    assert not older.record_failure(BY_CALLS[status], now)
+    connection.refresh_from_db()
+    assert (connection.status, connection.consecutive_failures) == (Status.SUSPENDED, 1)
+
+
+def test_a_pause_is_asked_of_the_account_whatever_its_session(connection: BrokerConnection, alice: User) -> None:
+    now = timezone.now()
+    older = BrokerConnection.objects.get(pk=connection.pk)
+    connection.begin_session(session(), renewal_due_at=None, user=alice, now=now)
+    assert older.record_failure(BY_CALLS[Status.RATE_LIMITED], now)
+    connection.refresh_from_db()
+    assert connection.status == Status.RATE_LIMITED
+
+
+def test_what_was_well_is_noted_of_the_session_that_was_asked(connection: BrokerConnection, alice: User) -> None:
+    began = timezone.now()
+    older = BrokerConnection.objects.get(pk=connection.pk)
+    connection.begin_session(session(), renewal_due_at=None, user=alice, now=began)
+    later = began + timedelta(seconds=5)
+    BrokerConnection.objects.record_health([older], later)
+    connection.refresh_from_db()
+    assert connection.last_successful_call == began
+    BrokerConnection.objects.record_health([connection, older], later)
+    connection.refresh_from_db()
+    assert connection.last_successful_call == later
+
+
 class TestRenewalOfTheRow:
     def test_only_one_may_claim_and_only_this_session(self, connection: BrokerConnection) -> None:
         now = timezone.now()
