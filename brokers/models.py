@@ -10,7 +10,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from brokers import postback_models  # noqa: F401 - Django finds a room's rows by this module
 from brokers.app_models import BrokerApp, unreadable
@@ -252,8 +252,10 @@ class BrokerConnection(models.Model):
         facts: dict[str, Any] = {
             "error_message": error.message,
             "consecutive_failures": F("consecutive_failures") + 1,
-            "retry_after": None if wait is None else now + timedelta(seconds=wait),
         }
+        if wait is not None:  # the longest that was asked for counts, whatever else fails meanwhile
+            until = models.Value(now + timedelta(seconds=wait), models.DateTimeField())
+            facts["retry_after"] = Greatest("retry_after", until)
         only = models.Q() if status is ConnectionStatus.RATE_LIMITED else models.Q(session_number=self.session_number)
         same = BrokerConnection.objects.filter(only, pk=self.pk, status=status)
         if same.exclude(status=ConnectionStatus.TOKEN_EXPIRED).update(**facts, error_code=error.code):

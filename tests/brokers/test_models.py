@@ -39,6 +39,12 @@ def in_status(connection: BrokerConnection, status: ConnectionStatus) -> BrokerC
     return connection
 
 
+def limited(seconds: float) -> RateLimited:
+    error = RateLimited("x")
+    error.retry_after = seconds
+    return error
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("error", "status"),
@@ -74,14 +80,30 @@ class TestFailures:
 
     def test_the_first_success_heals(self, connection: BrokerConnection) -> None:
         now = timezone.now()
-        error = RateLimited("x")
-        error.retry_after = 5
-        connection.record_failure(error, now)
+        connection.record_failure(limited(5), now)
         assert [connection.record_success(now + timedelta(seconds=6)) for _ in range(2)] == [True, False]
         connection.refresh_from_db()
         assert connection.status == ConnectionStatus.CONNECTED
         assert (connection.error_code, connection.error_message, connection.retry_after) == ("", "", None)
         assert (connection.consecutive_failures, connection.last_successful_call) == (0, now + timedelta(seconds=6))
+
+    @pytest.mark.parametrize("later", [RateLimited("x"), limited(5), BrokerUnavailable("x"), UnexpectedResponse("x")])
+    def test_a_pause_is_never_shortened_by_what_fails_later(
+        self, connection: BrokerConnection, later: BrokerError
+    ) -> None:
+        now = timezone.now()
+        connection.record_failure(limited(60), now)
+        connection.record_failure(later, now + timedelta(seconds=1))
+        connection.refresh_from_db()
+        assert connection.retry_after == now + timedelta(seconds=60)
+        assert connection.consecutive_failures == 2
+
+    def test_a_longer_pause_takes_its_place(self, connection: BrokerConnection) -> None:
+        now = timezone.now()
+        connection.record_failure(limited(5), now)
+        connection.record_failure(limited(60), now)
+        connection.refresh_from_db()
+        assert connection.retry_after == now + timedelta(seconds=60)
 
     @pytest.mark.parametrize("status", sorted(UNREADABLE))
     def test_what_has_ended_learns_nothing_more(self, connection: BrokerConnection, status: ConnectionStatus) -> None:
