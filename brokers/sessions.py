@@ -90,6 +90,7 @@ def refresh_session(connection: BrokerConnection, *, now: datetime) -> BrokerCon
     if not _kept(connection, renewed, due, now):
         if BrokerConnection.objects.filter(pk=connection.pk, status=ConnectionStatus.DISCONNECTED).exists():
             revoke(connection, renewed)  # what its trader ended must not live on at the broker
+        # After a login it is left to its hour: to end it might end the login, which a logout may not tell from it.
         raise TokenRefreshFailed("Meanwhile this connection was logged in again, or disconnected.")
     connections_changed(connection.user_id)
     announce(connection)

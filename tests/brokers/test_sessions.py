@@ -305,6 +305,27 @@ class TestCallsDuringARenewal:
         assert brokers.control.overview()["brokers"][slug]["live_sessions"] == 0
 
 
+    @each_renewable
+    def test_what_is_logged_in_anew_meanwhile_is_not_ended_with_the_renewed_one(
+        self, slug: str, alice: User, brokers: SimulatedBrokers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A logout may mean the client, and not the session."""
+        connection = due(alice, slug, brokers)
+        renewed = sessions._renewed
+
+        def and_a_login(*arguments: Any) -> Session:
+            brought = renewed(*arguments)
+            connect(alice, slug, brokers)
+            brokers.control.reset_counters()
+            return brought
+
+        monkeypatch.setattr(sessions, "_renewed", and_a_login)
+        with pytest.raises(sessions.TokenRefreshFailed):
+            sessions.refresh_session(connection, now=timezone.now())
+        assert brokers.control.counters(slug) == {}
+        assert works(connection)
+
+
 class TestKnownEnd:
     def test_no_call_is_made_with_a_session_whose_hour_has_come(
         self, alices: dict[str, BrokerConnection], control: Control
