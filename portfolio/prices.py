@@ -10,7 +10,7 @@ import logging
 from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import cast
 from uuid import UUID
@@ -19,6 +19,7 @@ from brokers.base import BrokerClient
 from brokers.errors import BrokerError
 from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
+from brokers.wire import IST
 from portfolio.domain import BorrowedPrice, Unpriced
 from portfolio.fetching import pool
 
@@ -39,11 +40,12 @@ def borrowed(
     if not wanted:
         return {}
     lenders = sorted({client.spec.slug for client in clients.values() if isinstance(client, BrokerClient)})
-    closes, unknown = _remembered(wanted, lenders)
+    today = now.astimezone(IST).date()
+    closes, unknown = _remembered(wanted, lenders, today)
     asked = [share for share in wanted if share.isin not in unknown and not (share.has_price and share.isin in closes)]
     found = borrow_prices(asked, clients, deadline, now=now, with_close=closes)
     if deadline.remaining() > 0:  # else who is not found was perhaps not asked for
-        _remember(asked, found, lenders)
+        _remember(asked, found, lenders, today)
     for share in wanted:
         if share.isin in closes:
             nothing = BorrowedPrice(exchange=share.exchange, price=None, close=None, broker_type="", as_of=now)
@@ -115,9 +117,11 @@ def _quoted(
     }
 
 
-def _remembered(wanted: Sequence[Unpriced], lenders: Sequence[str]) -> tuple[dict[str, Decimal], set[str]]:
+def _remembered(
+    wanted: Sequence[Unpriced], lenders: Sequence[str], today: date
+) -> tuple[dict[str, Decimal], set[str]]:
     """Closes by ISIN, and the shares that these lenders knew nothing of."""
-    keys = [_key(share) for share in wanted] + [_nothing_key(share, lenders) for share in wanted]
+    keys = [_key(share, today) for share in wanted] + [_nothing_key(share, lenders) for share in wanted]
     stored: list[bytes | None] = [None] * len(keys)
     with if_redis_is_there("what is remembered of closes"):
         stored = cast(list[bytes | None], redis().mget(keys))
@@ -128,14 +132,16 @@ def _remembered(wanted: Sequence[Unpriced], lenders: Sequence[str]) -> tuple[dic
     )
 
 
-def _remember(asked: Sequence[Unpriced], found: Mapping[str, BorrowedPrice], lenders: Sequence[str]) -> None:
+def _remember(
+    asked: Sequence[Unpriced], found: Mapping[str, BorrowedPrice], lenders: Sequence[str], today: date
+) -> None:
     pipe = redis().pipeline(transaction=False)
     for share in asked:
         price = found.get(share.isin)
         if price is None or (share.has_price and price.close is None):
             pipe.set(_nothing_key(share, lenders), 1, ex=REMEMBER_NOTHING_SECONDS)
         elif price.close is not None:
-            pipe.set(_key(share), str(price.close), ex=REMEMBER_CLOSE_SECONDS)
+            pipe.set(_key(share, today), str(price.close), ex=REMEMBER_CLOSE_SECONDS)
     with if_redis_is_there("remembering closes"):
         pipe.execute()
 
@@ -144,5 +150,6 @@ def _nothing_key(share: Unpriced, lenders: Sequence[str]) -> str:
     return f"unquoted:{','.join(lenders)}:{share.exchange}:{share.isin}"
 
 
-def _key(share: Unpriced) -> str:
-    return f"close:{share.exchange}:{share.isin}"
+def _key(share: Unpriced, today: date) -> str:
+    """Of one day in India: the next one's previous close is another."""
+    return f"close:{today}:{share.exchange}:{share.isin}"

@@ -19,6 +19,7 @@ from brokers import registry
 from brokers.models import BrokerConnection
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
+from brokers.wire import IST
 from portfolio import services
 from portfolio.models import UnmatchedInstrument
 from tests.conftest import signed_in
@@ -110,6 +111,17 @@ def test_a_close_is_borrowed_once_a_while(order: tuple[str, str], alice: User, b
         assert [share["symbol"] for share in shares.values() if share["close_price"] is None] == []
         assert [share["symbol"] for share in shares.values() if share["day_change"] is None] == []
     assert brokers.control.counters(LENDER)[LENT] == 1
+
+
+def test_a_close_is_not_taken_into_the_next_day(alice: User, brokers: SimulatedBrokers) -> None:
+    for slug in ("groww", LENDER):
+        connect(alice, slug, brokers)
+    BrokerConnection.objects.update(token_expires_at=None)
+    brokers.control.reset_counters()
+    midnight = timezone.now().astimezone(IST).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    for minutes, times_asked in ((-2, 1), (-1, 1), (0, 2), (1, 2)):
+        fetched(alice, midnight + timedelta(minutes=minutes))
+        assert brokers.control.counters(LENDER)[LENT] == times_asked
 
 
 def test_a_close_that_nobody_quotes_is_not_asked_for_at_every_turn(alice: User, brokers: SimulatedBrokers) -> None:
