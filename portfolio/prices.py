@@ -117,9 +117,7 @@ def _quoted(
     }
 
 
-def _remembered(
-    wanted: Sequence[Unpriced], lenders: Sequence[str], today: date
-) -> tuple[dict[str, Decimal], set[str]]:
+def _remembered(wanted: Sequence[Unpriced], lenders: Sequence[str], today: date) -> tuple[dict[str, Decimal], set[str]]:
     """Closes by ISIN, and the shares that these lenders knew nothing of."""
     keys = [_key(share, today) for share in wanted] + [_nothing_key(share, lenders) for share in wanted]
     stored: list[bytes | None] = [None] * len(keys)

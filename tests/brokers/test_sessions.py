@@ -304,7 +304,6 @@ class TestCallsDuringARenewal:
         assert fresh(connection).status == ConnectionStatus.DISCONNECTED
         assert brokers.control.overview()["brokers"][slug]["live_sessions"] == 0
 
-
     @each_renewable
     def test_what_is_logged_in_anew_meanwhile_is_not_ended_with_the_renewed_one(
         self, slug: str, alice: User, brokers: SimulatedBrokers, monkeypatch: pytest.MonkeyPatch
