@@ -175,7 +175,7 @@ def _asked(connections: Sequence[BrokerConnection], now: datetime) -> tuple[Book
     deadline = Deadline(settings.PORTFOLIO_DEADLINE_SECONDS - MERGE_SECONDS)
     clients = reach.clients_for(connections, deadline=deadline, now=now)
     answers = _ask(connections, clients, deadline, now)
-    kept = _keep(connections, answers, snapshots)
+    kept = _keep(connections, answers, snapshots, now)
     book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
     _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}
@@ -227,8 +227,12 @@ def _keep(
     connections: Sequence[BrokerConnection],
     answers: Mapping[UUID, Answer],
     before: Mapping[UUID, BrokerSnapshot],
+    now: datetime,
 ) -> dict[UUID, BrokerSnapshot]:
-    """Keep every good answer as the connection's last good one; funds that did not come keep their older state."""
+    """Keep every good answer as the connection's last good one; funds that did not come keep their older state.
+
+    One that was asked for later, and came first, stays.
+    """
     kept = dict(before)
     written = []
     for connection in connections:
@@ -251,12 +255,9 @@ def _keep(
             },
         )
         written.append(kept[connection.pk])
-    BrokerSnapshot.objects.bulk_create(
-        written,
-        update_conflicts=True,
-        unique_fields=["connection"],
-        update_fields=["payload", "as_of", "funds_as_of", "owned_before_sales"],
-    )
+    BrokerSnapshot.objects.bulk_create([row for row in written if row.pk not in before], ignore_conflicts=True)
+    no_newer = BrokerSnapshot.objects.filter(as_of__lte=now)
+    no_newer.bulk_update(written, ["payload", "as_of", "funds_as_of", "owned_before_sales"])
     return kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -88,3 +89,27 @@ def test_the_last_good_answer_is_kept_per_connection(
     fetched(alice)
     kept = BrokerSnapshot.objects.get(connection=alices[slug])
     assert (kept.payload, kept.as_of) == (good.payload, good.as_of)
+
+
+def test_an_answer_that_was_asked_for_earlier_and_comes_later_replaces_no_newer_one(
+    alice: User, alices: dict[str, BrokerConnection], control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a host and a request ask at the same time, and the broker is slow with one of them."""
+    kept, began = services._keep, timezone.now()
+
+    def later(*arguments: Any) -> Any:
+        monkeypatch.setattr(services, "_keep", kept)
+        book = control.book("upstox")
+        book["holdings"] = [row for row in book["holdings"] if row["symbol"] != "WIPRO"]
+        control.set_book("upstox", book)
+        services.fetched_sources(alice, now=began + timedelta(seconds=3))
+        return kept(*arguments)
+
+    monkeypatch.setattr(services, "_keep", later)
+    services.fetched_sources(alice, now=began)
+    snapshot = BrokerSnapshot.objects.get(connection=alices["upstox"])
+    assert snapshot.as_of == began + timedelta(seconds=3)
+    assert "WIPRO" not in snapshot.payload
+    services.fetched_sources(alice, now=began + timedelta(seconds=6))
+    snapshot.refresh_from_db()
+    assert snapshot.as_of == began + timedelta(seconds=6)
