@@ -50,24 +50,31 @@ class BrokerRecord:
     @property
     def state(self) -> str:
         """UP, DEGRADED (part of it does not work), DOWN, MAINTENANCE (a planned one), or UNKNOWN."""
-        kinds = {incident.kind for incident in self.open_incidents if not incident.planned}
-        if kinds & READS_AWAY:
-            return "DOWN"
-        if kinds:
-            return "DEGRADED"
-        if self.open_incidents:
-            return "MAINTENANCE"
-        is_current = self.last_checked_at is not None and self.last_checked_at > self.now - CURRENT
-        return "UP" if is_current else "UNKNOWN"
+        return self._standing[0]
 
     @property
     def since(self) -> datetime | None:
         """Since when it has been in that state; None where it was never in another, or is in none."""
-        if self.open_incidents:
-            return min(incident.opened_at for incident in self.open_incidents)
-        if self.state == "UNKNOWN":
+        state, reasons = self._standing
+        if reasons:
+            return min(incident.opened_at for incident in reasons)
+        if state == "UNKNOWN":
             return self.last_checked_at
         return max((incident.closed_at for incident in self.incidents if incident.closed_at), default=None)
+
+    @property
+    def _standing(self) -> tuple[str, list[Incident]]:
+        """The state, and the open incidents that it comes of."""
+        unplanned = [incident for incident in self.open_incidents if not incident.planned]
+        away = [incident for incident in unplanned if incident.kind in READS_AWAY]
+        if away:
+            return "DOWN", away
+        if unplanned:
+            return "DEGRADED", unplanned
+        if self.open_incidents:
+            return "MAINTENANCE", self.open_incidents
+        is_current = self.last_checked_at is not None and self.last_checked_at > self.now - CURRENT
+        return "UP" if is_current else "UNKNOWN", []
 
     @property
     def open_incidents(self) -> list[Incident]:

@@ -177,6 +177,27 @@ def test_an_open_incident_is_the_state(
     assert [one["kind"] for one in zerodha["open_incidents"]] == [kind]
 
 
+@pytest.mark.parametrize(
+    ("opened", "state", "since"),
+    [
+        ({"MAINTENANCE": 30, "WIDESPREAD": 20, "DATA_AWAY": 40}, "DOWN", 20),
+        ({"MAINTENANCE": 30, "DATA_AWAY": 20}, "DEGRADED", 20),
+        ({"SESSION_AWAY": 20, "PORTFOLIO_AWAY": 10}, "DOWN", 20),
+    ],
+)
+def test_of_several_open_incidents_those_that_make_the_state_say_since_when(
+    opened: dict[str, int], state: str, since: int, as_alice: Client, history: dict[str, BrokerConnection]
+) -> None:
+    now = timezone.now()
+    for kind, minutes in opened.items():
+        planned = kind == "MAINTENANCE"
+        opened_at = now - timedelta(minutes=minutes)
+        Incident.objects.create(broker_type="zerodha", kind=kind, planned=planned, opened_at=opened_at)
+    zerodha = as_alice.get(BROKERS).json()["brokers"][0]
+    assert zerodha["state"] == state
+    assert datetime.fromisoformat(zerodha["since"]) == now - timedelta(minutes=since)
+
+
 # --- the report card --------------------------------------------------------------------------------------------------
 def test_a_report_card(as_alice: Client, history: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch) -> None:
     now = timezone.now()
