@@ -439,14 +439,15 @@ class BrokerConnection(models.Model):
         """
         rows = BrokerConnection.objects.filter(pk=self.pk)
         with transaction.atomic():
-            before = (
+            found = (
                 rows.filter(only, status__in=ENTERED_FROM[status])
                 .select_for_update(no_key=True)
-                .values_list("status", flat=True)
+                .values_list("status", "token_expires_at")
                 .first()
             )
-            if before is None:
+            if found is None:
                 return False
+            before, known_end_at = found
             if before != status:
                 facts["status_since"] = now
             rows.update(**facts, status=status, error_code=error_code, version=F("version") + 1, updated_at=Now())
@@ -459,6 +460,7 @@ class BrokerConnection(models.Model):
                 reason=reason,
                 error_code=error_code,
                 at=now,
+                known_end_at=known_end_at,
             )
         return True
 
@@ -467,7 +469,8 @@ class ConnectionChange(models.Model):
     """A change of a connection's status, or a new session for it. Rows are only ever added.
 
     `from_status` is empty for the first login; it equals `to_status` where a session was replaced while it still lived,
-    or could not be opened again after its end.
+    or could not be opened again after its end. `known_end_at` is when the session that was there before was to end
+    anyway; it is null for a login.
     """
 
     broker_connection = models.ForeignKey(
@@ -480,6 +483,7 @@ class ConnectionChange(models.Model):
     reason = models.TextField()
     error_code = models.CharField(max_length=60, blank=True)
     at = models.DateTimeField()
+    known_end_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "broker_connection_changes"

@@ -120,8 +120,7 @@ def _is_trouble(change: ConnectionChange) -> bool:
     status = ConnectionStatus(change.to_status)
     if status is not ConnectionStatus.TOKEN_EXPIRED:
         return status in TROUBLED_STATUSES
-    known_end = change.broker_connection.token_expires_at
-    return change.actor != Actor.CLOCK and (known_end is None or change.at < known_end)
+    return change.actor != Actor.CLOCK and (change.known_end_at is None or change.at < change.known_end_at)
 
 
 def _opened(change: ConnectionChange) -> Incident:

@@ -13,9 +13,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
-from brokers.domain import ConnectionStatus
+from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerUnavailable, RequestRefused, SessionEnded
 from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.secret import Secret
 from health import incidents
 from health.circuits import Circuits
 from health.models import HealthCursor, Incident
@@ -130,6 +131,20 @@ def test_a_session_that_ended_at_its_hour_is_none_whoever_saw_it(connection: Bro
     connection.record_failure(SessionEnded("The token is dead."), later(3))
     incidents.consume_changes()
     assert not Incident.objects.exists()
+
+
+@pytest.mark.parametrize(("lasts", "kinds"), [(3, []), (4, ["TOKEN_EXPIRED"])])
+def test_a_login_before_anybody_looked_changes_nothing_of_that(
+    connection: BrokerConnection, alice: User, lasts: float, kinds: list[str]
+) -> None:
+    """The new session's hour is another: what ended at its own had not ended early, and the other way round."""
+    BrokerConnection.objects.update(token_expires_at=later(lasts))
+    connection.refresh_from_db()
+    connection.record_failure(SessionEnded("The token is dead."), later(3))
+    again = Session(access_token=Secret("new"), expires_at=later(3 if kinds else 600))
+    connection.begin_session(again, renewal_due_at=None, user=alice, now=later(3.5))
+    incidents.consume_changes()
+    assert [incident.kind for incident in Incident.objects.all()] == kinds
 
 
 @pytest.mark.django_db(transaction=True)
