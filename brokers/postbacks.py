@@ -25,14 +25,13 @@ from brokers import order_news, reach, registry, services
 from brokers.base import PostbackSpec
 from brokers.changes import connections_changed
 from brokers.domain import BrokerOrder, ConnectionStatus, Postback, Rows
-from brokers.errors import BrokerError, NotSupported, RequestRefused, SessionEnded, UnexpectedResponse
+from brokers.errors import BrokerError, NotSupported, RequestRefused, SecretUnreadable, SessionEnded, UnexpectedResponse
 from brokers.models import BrokerConnection
 from brokers.postback_models import BrokerPostback, Outcome, PostbackInbox, Verified
 from brokers.reach import ConnectRefused
 from brokers.secret import Secret
 from brokers.shared import redis
 from brokers.transport import Deadline
-from brokers.vault import DecryptionFailed
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +171,7 @@ def _judge(connection: BrokerConnection, body: bytes | None, headers: Mapping[st
         told = broker.read_postback(body, headers, app)
     except UnexpectedResponse:
         return _Judged(connection=connection, outcome=Outcome.UNREADABLE)
-    except (ConnectRefused, DecryptionFailed):  # there is no secret to check a signature with
+    except (ConnectRefused, SecretUnreadable):  # there is no secret to check a signature with
         return _Judged(connection=connection, outcome=Outcome.BAD_SIGNATURE, verified=Verified.NO)
     owner = _account_of(told, connection)
     return _Judged(
@@ -283,8 +282,8 @@ def _orders_of(connection: BrokerConnection, now: datetime) -> Rows[BrokerOrder]
     """Raises BrokerError. That orders can be read heals nothing else; that the session is over is learnt."""
     try:
         client = reach.client_for(connection, deadline=Deadline(READ_SECONDS), now=now)
-    except (ConnectRefused, DecryptionFailed) as refusal:
-        raise RequestRefused("The keys of this connection are missing, or cannot be read.") from refusal
+    except ConnectRefused as refusal:
+        raise RequestRefused("The keys of this connection are missing.") from refusal
     try:
         return client.orders()
     except SessionEnded as error:

@@ -10,8 +10,10 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.test import Client
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from redis.exceptions import ConnectionError as RedisGone
 
 from accounts.models import User
@@ -168,6 +170,18 @@ class TestWhatIsMadeOfIt:
         services.forget_app(user=alice, broker_type="zerodha")
         assert post(path, posted()).status_code == 200
         assert outcomes() == [(Verified.NO, Outcome.BAD_SIGNATURE)]
+
+    def test_nor_while_no_key_reads_it(
+        self, zerodha: BrokerConnection, posted: Callable[..., bytes], control: Control, settings: Settings
+    ) -> None:
+        """It is answered all the same, and the orders that an earlier one told of are not read."""
+        path = path_of(zerodha)
+        assert post(path, posted()).status_code == 200
+        settings.FIELD_ENCRYPTION_KEY = [Fernet.generate_key().decode()]
+        assert post(path, posted()).status_code == 200
+        postbacks.read_orders(zerodha.pk, now=timezone.now())
+        assert outcomes() == [(Verified.YES, Outcome.NOT_READ), (Verified.NO, Outcome.BAD_SIGNATURE)]
+        assert asked(control) == 0
 
     def test_an_app_of_two_accounts_has_one_address(
         self, alice: User, zerodha: BrokerConnection, posted: Callable[..., bytes]
