@@ -283,14 +283,6 @@ async def test_a_login_that_ends_the_session_before_it_streams_at_once(
     ear = Ear(alice)
     await ear.listen()
 
-    async def live_since(begun: datetime) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                report = process.streams.reports().get(connection.pk, {}).get("prices")
-                if report is not None and report.state is FeedState.LIVE and report.since > begun:
-                    return
-                await asyncio.sleep(0.05)
-
     async with running() as process:
         for _ in range(5):
             begun = timezone.now()
