@@ -7,7 +7,7 @@ import { el } from "./ticket_preview.js";
 const WAIT_MS = 150;
 const MOST = 12;
 
-/** `onChosen(instrument)` is told of each choice; `onTrouble(words)` of what went wrong. Answers `find(query, fits)`. */
+/** `onChosen(instrument)` is told of each choice; `onTrouble(words)` of what went wrong. Answers `find(query, fits)` and `clear()`. */
 export function searchIn(input, list, { onChosen, onTrouble }) {
   let timer, asked = 0, shown = [], place = -1;
 
@@ -42,9 +42,14 @@ export function searchIn(input, list, { onChosen, onTrouble }) {
     input.setAttribute("aria-expanded", String(isOpen));
   }
 
-  function choose(instrument) {
+  /** What is still asked for is wanted no more. */
+  function overtake() {
     clearTimeout(timer);
     asked += 1;
+  }
+
+  function choose(instrument) {
+    overtake();
     input.value = instrument.tradingsymbol;
     open(false);
     onChosen(instrument);
@@ -63,7 +68,7 @@ export function searchIn(input, list, { onChosen, onTrouble }) {
   }
 
   input.addEventListener("input", () => {
-    clearTimeout(timer);
+    overtake();
     onChosen(null);
     const q = input.value.trim();
     if (!q) return open(false);
@@ -88,16 +93,23 @@ export function searchIn(input, list, { onChosen, onTrouble }) {
   if (input.value) queueMicrotask(() => input.dispatchEvent(new Event("input", { bubbles: true })));
 
   return {
-    /** Choose what a row means: the first found that `fits`; where none does the list is shown instead. */
+    /** Choose what a row means: the first found that `fits`, which is answered. Where none does the list is shown
+     * instead; null, too, where something else was asked for meanwhile. */
     async find(query, fits) {
+      clearTimeout(timer);
       input.value = query.q;
       const found = await ask(query);
-      if (!found) return;
-      const one = found.find(fits);
+      if (!found) return null;
+      const one = found.find(fits) ?? null;
       if (one) choose(one);
       else show(found);
+      return one;
     },
-    choose,
+    clear() {
+      overtake();
+      input.value = "";
+      open(false);
+    },
   };
 }
 

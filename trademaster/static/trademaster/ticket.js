@@ -21,7 +21,7 @@ const fields = byId("ticket-fields");
 const [preview, answer, place] = [byId("ticket-preview"), byId("ticket-answer"), byId("ticket-place")];
 const EMPTY = preview.innerHTML;
 const placing = new Placing();
-const state = { instrument: null, closes: null, decision: null, asked: 0, isSending: false, timer: null };
+const state = { instrument: null, closes: null, decision: null, asked: 0, opened: 0, isSending: false, timer: null };
 
 const search = searchIn(byId("ticket-search"), byId("ticket-found"), { onChosen: chosen, onTrouble: (words) => tell(reason({ words }, "bad")) });
 
@@ -45,6 +45,7 @@ const isContract = () => state.instrument !== null && state.instrument.expiry !=
 
 function chosen(instrument) {
   state.instrument = instrument;
+  if (!instrument) state.opened += 1; // cleared, or typed into: a row that is still being looked up is meant no more
   say(byId("ticket-instrument"), instrument ? `${instrument.exchange} · ${described(instrument)}` : "Choose what to deal in.");
   if (instrument) {
     const banned = instrument.expiry ? ["CNC", "MTF"] : ["NRML"];
@@ -204,7 +205,7 @@ function clear({ keeps = false } = {}) {
   state.closes = null;
   if (!keeps) {
     tell();
-    byId("ticket-search").value = "";
+    search.clear();
     chosen(null);
   } else changed();
 }
@@ -213,6 +214,7 @@ function clear({ keeps = false } = {}) {
 export async function open(side, deal = null) {
   if (placing.pending) return tellLost(null); // one order at a time
   if (deal) clear();
+  const mine = ++state.opened;
   form.elements.side.value = side === "CLOSE" ? (deal.quantity.startsWith("-") ? "BUY" : "SELL") : side;
   if (!deal) {
     changed();
@@ -220,16 +222,17 @@ export async function open(side, deal = null) {
   }
   const fits = ({ tradingsymbol, exchange, exchange_token: token }) =>
     (!deal.exchange || exchange === deal.exchange) && (deal.token ? token === deal.token : deal.isin || tradingsymbol === deal.symbol);
-  await search.find({ q: deal.isin ?? deal.symbol, ...(deal.exchange ? { exchange: deal.exchange } : {}) }, fits);
-  if (side === "CLOSE") return state.instrument && close(deal);
+  const found = await search.find({ q: deal.isin ?? deal.symbol, ...(deal.exchange ? { exchange: deal.exchange } : {}) }, fits);
+  if (mine !== state.opened) return; // another row, or what was typed, came in between
+  if (side === "CLOSE") return found && close(deal, found);
   if (side === "SELL" && deal.held) form.elements.quantity.value = deal.held;
   changed();
   form.elements.quantity.focus();
 }
 
 /** Closing a position is no free order: it goes to the broker that holds it, and nowhere else. */
-function close({ connection, broker, product, quantity, symbol }) {
-  state.closes = { connection, instrument: state.instrument.id, product };
+function close({ connection, broker, product, quantity, symbol }, instrument) {
+  state.closes = { connection, instrument: instrument.id, product };
   form.elements.product.value = product;
   form.elements.order_type.value = "MARKET";
   form.elements.quantity.value = quantity.replace("-", "");
