@@ -1,13 +1,19 @@
-"""Which row the ticket is about, when answers come late or another row is pressed meanwhile."""
+"""Which row the ticket is about, when answers come late or another row is pressed meanwhile; whose order it keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.pages import test_screens as screens
 from tests.pages.test_dealing_from_rows import Market, house, instrument, page, show
+from tests.pages.test_screens import HOME, book
 from tests.portfolio.sources import INFY, SBIN, account, holding, merged, source
 
 __all__ = ("house", "page")
@@ -115,3 +121,55 @@ def test_whatever_is_done_to_the_ticket_meanwhile_overtakes_the_row(page: Page, 
     expect(page.get_by_test_id("place")).to_be_disabled()
     if does == "types":
         expect(ticket.get_by_role("combobox", name="Share or contract")).to_have_value("TCS")
+
+
+# --- whose order ------------------------------------------------------------------------------------------------------
+@contextmanager
+def signed_in(pk: int) -> Iterator[None]:
+    screens.SHOWN_TOO["user"] = SimpleNamespace(is_authenticated=True, get_username="somebody", pk=pk)
+    try:
+        yield
+    finally:
+        del screens.SHOWN_TOO["user"]
+
+
+def refuse(route: Route) -> None:
+    error = {"code": "not_authenticated", "message": "Sign in.", "remedy": "Sign in again.", "details": None}
+    route.fulfill(status=401, json={"error": error})
+
+
+def test_an_order_without_an_answer_waits_for_its_owner_and_is_dropped_for_anybody_else(
+    page: Page, house: Market
+) -> None:
+    house.found = [FOUND[INFY]]
+    keys: list[str] = []
+    page.on("request", lambda asked: keys.append(asked.headers.get("idempotency-key", "")))
+    with signed_in(1):
+        show(page, house, merged(source("upstox", account([holding(INFY, 20)]))))
+        page.route("**/api/v1/orders", refuse)
+        page.get_by_role("button", name="Sell INFY").click()
+        page.get_by_role("button", name="Sell 20 INFY").click()
+        answer = page.get_by_test_id("ticket-answer")
+        expect(answer).to_contain_text("Sell 20 INFY: no answer came")
+        page.goto(f"{HOME}/elsewhere")
+        page.goto(HOME)
+        expect(answer).to_contain_text("Sell 20 INFY: no answer came")
+    with signed_in(2):
+        page.goto(f"{HOME}/elsewhere")
+        page.goto(HOME)
+        page.wait_for_selector("[data-testid=broker-card]")
+        page.keyboard.press("b")
+        expect(page.get_by_test_id("place")).to_have_text("Place the order")
+        expect(page.get_by_role("button", name="Ask again")).to_have_count(0)
+        assert page.evaluate("sessionStorage.getItem('trademaster.order')") is None
+    assert len([key for key in keys if key]) == 1
+
+
+def test_an_order_of_before_orders_had_an_owner_is_dropped(page: Page, house: Market) -> None:
+    old: dict[str, Any] = {"key": "k", "path": "orders", "body": {}, "words": "Buy 50 INFY", "isLost": True}
+    page.goto(f"{HOME}/elsewhere")
+    page.evaluate("old => sessionStorage.setItem('trademaster.order', JSON.stringify(old))", old)
+    with signed_in(1):
+        show(page, house, book())
+        page.keyboard.press("b")
+        expect(page.get_by_role("button", name="Ask again")).to_have_count(0)

@@ -14,12 +14,16 @@ function newKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** One order under way: `{key, path, body, words, isLost}`. It outlives a reload of the page, in this tab alone. */
+/** One order under way: `{user, key, path, body, words, isLost}`. It outlives a reload of the page, in this tab alone. */
 export class Placing {
   #key = newKey();
+  #user;
 
-  constructor() {
+  /** `user`: whose page it is. An order that anybody else left in this tab is dropped: it would be sent as theirs. */
+  constructor(user) {
+    this.#user = user;
     this.pending = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+    if (this.pending && this.pending.user !== user) this.forget();
     // A page that was left while an order was under way never saw its answer.
     if (this.pending) this.#keep({ ...this.pending, isLost: true });
   }
@@ -31,7 +35,7 @@ export class Placing {
 
   /** `path`: of the API; `words`: what it is, for people. Answers {answer}, or {refused}, {lost}, {duplicate}: an ApiError. */
   async place(path, body, words) {
-    this.#keep({ key: this.#key, path, body, words, isLost: false });
+    this.#keep({ user: this.#user, key: this.#key, path, body, words, isLost: false });
     return this.#send();
   }
 

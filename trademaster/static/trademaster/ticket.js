@@ -20,7 +20,7 @@ const form = byId("ticket-form");
 const fields = byId("ticket-fields");
 const [preview, answer, place] = [byId("ticket-preview"), byId("ticket-answer"), byId("ticket-place")];
 const EMPTY = preview.innerHTML;
-const placing = new Placing();
+const placing = new Placing(form.dataset.user);
 const state = { instrument: null, closes: null, decision: null, asked: 0, opened: 0, isSending: false, timer: null };
 
 const search = searchIn(byId("ticket-search"), byId("ticket-found"), { onChosen: chosen, onTrouble: (words) => tell(reason({ words }, "bad")) });
