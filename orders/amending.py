@@ -17,7 +17,7 @@ from brokers import registry
 from brokers.dealing import OrderChange
 from brokers.domain import ZERO, Exchange, OrderType, Product, Side, Validity
 from brokers.errors import BrokerError, NotSupported
-from orders import approval, deciding, ruling, sending, story
+from orders import approval, calling, deciding, ruling, sending, story
 from orders.changing import is_smaller
 from orders.checks import clearing, table
 from orders.checks.clearing import Cleared
@@ -55,7 +55,7 @@ def amend(
         raise OutcomeOpen
     if quantity is not None and len(children) > 1:
         raise SeveralStand
-    if not all(child.broker_connection is None or sending.takes_orders(child.broker_connection) for child in children):
+    if not all(child.broker_connection is None or calling.takes_orders(child.broker_connection) for child in children):
         raise TradingOff
     changes = {child.pk: _change(child, price, trigger_price, quantity) for child in children}
     may = _may(intent, children, changes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,8 +21,8 @@ import msgspec
 from brokers import reach
 from brokers.base import BrokerClient
 from brokers.dealing import OrderRequest
-from brokers.domain import OrderType, Product, Side, Validity
-from brokers.errors import BrokerError, RequestRefused
+from brokers.domain import ConnectionStatus, OrderType, Product, Side, Validity
+from brokers.errors import BrokerError, HeldBack, NotSupported, RequestRefused
 from brokers.models import BrokerConnection
 from brokers.reach import ConnectRefused
 from orders import listings
@@ -37,8 +37,25 @@ CALL_SECONDS = 8.0
 # A reply may drip on for as long again (`transport`), and a thread may have to be waited for.
 LAPSE = timedelta(seconds=2 * CALL_SECONDS + 9)
 
+TRADING_OFF = NotSupported(
+    "Trading is turned off for this account.",
+    code="trading_off",
+    user_action="Turn it on for this connection, with a fresh second factor.",
+)
+
 Clients = Callable[[Sequence[BrokerConnection], datetime], Mapping[UUID, BrokerClient | BrokerError]]
 T = TypeVar("T")
+
+
+def takes_orders(connection: BrokerConnection) -> bool:
+    """Whether its owner lets orders go there, as this row says. (What else stops them the decision has seen.)"""
+    return connection.trading_enabled_at is not None and connection.status != ConnectionStatus.DISCONNECTED
+
+
+def open_now(connection_ids: Iterable[UUID | None]) -> set[UUID]:
+    """Which of these let orders go there at this moment: a row that was read before may not know that it was closed."""
+    rows = BrokerConnection.objects.without_secrets().filter(pk__in={each for each in connection_ids if each})
+    return {row.pk for row in rows if takes_orders(row)}
 
 
 def clients_for(connections: Sequence[BrokerConnection], now: datetime) -> Mapping[UUID, BrokerClient | BrokerError]:
@@ -99,10 +116,17 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """For the trader: the broker's own words where it gave some."""
+        """For the trader: the broker's own words where it gave some; of what we did not send, why and what to do."""
         if not isinstance(self.error, BrokerError):
             return ""
+        if isinstance(self.error, HeldBack | NotSupported):
+            return why_not(self.error)
         return self.error.reason or self.error.message
+
+
+def why_not(error: HeldBack | NotSupported) -> str:
+    """Why something was not sent, and what its trader can do."""
+    return f"{error.message} {error.user_action}"
 
 
 def answered(call: Callable[[], str | None], slug: str) -> Answer:

@@ -122,8 +122,8 @@ def modify(
     """Change an order that stands, once; one that is `UNKNOWN` then is read from the broker's book.
 
     `may`: what of it was proved, where trading is stopped. Raises the BrokerError that says that the broker refused, or
-    was not asked; NotSupported where it allows no further change, and OrderRejected where the new quantity is not more
-    than what is filled.
+    was not asked; NotSupported where it allows no further change, or its owner lets no orders go there now,
+    and OrderRejected where the new quantity is not more than what is filled.
     """
     rules = registry.load(child.broker_type).spec.order_rules
     if change.quantity <= child.filled_quantity:
@@ -132,6 +132,9 @@ def modify(
         row = ChildOrder.objects.select_for_update(no_key=True).get(pk=child.pk)
         if row.state not in STANDING or row.broker_order_id is None:
             return Asked.TOO_LATE if row.state in ENDED else Asked.KEPT
+        if row.broker_connection_id is not None and not calling.open_now([row.broker_connection_id]):
+            off = calling.TRADING_OFF
+            raise NotSupported(off.message, code=off.code, user_action=off.user_action)
         if row.cancel_asked_at is not None or row.version != child.version:
             return Asked.ALREADY
         if rules.most_changes is not None and row.changes >= rules.most_changes:

@@ -53,11 +53,6 @@ from portfolio.latch import May
 
 CALL_SECONDS = calling.CALL_SECONDS
 FEATURE = "gtt"
-OFF = NotSupported(
-    "Trading is turned off for this connection.",
-    code="trading_off",
-    user_action="Turn it on for this connection, with a fresh second factor.",
-)
 BECAME = {
     State.PENDING: GttStatus.ACTIVE,
     State.REJECTED: GttStatus.REJECTED,
@@ -87,8 +82,9 @@ def place(*, user: User, wanted: WantedGtt, key: str | None, now: datetime) -> t
     row, is_new = _claimed(user, connection, wanted, keys.checked_key(key), now)
     if not is_new:
         return row, False
-    if connection.trading_enabled_at is None:
-        became(row, GttStatus.NOT_PLACED, now, reason_code=OFF.code, reason=OFF.message)
+    if not calling.takes_orders(connection):
+        why = calling.TRADING_OFF
+        became(row, GttStatus.NOT_PLACED, now, reason_code=why.code, reason=calling.why_not(why))
         return row, True
     try:
         request, may, cleared = _request(user, connection, instrument, wanted, row, now)
@@ -317,8 +313,8 @@ def _call(
     guard: _Guard | None = None,
 ) -> calling.Answer:
     """Make the call. Without a `guard` it takes something back: neither a switch nor a pause holds that up."""
-    if guard is not None and connection.trading_enabled_at is None:
-        return calling.Answer(error=OFF, is_sent=False)
+    if guard is not None and not calling.open_now([connection.pk]):  # closed, it may be, while it was checked
+        return calling.Answer(error=calling.TRADING_OFF, is_sent=False)
     clients = calling.clients_to_end if guard is None else calling.clients_for
     client = clients([connection], now)[connection.pk]
     if not isinstance(client, BrokerClient):

@@ -236,7 +236,7 @@ def _meaning(intent: OrderIntent, children: Sequence[ChildOrder], known: words.S
     if _in_doubt(children):
         return words.UNKNOWN.meaning
     if intent.status == IntentStatus.WORKING and len(children) == 1:
-        return words.CHILD[children[0].state].meaning
+        known = words.CHILD[children[0].state]
     return " ".join(filter(None, (known.meaning, intent.reason)))
 
 

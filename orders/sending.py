@@ -23,11 +23,11 @@ from django.db.models import F
 from brokers import registry, services
 from brokers.base import BrokerClient
 from brokers.dealing import OrderRequest, Traded
-from brokers.domain import ZERO, ConnectionStatus, Exchange, OrderType
+from brokers.domain import ZERO, Exchange, OrderType
 from brokers.errors import BrokerError, BrokerUnavailable, HeldBack, NotSupported, RateLimited, SessionEnded
 from brokers.models import BrokerConnection
 from orders import calling, door, keys, listings, overtaken, push, story
-from orders.calling import CALL_SECONDS, LAPSE, Answer, Clients, Stopwatch
+from orders.calling import CALL_SECONDS, LAPSE, TRADING_OFF, Answer, Clients, Stopwatch
 from orders.changing import cancel as cancel
 from orders.changing import cancel_all as cancel_all
 from orders.changing import is_cancelled
@@ -49,7 +49,6 @@ START_SECONDS = LAPSE.total_seconds() - 2 * CALL_SECONDS
 # How soon the book is first looked at for an order that was taken.
 FIRST_LOOK = timedelta(seconds=1)
 TOO_MUCH = "too_much_decided"
-NO_CLIENT = NotSupported("This account takes no orders from here.", code="trading_off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +164,7 @@ class _Run:
         ids = {order.connection_id for order in orders}
         rows = BrokerConnection.objects.filter(pk__in=ids, user=self.intent.user_id).select_related("user")
         connections = {row.pk: row for row in rows.prefetch_related("user__broker_apps")}
-        open_ones = [row for row in connections.values() if takes_orders(row)]
+        open_ones = [row for row in connections.values() if calling.takes_orders(row)]
         asked = clients(open_ones, self.watch.began)
         wanted = {(connections[o.connection_id].broker_type, o.exchange) for o in orders if o.connection_id in asked}
         names = listings.traded(self.intent.instrument, wanted) if wanted else {}
@@ -174,9 +173,9 @@ class _Run:
             connection = connections.get(order.connection_id)
             if connection is None:
                 continue
-            client = asked.get(connection.pk, NO_CLIENT)
+            client = asked.get(connection.pk, TRADING_OFF)
             lane = lanes.setdefault(connection.pk, _Lane(connection, client))
-            name = names.get((connection.broker_type, order.exchange), NO_CLIENT)
+            name = names.get((connection.broker_type, order.exchange), TRADING_OFF)
             lane.queue.append((order, name))
         return list(lanes.values())
 
@@ -200,6 +199,10 @@ class _Run:
             story.note(self.intent.pk, story.BEGAN, teller=Teller.ROUTER, now=now, decision=self.decision.pk)
             if not self.replaced:
                 OrderIntent.objects.filter(pk=self.intent.pk).update(unsent_quantity=F("quantity"))
+            open_now = calling.open_now(lane.connection.pk for lane in lanes)
+            for lane in lanes:
+                if lane.connection.pk not in open_now:  # closed since its client was made
+                    lane.client = TRADING_OFF
             children = self._written(lanes, now)
         for lane, child, request in children:
             self._call(lane, child, request, wait_first=False)
@@ -239,7 +242,7 @@ class _Run:
         if self.intent.children.exists():
             return
         facts = {"status": IntentStatus.NOT_PLACED, "status_since": now, "version": F("version") + 1}
-        said = {"reason_code": held.code, "reason": f"{held.message} {held.user_action}"}
+        said = {"reason_code": held.code, "reason": calling.why_not(held)}
         if OrderIntent.objects.filter(pk=self.intent.pk, status=IntentStatus.WORKING).update(**facts, **said):
             story.note(
                 self.intent.pk,
@@ -380,18 +383,29 @@ class _Run:
                 sent = self.running.pop(future)
                 state = self._note(sent.child, _answer(future), sent.lane)
                 if state is State.PENDING and sent.lane.queue:
-                    self._next(sent.lane)
+                    self._next(sent.lane, sent.child)
         # Whatever stopped one lane, the others went on to their ends: what is left in them was never written.
 
-    def _next(self, lane: _Lane) -> None:
+    def _next(self, lane: _Lane, before: ChildOrder) -> None:
+        written: list[tuple[_Lane, ChildOrder, OrderRequest | BrokerError]] = []
         with transaction.atomic():
             now = self.watch.now()
             keys.take_turn(self.intent.user)
-            goes_on = self._may_go_on() and self._held_back() is None
-            goes_on = goes_on and not self._is_too_much(lane.queue[0][0].quantity, now)
-            written = self._written([lane], now) if goes_on else []
+            if self._may_go_on():
+                if (why := self._held_back() or _closed(lane)) is not None:
+                    self._stop(why, before, now)
+                elif not self._is_too_much(lane.queue[0][0].quantity, now):
+                    written = self._written([lane], now)
         for _, child, request in written:
             self._call(lane, child, request, wait_first=True)
+
+    def _stop(self, why: HeldBack | NotSupported, before: ChildOrder, now: datetime) -> None:
+        """What is left behind this order is not written down, and so never sent; the intent says why."""
+        reason = calling.why_not(why)
+        rows = OrderIntent.objects.filter(pk=self.intent.pk)
+        rows.update(reason_code=why.code, reason=reason, version=F("version") + 1)
+        said = {"error_code": why.code, "reason": reason}
+        story.note(self.intent.pk, story.STOPPED, teller=Teller.ROUTER, now=now, child_id=before.pk, **said)
 
     # --- after --------------------------------------------------------------------------------------------------------
     def _note(self, child: ChildOrder, answer: Answer, lane: _Lane) -> State:
@@ -409,9 +423,18 @@ class _Run:
             story.settle(self.intent.pk, now=now)
 
 
-def takes_orders(connection: BrokerConnection) -> bool:
-    """Whether its owner lets orders go there now. (What else stands in their way the decision has seen.)"""
-    return connection.trading_enabled_at is not None and connection.status != ConnectionStatus.DISCONNECTED
+def _closed(lane: _Lane) -> NotSupported | None:
+    """Why nothing more goes to a connection that orders went to a moment ago, if its owner closed it since."""
+    if calling.open_now([lane.connection.pk]):
+        return None
+    left = sum((order.quantity for order, _ in lane.queue), ZERO)
+    name = lane.connection.display_name or lane.connection.broker_name
+    return NotSupported(
+        f"Trading was turned off at {name} before the rest of it was sent there: {left.normalize():f} of it stayed"
+        " unsent.",
+        code=TRADING_OFF.code,
+        user_action="Turn it on for this connection, with a fresh second factor, and place the rest.",
+    )
 
 
 def _answer(future: Future[Answer]) -> Answer:

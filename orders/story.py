@@ -27,6 +27,8 @@ WORD_OF: Mapping[Teller, Word] = {
 # Statuses of an intent that was sent: what its children say decides among them.
 SENT = frozenset(IntentStatus(ending) for ending in Ending)
 BEGAN, OVER = "sending_began", "sending_ended"
+# Of the orders that were decided on some were not written down any more; its details say why.
+STOPPED = "sending_stopped"
 # Whoever sends an intent's orders and has not said for so long that it is done has died.
 RUN = timedelta(minutes=2)
 
@@ -113,9 +115,7 @@ def settle(intent_id: UUID, *, now: datetime) -> None:
         facts: dict[str, Any] = {"version": F("version") + 1}
         if status != intent.status:
             facts |= {"status": status, "status_since": now}
-            bad = status in (IntentStatus.REJECTED, IntentStatus.NOT_PLACED, IntentStatus.CANCELLED)
-            facts["reason_code"] = last.reason_code if bad and last else ""
-            facts["reason"] = last.reason if bad and last else ""
+            facts |= _why(intent, status, last)
             note(intent_id, "status", teller=Teller.CLOCK, now=now, from_state=intent.status, to_state=status)
         OrderIntent.objects.filter(pk=intent_id).update(**facts)
     push.order_update(intent_id)
@@ -129,10 +129,22 @@ def _status(intent: OrderIntent, now: datetime) -> tuple[str, ChildOrder | None]
     begun = intent.events.filter(code=BEGAN)
     if not children and intent.status_since > now - RUN and not begun.exists():
         return IntentStatus.WORKING, None  # its sender is only about to begin
-    last = next((child for child in reversed(children) if child.state in ENDED), None)
+    short = (child for child in reversed(children) if child.state in ENDED and child.filled_quantity < child.quantity)
+    last = next(short, None)
     if ending is not Ending.WORKING and (is_under_way(intent.pk, now) or failover.is_wanted(intent, children, now)):
         return IntentStatus.WORKING, last
     return IntentStatus(ending), last
+
+
+def _why(intent: OrderIntent, status: str, last: ChildOrder | None) -> dict[str, str]:
+    """Why it ended so. Of one that was filled in part: what stopped it midway, else the last order that fell short."""
+    bad = (IntentStatus.REJECTED, IntentStatus.NOT_PLACED, IntentStatus.CANCELLED, IntentStatus.PARTIALLY_FILLED)
+    code, reason = (last.reason_code, last.reason) if last and status in bad else ("", "")
+    if status == IntentStatus.PARTIALLY_FILLED:
+        stopped = intent.events.filter(code=STOPPED).order_by("-at", "-id").first()
+        if stopped is not None:
+            code, reason = stopped.details["error_code"], stopped.details["reason"]
+    return {"reason_code": code, "reason": reason}
 
 
 def alarm(child: ChildOrder, code: str, *, teller: Teller, now: datetime, **details: Any) -> None:

@@ -84,6 +84,7 @@ EVENTS: Mapping[str, str] = {
     "approval_expired": "Nobody approved it in time; nothing was sent.",
     "sending_began": "Sending began.",
     "sending_ended": "Sending ended: nothing more goes out by itself.",
+    "sending_stopped": "What was left behind the order{at} was not sent.",
     "sending": "The order{at} was written down, and its one call made.",
     "call_pending": "The call{at} was answered: taken.",
     "call_rejected": "The call{at} was answered: refused.",

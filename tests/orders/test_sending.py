@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection as database
 
 from brokers import registry
+from brokers.base import BrokerClient
 from brokers.dealing import OrderRequest
-from brokers.domain import OrderType
+from brokers.domain import ConnectionStatus, OrderStatus, OrderType
 from brokers.errors import (
     BrokerError,
     BrokerUnavailable,
+    HeldBack,
     OrderRejected,
     OutcomeUnknown,
     RateLimited,
     SessionEnded,
 )
 from brokers.models import BrokerConnection
-from orders import calling, listings, sending
+from orders import calling, failover, listings, reconciling, sending
 from orders.changing import cancel_all
 from orders.lifecycle import POSSIBLY_LIVE, State
 from orders.models import ChildOrder, IntentStatus, OrderIntent
 from orders.tags import new_tag
+from portfolio import halting
 from tests.orders.conftest import NOW, Wish, child_of, codes, later
 from tests.orders.fakes import LOST_REPLY, LOST_REQUEST, Desk, Desks
 
@@ -188,6 +193,112 @@ def test_nothing_goes_to_a_connection_that_is_not_to_trade(
     assert not desk.placed
     child = child_of(intent)
     assert (child.state, child.reason_code) == (State.NOT_PLACED, "trading_off")
+
+
+def closed(accounts: dict[str, BrokerConnection], how: str) -> None:
+    """Its owner turns trading off at Zerodha, or disconnects it."""
+    off = {"trading_enabled_at": None} | ({"status": ConnectionStatus.DISCONNECTED} if how == "disconnected" else {})
+    BrokerConnection.objects.filter(pk=accounts["zerodha"].pk).update(**off)
+
+
+@pytest.mark.parametrize("how", ["trading off", "disconnected"])
+def test_nothing_goes_to_a_connection_that_was_closed_while_its_client_was_made(
+    wish: Wish, desk: Desk, desks: Desks, accounts: dict[str, BrokerConnection], how: str
+) -> None:
+    intent, decision = wish(("zerodha", 10))
+
+    def clients(connections: Sequence[BrokerConnection], now: datetime) -> Mapping[UUID, BrokerClient | BrokerError]:
+        closed(accounts, how)
+        return desks(connections, now)
+
+    sending.send(intent=intent, decision=decision, now=NOW, clients=clients)
+    assert not desk.placed
+    child = child_of(intent)
+    intent.refresh_from_db()
+    assert (child.state, child.reason_code) == (State.NOT_PLACED, "trading_off")
+    assert (intent.status, intent.reason_code) == (IntentStatus.NOT_PLACED, "trading_off")
+    assert "Turn it on for this connection" in intent.reason
+
+
+def after_the_first(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
+    """Once the first slice was answered, and before the next is written down."""
+    noted, done = sending.note_answer, list[object]()
+
+    def note(*args: Any, **facts: Any) -> State:
+        state = noted(*args, **facts)
+        if not done:
+            done.append(does())
+        return state
+
+    monkeypatch.setattr(sending, "note_answer", note)
+
+
+@pytest.mark.parametrize("how", ["trading off", "disconnected"])
+def test_slices_end_where_their_connection_is_closed_and_the_order_says_why(
+    wish: Wish,
+    desks: Desks,
+    accounts: dict[str, BrokerConnection],
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    intent, decision = wish(("zerodha", 10), ("zerodha", 10), ("zerodha", 10))
+    zerodha = desks[accounts["zerodha"]]
+    failover.decide_by(lambda *_: pytest.fail("nothing of it moves"))
+    after_the_first(monkeypatch, lambda: closed(accounts, how))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=Pauses())
+    assert [request.quantity for request in zerodha.placed] == [10]
+    intent.refresh_from_db()
+    assert (intent.status, intent.unsent_quantity, intent.reason_code) == (IntentStatus.WORKING, 20, "trading_off")
+    said = "Trading was turned off at Zerodha before the rest of it was sent there: 20 of it stayed unsent."
+    assert intent.reason == f"{said} Turn it on for this connection, with a fresh second factor, and place the rest."
+    assert codes(intent) == ["sending_began", "sending", "call_pending", "sending_stopped", "sending_ended"]
+    assert not ChildOrder.objects.filter(state__in=POSSIBLY_LIVE).exists()
+
+    zerodha.tell("z-1", OrderStatus.FILLED, 10)
+    reconciling.run(later(2), desks)
+    intent.refresh_from_db()
+    assert (intent.status, intent.reason_code) == (IntentStatus.PARTIALLY_FILLED, "trading_off")
+    assert intent.reason.startswith(said)
+    assert len(zerodha.placed) == 1
+
+
+def test_another_brokers_slices_go_on(
+    wish: Wish, desks: Desks, accounts: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent, decision = wish(("zerodha", 10), ("upstox", 5), ("zerodha", 10), ("upstox", 5))
+    after_the_first(monkeypatch, lambda: closed(accounts, "trading off"))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=Pauses())
+    placed = {slug: len(desks[account].placed) for slug, account in accounts.items()}
+    assert placed == {"zerodha": 1, "upstox": 2}
+    intent.refresh_from_db()
+    assert (intent.unsent_quantity, intent.reason_code) == (10, "trading_off")
+
+
+def test_an_order_that_is_stopped_midway_by_a_switch_says_which(
+    wish: Wish, desk: Desk, desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent, decision = wish(("zerodha", 10), ("zerodha", 10))
+    held = HeldBack("The kill switch is on: no new order goes out.")
+    after_the_first(monkeypatch, lambda: monkeypatch.setattr(halting, "held_by_latch", lambda user_id: held))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=Pauses())
+    intent.refresh_from_db()
+    assert (len(desk.placed), intent.unsent_quantity, intent.reason_code) == (1, 10, "halted")
+    assert intent.reason == f"{held.message} {held.user_action}"
+    (line,) = intent.events.filter(code="sending_stopped")
+    assert line.details == {"error_code": "halted", "reason": intent.reason}
+
+
+def test_an_order_of_which_a_slice_was_refused_says_so_in_the_end(
+    wish: Wish, desk: Desk, desks: Desks, accounts: dict[str, BrokerConnection]
+) -> None:
+    intent, decision = wish(("zerodha", 10), ("zerodha", 10))
+    desk.faults.extend(["", OrderRejected("no", code="insufficient_funds", reason="Too little money")])
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=Pauses())
+    desk.tell("z-1", OrderStatus.FILLED, 10)
+    reconciling.run(later(2), desks)
+    intent.refresh_from_db()
+    assert (intent.status, intent.reason_code) == (IntentStatus.PARTIALLY_FILLED, "insufficient_funds")
+    assert intent.reason == "Too little money"
 
 
 def test_nothing_goes_to_another_traders_connection(wish: Wish, desk: Desk, desks: Desks, bob: object) -> None:

@@ -12,6 +12,7 @@ from django.core.cache import cache
 from accounts.models import User
 from brokers.dealing import GttLeg
 from brokers.domain import Product, Side
+from brokers.errors import NotSupported
 from brokers.models import BrokerConnection
 from market.models import Instrument
 from orders import amending, approval, daybook, gtt, intake
@@ -108,6 +109,21 @@ class TestChange:
         with pytest.raises(TradingOff):
             amending.amend(standing, user=alice, now=later(1), price=Decimal(1499))
         assert standing.children.get().changes == 0
+
+    def test_nor_where_it_is_turned_off_meanwhile(
+        self, standing: OrderIntent, alice: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        facts = amending.change_facts
+
+        def off(*args: Any) -> Any:
+            found = facts(*args)
+            BrokerConnection.objects.update(trading_enabled_at=None)
+            return found
+
+        monkeypatch.setattr(amending, "change_facts", off)
+        (error,) = amending.amend(standing, user=alice, now=later(1), price=Decimal(1499)).values()
+        assert isinstance(error, NotSupported)
+        assert (error.code, standing.children.get().changes) == ("trading_off", 0)
 
     def test_facts_are_read_once(self, standing: OrderIntent, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
         child, read = standing.children.get(), list[OrderIntent]()

@@ -14,7 +14,7 @@ from accounts.models import User
 from brokers.domain import Product, Side
 from brokers.models import BrokerConnection
 from market.models import Instrument
-from orders import amending, approval, deciding, failover, gtt, intake, sending, squaring
+from orders import amending, approval, calling, deciding, failover, gtt, intake, squaring
 from orders.models import ChildOrder, GttOrder, IntentStatus, OrderIntent, OrderSettings, Origin
 from orders.refusals import BreaksRule, OrderRefused
 from portfolio import halting
@@ -111,7 +111,7 @@ class TestEveryOrigin:
         self, stopped: Deny, place: Place, infy: Instrument, desks: Desks, accounts: dict[str, BrokerConnection]
     ) -> None:
         failover.decide_by(intake.decide_anew)
-        desks.away[accounts["zerodha"].pk] = sending.NO_CLIENT
+        desks.away[accounts["zerodha"].pk] = calling.TRADING_OFF
         intent = only(place(buy(infy)))
         assert [child.state for child in intent.children.all()] == ["NOT_PLACED"]
         stopped()

@@ -174,6 +174,23 @@ def test_nor_where_trading_is_off(
     assert waiting.calls == 0
 
 
+def test_nor_where_it_is_turned_off_while_the_order_is_checked(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather = gtt.gather
+
+    def gathered(*args: Any, **facts: Any) -> Any:
+        found = gather(*args, **facts)
+        BrokerConnection.objects.update(trading_enabled_at=None)
+        return found
+
+    monkeypatch.setattr(gtt, "gather", gathered)
+    row = place(alice, wanted)
+    assert (row.status, row.reason_code) == (GttStatus.NOT_PLACED, "trading_off")
+    assert row.reason.endswith("Turn it on for this connection, with a fresh second factor.")
+    assert waiting.calls == 0
+
+
 def test_nor_elsewhere(alice: User, waiting: Waiting, wanted: gtt.WantedGtt, mallory: User) -> None:
     with pytest.raises(UnknownConnection):
         place(mallory, wanted)
