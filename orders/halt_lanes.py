@@ -7,6 +7,7 @@ waits for nobody, and ends by its deadline: a broker that is dead holds up its o
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +27,13 @@ from brokers.errors import (
     OutcomeUnknown,
     RateLimited,
     SessionEnded,
+    UnexpectedResponse,
 )
 from orders import calling
 from orders.closers import SEEN_STANDING
 from orders.halt_models import Outcome
+
+logger = logging.getLogger(__name__)
 
 # Each call of a lane; and how many in a row without an answer show that there will be none.
 CALL_SECONDS = 4.0
@@ -129,6 +133,8 @@ class _Running:
         is_whole = False
         try:
             is_whole = self._run()
+        except Exception as error:  # nobody reads this thread's end
+            self._unread("book", error)
         finally:
             self.told.put(Over(self.lane.connection_id, is_whole))
 
@@ -160,9 +166,8 @@ class _Running:
             return None
         try:
             rows = self._hurried(client).orders()
-        except BrokerError as error:
-            self._heard(error)
-            self.told.put(Unread(self.lane.connection_id, error))
+        except Exception as error:
+            self._unread("orders", error)
             return None
         self.silences = 0
         self.told.put(BookRead(self.lane.connection_id, rows, is_last))
@@ -203,9 +208,8 @@ class _Running:
             rows = self._hurried(client).gtts()
         except NotSupported:  # then none waits there that we could have left
             rows = Rows(())
-        except BrokerError as error:
-            self._heard(error)
-            self.told.put(Unread(self.lane.connection_id, error))
+        except Exception as error:
+            self._unread("gtts", error)
             return None
         self.silences = 0
         self.told.put(GttsRead(self.lane.connection_id, rows, is_last))
@@ -236,6 +240,14 @@ class _Running:
             error = calling.answered(cancel, self.lane.slug).error
         self._heard(error)
         return error
+
+    def _unread(self, part: str, error: Exception) -> None:
+        """Tell why. A mistake of ours leaves nothing standing that we know by its id: the lane goes on with that."""
+        if not isinstance(error, BrokerError):
+            logger.error("Reading %s of %s failed", part, self.lane.slug, exc_info=error)
+            error = UnexpectedResponse(part, "cannot be mapped")
+        self._heard(error)
+        self.told.put(Unread(self.lane.connection_id, error))
 
     def _tell(self, key: str, standing: StandingOrder, outcome: Outcome, error: Exception | None) -> None:
         request = standing.request

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection as database
@@ -21,13 +22,13 @@ from brokers.errors import (
     SessionEnded,
 )
 from brokers.models import BrokerConnection
-from orders import changing, failover, halt_rounds, halting, reconciling, sending
+from orders import changing, failover, halt_lanes, halt_rounds, halting, reconciling, sending
 from orders.halt_models import HaltProgress, Outcome, Reach
 from orders.lifecycle import State
 from orders.models import ChildOrder, IntentStatus, OrderIntent
 from portfolio.risk_models import HaltLevel, TradingHalt
 from tests.orders.conftest import NOW, Wish, codes, later
-from tests.orders.fakes import LOST_REPLY, Desk, Desks
+from tests.orders.fakes import LOST_REPLY, Desk, Desks, FakeClient
 from tests.orders.halting.conftest import Pull, Stand, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,6 +83,53 @@ def test_a_broker_that_is_dead_holds_up_nobody_and_is_gone_on_with(
     dead.refresh_from_db()
     assert (done.state, done.rounds, dead.state) == (Reach.SETTLED, 2, State.CANCELLED)
     assert halt_rounds.look_after(later(500)) == []
+
+
+@pytest.mark.parametrize("part", ["orders", "gtts"])
+def test_what_we_cannot_read_by_a_mistake_of_ours_leaves_no_order_standing_that_we_know(
+    part: str,
+    stand: Stand,
+    pull: Pull,
+    desk: Desk,
+    desks: Desks,
+    accounts: dict[str, BrokerConnection],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is told as a reply that nobody can read, logged, and gone on with."""
+    child = stand("zerodha")
+
+    reads: Any = getattr(FakeClient, part)
+
+    def mistaken(client: FakeClient) -> Any:
+        if client.desk is desk:
+            raise KeyError("status")
+        return reads(client)
+
+    monkeypatch.setattr(FakeClient, part, mistaken)
+    row = at(pull(), accounts["zerodha"])
+    assert desk.orders[str(child.broker_order_id)].status is OrderStatus.CANCELLED
+    assert str(child.broker_order_id) in row.lines
+    assert (row.reason_code, row.next_at is None) == ("unexpected_response", False)
+    assert f"`{part}` cannot be mapped" in row.reason
+    assert any(record.exc_info and record.exc_info[0] is KeyError for record in caplog.records)
+    monkeypatch.undo()
+    [done] = halt_rounds.go_on(row.halt_id, now=later(60), clients=desks)
+    assert (done.state, done.reason_code) == (Reach.SETTLED, "")
+
+
+def test_a_lane_that_fails_says_so(
+    stand: Stand,
+    pull: Pull,
+    accounts: dict[str, BrokerConnection],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stand("zerodha")
+    monkeypatch.setattr(halt_lanes, "standing_of", lambda row: {}["odd"])
+    row = at(pull(), accounts["zerodha"])
+    assert (row.reason_code, row.next_at is None) == ("unexpected_response", False)
+    assert any(record.exc_info and record.exc_info[0] is KeyError for record in caplog.records)
 
 
 def test_a_refusal_is_told_with_its_reason_and_asked_again(
