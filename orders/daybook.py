@@ -27,6 +27,7 @@ from orders import calling, listings
 from orders.explaining import plainly
 from orders.models import ChildOrder, Fill, SeenOrder
 from orders.units import Units
+from portfolio.presentation import instant
 
 DEADLINE_SECONDS = 4.0
 # Brokers let their books be read about once a second: who reloads is served from the last reading.
@@ -44,7 +45,7 @@ class Read:
 
 
 def orders(user: User, now: datetime) -> dict[str, Any]:
-    """`orders` newest first, and `sources`: one line for each connection."""
+    """`orders` newest first, and `sources`: one line for each connection. All times are UTC and written alike."""
     return _kept(user, "orders", lambda: _orders(user, now))
 
 
@@ -78,7 +79,7 @@ def _orders(user: User, now: datetime) -> dict[str, Any]:
             rows += [_order(connection, each, ours, each_in, each.seen_at, stale=True) for each in seen]
             sources.append(_source(connection, answer, max((each.seen_at for each in seen), default=None), now))
     rows.sort(key=lambda row: row["placed_at"] or "", reverse=True)
-    return {"as_of": now.isoformat(), "orders": rows, "sources": sources}
+    return {"as_of": instant(now), "orders": rows, "sources": sources}
 
 
 def _trades(user: User, now: datetime) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def _trades(user: User, now: datetime) -> dict[str, Any]:
             last = fills.aggregate(last=Max("noted_at"))["last"]
             sources.append(_source(connection, answer, last, now))
     rows.sort(key=lambda row: row["traded_at"] or "", reverse=True)
-    return {"as_of": now.isoformat(), "trades": rows, "sources": sources}
+    return {"as_of": instant(now), "trades": rows, "sources": sources}
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
@@ -201,8 +202,8 @@ def _order(
         "average_price": _number(each.average_price),
         "status": str(each.status),
         "status_message": each.status_message or None,
-        "placed_at": each.placed_at.isoformat() if each.placed_at else None,
-        "as_of": as_of.isoformat(),
+        "placed_at": instant(each.placed_at) if each.placed_at else None,
+        "as_of": instant(as_of),
         "stale": stale,
     }
 
@@ -214,8 +215,8 @@ def _trade(
     return _common(connection, each, child, known) | {
         "trade_id": each.trade_id,
         "price": plainly(each.price),
-        "traded_at": each.traded_at.isoformat() if each.traded_at else None,
-        "as_of": as_of.isoformat(),
+        "traded_at": instant(each.traded_at) if each.traded_at else None,
+        "as_of": instant(as_of),
         "stale": False,
     }
 
@@ -241,8 +242,8 @@ def _fill(connection: BrokerConnection, fill: Fill) -> dict[str, Any]:
         "quantity": plainly(fill.quantity),
         "trade_id": fill.trade_id,
         "price": plainly(fill.price),
-        "traded_at": fill.traded_at.isoformat() if fill.traded_at else None,
-        "as_of": fill.noted_at.isoformat(),
+        "traded_at": instant(fill.traded_at) if fill.traded_at else None,
+        "as_of": instant(fill.noted_at),
         "stale": True,
     }
 
@@ -254,7 +255,7 @@ def _source(connection: BrokerConnection, answer: Read, as_of: datetime | None, 
         "broker_type": connection.broker_type,
         "broker_name": connection.broker_name,
         "state": "LIVE" if answer.rows is not None else "STALE" if as_of else "MISSING",
-        "as_of": as_of.isoformat() if as_of else None,
+        "as_of": instant(as_of) if as_of else None,
         "age_seconds": max(0, int((now - as_of).total_seconds())) if as_of else None,
         "unreadable_rows": len(answer.rows.problems) if answer.rows is not None else 0,
         "error_code": error.code if error else None,
