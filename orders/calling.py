@@ -178,9 +178,20 @@ def request_hash(request: OrderRequest) -> str:
 
 
 def submit(slug: str, call: Callable[[], T]) -> Future[T]:
+    """For what places orders, and for nothing else: no page that is read may stand in its way."""
     return _pool(slug).submit(call)
+
+
+def submit_reading(slug: str, call: Callable[[], T]) -> Future[T]:
+    """For the books and lists that people look at: they have threads of their own."""
+    return _reading_pool(slug).submit(call)
 
 
 @cache
 def _pool(slug: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS_PER_BROKER, thread_name_prefix=f"orders-{slug}")
+
+
+@cache
+def _reading_pool(slug: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS_PER_BROKER, thread_name_prefix=f"books-{slug}")

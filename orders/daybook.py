@@ -5,11 +5,13 @@ A broker that cannot be asked is shown by what its book last said, marked stale,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from threading import Lock
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,7 +21,7 @@ from django.db.models import Max
 from accounts.models import User
 from brokers.base import BrokerClient
 from brokers.domain import BrokerOrder, BrokerTrade, Rows
-from brokers.errors import BrokerError, BrokerUnavailable
+from brokers.errors import BrokerError, BrokerUnavailable, UnexpectedResponse
 from brokers.models import BrokerConnection
 from brokers.transport import Deadline
 from brokers.wire import IST
@@ -29,9 +31,14 @@ from orders.models import ChildOrder, Fill, SeenOrder
 from orders.units import Units
 from portfolio.presentation import instant
 
+logger = logging.getLogger(__name__)
+
 DEADLINE_SECONDS = 4.0
 # Brokers let their books be read about once a second: who reloads is served from the last reading.
 KEPT_SECONDS = 2
+
+_flights: dict[str, Future[dict[str, Any]]] = {}
+_flights_lock = Lock()
 
 Row = TypeVar("Row", BrokerOrder, BrokerTrade)
 
@@ -56,15 +63,32 @@ def trades(user: User, now: datetime) -> dict[str, Any]:
 def _kept(user: User, which: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     key = f"orders:{which}:{user.pk}"
     found: Any = cache.get(key)
-    if found is None:  # and not get_or_set, which adds: that does not forgive Redis for being away
-        found = make()
-        cache.set(key, found, KEPT_SECONDS)
-    return dict(found)
+    return dict(found or _shared(key, make))
+
+
+def _shared(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """One reading for all who ask at the same time (in this process): whoever comes meanwhile waits for its answer."""
+    with _flights_lock:
+        flight = _flights.get(key)
+        is_first = flight is None
+        if flight is None:
+            flight = _flights[key] = Future()
+    if is_first:
+        try:
+            found = make()
+            cache.set(key, found, KEPT_SECONDS)  # and not get_or_set, which adds: that does not forgive a missing Redis
+            flight.set_result(found)
+        except BaseException as error:
+            flight.set_exception(error)
+        finally:
+            with _flights_lock:
+                del _flights[key]
+    return flight.result()
 
 
 def _orders(user: User, now: datetime) -> dict[str, Any]:
     connections = _connections(user)
-    read = _read(connections, lambda client: client.orders(), now)
+    read = _read(connections, "orders", lambda client: client.orders(), now)
     ours = _ours(user, now)
     rows, sources = [], []
     for connection in connections:
@@ -84,7 +108,7 @@ def _orders(user: User, now: datetime) -> dict[str, Any]:
 
 def _trades(user: User, now: datetime) -> dict[str, Any]:
     connections = _connections(user)
-    read = _read(connections, lambda client: client.trades(), now)
+    read = _read(connections, "trades", lambda client: client.trades(), now)
     ours = _ours(user, now)
     rows, sources = [], []
     for connection in connections:
@@ -109,20 +133,23 @@ def _connections(user: User) -> list[BrokerConnection]:
 
 
 def _read(
-    connections: Sequence[BrokerConnection], call: Callable[[BrokerClient], Rows[Any]], now: datetime
+    connections: Sequence[BrokerConnection], part: str, call: Callable[[BrokerClient], Rows[Any]], now: datetime
 ) -> dict[UUID, Read]:
     """All at the same time, under one deadline. Threads do HTTP alone."""
     deadline = Deadline(DEADLINE_SECONDS)
     clients = calling.clients_for(connections, now)
     asked: dict[UUID, Future[Read]] = {
-        row.pk: calling.submit(row.broker_type, _reading(clients[row.pk], call)) for row in connections
+        row.pk: calling.submit_reading(row.broker_type, _reading(clients[row.pk], part, call)) for row in connections
     }
     wait(asked.values(), timeout=max(0.0, deadline.remaining()))
     late = Read(None, BrokerUnavailable("The broker did not answer in time."))
-    return {key: future.result() if future.done() else late for key, future in asked.items()}
+    # What has not begun by now is not made: nobody waits for it any more.
+    return {key: late if future.cancel() or not future.done() else future.result() for key, future in asked.items()}
 
 
-def _reading(client: BrokerClient | BrokerError, call: Callable[[BrokerClient], Rows[Any]]) -> Callable[[], Read]:
+def _reading(
+    client: BrokerClient | BrokerError, part: str, call: Callable[[BrokerClient], Rows[Any]]
+) -> Callable[[], Read]:
     def read() -> Read:
         if isinstance(client, BrokerError):
             return Read(None, client)
@@ -130,6 +157,9 @@ def _reading(client: BrokerClient | BrokerError, call: Callable[[BrokerClient], 
             return Read(call(client.within(DEADLINE_SECONDS)), None)
         except BrokerError as error:
             return Read(None, error)
+        except Exception:  # a mistake of ours in one dialect must not hide the other brokers
+            logger.exception("Reading %s of %s failed", part, client.spec.slug)
+            return Read(None, UnexpectedResponse(part, "cannot be mapped"))
 
     return read
 

@@ -135,7 +135,7 @@ def refresh(user: User, now: datetime) -> dict[UUID, BrokerError | None]:
     lapse(now)
     connections = [row for row in user.broker_connections.active() if _offers(row)]
     clients = calling.clients_for(connections, now)
-    asked = {row.pk: calling.submit(row.broker_type, reader(clients[row.pk])) for row in connections}
+    asked = {row.pk: calling.submit_reading(row.broker_type, reader(clients[row.pk])) for row in connections}
     outcomes: dict[UUID, BrokerError | None] = {}
     for row in connections:
         found = asked[row.pk].result()

@@ -18,7 +18,7 @@ from brokers import services
 from brokers.base import BrokerClient
 from brokers.dealing import BrokerGtt, GttKind, GttLeg, GttStatus, Traded
 from brokers.domain import Exchange, Product, Rows, Side
-from brokers.errors import BrokerError, NotSupported, SessionEnded
+from brokers.errors import BrokerError, NotSupported, SessionEnded, UnexpectedResponse
 from brokers.models import BrokerConnection
 from orders import calling, listings
 from orders.calling import CALL_SECONDS, LAPSE
@@ -87,6 +87,9 @@ def reader(client: BrokerClient | BrokerError) -> Callable[[], Rows[BrokerGtt] |
             return client.within(CALL_SECONDS).gtts()
         except BrokerError as error:
             return error
+        except Exception:  # a mistake of ours in one dialect must not hide the other brokers
+            logger.exception("Reading the GTTs of %s failed", client.spec.slug)
+            return UnexpectedResponse("gtts", "cannot be mapped")
 
     return read
 

@@ -191,6 +191,29 @@ def test_nor_where_it_is_turned_off_while_the_order_is_checked(
     assert waiting.calls == 0
 
 
+def test_a_list_that_we_cannot_read_by_a_mistake_of_ours_hides_no_other(
+    alice: User, waiting: Waiting, wanted: gtt.WantedGtt, accounts: dict[str, BrokerConnection]
+) -> None:
+    place(alice, wanted)
+    lists = {accounts["zerodha"].pk: None, accounts["upstox"].pk: KeyError("status")}
+
+    class Mistaken(WaitingClient):
+        def __init__(self, error: Exception | None) -> None:
+            super().__init__(waiting)
+            self.error = error
+
+        def gtts(self) -> Rows[BrokerGtt]:
+            if self.error is not None:
+                raise self.error
+            return super().gtts()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calling, "clients_for", lambda rows, now: {row.pk: Mistaken(lists[row.pk]) for row in rows})
+        outcomes = gtt.refresh(alice, later(5))
+    failed = outcomes[accounts["upstox"].pk]
+    assert (outcomes[accounts["zerodha"].pk], failed and failed.code) == (None, "unexpected_response")
+
+
 def test_nor_elsewhere(alice: User, waiting: Waiting, wanted: gtt.WantedGtt, mallory: User) -> None:
     with pytest.raises(UnknownConnection):
         place(mallory, wanted)
