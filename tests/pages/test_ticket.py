@@ -173,3 +173,55 @@ def test_an_order_of_before_orders_had_an_owner_is_dropped(page: Page, house: Ma
         show(page, house, book())
         page.keyboard.press("b")
         expect(page.get_by_role("button", name="Ask again")).to_have_count(0)
+
+
+# --- while one is under way -------------------------------------------------------------------------------------------
+def test_an_order_under_way_is_not_called_lost(page: Page, house: Market) -> None:
+    house.found = [FOUND[INFY]]
+    show(page, house, merged(source("upstox", account([holding(INFY, 20)]))))
+    held = Held()
+    page.route("**/api/v1/orders", held.hold)
+    page.get_by_role("button", name="Sell INFY").click()
+    page.get_by_role("button", name="Sell 20 INFY").click()
+    held.wait(page, 1)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("b")
+    answer = page.get_by_test_id("ticket-answer")
+    expect(answer).to_have_text("Sending…")
+    expect(page.get_by_role("button", name="Ask again")).to_have_count(0)
+    expect(page.get_by_role("radio", name="Sell")).to_be_checked()
+    held.routes[0].fallback()
+    expect(answer).to_contain_text("Sell 20 INFY: Sent.")
+    assert len(held.routes) == 1
+
+
+PLACING = """async () => {
+  const { Placing } = await import("/static/trademaster/placing.js");
+  const placing = new Placing("1");
+  const first = placing.place("orders", { quantity: "20" }, "Sell 20 INFY");
+  const outcomes = await Promise.all([first, placing.again(), placing.again()]);
+  const kept = sessionStorage.getItem("trademaster.order");
+  return [outcomes.map((outcome) => Object.keys(outcome)), placing.pending, kept];
+}"""
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["no answer", "a plain no"])
+def test_of_two_that_ask_at_once_one_is_sent_and_nothing_is_kept_without_its_key(
+    page: Page, house: Market, is_lost: bool
+) -> None:
+    show(page, house, book())
+    keys: list[str] = []
+
+    def answer(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        error = {"code": "server_error" if is_lost else "instrument_unknown", "message": "No.", "remedy": "Look."}
+        route.fulfill(status=500 if is_lost else 400, json={"error": {**error, "details": None}})
+
+    page.route("**/api/v1/orders", answer)
+    outcomes, pending, kept = page.evaluate(PLACING)
+    assert outcomes == [["lost" if is_lost else "refused"]] * 3
+    assert len(keys) == 1
+    if is_lost:
+        assert (pending["key"], pending["path"], pending["isLost"]) == (keys[0], "orders", True)
+    else:
+        assert (pending, kept) == (None, None)

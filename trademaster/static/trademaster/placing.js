@@ -18,6 +18,7 @@ function newKey() {
 export class Placing {
   #key = newKey();
   #user;
+  #flight = null;
 
   /** `user`: whose page it is. An order that anybody else left in this tab is dropped: it would be sent as theirs. */
   constructor(user) {
@@ -62,7 +63,15 @@ export class Placing {
     sessionStorage.setItem(KEPT, JSON.stringify(pending));
   }
 
-  async #send() {
+  /** One call at a time: whoever asks while it is under way gets its answer. */
+  #send() {
+    this.#flight ??= this.#call().finally(() => {
+      this.#flight = null;
+    });
+    return this.#flight;
+  }
+
+  async #call() {
     const { key, path, body } = this.pending;
     try {
       const answer = await call("POST", path, body, { "Idempotency-Key": key });

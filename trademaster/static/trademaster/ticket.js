@@ -212,6 +212,7 @@ function clear({ keeps = false } = {}) {
 
 /** `deal`: what a row's button is about ({symbol, isin, exchange, held}, or a position: {connection, product, …}); or nothing. */
 export async function open(side, deal = null) {
+  if (state.isSending) return; // its answer is on its way, and will be told
   if (placing.pending) return tellLost(null); // one order at a time
   if (deal) clear();
   const mine = ++state.opened;
