@@ -10,6 +10,7 @@ from decimal import Decimal
 from django.core.paginator import Page, Paginator
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
+from accounts.audit_export import defused
 from accounts.models import User
 from brokers import registry
 from brokers.models import BrokerConnection
@@ -213,12 +214,18 @@ def name_of(child: ChildOrder) -> str:
 
 
 def average_of(children: Sequence[ChildOrder]) -> str:
-    """What was paid or got per unit over all fills; empty where nothing was filled, or a price is not known."""
+    """In rupees, to paise; empty where nothing was filled, or a price is not known."""
+    average = _average(children)
+    return "" if average is None else rupees(average)
+
+
+def _average(children: Sequence[ChildOrder]) -> Decimal | None:
+    """What was paid or got per unit over all fills."""
     filled = [child for child in children if child.filled_quantity]
     worth = [child.filled_quantity * child.average_price for child in filled if child.average_price is not None]
     if not filled or len(worth) < len(filled):
-        return ""
-    return rupees(sum(worth, Decimal(0)) / sum((child.filled_quantity for child in filled), Decimal(0)))
+        return None
+    return sum(worth, Decimal(0)) / sum((child.filled_quantity for child in filled), Decimal(0))
 
 
 def _in_doubt(children: Sequence[ChildOrder]) -> list[ChildOrder]:
@@ -281,17 +288,26 @@ CSV_HEAD = (
     "not_known", "reason",
 )  # fmt: skip
 MOST_CSV_ROWS = 10_000
+EIGHT_PLACES = Decimal("1e-8")
 
 
 def csv_rows(user: User, wish: Wish) -> Iterator[tuple[str, ...]]:
-    """The head, then a row for each order that the wish is about, the newest first. Times are IST, amounts exact."""
+    """The head, then a row for each order that the wish is about, the newest first; before it, where these are not all.
+
+    Times are IST, amounts exact, an average over several orders to eight places.
+    """
+    wanted = chosen(user, wish)
+    count = wanted.count()
+    if count > MOST_CSV_ROWS:
+        yield (f"INCOMPLETE: the newest {MOST_CSV_ROWS} of {count} orders. Narrow the filter for the older ones.",)
     yield CSV_HEAD
-    orders = with_children(chosen(user, wish))[:MOST_CSV_ROWS]
+    orders = with_children(wanted)[:MOST_CSV_ROWS]
     for intent in orders.iterator(chunk_size=500):
         children = list(intent.children.all())
         filled = sum((child.filled_quantity for child in children), Decimal(0))
+        average = _average(children)
         yield tuple(
-            _harmless(each)
+            defused(each)
             for each in (
                 str(intent.pk),
                 _moment(intent.created_at),
@@ -304,7 +320,7 @@ def csv_rows(user: User, wish: Wish) -> Iterator[tuple[str, ...]]:
                 plainly(filled),
                 "" if intent.price is None else plainly(intent.price),
                 "" if intent.trigger_price is None else plainly(intent.trigger_price),
-                average_of(children).replace(",", ""),
+                "" if average is None else plainly(average.quantize(EIGHT_PLACES)),
                 " + ".join(dict.fromkeys(name_of(child) for child in children)),
                 " + ".join(child.broker_order_id for child in children if child.broker_order_id),
                 intent.status,
@@ -317,8 +333,3 @@ def csv_rows(user: User, wish: Wish) -> Iterator[tuple[str, ...]]:
 
 def _moment(at: datetime) -> str:
     return at.astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _harmless(text: str) -> str:
-    """A spreadsheet takes what begins so for a formula; a broker's words, or a name, may begin with anything."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

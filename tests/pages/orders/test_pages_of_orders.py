@@ -15,6 +15,7 @@ from django.test import Client
 from accounts.models import User
 from brokers.domain import OrderStatus, OrderType
 from brokers.models import BrokerConnection
+from orders import lanes as orders_lanes
 from orders import preferences, reconciling, words
 from orders.charges import COMPONENTS
 from orders.lifecycle import State
@@ -310,10 +311,38 @@ def test_the_csv_holds_what_the_filter_is_about_with_exact_numbers(page_of: Clie
     assert list(csv.DictReader(io.StringIO(page_of.get("/orders/export.csv?q=tcs").content.decode()))) == []
 
 
-def test_no_cell_is_a_formula_to_a_spreadsheet(page_of: Client, alice: User, accounts: Accounts) -> None:
-    orders_of(alice, accounts["zerodha"], reason="=HYPERLINK(1)")
+@pytest.mark.parametrize(
+    ("reason", "cell"),
+    [("=HYPERLINK(1)", "'=HYPERLINK(1)"), ("\n=1+1", "'\n=1+1"), ("-12.50", "-12.50"), ("-12.50-1", "'-12.50-1")],
+)
+def test_no_cell_is_a_formula_to_a_spreadsheet_and_a_number_stays_one(
+    page_of: Client, alice: User, accounts: Accounts, reason: str, cell: str
+) -> None:
+    orders_of(alice, accounts["zerodha"], reason=reason)
+    written = page_of.get("/orders/export.csv").content.decode()
+    (row,) = csv.DictReader(io.StringIO(written, newline=""))
+    assert row["reason"] == cell
+
+
+def test_an_average_is_not_rounded_to_paise_in_the_csv(page_of: Client, placed: Placed) -> None:
+    child = placed().children.get()
+    ChildOrder.objects.filter(pk=child.pk).update(filled_quantity=3, average_price=Decimal("1500.03333333"))
     (row,) = csv.DictReader(io.StringIO(page_of.get("/orders/export.csv").content.decode()))
-    assert row["reason"] == "'=HYPERLINK(1)"
+    assert (row["filled"], row["average_price"]) == ("3", "1500.03333333")
+
+
+def test_a_csv_that_is_cut_says_so_before_its_head(
+    page_of: Client, placed: Placed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders_lanes, "MOST_CSV_ROWS", 2)
+    for number in (10, 11, 12):
+        placed(number)
+    rows = list(csv.reader(io.StringIO(page_of.get("/orders/export.csv").content.decode())))
+    assert rows[0] == ["INCOMPLETE: the newest 2 of 3 orders. Narrow the filter for the older ones."]
+    assert rows[1] == list(orders_lanes.CSV_HEAD)
+    assert [row[7] for row in rows[2:]] == ["12", "11"]
+    placed_all = list(csv.reader(io.StringIO(page_of.get("/orders/export.csv?q=tcs").content.decode())))
+    assert placed_all == [list(orders_lanes.CSV_HEAD)]
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
