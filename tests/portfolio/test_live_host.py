@@ -245,7 +245,7 @@ async def test_a_stream_alone_is_not_believed_about_its_session(
 
 async def live_since(begun: datetime, connection: BrokerConnection, process: LiveProcess) -> None:
     """Wait until its stream was opened, and is live, since then."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             report = process.streams.reports().get(connection.pk, {}).get("prices")
             if report is not None and report.state is FeedState.LIVE and report.since > begun:
