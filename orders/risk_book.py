@@ -24,7 +24,7 @@ from portfolio.risk.performance import drawdown, unit_values
 from portfolio.risk.words import Kind, Purse, RiskBook
 from portfolio.risk_models import EquityDay
 from portfolio.risk_rows import directory_of
-from portfolio.sums import known_sum, percent
+from portfolio.sums import percent
 
 FINEST = Decimal("0.000001")
 # For so long the last good answer of an account that does not answer now tells of its day.
@@ -83,7 +83,7 @@ def valued(user: User, sources: Sequence[Source], now: datetime) -> Valued:
     book = risk_book(sources, now=now, directory=directory)
     rows = exposed(book, _full_deltas(book))
     worth = book_equity(list(equities(book).values()))
-    gain = book.day_pnl if book.day_pnl is not None else _known_gain(sources, directory, now)
+    gain = book.day_pnl if book.day_pnl is not None else book.known_day_pnl
     return Valued(
         book=book,
         directory=directory,
@@ -136,17 +136,6 @@ def _by_segment(rows: Iterable[Exposed]) -> dict[str, Decimal]:
 def _sizes(amounts: Iterable[Decimal | None]) -> Decimal:
     """Without what has no price."""
     return sum((abs(amount) for amount in amounts if amount is not None), ZERO)
-
-
-def _known_gain(sources: Sequence[Source], directory: Directory, now: datetime) -> Decimal | None:
-    """What of the day is known, where not all is: account by account, as far as its rows tell."""
-    parts: list[Decimal | None] = []
-    for source in sources:
-        if source.portfolio is None:
-            continue
-        own = risk_book([source], now=now, directory=directory)
-        parts.append(own.day_pnl if own.day_pnl is not None else known_sum(line.day_pnl for line in own.lines))
-    return known_sum(parts) if parts else None
 
 
 def _loss_pct(day_loss: Decimal | None, equity: Decimal | None) -> Decimal | None:

@@ -90,6 +90,13 @@ def test_what_has_no_price_is_unknown_where_it_is_asked_for(alice: User) -> None
     assert (of.gross, of.issuers) == (None, 1000)
 
 
+def test_a_day_known_in_part_is_that_of_all_accounts_together(alice: User) -> None:
+    """Groww tells no price of its own: what it holds moves at Zerodha's, though another of its shares has none."""
+    groww = source("groww", shares(INFY, 100, None), shares(OTHER, 10, None))
+    of = valued(alice, [source("zerodha", shares(INFY, 50, 98)), groww], NOW).around(INFY, INFY, "")
+    assert (of.day_loss, of.day_whole) == (300, False)
+
+
 def test_a_drawdown_is_of_the_unit_value_and_no_withdrawal(alice: User) -> None:
     assert drawdown_pct(alice, Decimal(100), NOW) == 0
     assert drawdown_pct(alice, None, NOW) is None
