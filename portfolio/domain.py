@@ -334,8 +334,9 @@ class WorthParts:
 
     `shares` are those owned, without MTF shares whose loan is unknown (`loans_unknown` lines): as much may be owed.
     `cash_unknown` are the connections inside the totals that do not tell their cash: it is left out. Brokers do not say
-    whether their cash knows of today's deals (docs/adr/0006): what was bought on balance is taken off (≥ 0), what was
-    sold on balance (`sold_today`, ≥ 0) is not added.
+    whether their cash knows of today's deals (docs/adr/0006): what was bought on balance is taken off (≥ 0; without
+    what has no price, or a loan that is unknown, as `shares` is), what was sold on balance (`sold_today`, ≥ 0) is not
+    added.
     """
 
     shares: Money | None

@@ -34,6 +34,7 @@ class Lot:
     last_price: Decimal | None
     close_price: Decimal | None
     funded_amount: Decimal | None = None
+    paid_today: Decimal = ZERO  # on balance, by the row of today's dealing; never below zero
     sale_unsettled: bool = False
 
     # Both follow from the rest; they are asked for twenty times per lot, and so computed once.
@@ -212,6 +213,7 @@ def _bought(source: Source, position: Position, bought: Decimal, owned: Holding 
         settled=carried if is_funded else ZERO,
         t1=ZERO if is_funded else carried,
         today=bought - carried,
+        paid_today=max(ZERO, position.day_buy_value - position.day_sell_value),
         average_price=position.average_price,
         last_price=position.last_price,
         close_price=position.close_price or (owned.close_price if owned else None),

@@ -71,10 +71,10 @@ class Part:
 
 class Totals:
     """Sums over all shares. `covered_cost` is of the lots whose gain is known, `day_base` the value before the day's
-    change of the positions whose change is known, `owing` the value of lots whose loan is unknown. Settle them before
-    they are read."""
+    change of the positions whose change is known, `owing` the value of lots whose loan is unknown, `paid_uncounted`
+    what was paid today for lots that are in no worth. Settle them before they are read."""
 
-    __slots__ = ("_movers", "covered_cost", "day", "day_base", "kinds", "owing", "parts")
+    __slots__ = ("_movers", "covered_cost", "day", "day_base", "kinds", "owing", "paid_uncounted", "parts")
 
     def __init__(self, inside: Sequence[Source]) -> None:
         self.parts = {source.connection_id: Part() for source in inside}
@@ -83,6 +83,7 @@ class Totals:
         self.day_base = ZERO
         self.covered_cost = ZERO
         self.owing = Tally()
+        self.paid_uncounted = ZERO
         # The same few tallies move together for many shares.
         self._movers: dict[tuple[object, ...], Mover] = {}
 
@@ -100,6 +101,8 @@ class Totals:
                 part.streamed.count(day_change, base, sign)
             if lot.owes_unknown:
                 self.owing.count(worth, sign)
+            if worth is None or lot.owes_unknown:
+                self.paid_uncounted += sign * lot.paid_today
             if gain is not None:
                 self.covered_cost += sign * (lot.cost or ZERO)
             day_changes.append(day_change)

@@ -65,11 +65,12 @@ def all_told(
 
 def _worth(standing: Standing, totals: Totals) -> dict[str, Any]:
     """Cash alone is no worth where shares are held and none of them has a price; without a share whose part is known
-    and without any cash that is, nothing is.
+    and without any cash that is, nothing is. What was paid today for what is not counted is not taken off.
     """
     value = totals.value
     shares = None if value.of_known is None else value.amount - totals.owing.amount
-    owed = standing.bought_today if standing.lent is None else standing.bought_today + standing.lent
+    bought_today = standing.bought_today - totals.paid_uncounted
+    owed = bought_today if standing.lent is None else bought_today + standing.lent
     kept = shares if shares is None or standing.cash is None else shares + standing.cash
     is_empty = standing.cash is None and totals.lots_known == totals.owing.known
     return {
@@ -79,7 +80,7 @@ def _worth(standing: Standing, totals: Totals) -> dict[str, Any]:
             cash=standing.cash,
             owed=owed,
             lent=standing.lent,
-            bought_today=standing.bought_today,
+            bought_today=bought_today,
             sold_today=standing.sold_today,
             cash_unknown=standing.cash_unknown,
             loans_unknown=standing.loans_unknown,

@@ -71,6 +71,22 @@ def test_what_is_bought_today_is_not_counted_beside_its_price() -> None:
     assert (left.net_worth, left.net_worth_parts.sold_today) == (440 + 5000, 660)
 
 
+def test_what_is_bought_today_and_has_no_price_takes_nothing_off() -> None:
+    """Its price is missing, and not its worth: what was paid is not taken off what does not count it."""
+    bought = [position(20, price="110", last=None, symbol="SBIN", isin=SBIN), position(5, price="110")]
+    answer = merged(source("zerodha", account([holding(INFY, 10)], bought, money("5000"))))
+    assert answer.coverage.without_price == 1
+    assert (answer.net_worth, answer.net_worth_parts.bought_today) == (1650 + 5000 - 550, 550)
+    owing = holding(SBIN, 20, symbol="SBIN", product=Product.MTF, funded_amount=None)
+    more = position(
+        25, price="110", symbol="SBIN", isin=SBIN, product=Product.MTF, overnight_quantity=D(20), day_buy_value=D(550)
+    )
+    carried = merged(source("zerodha", account([holding(INFY, 10)], [more], money("5000"))))
+    assert (carried.net_worth, carried.net_worth_parts.loans_unknown) == (1100 + 5000, 1)
+    beside = merged(source("zerodha", account([holding(INFY, 10), owing], [more], money("5000"))))
+    assert (beside.net_worth, beside.net_worth_parts.loans_unknown) == (1100 + 550 + 5000 - 550, 1)
+
+
 def test_cash_alone_is_no_worth_where_no_share_has_a_price() -> None:
     """An outage of prices must not look like poverty."""
     unpriced = source("zerodha", account([holding(INFY, 10, last=None)], funds=money("1000")))
