@@ -31,6 +31,7 @@ from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, Sourc
 from portfolio.fetching import Answer, fetch_all
 from portfolio.lots import owned_before_sales
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
+from portfolio.naming import named
 from portfolio.presentation import present
 from portfolio.sharing import Rendered
 
@@ -176,6 +177,8 @@ def _asked(connections: Sequence[BrokerConnection], now: datetime) -> tuple[Book
     clients = reach.clients_for(connections, deadline=deadline, now=now)
     answers = _ask(connections, clients, deadline, now)
     kept = _keep(connections, answers, snapshots, now)
+    answers = named(_ask(connections, clients, deadline, now), {row.pk: row.broker_type for row in connections}, now)
+    kept = _keep(connections, answers, snapshots)
     book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
     _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}

@@ -25,6 +25,7 @@ from brokers.simulation.control import Control
 from brokers.simulation.login import LoginField
 from brokers.simulation.server import SimulatedBrokers
 from brokers.simulation.sessions import random_text
+from portfolio.naming import share_names
 from tests.people import SLUGS, connect, support, trader
 
 # Nothing is timed in tests, and what fails once fails again.
@@ -130,6 +131,7 @@ def brokers(
         for slug, broker in running_brokers.brokers.items()
     }
     cache.clear()
+    share_names.forget()
     control.reset_counters()
     yield running_brokers
     if control.moved:
