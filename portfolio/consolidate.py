@@ -35,7 +35,7 @@ from portfolio.domain import (
     Unpriced,
 )
 from portfolio.lots import Lot, Trade, directory_of, split
-from portfolio.marks import Mark, bearer, mark_of, ranked
+from portfolio.marks import Mark, bearer, mark_of, ranked, with_close
 from portfolio.sums import EXACT, known_sum, percent, quotient, whole_sum
 from portfolio.totals import Fixed, Part, Totals, Trading, asset_class, quantity_of
 from portfolio.trades import at_mark, derivative, grouped, instrument_of, is_contract, line, trade_mark
@@ -68,6 +68,11 @@ class Book:
                 lots[lot.key].append(lot)
         return cls(sources, inside, lots, trades)
 
+    def dealt(self, borrowed: Mapping[str, BorrowedPrice] | None = None) -> list[list[Trade]]:
+        """The trades, together as they are shown; a sale beside its share's previous close, whoever tells that."""
+        lent = borrowed or {}
+        return grouped([with_close(each, self.lots.get(each.share, ()), lent.get(each.share)) for each in self.trades])
+
     def unpriced(self) -> list[Unpriced]:
         """Shares that no live source prices, or gives a previous close for: another broker may be asked.
 
@@ -81,7 +86,13 @@ class Book:
             face = (bearer(lots) if has_price else None) or lots[0]
             if face.isin is not None and not (has_price and mark.close is not None):
                 wanted.append(Unpriced(isin=face.isin, exchange=face.exchange, symbol=face.symbol, has_price=has_price))
-        return wanted
+        # Of what was sold altogether nothing is left to be priced, but its last day is measured from the close.
+        gone = [trade.owned for trade in self.trades if trade.owned is not None and trade.share not in self.lots]
+        return wanted + [
+            Unpriced(isin=owned.isin, exchange=owned.exchange, symbol=owned.tradingsymbol, has_price=True)
+            for owned in gone
+            if owned.isin is not None and owned.close_price is None
+        ]
 
 
 def consolidate(
@@ -117,7 +128,7 @@ def valued(
         positions = [
             position_of(lots[0], group, mark, total_value) for (lots, group), mark in zip(shares, marks, strict=True)
         ]
-        groups = grouped(book.trades)
+        groups = book.dealt(borrowed)
         priced = [at_mark(group, trade_mark(group, told(group, streamed))) for group in groups]
         trades = [trade for group in priced for trade in group]
         lines = tuple(line(trade) for trade in trades)

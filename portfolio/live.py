@@ -26,7 +26,7 @@ from portfolio.live_rows import Cell, Row, ShareRow, TradeRow
 from portfolio.marks import believed
 from portfolio.sums import EXACT
 from portfolio.totals import Fixed, Totals, Trading
-from portfolio.trades import grouped, instrument_of
+from portfolio.trades import instrument_of
 
 CellKey = str | InstrumentKey
 
@@ -244,7 +244,7 @@ class LiveBook:
     def _counted(self, sources: Sequence[Source]) -> _State:
         book = Book.of(sources)
         totals, trading, cell = Totals(book.inside), Trading(book.inside), self._books.cell
-        groups = grouped(book.trades)
+        groups = book.dealt(self._borrowed)
         with localcontext(EXACT):
             return _State(
                 book=book,

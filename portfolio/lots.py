@@ -66,6 +66,11 @@ class Trade:
     sold: Decimal = ZERO
     owned: Holding | None = None
 
+    @property
+    def share(self) -> str:
+        """The ISIN of what a sale out of holdings is of; empty where that is not known, and of all else."""
+        return (self.owned.isin or "") if self.owned else ""
+
 
 def owned_before_sales(portfolio: BrokerPortfolio, previous: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """What to remember of this answer (ISIN → quantity), so that a later sale can be told from an earlier one.

@@ -7,14 +7,14 @@ A streamed price is believed first, then that of a live source, then a lent one,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from brokers.domain import ZERO, Exchange
 from brokers.wire import IST
 from portfolio.domain import BorrowedPrice, InstrumentKey, LivePrice, LivePrices, PriceState, SourceState
-from portfolio.lots import Lot
+from portfolio.lots import Lot, Trade
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,18 @@ def close_beside(told: LivePrice, lots: Sequence[Lot], borrowed: BorrowedPrice |
         return told.close
     close = _close(lots, told.exchange, told.as_of)
     return close if close is not None else _lent_close(borrowed, told.exchange, told.as_of)
+
+
+def with_close(trade: Trade, lots: Sequence[Lot], borrowed: BorrowedPrice | None) -> Trade:
+    """A sale out of a holding whose broker tells no close, beside that of a lot of the same share, or of a lender."""
+    owned = trade.owned
+    if owned is None or owned.close_price is not None:
+        return trade
+    as_of = trade.source.answered_at
+    close = _close(lots, owned.exchange, as_of)
+    if close is None:
+        close = _lent_close(borrowed, owned.exchange, as_of)
+    return trade if close is None else replace(trade, owned=replace(owned, close_price=close))
 
 
 def same_close(one: LivePrice, other: LivePrice) -> bool:

@@ -25,7 +25,7 @@ from portfolio.risk.equity import unsettled
 from portfolio.risk.underlyings import Underlyings
 from portfolio.risk.words import Kind, Line, Purse, RiskBook
 from portfolio.sums import EXACT, Tally
-from portfolio.trades import at_mark, grouped, instrument_of, trade_mark
+from portfolio.trades import at_mark, instrument_of, trade_mark
 from portfolio.trades import line as shown
 
 NOTHING_LENT: Mapping[str, BorrowedPrice] = {}
@@ -97,7 +97,7 @@ class _Maker:
     def made(self, day_pnl: Decimal | None) -> RiskBook:
         for group in self.book.lots.values():
             self._own(group)
-        rows = [row for group in grouped(self.book.trades) for row in self._rows(group)]
+        rows = [row for group in self.book.dealt(self.borrowed) for row in self._rows(group)]
         rows = self._at_one_price(rows)
         self._note_futures(rows)
         hung_on = Underlyings(self.shares, self.futures, self.streamed, self.borrowed, self.directory, self.aged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -375,6 +376,29 @@ def test_a_holding_sold_out_today_leaves_only_the_sale() -> None:
     book = merged(source("zerodha", account([line], [position(-6, symbol="SBIN")])))
     assert book.positions == ()
     assert [row.kind for row in book.trading_positions] == [TradeKind.SALE_OF_HOLDING]
+
+
+def test_a_sale_takes_the_close_that_another_broker_tells() -> None:
+    """A previous close is the exchange's: 4 of 10 sold at 388, where only another broker knows that it was 390."""
+    mine = source("groww", account([holding(SBIN, 6, close=None)], [position(-4, price="388", isin=SBIN)]))
+    [sale] = merged(mine).trading_positions
+    assert (sale.quantity, sale.day_pnl) == (-4, None)
+    for other in (Exchange.NSE, Exchange.BSE):
+        with_another = merged(mine, source("zerodha", account([holding(SBIN, 1, close="390", exchange=other)])))
+        [sale] = with_another.trading_positions
+        assert sale.day_pnl == (4 * (388 - 390) if other is Exchange.NSE else None)
+    book = merged(mine, borrowed={SBIN: lent(None, "390")})
+    assert book.trading_positions[0].day_pnl == book.day_pnl_parts.positions == -8
+    assert (book.day_pnl_parts.lines_unknown, book.day_pnl_parts.base) == (0, 10 * 390)
+
+
+def test_the_close_of_what_was_sold_altogether_is_asked_for() -> None:
+    line = holding(SBIN, 6, symbol="SBIN", close=None, used_quantity=D(6), sales_deducted=False)
+    mine = source("groww", account([line], [position(-6, price="388", symbol="SBIN")]))
+    assert Book.of([mine]).unpriced() == [Unpriced(isin=SBIN, exchange=Exchange.NSE, symbol="SBIN", has_price=True)]
+    assert merged(mine, borrowed={SBIN: lent(None, "390")}).day_pnl == 6 * (388 - 390)
+    told = source("groww", account([replace(line, close_price=D(390))], [position(-6, price="388", symbol="SBIN")]))
+    assert Book.of([told]).unpriced() == []
 
 
 # --- derivatives ------------------------------------------------------------------------------------------------------
