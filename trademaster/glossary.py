@@ -157,8 +157,9 @@ TERMS: dict[str, Term] = {
     # --- beside the book
     "value_today": Term(
         "The day",
-        "The value of what you own, one point a minute. Where it is shaded nobody knew it; a mark at the foot is a "
-        "broker that did not answer; the dashed line is what the same shares were worth at the previous close.",
+        "The value of what you own, one point a minute. It is no profit: purchases, sales and newly connected accounts "
+        "move it, and the dashed line, which is what the same shares were worth at the previous close. Where it is "
+        "shaded nobody knew it; a mark at the foot is a broker that did not answer.",
     ),
     "allocation": Term(
         "Allocation", "How the total value is spread. What is not known is a line of its own, and in the sum."

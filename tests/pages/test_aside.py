@@ -259,6 +259,7 @@ def test_the_day_is_a_chart_with_words_for_its_gaps(page: Page, column: Column, 
     expect(words).to_contain_text("Between ₹2,33,000.00 and ₹2,36,")
     expect(words).to_contain_text("Not known for 10 minutes, 09:45 to 09:55.")
     expect(words).to_contain_text("Upstox silent 09:45 to 09:55.")
+    expect(words).to_contain_text("Purchases, sales and newly connected accounts move it, too.")
     assert page.locator("#day-words [data-money]").count() == 2
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 

@@ -6,6 +6,7 @@ import { compare, counted, rupees } from "./format.js";
 import { MINUTE, gapsOf, knownOf } from "./series.js";
 
 const SILENCES_EACH_MS = 60_000;
+const NO_PROFIT = "Purchases, sales and newly connected accounts move it, too.";
 
 const hourMinute = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const clock = (at) => hourMinute.format(new Date(at));
@@ -57,7 +58,7 @@ function wordsOf(series, known, silences) {
   const [first, last] = gaps.at(-1) ?? [];
   const when = first && `${clock(first.at)} to ${clock(Date.parse(last.at) + MINUTE)}`;
   const gap = minutes ? ` Not known for ${counted(minutes, "minute")}${gaps.length === 1 ? `, ${when}` : `, last ${when}`}.` : "";
-  return `Between ${rupees(low)} and ${rupees(high)} since ${clock(known[0].at)}${isLate(series, known) ? ", when it was first looked at" : ""}.${gap}${silentWords(series, silences)}`;
+  return `Between ${rupees(low)} and ${rupees(high)} since ${clock(known[0].at)}${isLate(series, known) ? ", when it was first looked at" : ""}.${gap}${silentWords(series, silences)} ${NO_PROFIT}`;
 }
 
 const isLate = ({ opens_at: opens }, known) => Date.parse(known[0].at) - Date.parse(opens) >= 5 * MINUTE;
