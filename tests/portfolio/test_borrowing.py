@@ -100,6 +100,18 @@ def test_who_has_bought_no_market_data_is_lent_all_prices(alice: User, brokers: 
     assert list(quoted.values()) == [1]
 
 
+def test_a_sale_at_a_broker_without_closes_is_measured_from_another_ones(
+    alice: User, brokers: SimulatedBrokers
+) -> None:
+    """Groww's book has sold 30 of its COALINDIA this morning; nobody else holds any."""
+    for slug in ("groww", LENDER):
+        connect(alice, slug, brokers)
+    portfolio = fetched(alice)
+    [sale] = [row for row in portfolio["trading_positions"] if row["symbol"] == "COALINDIA"]
+    close = Decimal(market(brokers.control)["NSE:COALINDIA"]["close"])
+    assert Decimal(sale["day_pnl"]) == 30 * (Decimal(sale["avg_price"]) - close)
+
+
 @pytest.mark.parametrize("order", [("groww", LENDER), (LENDER, "groww")])
 def test_a_close_is_borrowed_once_a_while(order: tuple[str, str], alice: User, brokers: SimulatedBrokers) -> None:
     """Groww quotes no previous close: it is the exchange's, and stays for the day."""
