@@ -84,11 +84,11 @@ def missing_in(book: Mapping[str, Any]) -> list[str]:
     """What the numbers do not cover, a sentence each: INCOMPLETE as the API says it, NOTE where a sum lacks rows."""
     coverage, told = book["coverage"], []
     for source in book["sources"]:
-        name = source["display_name"]
+        name, why = source["display_name"], (source["error_message"] or "it does not answer").rstrip(".")
         if source["state"] == "MISSING":
-            told.append(f"INCOMPLETE: {name} does not answer and is not in these numbers.")
+            told.append(f"INCOMPLETE: {name} is not in these numbers: {why}.")
         elif source["state"] == "STALE":
-            told.append(f"INCOMPLETE: {name} does not answer: its part is of {source['as_of']}.")
+            told.append(f"INCOMPLETE: The part of {name} is of {source['as_of']}: {why}.")
         if source["unreadable_rows"]:
             told.append(f"INCOMPLETE: {name}: {source['unreadable_rows']} rows could not be read.")
     told += _missing_funds(book)

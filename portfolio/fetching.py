@@ -13,7 +13,7 @@ from uuid import UUID
 from brokers.base import BrokerClient, PortfolioPart
 from brokers.domain import BrokerPortfolio, Rows
 from brokers.drift import Shape
-from brokers.errors import BrokerError, BrokerUnavailable, UnexpectedResponse
+from brokers.errors import BrokerError, BrokerUnavailable, BudgetSpent, UnexpectedResponse
 from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)
@@ -86,8 +86,9 @@ def _readable(name: str, part: PortfolioPart) -> PortfolioPart:
 
 
 def _worst(errors: Mapping[str, BrokerError]) -> BrokerError | None:
-    """The error that says most: one that a person must act upon, before one that heals by itself."""
-    return min(errors.values(), key=lambda error: error.retryable, default=None)
+    """The error that says most: one that a person must act upon, before one that heals by itself, and what a broker did
+    before what our own budget refused."""
+    return min(errors.values(), key=lambda error: (error.retryable, isinstance(error, BudgetSpent)), default=None)
 
 
 @cache

@@ -20,7 +20,7 @@ from brokers import services as broker_services
 from brokers.agreements import ConnectionGrant
 from brokers.base import BrokerClient
 from brokers.domain import BrokerPortfolio, ConnectionStatus
-from brokers.errors import BrokerError, SecretUnreadable
+from brokers.errors import BrokerError, BudgetSpent, SecretUnreadable
 from brokers.models import BrokerConnection, BrokerConnectionQuerySet
 from brokers.serializers import ConnectionSerializer
 from brokers.shared import if_redis_is_there, redis
@@ -179,7 +179,7 @@ def _asked(connections: Sequence[BrokerConnection], now: datetime) -> tuple[Book
     kept = _keep(connections, answers, snapshots, now)
     answers = named(_ask(connections, clients, deadline, now), {row.pk: row.broker_type for row in connections}, now)
     kept = _keep(connections, answers, snapshots)
-    book = Book.of([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections])
+    book = Book.of([_asked_source(row, answers[row.pk], kept.get(row.pk), now) for row in connections])
     _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}
     borrowed = prices.borrowed(_unpriced(book, _without_stale(book)), lenders, deadline, now=now)
@@ -296,6 +296,17 @@ def _source(connection: BrokerConnection, answer: Answer | None, snapshot: Broke
         error_message=error.message if error else None,
         user_action=error.user_action if error else None,
     )
+
+
+def _asked_source(
+    connection: BrokerConnection, answer: Answer, snapshot: BrokerSnapshot | None, now: datetime
+) -> Source:
+    """Where our own budget alone kept us from asking again, an answer younger than a refresh is as good as live."""
+    recent = timedelta(seconds=settings.LIVE_REFRESH_SECONDS)
+    is_spent = answer.portfolio is None and isinstance(answer.error, BudgetSpent)
+    if is_spent and snapshot is not None and now - snapshot.as_of <= recent:
+        return replace(_source(connection, None, snapshot), state=SourceState.LIVE)
+    return _source(connection, answer, snapshot)
 
 
 # --- answering --------------------------------------------------------------------------------------------------------

@@ -83,7 +83,21 @@ def test_it_says_who_told_what_when_and_who_is_missing(page):
     assert re.search(r"^10, told at .*10:25:00: an earlier answer", words["Zerodha"])
     assert re.search(r"^20, told at .*10:30:00$", words["Upstox"])
     assert re.search(r"^110.00 from Upstox, .*10:30:00$", words["Price"])
-    assert told["left"] == ["What Groww may hold of it: it does not answer, and nothing earlier is kept."]
+    assert told["left"] == ["What Groww may hold of it: nothing earlier is kept. It does not answer now."]
+
+
+def test_it_says_why_there_is_no_answer_of_now(page):
+    """Who was not asked is not silent."""
+    spent = "Upstox allows no further call just now"
+    old = {"state": SourceState.STALE, "error_code": "rate_budget_spent", "error_message": spent}
+    ended = {"error_code": "session_ended", "error_message": "The session at Groww has ended."}
+    upstox = source("upstox", account([holding(INFY, 10)], age=300), **old)
+    told = explained(
+        page, (book := present(merged(upstox, source("groww", None, **ended))))["positions"][0], "value", book
+    )
+    words = {each["name"]: each["words"] for each in told["inputs"]}
+    assert words["Upstox"].endswith(f": an earlier answer. {spent}.")
+    assert told["left"] == ["What Groww may hold of it: nothing earlier is kept. The session at Groww has ended."]
 
 
 def test_a_cost_that_is_known_in_part_is_no_average(page):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from datetime import timedelta
 from decimal import Decimal
@@ -116,11 +117,14 @@ class TestTables:
 
     def test_an_incomplete_book_says_so_first(self) -> None:
         old = source("zerodha", account([holding(INFY, 10)], funds=funds(), age=300), state=SourceState.STALE)
-        told = present(merged(old, source("groww", None)))
+        ended = source("groww", None, error_code="session_ended", error_message="The session at the broker has ended.")
+        told = present(merged(old, ended))
         missing = book_export.missing_in(told)
         lines = book_export.csv_of(book_export.tables_of(told)["holdings"], missing).splitlines()
-        assert lines[0].startswith("INCOMPLETE: Zerodha 1 does not answer: its part is of 2026-11-23T04:55:00")
-        assert lines[1] == "INCOMPLETE: Groww 1 does not answer and is not in these numbers."
+        assert re.fullmatch(
+            "INCOMPLETE: The part of Zerodha 1 is of 2026-11-23T04:55:00.*: it does not answer.", lines[0]
+        )
+        assert lines[1] == "INCOMPLETE: Groww 1 is not in these numbers: The session at the broker has ended."
         assert lines[2].startswith("isin,symbol,")
         written = sheets(book_export.workbook_of(told))
         assert written["coverage"][0][0] == ("s", "INCOMPLETE")
@@ -178,7 +182,7 @@ class TestFunds:
         old = account([holding(INFY, 10)], funds=funds(), age=300)
         silent = source("zerodha", old, state=SourceState.STALE, funds_as_of=NOW - timedelta(minutes=30))
         answer, margin = book_export.missing_in(present(merged(silent)))
-        assert answer.startswith("INCOMPLETE: Zerodha 1 does not answer: its part is of 2026-11-23T04:55:00")
+        assert answer.startswith("INCOMPLETE: The part of Zerodha 1 is of 2026-11-23T04:55:00")
         assert margin.startswith("INCOMPLETE: The margin and cash at Zerodha 1 are of 2026-11-23T04:30:00")
 
     def test_cash_and_loans_that_are_not_known_are_noted(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from brokers import registry
 from brokers.base import BrokerClient, PortfolioPart
 from brokers.domain import AppCredentials, Exchange, Funds, Listing, Quote, RowProblem, Rows, Session
-from brokers.errors import BrokerError, BrokerUnavailable, RateLimited, SessionEnded, UnexpectedResponse
+from brokers.errors import BrokerError, BrokerUnavailable, BudgetSpent, RateLimited, SessionEnded, UnexpectedResponse
 from brokers.secret import Secret
 from brokers.transport import Deadline
 from portfolio.domain import Unpriced
@@ -147,6 +147,14 @@ def test_an_ended_session_is_told_before_an_outage() -> None:
         "funds": fails(BrokerUnavailable("Away.")),
     }
     assert isinstance(one(scripted("zerodha", **failures)).error, SessionEnded)
+
+
+def test_and_an_outage_before_what_our_own_budget_refused() -> None:
+    failures = {
+        "holdings": fails(BudgetSpent("No further call.", retry_after=1)),
+        "positions": fails(BrokerUnavailable("Away.")),
+    }
+    assert type(one(scripted("zerodha", **failures)).error) is BrokerUnavailable
 
 
 def test_a_mistake_in_one_dialect_is_logged_and_hides_nobody(caplog: pytest.LogCaptureFixture) -> None:

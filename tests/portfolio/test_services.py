@@ -16,10 +16,12 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from accounts.models import User
 from brokers import services as brokers_services
 from brokers.domain import ConnectionStatus
+from brokers.errors import BudgetSpent
 from brokers.models import BrokerConnection
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from portfolio import services
+from portfolio.fetching import Answer
 from portfolio.models import BrokerSnapshot
 from tests.people import SLUGS, connect
 
@@ -124,6 +126,30 @@ class TestOneBrokerFails:
         assert [part["broker_id"] for part in left_out["broker_breakdown"]] == [OTHERS[slug]]
         assert part_of(left_out, OTHERS[slug]) == part_of(well, OTHERS[slug])
         assert source(left_out, slug)["in_totals"] is False
+
+
+@pytest.mark.parametrize(("seconds", "state", "code"), [(15, "LIVE", None), (16, "STALE", "rate_budget_spent")])
+def test_what_our_own_budget_refused_is_no_silence_of_the_broker(
+    seconds: int,
+    state: str,
+    code: str | None,
+    alice: User,
+    alices: dict[str, BrokerConnection],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another reader has just asked: what it was told is as good until the book would be asked for anew."""
+    now = timezone.now()
+    services.refresh(alice, now=now)
+    spent = Answer(None, BudgetSpent("Upstox allows no further call just now", retry_after=5))
+    monkeypatch.setattr(services, "fetch_all", lambda clients, deadline, *, now: dict.fromkeys(clients, spent))
+    rendered = services.refresh(alice, now=now + timedelta(seconds=seconds))
+    assert rendered is not None
+    book = json.loads(rendered.include)
+    assert {(each["state"], each["error_code"], each["age_seconds"]) for each in book["sources"]} == {
+        (state, code, seconds)
+    }
+    assert book["complete"] is (state == "LIVE")
+    assert json.loads(rendered.exclude)["coverage"]["sources_missing"] == (0 if state == "LIVE" else 2)
 
 
 @each_broker

@@ -1,6 +1,6 @@
 // The words of a row of the book: its chips, and whose its price is. Pure.
 
-import { counted, istTime, number, percent, ratioPercent, rupees, sign, toPaise } from "./format.js";
+import { counted, istTime, number, percent, ratioPercent, rupees, sentence, sign, toPaise } from "./format.js";
 
 export const average = (text) => number(toPaise(text));
 const PARTS = [
@@ -9,7 +9,9 @@ const PARTS = [
   ["today_quantity", "today", "Bought today"],
   ["mtf_quantity", "MTF", "Bought with the broker’s money"],
 ];
-export const STALE = { text: "stale", tone: "warn", title: "From an earlier answer: this broker does not answer now" };
+export const STALE = { text: "stale", tone: "warn", title: "From an earlier answer: the broker’s card says why there is none of now" };
+/** Why an account tells nothing of now: in its own words, as it may not even have been asked. */
+export const silence = (source) => sentence(source?.error_message || "It does not answer now");
 const unmatched = (title) => ({ text: "unmatched", tone: "warn", title });
 export const NO_ISIN = unmatched("It has no ISIN, so it is not added to the same share at another broker");
 export const NO_CONTRACT = unmatched("Nothing but this broker’s own symbol says which contract it is, so it is not added to another broker’s");

@@ -2,7 +2,7 @@
 
 import { answerTime } from "./answer_times.js";
 import { announce, keyed, lines, put, say } from "./dom.js";
-import { duration, istTime, shortRupees, signedShortRupees } from "./format.js";
+import { duration, istTime, sentence, shortRupees, signedShortRupees } from "./format.js";
 import { inOrder } from "./in_order.js";
 import { close } from "./popup.js";
 
@@ -139,8 +139,6 @@ function meaning(source, lag) {
   if (source?.state !== "STALE") return null;
   return `Its last good answer, ${duration(source.age_seconds + lag)} old, stays in the totals.`;
 }
-
-const sentence = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
 
 /** How its price feed is; nothing where it has none, or none is listened to. */
 function renderFeed(slots, connection, feed, node) {

@@ -92,6 +92,8 @@ export function duration(seconds) {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
 }
 
+export const sentence = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
+
 export const counted = (count, singular, plural = `${singular}s`) => `${count} ${count === 1 ? singular : plural}`;
 
 /** Half up, away from zero, to whole rupees. */
