@@ -148,9 +148,10 @@ function tellPlaced({ order, decision }, named) {
   const isBad = ["REFUSED", "REJECTED", "NOT_PLACED"].includes(order.status);
   const said = order.has_unknown ? "Not known: no answer came from the broker. Nothing of it is sent again" : SAID[order.status] ?? order.status;
   const tone = isBad ? "bad" : order.has_unknown || order.status === "AWAITING_APPROVAL" ? "warn" : "good";
+  const why = [order.reason, isBad ? "" : decision?.why].filter(Boolean).map((each) => `${each} `).join("");
   const link = el("a", "", "Its page");
   link.href = `/orders/${order.id}/`;
-  tell(el("p", `notice ${tone}`, el("strong", "", `${named}: ${said}. `), order.reason && `${order.reason} `, !isBad && decision?.why && `${decision.why} `, link));
+  tell(el("p", `notice ${tone}`, el("strong", "", `${named}: ${said}. `), why, link));
   announce(`${named}: ${said}.`);
   document.dispatchEvent(new CustomEvent("orders-changed"));
   state.closes = null;
