@@ -7,6 +7,8 @@ from decimal import Decimal
 
 from django import template
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from orders import words
@@ -31,6 +33,14 @@ def age(since: datetime, now: datetime) -> str:
 def plain(number: Decimal) -> str:
     """Without the zeros behind."""
     return plainly(number)
+
+
+@register.filter
+def figures(sentence: str) -> SafeString:
+    """A sentence with its amounts and quantities marked: privacy mode hides those, and no other word of it."""
+    pieces = enumerate(words.figures(str(sentence)))
+    marked = (format_html("<span data-money>{}</span>", piece) if at % 2 else piece for at, piece in pieces)
+    return format_html_join("", "{}", ((piece,) for piece in marked))
 
 
 @register.simple_tag(takes_context=True)

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.browser
 
 # Words outside of what is hidden, and tooltips of what can be pointed at, that tell rupees or units.
 TOLD = """() => {
-  const tells = (words) => /₹\\s*\\d|\\b\\d+ of \\d+ (shares|filled)|\\b(Buy|Sell) \\d/.test(words);
+  const counted = /\\b\\d+ of \\d+ (shares|filled|units|that are)|\\b\\d+ (units|via|filled)\\b/;
+  const dealt = /\\b(Buy|Sell|Sells|Buys back) \\d|· \\d+$/i;
+  const tells = (words) => /₹\\s*\\d/.test(words) || counted.test(words) || dealt.test(words);
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const found = [];
   while (texts.nextNode()) {

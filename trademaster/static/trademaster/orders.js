@@ -2,6 +2,7 @@
 
 import { ApiError, call, withFields } from "./api.js";
 import { announce, say, slots } from "./dom.js";
+import { figures } from "./figures.js";
 import { duration, istTime } from "./format.js";
 import { takeOver } from "./morph.js";
 import { listen } from "./socket.js";
@@ -96,13 +97,13 @@ tick();
 // --- what can be done ------------------------------------------------------------------------------------------------
 function trouble(words) {
   byId("news").hidden = true;
-  byId("trouble").textContent = words;
+  byId("trouble").replaceChildren(...figures(words));
   byId("trouble").hidden = false;
 }
 
 function news(words) {
   byId("trouble").hidden = true;
-  say(byId("news"), words);
+  byId("news").replaceChildren(...figures(words));
   byId("news").hidden = false;
 }
 

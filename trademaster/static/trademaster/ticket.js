@@ -2,6 +2,7 @@
 
 import { ApiError, call } from "./api.js";
 import { announce, say } from "./dom.js";
+import { figures } from "./figures.js";
 import { istTime, number, rupees } from "./format.js";
 import { described, searchIn } from "./instrument_search.js";
 import { Placing } from "./placing.js";
@@ -84,7 +85,7 @@ function changed() {
   const body = wanted();
   state.decision = null;
   place.disabled = true;
-  place.textContent = body ? words(body) : "Place the order";
+  place.replaceChildren(...figures(body ? words(body) : "Place the order"));
   if (!body) {
     preview.innerHTML = EMPTY;
     preview.removeAttribute("aria-busy");
@@ -102,7 +103,7 @@ async function look(body, mine) {
     if (mine === state.asked) state.decision = decision;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    told = [el("p", "notice bad", wrong(error))];
+    told = [el("p", "notice bad", ...figures(wrong(error)))];
   }
   if (mine !== state.asked) return;
   preview.replaceChildren(...told);
@@ -139,7 +140,7 @@ function settled({ answer: placed, refused, lost, duplicate }, named) {
   if (placed) return tellPlaced(placed, named);
   if (lost) return tellLost(lost);
   if (duplicate) return tellDuplicate(duplicate);
-  tell(el("p", "notice bad", el("strong", "", "Nothing was sent. "), wrong(refused)));
+  tell(el("p", "notice bad", el("strong", "", "Nothing was sent. "), ...figures(wrong(refused))));
   if (!state.closes) changed();
   else place.disabled = false;
 }
@@ -151,8 +152,8 @@ function tellPlaced({ order, decision }, named) {
   const why = [order.reason, isBad ? "" : decision?.why].filter(Boolean).map((each) => `${each} `).join("");
   const link = el("a", "", "Its page");
   link.href = `/orders/${order.id}/`;
-  tell(el("p", `notice ${tone}`, el("strong", "", `${named}: ${said}. `), why, link));
-  announce(`${named}: ${said}.`);
+  tell(el("p", `notice ${tone}`, el("strong", "", ...figures(`${named}: ${said}. `)), ...figures(why), link));
+  announce(`${said}.`);
   document.dispatchEvent(new CustomEvent("orders-changed"));
   state.closes = null;
   clear({ keeps: true });
@@ -163,7 +164,7 @@ function tellLost(error) {
   const list = el("a", "", "See the list of orders");
   list.href = "/orders/";
   tell(
-    el("p", "notice warn", el("strong", "", `${placing.pending.words}: no answer came. `),
+    el("p", "notice warn", el("strong", "", ...figures(`${placing.pending.words}: no answer came. `)),
       "It may have been taken, or not. Asking again sends the same order under the same key: it can never become two. ",
       error ? error.message : "This page was left before the answer."),
     el("p", "actions", again, list),
@@ -241,7 +242,7 @@ function close({ connection, broker, product, quantity, symbol }, instrument) {
   for (const element of fields.elements) element.disabled = true;
   const buys = quantity.startsWith("-") ? "Buys back" : "Sells";
   const note = byId("ticket-closes");
-  say(note, `${buys} ${number(quantity.replace("-", ""))} ${symbol} at ${broker}, which holds the position, and nowhere else: near the last price, protected by a limit. What other orders close already is not closed twice.`);
+  note.replaceChildren(...figures(`${buys} ${number(quantity.replace("-", ""))} ${symbol} at ${broker}, which holds the position, and nowhere else: near the last price, protected by a limit. What other orders close already is not closed twice.`));
   note.hidden = false;
   preview.replaceChildren();
   place.textContent = `Square off ${symbol} at ${broker}`;
@@ -259,7 +260,7 @@ byId("ticket-again").addEventListener("click", () => {
 });
 if (placing.pending) {
   fields.disabled = true;
-  place.textContent = placing.pending.words;
+  place.replaceChildren(...figures(placing.pending.words));
   tellLost(null);
 }
 

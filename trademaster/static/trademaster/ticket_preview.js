@@ -1,5 +1,6 @@
 // What a preview says, as it stands in the ticket: where, why, what it costs, what stops it and what to do. Built as nodes.
 
+import { figures } from "./figures.js";
 import { counted, number, rupees } from "./format.js";
 
 const VERDICTS = { PASS: ["passed", "good"], WARN: ["warning", "warn"], CONFIRM: ["asks you", "warn"], DENY: ["stops it", "bad"] };
@@ -20,7 +21,7 @@ export function el(tag, className, ...children) {
 
 /** A reason of the API: what happened, and what to do. */
 export function reason({ words, remedy, code }, tone) {
-  const node = el("p", `notice ${tone}`, el("strong", "", words), remedy && ` ${remedy}`);
+  const node = el("p", `notice ${tone}`, el("strong", "", ...figures(words)), ...figures(remedy ? ` ${remedy}` : ""));
   node.dataset.code = code ?? "";
   return node;
 }
@@ -42,7 +43,7 @@ export function previewed(decision, wanted, isContract) {
     return [heading, ...decision.refusals.map((each) => reason(each, "bad")), ...leftOut(decision), ...checks(decision)];
   }
   return [
-    el("p", "why", decision.why),
+    el("p", "why", ...figures(decision.why)),
     ...(decision.needs_approval ? [reason(decision.needs_approval, "warn")] : []),
     ...decision.warnings.map((each) => reason(each, "warn")),
     amounts(decision, wanted, isContract),
@@ -74,13 +75,13 @@ function charges({ costs }) {
 
 /** Whose it is, once: most sentences begin with the account already, and some have it elsewhere. */
 function nameOnce(name, words) {
-  if (words.includes(name) && !words.startsWith(name)) return [words];
-  return [el("strong", "", name), words.startsWith(name) ? words.slice(name.length) : `: ${words}`];
+  if (words.includes(name) && !words.startsWith(name)) return figures(words);
+  return [el("strong", "", name), ...figures(words.startsWith(name) ? words.slice(name.length) : `: ${words}`)];
 }
 
 function leftOut({ excluded }) {
   if (!excluded.length) return [];
-  const lines = excluded.map(({ name, words, remedy }) => el("li", "", ...nameOnce(name, words), ` ${remedy}`));
+  const lines = excluded.map(({ name, words, remedy }) => el("li", "", ...nameOnce(name, words), ...figures(` ${remedy}`)));
   return [more(`${counted(excluded.length, "account")} left out, and why`, el("ul", "", ...lines))];
 }
 
@@ -89,7 +90,7 @@ function checks({ checks: made = [] }) {
   const lines = made.map((check) => {
     const [word, tone] = VERDICTS[check.verdict] ?? ["not reached", "plain"];
     const said = (check.findings ?? [check]).map(({ words = "", remedy = "" }) => `${words} ${remedy}`).join(" ");
-    return el("li", "", `${check.number}. ${check.name} `, el("span", `chip ${tone}`, word), ` ${said}`);
+    return el("li", "", `${check.number}. ${check.name} `, el("span", `chip ${tone}`, word), ...figures(` ${said}`));
   });
   return [more(`${counted(made.length, "check")} before the order`, el("ul", "", ...lines))];
 }
