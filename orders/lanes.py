@@ -87,6 +87,7 @@ class Row:
 
     intent: OrderIntent
     symbol: str
+    exchange: str
     asked_and_filled: str
     price: str
     average: str
@@ -194,6 +195,7 @@ def row_of(intent: OrderIntent, now: datetime) -> Row:
     return Row(
         intent=intent,
         symbol=intent.instrument.tradingsymbol,
+        exchange=exchange_of(intent, children),
         asked_and_filled=words.filled_of(filled, intent.quantity),
         price=words.at_price(intent.order_type, intent.price, intent.trigger_price),
         average=average_of(children),
@@ -211,6 +213,18 @@ def name_of(child: ChildOrder) -> str:
     """The account's name, where it is still connected and has one; else the broker's."""
     connection = child.broker_connection
     return (connection.display_name if connection else "") or registry.load(child.broker_type).spec.name
+
+
+def went_to(intent: OrderIntent, children: Sequence[ChildOrder]) -> list[str]:
+    """The exchanges at which it stands or stood; the one that was asked for, where nothing went out."""
+    stood = [child for child in children if child.state not in (State.NOT_PLACED, State.REJECTED)] or children
+    return list(dict.fromkeys(child.exchange for child in stood)) or [intent.instrument.exchange]
+
+
+def exchange_of(intent: OrderIntent, children: Sequence[ChildOrder]) -> str:
+    """`NSE`; `BSE (asked for at NSE)` where the cheaper way led elsewhere."""
+    asked, went = intent.instrument.exchange, went_to(intent, children)
+    return asked if went == [asked] else f"{' and '.join(went)} (asked for at {asked})"
 
 
 def average_of(children: Sequence[ChildOrder]) -> str:
@@ -312,7 +326,7 @@ def csv_rows(user: User, wish: Wish) -> Iterator[tuple[str, ...]]:
                 str(intent.pk),
                 _moment(intent.created_at),
                 intent.side,
-                intent.instrument.exchange,
+                " + ".join(went_to(intent, children)),
                 intent.instrument.tradingsymbol,
                 intent.product,
                 intent.order_type,

@@ -228,6 +228,17 @@ def test_an_order_is_told_whole(page_of: Client, placed: Placed, desks: Desks, a
     assert "Fills" in shown
 
 
+def test_an_order_names_the_exchange_that_it_went_to(page_of: Client, placed: Placed) -> None:
+    """The share was chosen at NSE, and its cheaper way led to BSE."""
+    intent = placed()
+    assert "NSE · CNC" in text(got(page_of))
+    ChildOrder.objects.filter(intent=intent).update(exchange="BSE")
+    assert "BSE (asked for at NSE) · CNC" in lanes(got(page_of))["working"]
+    assert text(got(page_of, f"/orders/{intent.pk}/")).count("BSE (asked for at NSE) · CNC") == 2
+    (row,) = csv.DictReader(io.StringIO(page_of.get("/orders/export.csv").content.decode()))
+    assert row["exchange"] == "BSE"
+
+
 def test_the_next_best_is_named_with_what_it_would_cost_more(page_of: Client, placed: Placed) -> None:
     shown = text(got(page_of, f"/orders/{placed().pk}/"))
     assert re.search(r"Next best Via Upstox \(NSE\)\. ₹\d+\.\d\d worse", shown)
