@@ -34,7 +34,7 @@ HELD = Why(
 NOWHERE = Why(
     code="nowhere_to_go",
     words="None of your brokers can take this order now.",
-    remedy="See why under `excluded`: each broker says what would have to change.",
+    remedy="Each account that is left out says why, and what would have to change.",
 )
 
 

@@ -69,7 +69,7 @@ def _partly(routed: Routed, wanted: Wanted) -> Why:
     return Why(
         code="partly_routed",
         words=f"{left} of {whole} units can go nowhere now, and would stay unsent.",
-        remedy="See why under `excluded` and the limits; make it smaller if you want all of it.",
+        remedy="See which accounts are left out, and the limits; make it smaller if you want all of it.",
     )
 
 

@@ -202,8 +202,14 @@ def _prices(facts: OrderFacts) -> str | None:
         return f"An order of type {facts.order_type} needs a trigger price above 0."
     if facts.order_type is OrderType.SL and facts.price is not None and facts.trigger_price is not None:
         beyond = facts.trigger_price > facts.price if facts.side is Side.BUY else facts.trigger_price < facts.price
-        return f"A {facts.side} stop at {facts.trigger_price} cannot fill at {facts.price}." if beyond else None
+        words = f"A {facts.side} stop at {_plain(facts.trigger_price)} cannot fill at {_plain(facts.price)}."
+        return words if beyond else None
     return None
+
+
+def _plain(number: Decimal) -> str:
+    """Without the zeros behind, as it was typed."""
+    return f"{number.normalize():f}"
 
 
 def _is_positive(price: Decimal | None) -> bool:
@@ -234,7 +240,7 @@ def _quantity(facts: OrderFacts) -> str | None:
         return "It is not known how many units are a lot of this contract."
     if _is_multiple(facts.quantity, facts.lot_size):
         return None
-    return f"A quantity of {facts.quantity:f} is no whole number of lots of {facts.lot_size.normalize():f}."
+    return f"A quantity of {_plain(facts.quantity)} is no whole number of lots of {_plain(facts.lot_size)}."
 
 
 def _tick(facts: OrderFacts) -> str | None:
@@ -242,14 +248,14 @@ def _tick(facts: OrderFacts) -> str | None:
         return None
     for price in (facts.price, facts.trigger_price):
         if price is not None and not _is_multiple(price, facts.tick_size):
-            return f"A price of {price:f} is no multiple of the tick of {facts.tick_size.normalize():f}."
+            return f"A price of {_plain(price)} is no multiple of the tick of {_plain(facts.tick_size)}."
     return None
 
 
 def _freeze(facts: OrderFacts) -> str | None:
     if facts.freeze_quantity is None or facts.quantity <= facts.freeze_quantity:
         return None
-    return f"The exchange freezes single orders above {facts.freeze_quantity.normalize():f} units."
+    return f"The exchange freezes single orders above {_plain(facts.freeze_quantity)} units."
 
 
 def _phase(facts: OrderFacts) -> str | None:
@@ -279,7 +285,8 @@ def _auction_band(facts: OrderFacts) -> str | None:
         return None
     if abs(facts.price - facts.auction_price) <= facts.auction_price * AUCTION_BAND:
         return None
-    return f"A price of {facts.price:f} is more than 3% away from the reference price of {facts.auction_price:f}."
+    reference = _plain(facts.auction_price)
+    return f"A price of {_plain(facts.price)} is more than 3% away from the reference price of {reference}."
 
 
 def _ban(facts: OrderFacts) -> str | None:

@@ -30,6 +30,15 @@ NEEDS_TRIGGER = (OrderType.SL, OrderType.SL_M)
 class Amount(serializers.DecimalField):
     """Units or INR, above zero, with four decimals at most."""
 
+    default_error_messages = {
+        "invalid": "Write it in digits, such as 1531.20.",
+        "min_value": "It has to be above 0.",
+        "max_digits": "It is too large.",
+        "max_whole_digits": "It is too large.",
+        "max_decimal_places": "It has more than four places behind the point.",
+        "max_string_length": "It is too long.",
+    }
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_digits=20, decimal_places=4, min_value=SMALLEST, **kwargs)
 

@@ -7,6 +7,7 @@ import { istTime, number, rupees } from "./format.js";
 import { described, searchIn } from "./instrument_search.js";
 import { Placing } from "./placing.js";
 import { el, previewed, reason } from "./ticket_preview.js";
+import { mistakes } from "./ticket_typed.js";
 
 const PREVIEW_WAIT_MS = 250;
 const NUMBER = /^\d+(\.\d{1,4})?$/;
@@ -87,7 +88,9 @@ function changed() {
   place.disabled = true;
   place.replaceChildren(...figures(body ? words(body) : "Place the order"));
   if (!body) {
-    preview.innerHTML = EMPTY;
+    const wrong = mistakes(Object.fromEntries(["quantity", ...needs].map((name) => [name, value(name)])));
+    if (wrong.length) preview.replaceChildren(...wrong.map((each) => reason(each, "bad")));
+    else preview.innerHTML = EMPTY;
     preview.removeAttribute("aria-busy");
     return;
   }
