@@ -34,13 +34,15 @@ if (eye) {
 }
 
 // --- colours --------------------------------------------------------------------------------------------------------
+// Under a name of our own: Django's admin keeps its choice in this browser as `theme`, in other words.
 const theme = byId("theme");
 theme.hidden = false;
-theme.querySelector(`[value="${remembered("theme") ?? ""}"]`).checked = true;
+const mine = theme.querySelector(`[value="${CSS.escape(remembered("trademaster.theme") ?? "")}"]`);
+if (mine) mine.checked = true;
 theme.addEventListener("change", ({ target: { value } }) => {
   if (value) root.dataset.theme = value;
   else delete root.dataset.theme;
-  remember("theme", value || null);
+  remember("trademaster.theme", value || null);
 });
 
 // --- keys -----------------------------------------------------------------------------------------------------------
