@@ -6,8 +6,8 @@ password, at most `STEP_UP_LIFETIME` ago. A trusted device spares nobody this.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -92,11 +92,17 @@ def required(view: View) -> View:
 
 def is_fresh(request: HttpRequest) -> bool:
     """Whether this session's user showed the strongest thing they have a short while ago."""
+    until = fresh_until(request)
+    return until is not None and until > timezone.now()
+
+
+def fresh_until(request: HttpRequest) -> datetime | None:
+    """When what this session's user showed last, of the strongest they have, is too old; None where nothing was."""
     if not isinstance(request.user, User):
-        return False
+        return None
     method = "mfa" if has_factor(request.user) else "password"
-    since = time.time() - settings.STEP_UP_LIFETIME.total_seconds()
-    return any(record["method"] == method and record["at"] > since for record in _records(request))
+    shown = [record["at"] for record in _records(request) if record["method"] == method]
+    return datetime.fromtimestamp(max(shown), UTC) + settings.STEP_UP_LIFETIME if shown else None
 
 
 def showed_factor(request: HttpRequest) -> bool:

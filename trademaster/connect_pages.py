@@ -8,6 +8,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from accounts import step_up
 from accounts.models import User
 from brokers import connecting, consents, registry
 from trademaster.pages import trader_page
@@ -35,6 +36,10 @@ def connect_broker(request: HttpRequest, slug: str) -> HttpResponse:
         context = connecting.shown(slug, known)
     except registry.UnsupportedBroker:
         raise Http404 from None
+    # Before keys are typed, and not after: a page that is left for the proof comes back empty.
+    until = step_up.fresh_until(request)
+    context["proof"] = "" if until and until > known.now else step_up.page(request.path)
+    context["proven_until"] = until
     return trader_page(
         request, "connect_broker.html", consent=consents.current(), lines=connecting.lines(known), **context
     )

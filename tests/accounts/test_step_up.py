@@ -53,6 +53,14 @@ class TestWhoHasAPasswordAlone:
         clock.shift(timedelta(seconds=2))
         assert refused(send(client, "put", APP, KEYS))
 
+    def test_the_page_asks_before_keys_are_typed_and_not_after(self, carol: User, client: Client, clock: Any) -> None:
+        sign_in(client, "carol")
+        assert 'name="api_secret"' in client.get("/connect/zerodha").content.decode()
+        clock.shift(timedelta(minutes=10))
+        page = client.get("/connect/zerodha").content.decode()
+        assert 'name="api_secret"' not in page
+        assert 'href="/step-up?next=%2Fconnect%2Fzerodha"' in page
+
     def test_the_password_is_proof_again(self, carol: User, client: Client, clock: Any) -> None:
         sign_in(client, "carol")
         clock.shift(timedelta(hours=1))

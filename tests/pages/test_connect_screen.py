@@ -52,6 +52,7 @@ class House:
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     refusal: dict[str, Any] | None = None
     is_away: bool = False
+    proof: dict[str, Any] = field(default_factory=dict)
 
     def serve(self, route: Route) -> None:
         request = route.request
@@ -63,7 +64,7 @@ class House:
         elif self.is_away:
             route.fulfill(status=502, content_type="text/html", body="<!doctype html><title>Bad gateway</title>")
         elif path.startswith("/connect"):
-            route.fulfill(content_type="text/html", body=html(path, self.known))
+            route.fulfill(content_type="text/html", body=html(path, self.known, self.proof))
         else:
             route.fulfill(content_type="text/html", body="<!doctype html><title>elsewhere</title>")
 
@@ -91,10 +92,10 @@ class House:
             self.known = Known(now=NOW, apps=known.apps, connections=known.connections, inboxes={ID: inbox})
 
 
-def html(path: str, known: Known) -> str:
+def html(path: str, known: Known, proof: dict[str, Any]) -> str:
     slug = path.removeprefix("/connect").strip("/")
     user = SimpleNamespace(is_authenticated=True, get_username="alice")
-    context: dict[str, Any] = {"user": user, "consent": CONSENT, "lines": connecting.lines(known)}
+    context: dict[str, Any] = {"user": user, "consent": CONSENT, "lines": connecting.lines(known), **proof}
     template = "connect_broker.html" if slug else "connect.html"
     return render_to_string(
         template, {**context, **(connecting.shown(slug, known) if slug else {})}, RequestFactory().get(path)
@@ -168,6 +169,30 @@ def test_keys_go_in_and_the_login_is_ready(page: Page, house: House) -> None:
     page.wait_for_url(f"{HOME}/elsewhere")
     begun = {"broker_type": "upstox", "consent": CONSENT.version}
     assert house.sent[1:] == [("POST", "brokers/connect/initiate", begun)]
+
+
+def test_a_fresh_proof_is_asked_for_before_keys_are_typed(page: Page, house: House) -> None:
+    house.known = Known(now=NOW, apps=frozenset({"fyers"}), connections=[account("fyers")])
+    house.proof = {"proof": "/step-up?next=/connect/fyers"}
+    page.goto(f"{HOME}/connect/fyers")
+    assert page.locator("[data-keys]").count() == 0
+    expect(page.get_by_test_id("prove-first")).to_have_attribute("href", "/step-up?next=/connect/fyers")
+    expect(page.locator("[data-part=keys-warning]")).to_contain_text("other keys can end it at once")
+
+
+def test_a_proof_that_grew_old_on_the_page_is_asked_for_before_the_first_letter(page: Page, house: House) -> None:
+    house.proof = {"proof": "", "proven_until": datetime.now(UTC) + timedelta(minutes=5)}
+    page.goto(f"{HOME}/connect/upstox")
+    page.locator("input[name=api_key]").focus()
+    page.keyboard.type("some")
+    page.clock.install(time=datetime.now(UTC) + timedelta(minutes=6))
+    page.locator("input[name=api_secret]").focus()  # what is typed is not thrown away
+    assert page.locator("input[name=api_key]").input_value() == "some"
+    page.locator("input[name=api_key]").fill("")
+    page.locator("h1").click()
+    page.locator("input[name=api_key]").focus()
+    page.wait_for_url(f"{HOME}/step-up?next=%2Fconnect%2Fupstox")
+    assert house.sent == []
 
 
 def test_keys_are_removed_after_a_second_word(page: Page, house: House) -> None:

@@ -134,6 +134,13 @@ document.addEventListener("click", ({ target }) => {
   }
 });
 
+// A page that is left for a fresh proof comes back empty: the proof is asked for before anything is typed, not after.
+document.addEventListener("focusin", ({ target }) => {
+  const form = target.closest?.("form[data-until]");
+  const isEmpty = form && [...new FormData(form).values()].every((typed) => typed === "");
+  if (isEmpty && Date.now() >= Date.parse(form.dataset.until)) location.assign(`${form.dataset.proof}?next=${encodeURIComponent(location.pathname)}`);
+});
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
   const act = "keys" in form.dataset ? storeKeys : "address" in form.dataset ? saveAddress : null;
