@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -22,9 +22,10 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 @require_safe
 @login_required
 def book_csv(request: HttpRequest) -> HttpResponse:
-    """/portfolio/export.csv?table=holdings, or another of the tables; holdings where it is none of them."""
-    asked = request.GET.get("table", "")
-    table = asked if asked in book_export.TABLES else "holdings"
+    """/portfolio/export.csv?table=holdings, or another of the tables; holdings where none is named."""
+    table = request.GET.get("table") or "holdings"
+    if table not in book_export.TABLES:
+        raise Http404
 
     def rendered(book: dict[str, Any]) -> bytes:
         tables = book_export.tables_of(book)

@@ -213,8 +213,9 @@ class TestPages:
         answer = as_alice.get(CSV, {"table": table})
         assert f"trademaster-{table}-" in answer["Content-Disposition"]
 
-    def test_a_table_that_nobody_knows_is_the_holdings(self, as_alice: Client, alices: object) -> None:
-        assert "trademaster-holdings-" in as_alice.get(CSV, {"table": "../x"})["Content-Disposition"]
+    @pytest.mark.parametrize("table", ["orders", "../x"])
+    def test_a_table_that_there_is_not_is_not_found(self, as_alice: Client, alices: object, table: str) -> None:
+        assert as_alice.get(CSV, {"table": table}).status_code == 404
 
     def test_the_workbook_has_a_sheet_for_each(self, as_alice: Client, alices: object) -> None:
         answer = as_alice.get(XLSX)
