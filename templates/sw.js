@@ -1,8 +1,8 @@
 {% load static %}// One page for when TradeMaster cannot be reached. Whatever is about somebody is asked of the server, and kept nowhere.
 
-const KEPT = "offline-1";
+const KEPT = "offline-2";
 const PAGE = "{% url 'offline' %}";
-const FILES = [PAGE, "{% static 'trademaster/page.css' %}", "{% static 'trademaster/frame.css' %}", "{% static 'trademaster/icon.svg' %}"];
+const FILES = [PAGE, "{% static 'trademaster/page.css' %}", "{% static 'trademaster/frame.css' %}", "{% static 'trademaster/offline.js' %}", "{% static 'trademaster/icon.svg' %}"];
 
 addEventListener("install", (event) => {
   skipWaiting();

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.template.loader import render_to_string
 from django.test import Client
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from accounts.models import User
 from tests.pages.test_screens import HOME, House
@@ -174,3 +175,31 @@ def test_the_phase_says_until_when_and_gives_way_to_the_indices(page: Page) -> N
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert until.evaluate("words => words.scrollWidth > words.clientWidth")
     assert "Closes 15:30" in page.get_by_test_id("phase").locator("p").get_attribute("title")
+
+
+@pytest.mark.parametrize(("address", "onward"), [("/orders/", "/orders/"), ("/offline", "/")])
+def test_the_page_for_offline_goes_on_when_the_network_is_back(browser: Browser, address: str, onward: str) -> None:
+    """The worker puts it in the stead of what was asked for; it lies at an address of its own, too."""
+    page, house, away = browser.new_page(), House(), [True]
+
+    def serve(route: Route) -> None:
+        path = route.request.url.removeprefix(HOME)
+        if path.startswith("/static/"):
+            house.serve(route)
+        elif path == "/sw.js":
+            route.abort() if away else route.fulfill(body="")
+        elif away or path == "/offline":
+            route.fulfill(content_type="text/html", body=render_to_string("offline.html"))
+        else:
+            route.fulfill(content_type="text/html", body="<!doctype html><title>here again</title>")
+
+    page.route("**/*", serve)
+    page.goto(f"{HOME}{address}")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/sw.js")):
+        page.evaluate("dispatchEvent(new Event('offline'))")
+    expect(page.get_by_role("heading")).to_have_text("TradeMaster cannot be reached")
+    away.clear()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page).to_have_title("here again")
+    assert page.url == f"{HOME}{onward}"
+    page.close()
