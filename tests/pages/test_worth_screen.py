@@ -237,6 +237,28 @@ def test_seven_accounts_stand_in_one_low_row(page: Page, house: House) -> None:
     assert field(zerodha, "session").inner_text() == "6 h 59 min"
 
 
+def test_no_word_of_seven_cards_leaves_its_card_or_is_cut(page: Page, house: House) -> None:
+    longest = {"iifl": {"broker_name": "IIFL (XTS Blaze)", "display_name": "IIFL (XTS Blaze) II1001"}}
+    statuses = {"groww": "TOKEN_EXPIRED", "upstox": "ERROR", "fyers": "RATE_LIMITED"}
+    for slug, status in statuses.items():
+        longest[slug] = {"status": status}
+    soon = (datetime.now(UTC) + timedelta(minutes=52)).isoformat()
+    show(page, house, seven(), zerodha={"token_expires_at": soon}, **longest)
+    seen = page.evaluate(
+        """() => [...document.querySelectorAll("#brokers .broker")].flatMap((card) => {
+          card.querySelector("[data-field=feed]").hidden = false;
+          const parts = [...card.querySelectorAll("h2 a, .status span, .session, button, dd, .lights summary")];
+          const shown = parts.filter((part) => part.getClientRects().length);
+          const edge = card.getBoundingClientRect().right - 6;
+          const isOver = (part) => part.getBoundingClientRect().right > edge;
+          const isBox = (part) => getComputedStyle(part).display !== "inline";
+          const isCut = (part) => isBox(part) && part.scrollWidth > part.clientWidth + 1;
+          return shown.filter((part) => isOver(part) || isCut(part)).map((part) => part.textContent);
+        })"""
+    )
+    assert seen == []
+
+
 def test_response_times_are_told_or_why_not(page: Page, house: House) -> None:
     sources = seven()
     house.health = measured(*sources, zerodha=38, angel_one=None)

@@ -30,6 +30,7 @@ const FEEDS = {
   OVER: { word: "feed ended", state: "NO" },
 };
 const SOON_SECONDS = 3600;
+const LONG_SECONDS = 36_000; // of more hours nobody reads the minutes; the tooltip has the very moment
 
 export const isActive = ({ status }) => status !== "DISCONNECTED";
 export const nameOf = ({ display_name, broker_name, account_id }) => display_name || `${broker_name} ${account_id}`;
@@ -210,7 +211,7 @@ function fillSession(slots, { status, token_expires_at }, endsAt) {
   if (isAsked) return;
   const left = token_expires_at ? (Date.parse(token_expires_at) - Date.now()) / 1000 : null;
   const isSoon = left !== null && left <= SOON_SECONDS;
-  say(slots.session, left === null ? "—" : left <= 0 ? "session over" : isSoon ? `only ${duration(left)}` : duration(left));
+  say(slots.session, left === null ? "—" : left <= 0 ? "session over" : isSoon ? `only ${duration(left)}` : left >= LONG_SECONDS ? `${Math.floor(left / 3600)} h` : duration(left));
   attribute(slots.session, "title", left === null ? "When its session ends is not known" : `Its session ends at ${endsAt}: then it needs a login, or is renewed`);
   if (slots.session.classList.contains("soon") !== isSoon) slots.session.classList.toggle("soon", isSoon);
 }
