@@ -135,7 +135,6 @@ def test_colours_are_the_systems_or_the_readers_and_are_remembered(page: Page) -
 
 
 @pytest.mark.browser
-@pytest.mark.browser
 @pytest.mark.parametrize("name", ["theme", "trademaster.theme"])
 def test_a_choice_of_colours_that_is_not_ours_breaks_nothing(page: Page, name: str) -> None:
     """Django's admin, in the same browser, keeps "auto" as `theme`; `page` holds that no script failed."""
@@ -156,6 +155,7 @@ def test_a_phone_has_the_clock_too(page: Page) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.browser
 def test_a_menu_that_was_left_is_shut(page: Page) -> None:
     page.locator("#user-menu summary").click()
     page.keyboard.press("Escape")
