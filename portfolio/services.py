@@ -175,10 +175,8 @@ def _asked(connections: Sequence[BrokerConnection], now: datetime) -> tuple[Book
     snapshots = _snapshots(connections)
     deadline = Deadline(settings.PORTFOLIO_DEADLINE_SECONDS - MERGE_SECONDS)
     clients = reach.clients_for(connections, deadline=deadline, now=now)
-    answers = _ask(connections, clients, deadline, now)
-    kept = _keep(connections, answers, snapshots, now)
     answers = named(_ask(connections, clients, deadline, now), {row.pk: row.broker_type for row in connections}, now)
-    kept = _keep(connections, answers, snapshots)
+    kept = _keep(connections, answers, snapshots, now)
     book = Book.of([_asked_source(row, answers[row.pk], kept.get(row.pk), now) for row in connections])
     _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}

@@ -1,8 +1,8 @@
 // The money at each broker, and over all of them.
 
 import { accountNames } from "./account_names.js";
-import { chips, keyed, put, say, slots } from "./dom.js";
 import { silence } from "./book_words.js";
+import { chips, keyed, put, say, slots } from "./dom.js";
 import { istTime, number } from "./format.js";
 
 const AMOUNTS = ["available", "used", "collateral", "cash"];
@@ -16,8 +16,6 @@ export function renderFunds(funds, sources) {
   keyed(byId("funds"), funds.brokers, ({ connection_id }) => connection_id, "fund-template", (fields, line, node) => {
     node.classList.toggle("stale", line.stale);
     say(fields.broker, names[line.connection_id] ?? line.broker_name);
-    chips(fields.stale, line.stale ? [{ text: "stale", tone: "warn", title: `From ${istTime(line.as_of)}: it does not answer now` }] : []);
-    say(fields.broker, line.broker_name);
     chips(fields.stale, line.stale ? [{ text: "stale", tone: "warn", title: `From ${istTime(line.as_of)}. ${silence(sources.find(({ connection_id }) => connection_id === line.connection_id))}` }] : []);
     say(fields.as_of, line.as_of === null ? "not told" : istTime(line.as_of));
     fillFunds(fields, line);

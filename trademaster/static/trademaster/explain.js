@@ -2,7 +2,6 @@
 
 import { accountNames } from "./account_names.js";
 import { averageGap, priceWords } from "./book_words.js";
-import { averageGap, priceWords, silence } from "./book_words.js";
 import { negated, sum } from "./exact.js";
 import { CHARGES, NO_PRICE, lineName, toldAt, unseen } from "./explain_words.js";
 import { number, percent, sign, signedNumber, signedPercent } from "./format.js";
@@ -121,23 +120,4 @@ function gaps({ broker_positions: lines }, { sources }) {
   const names = accountNames(sources);
   const unsettled = lines.filter(({ sale_unsettled }) => sale_unsettled).map(({ connection_id }) => names[connection_id]);
   return [...unseen(sources), ...unsettled.map((name) => `A sale at ${name} today: those shares may still be counted.`)];
-const lineName = ({ broker_name, product }) => (product === "CNC" ? broker_name : `${broker_name} ${product}`);
-
-/** When that account told it, and why there is nothing newer. */
-function when({ connection_id, stale }, { sources }) {
-  const source = sources.find((each) => each.connection_id === connection_id);
-  const at = source?.as_of ? istTime(source.as_of) : "time not known";
-  return stale ? `${at}: an earlier answer. ${silence(source)}` : at;
-}
-
-// --- what is left out ------------------------------------------------------------------------------------------------
-function gaps({ broker_positions: lines }, { sources }) {
-  const missing = sources.filter(({ state }) => state === "MISSING");
-  const unread = sources.filter(({ unreadable_rows }) => unreadable_rows > 0).map(({ broker_name }) => broker_name);
-  const unsettled = lines.filter(({ sale_unsettled }) => sale_unsettled).map(({ broker_name }) => broker_name);
-  return [
-    ...missing.map((source) => `What ${source.broker_name} may hold of it: nothing earlier is kept. ${silence(source)}`),
-    ...unread.map((name) => `Rows that ${name} told and that could not be read.`),
-    ...unsettled.map((name) => `A sale at ${name} today: those shares may still be counted.`),
-  ];
 }

@@ -1,6 +1,7 @@
 // What every explanation of a number says in the same words: who told it, when, and what is not in it. Pure.
 
 import { accountNames } from "./account_names.js";
+import { silence } from "./book_words.js";
 import { istTime } from "./format.js";
 
 /** Said beneath every formula: its numbers stand there rounded, and what comes of them was not made of those. */
@@ -14,19 +15,20 @@ export function lineName({ connection_id, broker_name, product }, sources) {
   return product === "CNC" ? name : `${name} ${product}`;
 }
 
-/** When that account told it, and whether it answers now. */
+/** When that account told it, and why there is nothing newer. */
 export function toldAt({ connection_id, stale }, sources) {
   const source = sources.find((each) => each.connection_id === connection_id);
   const at = source?.as_of ? istTime(source.as_of) : "time not known";
-  return stale ? `${at}: an earlier answer, this broker does not answer now` : at;
+  return stale ? `${at}: an earlier answer. ${silence(source)}` : at;
 }
 
 /** What accounts may have of a row and do not show: those that are silent, and rows of others that could not be read. */
 export function unseen(sources) {
   const names = accountNames(sources);
-  const named = (those) => those.map(({ connection_id }) => names[connection_id]);
+  const silent = sources.filter(({ state }) => state === "MISSING");
+  const unread = sources.filter(({ unreadable_rows }) => unreadable_rows > 0);
   return [
-    ...named(sources.filter(({ state }) => state === "MISSING")).map((name) => `What ${name} may hold of it: it does not answer, and nothing earlier is kept.`),
-    ...named(sources.filter(({ unreadable_rows }) => unreadable_rows > 0)).map((name) => `Rows that ${name} told and that could not be read.`),
+    ...silent.map((source) => `What ${names[source.connection_id]} may hold of it: nothing earlier is kept. ${silence(source)}`),
+    ...unread.map(({ connection_id }) => `Rows that ${names[connection_id]} told and that could not be read.`),
   ];
 }
