@@ -148,7 +148,7 @@ def test_what_is_not_known_says_what_it_lacks_first(page, changed, number, reaso
     told = explained(page, book["trading_positions"][0], number, book)
     assert told["formula"] is None
     assert told["left"][0] == reason
-    assert told["left"][-1] == "What Groww may hold of it: it does not answer, and nothing earlier is kept."
+    assert told["left"][-1] == "What Groww may hold of it: nothing earlier is kept. It does not answer now."
 
 
 @pytest.mark.parametrize(
