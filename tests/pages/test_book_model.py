@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page
 
 from tests.pages.served import page_of_modules, run
@@ -32,10 +34,19 @@ def row(key: str, value: str | None = "100.00", *brokers: str, **more: Any) -> d
     return {**facts, "current_value": value, **more}
 
 
-def arranged(page: Page, rows: list[dict[str, Any]], /, *, held: list[str] | None = None, **wish: Any) -> Any:
+def arranged(
+    page: Page,
+    rows: list[dict[str, Any]],
+    /,
+    *,
+    held: list[str] | None = None,
+    settled: int | None = None,
+    **wish: Any,
+) -> Any:
     sectors = {"A": "Banks", "B": "Banks", "C": "Cement"}
     wished = {**EVERYTHING, "reversed": False, "page": 1, **wish}
-    return run(page, "book_model", "arrange", rows, wished, {"sectors": sectors, "held": held})
+    kept = {"sectors": sectors, "held": held, "settled": settled, "moves": 2}
+    return run(page, "book_model", "arrange", rows, wished, kept)
 
 
 def keys(answer: Any) -> str:
@@ -68,6 +79,44 @@ def test_rows_are_sorted_exactly_and_the_unknown_stands_last(page, sort, forward
 
 def test_an_order_that_is_held_stays_and_newcomers_join_at_its_end(page):
     assert keys(arranged(page, MIXED, held=["B", "C", "GONE", "D"], sort="value")) == "BCDA"
+
+
+def test_an_order_that_is_old_is_put_right_from_the_top_a_few_rows_at_a_time(page):
+    rows = [row(key, f"{900 - place}.00") for place, key in enumerate("ABCDEFGH")]
+    held, settled, seen = list("FBCGDEHA"), 0, []
+    while settled is not None:
+        answer = arranged(page, rows, held=held, settled=settled)
+        held, settled = answer["order"], answer["settled"]
+        seen.append(keys(answer))
+    assert seen == ["ABCGDEFH", "ABCDEFGH"]  # first the one that stands on top, and the one that belongs there
+
+
+def test_what_is_put_right_is_left_alone_until_all_are_seen_to(page):
+    rows = [row("C", "400.00"), row("A", "300.00"), row("B", "200.00"), row("D", "100.00")]
+    answer = arranged(page, rows, held=list("ADCB"), settled=1)
+    assert (keys(answer), answer["settled"]) == ("ACBD", None)
+
+
+def test_rows_of_other_pages_wait_for_none(page):
+    rows = [row(f"R{number:03}", str(Decimal(1000 - number))) for number in range(300)]
+    held = [each["key"] for each in [*rows[:200], *reversed(rows[200:])]]
+    answer = arranged(page, rows, held=held, settled=0)
+    assert (answer["order"], answer["settled"]) == ([each["key"] for each in rows], None)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(orders=st.permutations(range(12)).flatmap(lambda held: st.tuples(st.just(held), st.permutations(held))))
+def test_every_order_is_reached_and_nothing_is_lost_on_the_way(page, orders):
+    held, wanted = orders
+    settled, steps = 0, 0
+    while settled < len(wanted):
+        answer = run(page, "in_place", "nearer", held, wanted, settled, 2)
+        assert sorted(answer["rows"]) == sorted(held)
+        assert answer["rows"][:settled] == held[:settled]
+        assert answer["rows"][: answer["settled"]] == wanted[: answer["settled"]]
+        held, settled, steps = answer["rows"], answer["settled"], steps + 1
+    assert held == wanted
+    assert steps <= len(wanted)
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import { brokersOf, fillBar } from "./book_brokers.js";
 import { fillDetails } from "./book_details.js";
 import { KINDS, MOVES, ROWS_A_PAGE, arrange, sectorOf, sumsOf } from "./book_model.js";
 import { Rows } from "./book_rows.js";
-import { StandingOrder, arrowsLead, choices, showWish, sortPressed, tellOrder } from "./book_table.js";
+import { SettlingOrder, arrowsLead, choices, showWish, sortPressed, tellOrder } from "./book_table.js";
 import { wishes } from "./book_wish.js";
 import { NO_ISIN, average, averageGap, briefly, partChips, priceSource, priceWords, shownWords, staleParts } from "./book_words.js";
 import { announce, chips, put, say, slots } from "./dom.js";
@@ -26,18 +26,22 @@ const state = {
   portfolio: null, brokers: null, wish: asked.remembered(localStorage), open: new Map(), // key → the number asked about, "" for all
   shown: null,
 };
-const order = new StandingOrder(table);
+const order = new SettlingOrder(table, () => render(state.portfolio, true));
 
 /** Show these holdings; without an argument the same ones again, in an order made anew. */
-export function renderHoldings(portfolio = state.portfolio) {
-  const isNew = portfolio !== state.portfolio;
+export function renderHoldings(portfolio) {
+  render(portfolio ?? state.portfolio, portfolio !== undefined);
+}
+
+/** `isNews`: the order that stands is kept, or goes on to be put right. */
+function render(portfolio, isNews) {
   state.portfolio = portfolio;
   if (!portfolio) return;
   Object.assign(state, brokersOf(portfolio.sources));
   if (needsSectors()) wantSectors(portfolio);
-  const held = isNew ? order.held() : null;
-  const arranged = arrange(portfolio.positions, state.wish, { sectors: knownSectors(), held });
-  if (!held) order.isSorted(arranged.rows.map(({ key }) => key));
+  const kept = order.kept(isNews);
+  const arranged = arrange(portfolio.positions, state.wish, { sectors: knownSectors(), ...kept });
+  order.isArranged(kept, arranged);
   state.shown = arranged;
   rows.show(arranged.entries, state.brokers);
   for (const key of state.open.keys()) details(key);
@@ -57,7 +61,7 @@ function fillPosition(fields, position, node) {
   put(fields.quantity, position.total_quantity, number);
   chips(fields.parts, briefly(partChips(position)));
   chips(fields.flags, [...(position.isin ? [] : [NO_ISIN]), ...staleParts(position, state.accounts)]);
-  put(fields.average, position.avg_price, average, { unknown: averageGap(position) });
+  put(fields.average, position.avg_price, average, position.avg_price === null ? { unknown: averageGap(position) } : {});
   say(fields.known, position.avg_price === null ? "not known" : "");
   put(fields.last, position.current_price, number);
   const source = priceSource(position, state.names);

@@ -2,6 +2,10 @@
 
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 const SORTED_FOR_MS = 5_000; // so long at least an order stands, for whoever aims at a row
+const GOES_ON_AFTER_MS = 1_000; // an order that is being put right does not wait longer for the next update
+// A row that is moved costs as much as ten that are written to: hundreds at once would hold up the page.
+const MOVE_EACH_MS = 125;
+const MOVES_AT_ONCE = 8;
 
 /** One row's buttons are a step apart; up and down go to the same one of the next row. */
 export function arrowsLead(table) {
@@ -30,27 +34,60 @@ function stepped(buttons, place, right) {
 
 /** The order of a table that moves: made anew every few seconds at most, and never while somebody aims at a row of it. */
 export class StandingOrder {
-  #table;
-  #keys = null;
-  #sortedAt = 0;
-  #isAimedAt = false;
+  keys = null;
+  sortedAt = 0;
+  isAimedAt = false;
 
   constructor(table) {
-    this.#table = table;
-    table.addEventListener("pointerenter", () => (this.#isAimedAt = true));
-    table.addEventListener("pointerleave", () => (this.#isAimedAt = table.contains(document.activeElement)));
-    table.addEventListener("focusin", () => (this.#isAimedAt = true));
-    table.addEventListener("focusout", ({ relatedTarget }) => (this.#isAimedAt = table.contains(relatedTarget) || this.#table.matches(":hover")));
+    table.addEventListener("pointerenter", () => (this.isAimedAt = true));
+    table.addEventListener("pointerleave", () => (this.isAimedAt = table.contains(document.activeElement)));
+    table.addEventListener("focusin", () => (this.isAimedAt = true));
+    table.addEventListener("focusout", ({ relatedTarget }) => (this.isAimedAt = table.contains(relatedTarget) || table.matches(":hover")));
+  }
+
+  get age() {
+    return performance.now() - this.sortedAt;
   }
 
   /** The keys in the order that is to stay, or null: sort anew. */
   held() {
-    return this.#keys && (this.#isAimedAt || performance.now() - this.#sortedAt < SORTED_FOR_MS) ? this.#keys : null;
+    return this.keys && (this.isAimedAt || this.age < SORTED_FOR_MS) ? this.keys : null;
   }
 
   isSorted(keys) {
-    this.#keys = keys;
-    this.#sortedAt = performance.now();
+    this.keys = keys;
+    this.sortedAt = performance.now();
+  }
+}
+
+/** One of many rows: put right from the top, some eight rows a second; `goOn` is called where no update comes by. */
+export class SettlingOrder extends StandingOrder {
+  #settled = null; // how many rows from the top are in order again; null while none is put in order
+  #timer = null;
+  #goOn;
+
+  constructor(table, goOn) {
+    super(table);
+    this.#goOn = goOn;
+  }
+
+  /** What `arrange` is to keep: all of it while somebody aims at a row, or it is young; nothing where it is asked for anew. */
+  kept(isNews) {
+    if (!isNews || !this.keys) return { held: null, settled: 0 };
+    const isYoung = this.#settled === null && this.age < SORTED_FOR_MS;
+    const moves = Math.min(MOVES_AT_ONCE, Math.max(1, Math.round(this.age / MOVE_EACH_MS)));
+    return { held: this.keys, settled: this.isAimedAt || isYoung ? null : (this.#settled ?? 0), moves };
+  }
+
+  /** What `arrange` has made of it. */
+  isArranged(kept, { order, settled }) {
+    this.keys = order;
+    if (kept.settled !== null) {
+      this.#settled = settled;
+      this.sortedAt = performance.now();
+    }
+    clearTimeout(this.#timer);
+    if (this.#settled !== null && !this.isAimedAt) this.#timer = setTimeout(this.#goOn, GOES_ON_AFTER_MS);
   }
 }
 
@@ -81,5 +118,8 @@ export function choices(select, known, wished) {
 
 /** The tools say what is wished for; whoever is choosing is left alone. */
 export function showWish(tools, wish) {
-  for (const control of tools.elements) if (control.name && document.activeElement !== control) control.value = wish[control.name];
+  for (const control of tools.elements) {
+    const wished = wish[control.name];
+    if (control.name && control.value !== wished && document.activeElement !== control) control.value = wished;
+  }
 }
