@@ -258,7 +258,9 @@ def _keep(
         written.append(kept[connection.pk])
     BrokerSnapshot.objects.bulk_create([row for row in written if row.pk not in before], ignore_conflicts=True)
     no_newer = BrokerSnapshot.objects.filter(as_of__lte=now)
-    no_newer.bulk_update(written, ["payload", "as_of", "funds_as_of", "owned_before_sales"])
+    no_newer.bulk_update(
+        [row for row in written if row.pk in before], ["payload", "as_of", "funds_as_of", "owned_before_sales"]
+    )
     return kept
 
 
