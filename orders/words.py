@@ -146,9 +146,11 @@ DETAILS: Mapping[str, str] = {
 FIGURE = re.compile(
     r"(₹\s?-?\d+(?:,\d+)*(?:\.\d+)?"
     r"|(?<![\w.,:/-])(?<!\bat )(?<!% from )(?<!such as )(?<!above )(?<!price of )(?<!limit of )(?<!trigger of )"
-    r"(?<!close of )(?<!tick of )(?<!close, )(?<![A-Z]{3}, )(?<!this is )(?<!stand: )(?<!it be )(?<!number )"
+    r"(?<!close of )(?<!tick of )(?<!close, )(?<![A-Z]{3}, )(?<!this is )(?<!stand: )(?<!it be )"
+    r"(?<!percent, is )(?<!number )"
     r"-?\d+(?:,\d+)*(?:\.\d+)?(?![\w%/-]|:\d|[.,]\d"
-    r"| (?:s|seconds?|minutes?|times?|limits?|orders?|more orders|readings|accounts?)\b))"
+    r"| (?:s|seconds?|minutes?|times?|limits?|orders?|more orders|readings|accounts?"
+    r"|of the (?:book|equity|margin)|of drawdown)\b))"
 )
 
 

@@ -42,6 +42,7 @@ SENTENCES = [
     ("The order’s value is 76880.00: your limit is 50000.", ["76880.00", "50000"]),
     ("The order’s value is 9.50: you are warned from 8.", ["9.50", "8"]),
     ("It is 1.25% from the previous close, 1500. Write it in digits, such as 1531.20.", []),
+    ("22.50 of the book in one issuer: the limit is 20. Its part of your equity, percent, is 3.10.", ["20"]),
     ("3 limits, 12 orders that stand: none is overstepped.", []),
     ("Zerodha closes intraday positions at 15:20 IST. It was last named in the list of 2026-11-25.", []),
     ("quantity 10, 4 filled, the broker’s number 261126000001", ["10", "4"]),

@@ -4,9 +4,11 @@
 const FIGURE = new RegExp(
   "(₹\\s?-?\\d+(?:,\\d+)*(?:\\.\\d+)?" +
     "|(?<![\\w.,:/-])(?<!\\bat )(?<!% from )(?<!such as )(?<!above )(?<!price of )(?<!limit of )(?<!trigger of )" +
-    "(?<!close of )(?<!tick of )(?<!close, )(?<![A-Z]{3}, )(?<!this is )(?<!stand: )(?<!it be )(?<!number )" +
+    "(?<!close of )(?<!tick of )(?<!close, )(?<![A-Z]{3}, )(?<!this is )(?<!stand: )(?<!it be )" +
+    "(?<!percent, is )(?<!number )" +
     "-?\\d+(?:,\\d+)*(?:\\.\\d+)?(?![\\w%/-]|:\\d|[.,]\\d" +
-    "| (?:s|seconds?|minutes?|times?|limits?|orders?|more orders|readings|accounts?)\\b))",
+    "| (?:s|seconds?|minutes?|times?|limits?|orders?|more orders|readings|accounts?" +
+    "|of the (?:book|equity|margin)|of drawdown)\\b))",
 );
 
 function amount(words) {
