@@ -224,6 +224,7 @@ class Position:
     day_sell_value: Decimal
     exchange_token: str | None = None
     contract: Contract | None = None
+    company_name: str | None = None
 
     @property
     def segment(self) -> Segment:

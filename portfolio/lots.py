@@ -213,7 +213,7 @@ def _bought(source: Source, position: Position, bought: Decimal, owned: Holding 
         isin=isin,
         exchange=position.exchange,
         symbol=position.tradingsymbol,
-        company_name=(owned.company_name if owned else None) or company,
+        company_name=(owned.company_name if owned else None) or position.company_name or company,
         product=position.product,
         settled=carried if is_funded else ZERO,
         t1=ZERO if is_funded else carried,

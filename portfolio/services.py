@@ -26,6 +26,7 @@ from brokers.serializers import ConnectionSerializer
 from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
 from portfolio import limit_turns, prices, sharing
+from portfolio.company_names import named
 from portfolio.consolidate import Book, valued
 from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, SourceState, Unpriced
 from portfolio.fetching import Answer, fetch_all
@@ -160,7 +161,7 @@ def known_sources(user: User, *, now: datetime, recent: timedelta) -> Sequence[S
     """
     connections = _connections(user)
     snapshots = _snapshots(connections)
-    sources = [_source(row, None, snapshots.get(row.pk)) for row in connections]
+    sources = named([_source(row, None, snapshots.get(row.pk)) for row in connections])
     well = {str(row.pk) for row in connections if row.status == ConnectionStatus.CONNECTED}
     return [
         replace(source, state=SourceState.LIVE)
@@ -178,6 +179,9 @@ def _asked(connections: Sequence[BrokerConnection], now: datetime) -> tuple[Book
     answers = named(_ask(connections, clients, deadline, now), {row.pk: row.broker_type for row in connections}, now)
     kept = _keep(connections, answers, snapshots, now)
     book = Book.of([_asked_source(row, answers[row.pk], kept.get(row.pk), now) for row in connections])
+    answers = _ask(connections, clients, deadline, now)
+    kept = _keep(connections, answers, snapshots)
+    book = Book.of(named([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections]))
     _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}
     borrowed = prices.borrowed(_unpriced(book, _without_stale(book)), lenders, deadline, now=now)
