@@ -25,14 +25,12 @@ from brokers.models import BrokerConnection, BrokerConnectionQuerySet
 from brokers.serializers import ConnectionSerializer
 from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
-from portfolio import limit_turns, prices, sharing
-from portfolio.company_names import named
+from portfolio import company_names, limit_turns, naming, prices, sharing
 from portfolio.consolidate import Book, valued
 from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, SourceState, Unpriced
 from portfolio.fetching import Answer, fetch_all
 from portfolio.lots import owned_before_sales
 from portfolio.models import BrokerPositionBreakdown, BrokerSnapshot, ConsolidatedPosition, UnmatchedInstrument
-from portfolio.naming import named
 from portfolio.presentation import present
 from portfolio.sharing import Rendered
 
@@ -161,7 +159,7 @@ def known_sources(user: User, *, now: datetime, recent: timedelta) -> Sequence[S
     """
     connections = _connections(user)
     snapshots = _snapshots(connections)
-    sources = named([_source(row, None, snapshots.get(row.pk)) for row in connections])
+    sources = company_names.named([_source(row, None, snapshots.get(row.pk)) for row in connections])
     well = {str(row.pk) for row in connections if row.status == ConnectionStatus.CONNECTED}
     return [
         replace(source, state=SourceState.LIVE)
@@ -176,12 +174,11 @@ def _asked(connections: Sequence[BrokerConnection], now: datetime) -> tuple[Book
     snapshots = _snapshots(connections)
     deadline = Deadline(settings.PORTFOLIO_DEADLINE_SECONDS - MERGE_SECONDS)
     clients = reach.clients_for(connections, deadline=deadline, now=now)
-    answers = named(_ask(connections, clients, deadline, now), {row.pk: row.broker_type for row in connections}, now)
+    slugs = {row.pk: row.broker_type for row in connections}
+    answers = naming.named(_ask(connections, clients, deadline, now), slugs, now)
     kept = _keep(connections, answers, snapshots, now)
-    book = Book.of([_asked_source(row, answers[row.pk], kept.get(row.pk), now) for row in connections])
-    answers = _ask(connections, clients, deadline, now)
-    kept = _keep(connections, answers, snapshots)
-    book = Book.of(named([_source(row, answers[row.pk], kept.get(row.pk)) for row in connections]))
+    sources = [_asked_source(row, answers[row.pk], kept.get(row.pk), now) for row in connections]
+    book = Book.of(company_names.named(sources))
     _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}
     borrowed = prices.borrowed(_unpriced(book, _without_stale(book)), lenders, deadline, now=now)

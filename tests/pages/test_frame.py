@@ -177,6 +177,7 @@ def test_the_phase_says_until_when_and_gives_way_to_the_indices(page: Page) -> N
     assert "Closes 15:30" in page.get_by_test_id("phase").locator("p").get_attribute("title")
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize(("address", "onward"), [("/orders/", "/orders/"), ("/offline", "/")])
 def test_the_page_for_offline_goes_on_when_the_network_is_back(browser: Browser, address: str, onward: str) -> None:
     """The worker puts it in the stead of what was asked for; it lies at an address of its own, too."""
@@ -203,32 +204,3 @@ def test_the_page_for_offline_goes_on_when_the_network_is_back(browser: Browser,
     expect(page).to_have_title("here again")
     assert page.url == f"{HOME}{onward}"
     page.close()
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("name", ["theme", "trademaster.theme"])
-def test_a_choice_of_colours_that_is_not_ours_breaks_nothing(page: Page, name: str) -> None:
-    """Django's admin, in the same browser, keeps "auto" as `theme`; `page` holds that no script failed."""
-    page.evaluate("(name) => localStorage.setItem(name, 'auto')", name)
-    page.reload()
-    page.locator("#user-menu summary").click()
-    expect(page.get_by_label("as the system")).to_be_checked()
-    page.keyboard.press("Escape")
-    expect(page.locator("#user-menu .sheet")).to_be_hidden()
-    assert page.evaluate("(name) => localStorage.getItem(name)", name) == "auto"
-
-
-@pytest.mark.browser
-def test_a_phone_has_the_clock_too(page: Page) -> None:
-    for width in (390, 320):
-        page.set_viewport_size({"width": width, "height": 844})
-        expect(page.locator("#clock")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-@pytest.mark.browser
-def test_a_menu_that_was_left_is_shut(page: Page) -> None:
-    page.locator("#user-menu summary").click()
-    page.keyboard.press("Escape")
-    expect(page.locator("#user-menu .sheet")).to_be_hidden()
-    expect(page.locator("#user-menu summary")).to_be_focused()
