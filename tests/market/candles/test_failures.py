@@ -12,6 +12,7 @@ import pytest
 from accounts.models import User
 from brokers.domain import Candle, ConnectionStatus, Listing, RowProblem
 from brokers.errors import (
+    BrokerError,
     BrokerUnavailable,
     CircuitOpen,
     NotSupported,
@@ -139,6 +140,26 @@ class TestFailures:
         assert fill(NOW + HOUR).asked == 1
         alices["zerodha"].refresh_from_db()
         assert alices["zerodha"].status == ConnectionStatus.CONNECTED
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            SessionEnded("It has ended."),
+            RequestRefused("Not with this app.", connection_status=ConnectionStatus.SUSPENDED),
+        ],
+    )
+    def test_a_login_anew_is_asked_at_once(
+        self, tellers: Tellers, share: Instrument, error: BrokerError, alice: User, brokers: SimulatedBrokers
+    ) -> None:
+        want([share.pk], now=NOW)
+        tellers.let("zerodha", fails(error))
+        fill()
+        again = NOW + timedelta(seconds=30)
+        assert fill(again) == Batch()
+        connect(alice, "zerodha", brokers)
+        BrokerConnection.objects.update(token_expires_at=None)
+        tellers.let("zerodha", level())
+        assert fill(again).filled == 1
 
     def test_another_persons_account_at_that_broker_is_asked(
         self, tellers: Tellers, share: Instrument, bob: User, brokers: SimulatedBrokers
