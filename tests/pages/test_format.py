@@ -46,7 +46,11 @@ def test_an_amount_is_written_exactly(page, function, text, shown):
 
 @pytest.mark.parametrize(
     ("left", "right", "order"),
-    [("10.10", "10.1", 0), ("100", "99.99", 1), ("-3.5", "-3.49", -1), ("-2", "1", -1), ("9", "10", -1)],
+    [
+        *[("10.10", "10.1", 0), ("100", "99.99", 1), ("-3.5", "-3.49", -1), ("-2", "1", -1), ("9", "10", -1)],
+        *[("0.00", "-0.00", 0), ("999999999999.99", "999999999999.98", 1)],
+        ("12345678901234567890.12", "12345678901234567890.13", -1),  # a double takes them for equal
+    ],
 )
 def test_amounts_are_compared_exactly(page, left, right, order):
     assert run(page, "compare", left, right) == order

@@ -34,5 +34,6 @@ listenToTabs((tab) => {
   }
   if (tab === "orders") readOrders();
   if (state.portfolio) shows[tab](state.portfolio);
+  if (tab === "holdings") renderHoldings(); // in order at once: nobody has seen the one of before
 });
 document.addEventListener("orders-changed", readOrders);

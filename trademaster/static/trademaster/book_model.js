@@ -2,6 +2,7 @@
 
 import { sum } from "./exact.js";
 import { compare, sign } from "./format.js";
+import { nearer } from "./in_place.js";
 
 export const ROWS_A_PAGE = 200;
 export const KINDS = { EQUITY: "Shares", FUND: "Funds and ETFs", DEBT: "Debt", OTHER: "Other" };
@@ -16,16 +17,29 @@ const haystacks = new WeakMap();
 
 /**
  * `sectors`: ISIN → sector. `held`: keys in the order that stands on the screen, to be kept; null to sort anew.
- * Answers `rows` (all that match, in order), `entries` (of one page: rows, and the groups they are in), `page`, `pages`.
+ * `settled`: how many of those stand right, and `moves` more are to be put right; null where all are to stay.
+ * Answers `rows` (all that match, in order), `entries` (of one page: rows, and the groups they are in), `page`, `pages`;
+ * `order`, the keys to be held next, and its `settled`: null where nothing of the page is out of order that is known of.
  */
-export function arrange(positions, wish, { sectors = {}, held = null } = {}) {
+export function arrange(positions, wish, { sectors = {}, held = null, settled = null, moves = 1 } = {}) {
   const matching = narrowed(positions, wish, sectors);
-  const rows = held ? inHeldOrder(matching, held) : sorted(matching, wish);
-  const groups = wish.group ? grouped(rows, wish.group, sectors) : [{ key: "", name: "", rows }];
-  const inGroups = wish.group ? groups.flatMap((group) => group.rows) : rows;
-  const pages = Math.max(1, Math.ceil(rows.length / ROWS_A_PAGE));
+  const pages = Math.max(1, Math.ceil(matching.length / ROWS_A_PAGE));
   const page = Math.min(Math.max(1, wish.page), pages);
-  return { rows: inGroups, entries: entriesOf(groups, (page - 1) * ROWS_A_PAGE, wish.group !== ""), page, pages };
+  const told = inOrder(matching, wish, { held, settled, moves, until: wish.group ? matching.length : page * ROWS_A_PAGE });
+  const groups = wish.group ? grouped(told.rows, wish.group, sectors) : [{ key: "", name: "", rows: told.rows }];
+  const rows = wish.group ? groups.flatMap((group) => group.rows) : told.rows;
+  const entries = entriesOf(groups, (page - 1) * ROWS_A_PAGE, wish.group !== "");
+  return { rows, entries, page, pages, order: told.rows.map(({ key }) => key), settled: told.settled };
+}
+
+/** As wished for, as held, or between the two. Once all before `until` stand right, those behind need no more patience. */
+function inOrder(rows, wish, { held, settled, moves, until }) {
+  if (!held) return { rows: sorted(rows, wish), settled: null };
+  const standing = inHeldOrder(rows, held);
+  if (settled === null) return { rows: standing, settled: null };
+  const wanted = sorted(rows, wish);
+  const next = nearer(standing, wanted, settled, moves);
+  return next.settled < Math.min(until, rows.length) ? next : { ...nearer(next.rows, wanted, next.settled, Infinity), settled: null };
 }
 
 function narrowed(positions, wish, sectors) {
@@ -74,12 +88,12 @@ export function sortedBy(rows, field, rising, isText) {
   const keys = rows.map((row) => ({ row, text: row[field], size: isText ? 0 : Number(row[field]) }));
   const exactly = isText ? (a, b) => (a < b ? -1 : Number(a > b)) : compare;
   // A double never turns two decimals round, but may take them for equal: those are compared exactly.
-  const inOrder = (a, b) => {
+  const byWish = (a, b) => {
     if (a.text === null || b.text === null) return Number(a.text === null) - Number(b.text === null);
     return forwards * (a.size - b.size || exactly(a.text, b.text));
   };
-  const isSorted = keys.every((each, place) => place === 0 || inOrder(keys[place - 1], each) <= 0);
-  return isSorted ? rows : keys.sort(inOrder).map(({ row }) => row);
+  const isSorted = keys.every((each, place) => place === 0 || byWish(keys[place - 1], each) <= 0);
+  return isSorted ? rows : keys.sort(byWish).map(({ row }) => row);
 }
 
 /** In the order of the keys that are `held`; newcomers come last. */

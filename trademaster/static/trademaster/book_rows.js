@@ -2,9 +2,10 @@
 // Those far out of sight are written a few at a time, and at once when they come near: nobody waits for what nobody sees.
 
 import { fromTemplate, slots } from "./dom.js";
+import { inPlace } from "./in_place.js";
 
-const NEAR = "400px 0px"; // beyond the window's edges
-const FAR_ROWS_AT_ONCE = 8;
+const NEAR = "120px 0px"; // beyond the window's edges
+const FAR_ROWS_AT_ONCE = 4;
 
 export class Rows {
   #held = new Map();
@@ -80,24 +81,4 @@ export class Rows {
       if (isIntersecting && this.#late.has(row)) this.#fill(row);
     }
   }
-}
-
-/** Of places as they were (null: new), in the new order, those that can stay while the others are moved: most of them. */
-function inPlace(places) {
-  const ends = []; // by length: where a rising run of that length ends, as low as can be
-  const earlier = [];
-  places.forEach((place, index) => {
-    if (place === null) return;
-    let [low, high] = [0, ends.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (places[ends[middle]] < place) low = middle + 1;
-      else high = middle;
-    }
-    earlier[index] = low ? ends[low - 1] : undefined;
-    ends[low] = index;
-  });
-  const staying = new Set();
-  for (let index = ends.at(-1); index !== undefined; index = earlier[index]) staying.add(index);
-  return staying;
 }

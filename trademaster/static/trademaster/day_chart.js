@@ -112,7 +112,7 @@ export class DayChart {
 
   /** `series` as the socket tells it, `previous` the value at the previous close or null, `silences` of the API. */
   draw({ series, previous, silences }) {
-    if (!series) return this.#clear();
+    if (!series) return this.#shape && this.#clear();
     const runs = runsOf(series);
     const shape = JSON.stringify([series.opens_at, runs.map((run) => [run[0].at, run.length]), series.points.length, silences]);
     const values = runs.flat().map(({ value }) => Number(value)); // for pixels alone

@@ -36,9 +36,14 @@ export function keyed(parent, items, keyOf, templateId, fill) {
   leaving.forEach((node) => node.remove());
 }
 
-/** Write plain words; nothing happens where they stand already. */
+/** Write plain words; nothing happens where they stand already. A text that is there is changed: one put in its place
+ * would have to find its style and its place anew. */
 export function say(node, words) {
-  if (node.textContent !== words) node.textContent = words;
+  const text = node.firstChild;
+  const isPlain = words && text && text === node.lastChild && text.nodeType === Node.TEXT_NODE;
+  if (isPlain) {
+    if (text.data !== words) text.data = words;
+  } else if (node.textContent !== words) node.textContent = words;
 }
 
 /** Write a number. null is shown as unknown, never as zero; a change flashes where the

@@ -36,8 +36,15 @@ export function sign(text) {
   return text.startsWith("-") ? -1 : 1;
 }
 
+// So many characters of a decimal survive in a double, and so does their order.
+const EXACT_LENGTH = 15;
+
 /** -1, 0 or 1: how `left` stands to `right`, exactly. */
 export function compare(left, right) {
+  if (left.length <= EXACT_LENGTH && right.length <= EXACT_LENGTH && left && right) {
+    const [one, other] = [Number(left), Number(right)];
+    if (one <= other || one > other) return Number(one > other) - Number(one < other);
+  }
   const [a, b] = [parts(left), parts(right)];
   if (a.negative !== b.negative) return a.negative ? -1 : 1;
   const places = Math.max(a.fraction.length, b.fraction.length);
