@@ -11,6 +11,7 @@ from accounts.models import Role, User
 from brokers import registry
 from brokers.models import BrokerApp
 from brokers.secret import Secret
+from tests.conftest import let_in
 from tests.conftest import signed_in as desk
 from trademaster import pages
 
@@ -138,8 +139,12 @@ def test_the_connect_page_never_shows_a_stored_key_or_secret(signed_in, alice):
         api_key_encrypted=Secret("the-key-of-alice"),
         api_secret_encrypted=Secret("the-secret-of-alice"),
     )
-    html = signed_in.get(reverse("connect-broker", args=["zerodha"])).content.decode()
+    address = reverse("connect-broker", args=["zerodha"])
+    before = signed_in.get(address).content.decode()
+    let_in(signed_in, alice)
+    html = before + signed_in.get(address).content.decode()
 
+    assert "Show that it is you" in before
     assert "Replace the keys" in html
     assert "the-key-of-alice" not in html
     assert "the-secret-of-alice" not in html

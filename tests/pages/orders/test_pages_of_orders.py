@@ -347,7 +347,8 @@ def test_a_csv_that_is_cut_says_so_before_its_head(
 ) -> None:
     monkeypatch.setattr(orders_lanes, "MOST_CSV_ROWS", 2)
     for number in (10, 11, 12):
-        placed(number)
+        intent = placed(number)
+        OrderIntent.objects.filter(pk=intent.pk).update(created_at=NOW + timedelta(minutes=number))
     rows = list(csv.reader(io.StringIO(page_of.get("/orders/export.csv").content.decode())))
     assert rows[0] == ["INCOMPLETE: the newest 2 of 3 orders. Narrow the filter for the older ones."]
     assert rows[1] == list(orders_lanes.CSV_HEAD)
