@@ -34,7 +34,7 @@ from brokers.simulation.market import Price
 from brokers.simulation.sessions import IST, random_text
 from brokers.simulation.streams import StreamRoute
 from brokers.simulation.web_token import signed_token
-from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply, json_reply
+from brokers.simulation.wire import HTML, Call, Json, Refusal, Reply, double, json_reply
 
 TOKEN_LIFE = timedelta(days=1)
 MARKET_PREFIX = "/apimarketdata/"
@@ -242,7 +242,7 @@ class IiflSandbox(IiflOrders):
 
     def _touchline(self, listing: Listing, price: Price) -> dict[str, Json]:
         """`Close` is the previous day's; the misspelling is the wire's."""
-        last = float(price.last)
+        last = double(price.last)
         best: Json = {"Size": 10 * listing.lot_size, "Price": last, "TotalOrders": 1, "BuyBackMarketMaker": 0}
         return {
             "BidInfo": best,
@@ -255,11 +255,11 @@ class IiflSandbox(IiflOrders):
             "AverageTradedPrice": last,
             "LastTradedTime": self._stamp(),
             "LastUpdateTime": self._stamp(),
-            "PercentChange": round(float((price.last / price.close - 1) * 100), 4),
-            "Open": float(price.open),
-            "High": float(price.high),
-            "Low": float(price.low),
-            "Close": float(price.close),
+            "PercentChange": round(double((price.last / price.close - 1) * 100), 4),
+            "Open": double(price.open),
+            "High": double(price.high),
+            "Low": double(price.low),
+            "Close": double(price.close),
             "TotalValueTraded": None,
             "BuyBackTotalBuy": 0,
             "BuyBackTotalSell": 0,
