@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from threading import Event
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
@@ -33,7 +34,15 @@ from brokers.domain import (
     Validity,
 )
 from brokers.drift import Shape, shape_of
-from brokers.errors import BrokerError, NotSupported, OutcomeUnknown, RequestRefused, SessionEnded, UnexpectedResponse
+from brokers.errors import (
+    BrokerError,
+    FeedEnded,
+    NotSupported,
+    OutcomeUnknown,
+    RequestRefused,
+    SessionEnded,
+    UnexpectedResponse,
+)
 from brokers.guide import Guide
 from brokers.masters import MasterSpec
 from brokers.secret import Secret
@@ -99,6 +108,7 @@ class SessionPolicy:
 
     With `always_next_day` it lives past the first such hour. Without an hour it `lasts` so long after the login.
     Where there is a `renewal` it is made `renewed_before` the end, spread over as long again.
+    `feed_apart`: prices have a session of their own, which may end alone; the stored keys open another.
     """
 
     ends_at: time | None = None
@@ -106,6 +116,7 @@ class SessionPolicy:
     always_next_day: bool = False
     renewal: Renewal = Renewal.NONE
     renewed_before: timedelta = timedelta(minutes=15)
+    feed_apart: bool = False
 
     def renewal_due(self, expires_at: datetime | None, *, now: datetime, spread: float) -> datetime | None:
         """When to renew a session got `now`; None: never. `spread`, 0 to 1, keeps connections from coming all at once.
@@ -299,6 +310,10 @@ class BrokerAuth(ABC):
     def refresh(self, session: Session, *, now: datetime) -> Session:
         raise NotSupported(f"{self.spec.name} has no refresh: a new login is needed.")
 
+    def reopen_feed(self, session: Session) -> Session:
+        """Log in for prices alone: the session with another `feed_token`. It ends the one before; only `feed_apart`."""
+        raise NotSupported(f"{self.spec.name} has no session for prices alone.")
+
     def revoke(self, session: Session) -> None:
         raise NotSupported(f"{self.spec.name} has no way to end a session.")
 
@@ -326,6 +341,7 @@ class BrokerClient(ABC):
         self.app = app
         self.session = session
         self.shapes: dict[str, Shape] = {}
+        self.feed_ended = Event()  # set where prices were left out for a FeedEnded
 
     @abstractmethod
     def authorization(self) -> Secret:
@@ -444,6 +460,9 @@ class BrokerClient(ABC):
             quotes = self.hurried().quotes(listing_of(line) for line in wanted) if wanted else ()
         except SessionEnded:
             raise
+        except FeedEnded:
+            self.feed_ended.set()
+            return rows
         except BrokerError:
             return rows
         found = {(quote.exchange, quote.broker_token): quote for quote in quotes}
@@ -465,7 +484,7 @@ class BrokerClient(ABC):
 
     def _over(self, http: Transport) -> Self:
         client = type(self)(http, self.app, self.session)
-        client.shapes = self.shapes
+        client.shapes, client.feed_ended = self.shapes, self.feed_ended
         return client
 
     def get(self, path: str, params: Any = None) -> Any:

@@ -4,7 +4,8 @@
     ├── BrokerUnavailable    nothing was changed: a read failed, or a write never left          retry
     │   ├── RateLimited      carries retry_after in seconds                                     retry later
     │   │   └── BudgetSpent  our own thrift: the call was never sent                            retry later
-    │   └── CircuitOpen      our own patience: the broker is left alone, carries retry_at       retry later
+    │   ├── CircuitOpen      our own patience: the broker is left alone, carries retry_at       retry later
+    │   └── FeedEnded        the session for prices alone has ended: the account is well        it is opened anew
     ├── OutcomeUnknown       a write left and no verdict came: timeout, 5xx, unreadable reply   reconcile, never resend
     ├── SessionEnded         expired or revoked                                                 the user logs in again
     ├── RequestRefused       the broker understood and said no                                  show the reason
@@ -95,6 +96,17 @@ class CircuitOpen(BrokerUnavailable):
     def __init__(self, message: str, *, retry_at: datetime, connection_status: ConnectionStatus | None = None) -> None:
         super().__init__(message, connection_status=connection_status)
         self.retry_at = retry_at
+
+
+class FeedEnded(BrokerUnavailable):
+    """Prices have a session of their own at this broker, and it has ended. It says nothing of the account.
+
+    Whoever reads never logs in for them: the newest login ends the others. `sessions.reopen_feed` does, for everybody.
+    """
+
+    default_code = "feed_session_ended"
+    default_message = "The broker's session for prices has ended"
+    default_status = None
 
 
 class OutcomeUnknown(BrokerError):

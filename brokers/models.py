@@ -364,6 +364,23 @@ class BrokerConnection(models.Model):
             self.refresh_from_db()
         return moved
 
+    def keep_feed(self, session: Session) -> bool:
+        """Store a session in which only that for prices was opened anew; False where a login came first.
+
+        The account's own goes on, and with it what is known of it: its health, its end, its next renewal.
+        """
+        row = BrokerConnection.objects.filter(pk=self.pk, session_number=self.session_number)
+        kept = row.exclude(status=ConnectionStatus.DISCONNECTED).update(
+            feed_token_encrypted=placed(self, "feed_token_encrypted", session.feed_token),
+            connection_config=dict(session.facts),
+            session_number=F("session_number") + 1,
+            version=F("version") + 1,
+            renewal_lease_until=None,
+            updated_at=Now(),
+        )
+        self.refresh_from_db()
+        return kept == 1
+
     def postpone_renewal(self, until: datetime | None, *, now: datetime, in_doubt: bool = False) -> bool:
         """Give the claim back; the next attempt waits, or with None there is none.
 

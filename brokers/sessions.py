@@ -25,7 +25,9 @@ from brokers.errors import (
 from brokers.models import Actor, BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
 from brokers.secret import curtained
-from brokers.services import announce, change_status, learn, revoke
+from brokers.services import announce, change_status, confirm_session, learn, revoke
+from brokers.shared import if_redis_is_there, redis
+from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)
 
@@ -174,6 +176,57 @@ def renew(connection_id: UUID, *, now: datetime) -> None:
 def due_renewals(now: datetime) -> list[UUID]:
     """Connections whose session is to be renewed now. Several may look at once: each session is claimed by one."""
     return list(BrokerConnection.objects.due_for_renewal(now).order_by("renewal_due_at").values_list("pk", flat=True))
+
+
+# --- a session for prices alone ---------------------------------------------------------------------------------------
+# Two programs that log in for prices with the same keys end each other's; ours waits so long before its next turn.
+BETWEEN_FEED_LOGINS = timedelta(minutes=5)
+FEED_SECONDS = 5.0
+
+
+def prices_over(connection: BrokerConnection, session: Session, *, now: datetime) -> bool:
+    """A stream of prices, or a quote, says that this session is over: ask the broker, and learn what it says.
+
+    Where the account's own stands and prices have one apart, that is opened anew: once, for all who read, as each login
+    ends the one before. Returns whether the connection has another session now, or none. Raises no BrokerError.
+    """
+    if confirm_session(connection, session, now=now):
+        return True
+    if not registry.load(connection.broker_type).spec.session.feed_apart:
+        return False
+    connection.refresh_from_db()
+    try:
+        return connection.session != session or _feed_reopened(connection, session, now)
+    except (BrokerError, ConnectRefused) as error:
+        logger.warning("Connection %s has no session for prices: %s", connection.pk, error.code)
+        return False
+
+
+def _feed_reopened(connection: BrokerConnection, session: Session, now: datetime) -> bool:
+    """Under the claim of a renewal, which would log in for prices, too. Raises BrokerError, ConnectRefused."""
+    if not _is_our_turn(connection) or not connection.claim_renewal(now):
+        return False
+    is_kept = False
+    try:
+        broker = registry.load(connection.broker_type)
+        http = transport_to(broker, Deadline(FEED_SECONDS), account=str(connection.pk))
+        auth = broker.auth(http, app_credentials(connection.user, connection.broker_type))
+        is_kept = connection.keep_feed(curtained(auth.reopen_feed)(session))
+    finally:
+        if not is_kept:
+            connection.postpone_renewal(connection.renewal_due_at, now=now)
+    if is_kept:
+        logger.info("Connection %s has another session for prices", connection.pk)
+        connections_changed(connection.user_id)
+    return is_kept
+
+
+def _is_our_turn(connection: BrokerConnection) -> bool:
+    """One turn for all processes; none while Redis is away."""
+    is_ours = False
+    with if_redis_is_there("a login for prices"):
+        is_ours = bool(redis().set(f"feed-login:{connection.pk}", 1, ex=BETWEEN_FEED_LOGINS, nx=True))
+    return is_ours
 
 
 def end_expired_sessions(now: datetime) -> int:

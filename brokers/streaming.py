@@ -73,9 +73,11 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class SessionOver:
-    """The broker will not serve this session any more, in words of ours."""
+    """The broker will not serve this session any more, in words of ours. `of_prices`: says a stream of prices, or a
+    quote, which at some brokers have a session of their own."""
 
     reason: str
+    of_prices: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
 
-from brokers import reach, registry
+from brokers import reach, registry, sessions
 from brokers.base import BrokerClient
 from brokers.domain import ConnectionStatus, Exchange, Listing
 from brokers.errors import (
@@ -28,6 +28,7 @@ from brokers.errors import (
     BrokerUnavailable,
     BudgetSpent,
     CircuitOpen,
+    FeedEnded,
     NotSupported,
     RateLimited,
     SessionEnded,
@@ -95,10 +96,17 @@ def want(instrument_ids: Collection[int], *, now: datetime) -> int:
 class Teller:
     """An account that can be asked for daily prices now; `name` is what it rests under."""
 
-    key: UUID
-    broker: str
+    connection: BrokerConnection
     name: str
     client: BrokerClient
+
+    @property
+    def key(self) -> UUID:
+        return self.connection.pk
+
+    @property
+    def broker(self) -> str:
+        return self.connection.broker_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,8 @@ def fill_due(*, now: datetime, seconds: float = BATCH_SECONDS, pause: Callable[[
     for key, answers in told.items():
         for answer in answers:
             filled += _learn(by_id.pop(answer.ask.instrument_id), answer, tellers[key], now)
+        if any(isinstance(answer.error, FeedEnded) for answer in answers):
+            sessions.prices_over(tellers[key].connection, tellers[key].client.session, now=now)
     given = {ask.instrument_id for wanted in asks.values() for ask in wanted}
     for row in by_id.values():
         if row.pk in given:  # else it was put off already
@@ -156,7 +166,7 @@ def _tellers(deadline: Deadline, now: datetime) -> dict[UUID, Teller]:
     connections = list(rows.prefetch_related("user__broker_apps"))
     clients = reach.clients_for(connections, deadline=deadline, now=now, in_background=True)
     return {
-        row.pk: Teller(row.pk, row.broker_type, _name(row.pk, row.session_number), client)
+        row.pk: Teller(row, _name(row.pk, row.session_number), client)
         for row in connections
         if isinstance(client := clients[row.pk], BrokerClient)
     }
@@ -327,6 +337,8 @@ def _failed(row: CandleFill, error: BrokerError, teller: Teller, now: datetime) 
         case RateLimited() | CircuitOpen():
             rest(teller.broker, _until_we_may(error, now), now=now)
             return
+        case FeedEnded():
+            rest(teller.name, AWAY_REST, now=now)
         case BrokerUnavailable():
             rest(teller.broker, AWAY_REST, now=now)
         case SessionEnded():

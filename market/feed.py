@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from brokers.domain import Streamed, Tick
-from brokers.errors import BrokerError, CircuitOpen, NotSupported, RateLimited, SessionEnded
+from brokers.errors import BrokerError, CircuitOpen, FeedEnded, NotSupported, RateLimited, SessionEnded
 from brokers.secret import bare
 from brokers.streaming import (
     Alive,
@@ -288,7 +288,7 @@ class Feed:
 
     def _failed(self, error: BrokerError) -> _End:
         """What a call that failed comes to."""
-        if isinstance(error, SessionEnded):
+        if isinstance(error, SessionEnded | FeedEnded):
             return _End(FeedState.OVER, error.message)
         if isinstance(error, NotSupported):
             return _End(FeedState.DOWN, error.message, self._pace.longest)

@@ -18,7 +18,15 @@ from uuid import UUID
 
 from brokers import registry
 from brokers.domain import SEGMENT_OF, Listing, Quote, Session, Streamed, Tick
-from brokers.errors import BrokerError, CircuitOpen, NotSupported, RateLimited, RequestRefused, SessionEnded
+from brokers.errors import (
+    BrokerError,
+    CircuitOpen,
+    FeedEnded,
+    NotSupported,
+    RateLimited,
+    RequestRefused,
+    SessionEnded,
+)
 from brokers.reach import transport_to
 from brokers.streaming import SessionOver
 from brokers.transport import Deadline
@@ -135,8 +143,9 @@ class Polling:
         learnt.rests_until = _rest_until(error, learnt.failures, now)
         if not isinstance(error, RateLimited):
             logger.info("Quotes of connection %s are not told: %s", connection, error.code)
-        if isinstance(error, SessionEnded):
-            await self._on_over(connection, learnt.session, SessionOver(error.message))
+        if isinstance(error, SessionEnded | FeedEnded):
+            over = SessionOver(error.message, of_prices=isinstance(error, FeedEnded))
+            await self._on_over(connection, learnt.session, over)
 
 
 def batch(due: Sequence[Polled], at_once: int) -> list[Polled]:

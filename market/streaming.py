@@ -267,11 +267,11 @@ class StreamProcess:
         prices = orders = None
         prices_url = urls.prices or broker.spec.stream_url
         if broker.price_stream is not None and prices_url:
-            tells_orders = broker.order_stream is None
+            of_orders = hear if broker.order_stream is None else None
             prices = feed(
                 broker.price_stream,
                 prices_url,
-                partial(self._prices_are, connection, wanted.broker, hear, tells_orders),
+                partial(self._prices_are, connection, wanted.broker, news, of_orders),
             )
         orders_url = urls.orders or broker.spec.order_stream_url or prices_url
         if broker.order_stream is not None and orders_url:
@@ -313,14 +313,17 @@ class StreamProcess:
                 news.put(event)
 
     def _prices_are(
-        self, connection: UUID, slug: str, hear: _OrdersFeed, tells_orders: bool, report: FeedReport
+        self, connection: UUID, slug: str, news: Mailbox, of_orders: _OrdersFeed | None, report: FeedReport
     ) -> None:
+        """`of_orders` is there where this feed tells of orders, too."""
         if report.state is FeedState.LIVE:
             self.book.feed_live(connection, slug, registry.order_of(slug), self._clock())
         elif report.state is not FeedState.CONNECTING:
             self._lose(connection)
-        if tells_orders or report.state is FeedState.OVER:
-            hear(report)
+        if report.state is FeedState.OVER:
+            news.put(SessionOver(report.reason, of_prices=True))
+        elif of_orders is not None:
+            of_orders(report)
 
     async def _tell(self, connection: UUID, session: Session, news: Mailbox) -> None:
         while True:

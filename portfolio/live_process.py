@@ -17,7 +17,7 @@ from django.db import DatabaseError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from brokers import order_news
+from brokers import order_news, sessions
 from brokers import services as broker_services
 from brokers.domain import Session
 from brokers.models import BrokerConnection
@@ -111,7 +111,7 @@ class LiveProcess:
             now = datetime.now(UTC)
             # Before anybody is asked: where nobody can be, it is still opened again.
             self._wishes.resting[connection] = Rest(session, now + DISBELIEVED)
-            is_over = await in_a_thread(_confirm, connection, session, now)
+            is_over = await in_a_thread(_confirm, connection, session, news, now)
             logger.warning("Connection %s is told that its session is over: %s", connection, _word(is_over))
         else:
             await in_a_thread(order_news.tell, connection, news, datetime.now(UTC))
@@ -140,10 +140,11 @@ class LiveProcess:
             logger.warning("The calendar cannot be read (%s): it stays as it was", type(error).__name__)
 
 
-def _confirm(connection_id: UUID, session: Session, now: datetime) -> bool:
-    """Whether the session is over by the broker's own word, or there is none any more."""
+def _confirm(connection_id: UUID, session: Session, over: SessionOver, now: datetime) -> bool:
+    """Whether the session is over by the broker's own word, or replaced, or there is none any more."""
     connection = BrokerConnection.objects.active().filter(pk=connection_id).select_related("user").first()
-    return connection is None or broker_services.confirm_session(connection, session, now=now)
+    ask = sessions.prices_over if over.of_prices else broker_services.confirm_session
+    return connection is None or ask(connection, session, now=now)
 
 
 def _word(is_over: bool) -> str:

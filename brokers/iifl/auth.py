@@ -9,7 +9,15 @@ from typing import Any
 
 from brokers.base import BrokerAuth
 from brokers.domain import AppCredentials, Session
-from brokers.errors import BrokerUnavailable, OutcomeUnknown, RequestRefused, SessionEnded, UnexpectedResponse
+from brokers.errors import (
+    BrokerUnavailable,
+    FeedEnded,
+    NotSupported,
+    OutcomeUnknown,
+    RequestRefused,
+    SessionEnded,
+    UnexpectedResponse,
+)
 from brokers.iifl import mapping
 from brokers.iifl.spec import KEYS_REFUSED, MARKET_API_KEY, MARKET_API_SECRET, SOURCE, SPEC
 from brokers.secret import Secret
@@ -30,13 +38,32 @@ class IiflAuth(BrokerAuth):
     def _log_in(self, now: datetime) -> Session:
         result = _opened(self.http, "/interactive/user/session", self.app.api_key, self.app.api_secret)
         session = mapping.session(result, expires_at=SPEC.session.end(now))
-        try:
-            opened = market_session(self.http, self.app)
-        except (BrokerUnavailable, OutcomeUnknown):
-            return session  # an account without prices is still an account; the client asks again when it needs them
-        if opened is None:
+        if not has_market_keys(self.app):
             return session
-        token, facts = opened
+        try:
+            return self.reopen_feed(session)
+        except (BrokerUnavailable, OutcomeUnknown):
+            return session  # an account without prices is still an account; they are asked for again when needed
+
+    def reopen_feed(self, session: Session) -> Session:
+        """Log in to the market data application.
+
+        Raises RequestRefused with `market_keys_refused`: a refusal here is not the end of the account's session.
+        """
+        extra = self.app.extra
+        try:
+            result = _opened(
+                self.http, "/apimarketdata/auth/login", extra[MARKET_API_KEY.name], extra[MARKET_API_SECRET.name]
+            )
+        except SessionEnded as error:
+            raise RequestRefused(
+                "The broker did not accept the market data keys.",
+                code="market_keys_refused",
+                vendor_code=error.vendor_code,
+                reason=error.reason,
+                user_action="Check the market data key and secret, or remove them: prices then come from elsewhere.",
+            ) from None
+        token, facts = mapping.market_session(result)
         return replace(session, feed_token=token, facts={**session.facts, **facts})
 
     def revoke(self, session: Session) -> None:
@@ -59,25 +86,23 @@ class IiflAuth(BrokerAuth):
             )
 
 
-def market_session(http: Transport, app: AppCredentials) -> tuple[Secret, dict[str, str]] | None:
-    """Log in to the market data application: the token, and facts for the session; None where the trader has stored no
-    keys for it. A login ends the one before, and the streams that run with it.
+def has_market_keys(app: AppCredentials) -> bool:
+    """Whether the trader has stored the second pair, without which there are no prices."""
+    return bool(app.extra.get(MARKET_API_KEY.name) and app.extra.get(MARKET_API_SECRET.name))
 
-    Raises RequestRefused with `market_keys_refused`: a refusal here is not the end of the account's session.
+
+def feed_token(app: AppCredentials, session: Session) -> Secret:
+    """That of the session, never a new one: the newest login ends the others.
+
+    Raises NotSupported without market data keys; FeedEnded where the login brought no session for prices.
     """
-    api_key, api_secret = app.extra.get(MARKET_API_KEY.name), app.extra.get(MARKET_API_SECRET.name)
-    if not api_key or not api_secret:
-        return None
-    try:
-        return mapping.market_session(_opened(http, "/apimarketdata/auth/login", api_key, api_secret))
-    except SessionEnded as error:
-        raise RequestRefused(
-            "The broker did not accept the market data keys.",
-            code="market_keys_refused",
-            vendor_code=error.vendor_code,
-            reason=error.reason,
-            user_action="Check the market data API key and secret, or remove them: prices then come from elsewhere.",
-        ) from None
+    if session.feed_token is not None:
+        return session.feed_token
+    if has_market_keys(app):
+        raise FeedEnded("IIFL has opened no session for prices.")
+    raise NotSupported(
+        "There are no market data keys for IIFL.", user_action="Store the market data API key and secret."
+    )
 
 
 def _opened(http: Transport, path: str, api_key: Secret, api_secret: Secret) -> Any:

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
-from threading import Lock
 from typing import Any
 
 from brokers.base import BrokerClient, PortfolioPart
 from brokers.dealing import OrderChange, OrderRequest, StandingOrder
 from brokers.domain import (
-    AppCredentials,
     BrokerOrder,
     BrokerPortfolio,
     BrokerTrade,
@@ -24,14 +22,12 @@ from brokers.domain import (
     Profile,
     Quote,
     Rows,
-    Session,
 )
-from brokers.errors import BrokerUnavailable, NotSupported, OutcomeUnknown, RequestRefused, SessionEnded
+from brokers.errors import FeedEnded, OutcomeUnknown, RequestRefused, SessionEnded
 from brokers.iifl import dealing, instruments, mapping
-from brokers.iifl.auth import market_session
+from brokers.iifl.auth import feed_token
 from brokers.iifl.spec import ALREADY_SUBSCRIBED, CANDLE_DAYS, EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
-from brokers.secret import Secret, curtained
-from brokers.transport import Transport
+from brokers.secret import Secret
 from brokers.wire import each
 
 # Refusals of reads, which say nothing of a write.
@@ -41,11 +37,6 @@ NO_VERDICT = frozenset({EMPTY_BOOK.code, ALREADY_SUBSCRIBED.code})
 class IiflClient(BrokerClient):
     spec = SPEC
     candle_days = CANDLE_DAYS
-
-    def __init__(self, http: Transport, app: AppCredentials, session: Session) -> None:
-        super().__init__(http, app, session)
-        self._feed_token = session.feed_token
-        self._feed_lock = Lock()
 
     def authorization(self) -> Secret:
         """Raw, without "Bearer"."""
@@ -80,7 +71,7 @@ class IiflClient(BrokerClient):
         return each("trades", mapping.trades, self._book("/interactive/orders/trades", mapping.order_rows))
 
     def quotes(self, listings: Iterable[Listing]) -> tuple[Quote, ...]:
-        """Up to 50 listings a call. NotSupported without market data keys; never SessionEnded, as that is another's."""
+        """Up to 50 listings a call. NotSupported without market data keys; FeedEnded, never SessionEnded."""
         asked = {key: listing for listing in listings if (key := instruments.quote_key(listing))}
         keys, quotes = list(asked), []
         for start in range(0, len(keys), QUOTE_BATCH):
@@ -143,26 +134,9 @@ class IiflClient(BrokerClient):
         )
 
     def _ask_market(self, ask: Callable[[Secret], Any]) -> Any:
-        """One call for prices. A market data token dies on a schedule of its own: then one new login, and once more."""
-        token = self._market_token(dead=None)
-        try:
-            return ask(token)
-        except SessionEnded:
-            token = self._market_token(dead=token)
+        """One call for prices. Their token dies on a schedule of its own, which is not the end of the account's."""
+        token = feed_token(self.app, self.session)
         try:
             return ask(token)
         except SessionEnded as error:
-            raise BrokerUnavailable("The market data session does not last.", vendor_code=error.vendor_code) from None
-
-    def _market_token(self, *, dead: Secret | None) -> Secret:
-        """The market data token, a new one in place of a `dead` one. Reads run at the same time, and the newest login
-        ends the others: so one of them logs in and the others use what it got."""
-        with self._feed_lock:
-            if self._feed_token is None or self._feed_token == dead:
-                opened = curtained(market_session)(self.http, self.app)
-                self._feed_token = opened and opened[0]
-            if self._feed_token is None:
-                raise NotSupported(
-                    "There are no market data keys for IIFL.", user_action="Store the market data API key and secret."
-                )
-            return self._feed_token
+            raise FeedEnded("IIFL has ended the session for prices.", vendor_code=error.vendor_code) from None

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from brokers.domain import ZERO, Level, OrderStatus, Streamed, Tick
-from brokers.errors import NotSupported, RateLimited, RequestRefused, UnexpectedResponse
+from brokers.errors import RateLimited, RequestRefused, UnexpectedResponse
 from brokers.iifl import mapping
+from brokers.iifl.auth import feed_token
 from brokers.iifl.instruments import SEGMENT_CODES
 from brokers.iifl.spec import ALREADY_SUBSCRIBED, OVER_LIMIT, SPEC, STATUSES, TOUCHLINE
 from brokers.secret import Secret
@@ -141,16 +142,8 @@ class IiflStream(_Blaze, PriceStream):
 
     def opening(self, http: Transport, base_url: str) -> Opening:
         facts = self.session.facts
-        return self._opening(base_url, self._token(), facts.get(mapping.MARKET_USER) or facts["userID"])
-
-    def _token(self) -> Secret:
-        """That of the login, never a new one: the newest ends the others, which the account's reads are using.
-
-        Without it the account is well: NotSupported.
-        """
-        if self.session.feed_token is None:
-            raise NotSupported("This login brought no session for market data, so there are no prices to stream.")
-        return self.session.feed_token
+        token = feed_token(self.app, self.session)
+        return self._opening(base_url, token, facts.get(mapping.MARKET_USER) or facts["userID"])
 
     @classmethod
     def can_stream(cls, wanted: Streamed) -> bool:
@@ -199,7 +192,7 @@ class IiflStream(_Blaze, PriceStream):
 
     def _call(self, method: str, batch: Sequence[Streamed], http: Transport) -> Any:
         """Either call may be made twice, so it is no write. Raises a BrokerError."""
-        token = self._token()
+        token = feed_token(self.app, self.session)
         listed = [
             {"exchangeSegment": SEGMENT_CODES[each.exchange], "exchangeInstrumentID": int(each.exchange_token)}
             for each in batch

@@ -152,7 +152,8 @@ def make(broker: Broker, call: Call) -> Any:
     app = AppCredentials(api_key=Secret(call.api_key), api_secret=Secret(call.api_secret), extra=extra)
     if call.call == "exchange":
         return broker.auth(http, app).exchange(callback=call.callback, redirect_uri=REDIRECT_URI, now=NOW)
-    session = Session(access_token=Secret(ACCESS_TOKEN), **call.session)
+    known = {name: Secret(value) if name.endswith("_token") else value for name, value in call.session.items()}
+    session = Session(access_token=Secret(ACCESS_TOKEN), **known)
     if call.call == "revoke":
         return broker.auth(http, app).revoke(session)
     method = getattr(broker.client(http, app, session), call.call)

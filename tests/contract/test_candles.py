@@ -14,7 +14,15 @@ import pytest
 from brokers import registry
 from brokers.base import Broker, BrokerClient
 from brokers.domain import Candle, ConnectionStatus, Exchange, Instrument, Listing
-from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, RateLimited, RequestRefused, SessionEnded
+from brokers.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    FeedEnded,
+    NotSupported,
+    RateLimited,
+    RequestRefused,
+    SessionEnded,
+)
 from brokers.simulation.candles import OLDEST, bars
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.market import Market
@@ -254,16 +262,17 @@ def test_a_dead_token_ends_the_session(live: LiveBroker, client: BrokerClient, n
 
 
 @pytest.mark.parametrize("slug", WITH_ANOTHER_SESSION)
-def test_another_session_that_died_is_opened_anew_and_never_ends_the_account(
+def test_another_session_that_died_is_told_apart_and_never_ends_the_account(
     live: LiveBroker, client: BrokerClient, named: Any
 ) -> None:
+    """And nobody who reads logs in for it: that would end everybody else's."""
     listing = named("NSE:INFY")
     live.control.revoke(live.slug)
-    assert client.candles(listing, reach(client), FRIDAY).items
-    live.control.set_fault(live.slug, "expired_token")
-    with pytest.raises(BrokerUnavailable) as caught:
+    live.control.reset_counters()
+    with pytest.raises(FeedEnded) as caught:
         client.candles(listing, reach(client), FRIDAY)
-    assert caught.value.connection_status is ConnectionStatus.ERROR
+    assert caught.value.connection_status is None
+    assert [call for call in live.control.counters(live.slug) if "login" in call] == []
 
 
 @telling

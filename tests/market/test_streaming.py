@@ -369,11 +369,11 @@ class TestSessions:
         connection = house.of(FIRST)
         await asyncio.to_thread(house.brokers.control.revoke, FIRST)
         async with house.running() as process:
-            await eventually(lambda: house.news.count((connection, SessionOver(OVER_WORDS))))
+            await eventually(lambda: house.news.count((connection, OVER)))
             await asyncio.sleep(0.3)  # the sockets are real: there is no clock to move
             report = process.reports()[connection]["prices"]
             assert (report.state, report.opened) == (FeedState.OVER, 0)
-            assert [news for news in house.news if news[0] == connection] == [(connection, SessionOver(OVER_WORDS))]
+            assert [news for news in house.news if news[0] == connection] == [(connection, OVER)]
             await house.moves_to(SECOND)
 
     async def test_a_new_session_opens_anew(self, house: House) -> None:
@@ -451,7 +451,7 @@ class TestProcesses:
             await house.shows(lambda price: price.stale)
 
 
-OVER_WORDS = "The broker does not accept this session."
+OVER = SessionOver("The broker does not accept this session.", of_prices=True)
 
 
 def kill(task: asyncio.Task[None], process: StreamProcess) -> None:

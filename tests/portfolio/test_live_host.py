@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
-from brokers import postbacks
+from brokers import postbacks, reach, registry
 from brokers.domain import ConnectionStatus
 from brokers.models import BrokerConnection
 from brokers.shared import redis
@@ -289,6 +289,28 @@ async def test_a_login_that_ends_the_session_before_it_streams_at_once(
             await in_a_thread(connect, alice, "iifl", brokers)
             await live_since(begun, connection, process)
     assert "that its session is over" in caplog.text
+
+
+async def test_prices_whose_own_session_ended_stream_again_at_once(
+    alice: User, book: object, brokers: SimulatedBrokers
+) -> None:
+    """Another program has logged in for prices with the same keys: the account is well, and its stream was put out."""
+    connection = await in_a_thread(connect, alice, "iifl", brokers)
+    ear = Ear(alice)
+    await ear.listen()
+
+    def log_in_elsewhere() -> None:
+        broker, row = registry.load("iifl"), BrokerConnection.objects.get(pk=connection.pk)
+        assert row.session is not None
+        http = reach.transport_to(broker, account="elsewhere")
+        broker.auth(http, reach.app_credentials(alice, "iifl")).reopen_feed(row.session)
+
+    async with running() as process:
+        await live_since(connection.created_at, connection, process)
+        begun = timezone.now()
+        await in_a_thread(log_in_elsewhere)
+        await live_since(begun, connection, process)
+        assert await status(connection) == ConnectionStatus.CONNECTED
 
 
 async def test_a_postback_of_an_order_in_the_brokers_book_has_the_account_read_anew(

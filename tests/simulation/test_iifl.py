@@ -79,10 +79,17 @@ def test_logging_in_again_renews_the_session_and_ends_the_one_before(
         client_of(auth, session).profile()
 
 
-def test_a_dead_market_token_is_replaced_once_and_the_account_lives_on(auth: IiflAuth, session: Session) -> None:
-    client = client_of(auth, replace(session, feed_token=Secret("long-dead")))
-    assert all(line.last_price and line.close_price for line in client.holdings().items)
+def test_a_dead_market_token_costs_the_prices_alone_and_another_is_got_with_the_stored_keys(
+    auth: IiflAuth, session: Session
+) -> None:
+    dead = replace(session, feed_token=Secret("long-dead"))
+    client = client_of(auth, dead)
+    assert {line.last_price for line in client.holdings().items} == {None}
+    assert client.feed_ended.is_set()
     assert client.profile().account_id == session.account_id
+    client = client_of(auth, auth.reopen_feed(dead))
+    assert all(line.last_price and line.close_price for line in client.holdings().items)
+    assert not client.feed_ended.is_set()
 
 
 def test_without_market_keys_prices_are_unknown_and_nothing_else(auth: IiflAuth, session: Session) -> None:
@@ -108,10 +115,12 @@ def test_a_login_outlives_a_market_outage(blaze: SimulatedBrokers, auth: IiflAut
     try:
         session = auth.exchange(callback={}, redirect_uri="", now=clock())
         assert session.feed_token is None
-        assert {line.last_price for line in client_of(auth, session).holdings().items} == {None}
+        client = client_of(auth, session)
+        assert {line.last_price for line in client.holdings().items} == {None}
+        assert client.feed_ended.is_set()
     finally:
         blaze.control.clear_faults("iifl")
-    assert None not in {line.last_price for line in client_of(auth, session).holdings().items}
+    assert None not in {line.last_price for line in client_of(auth, auth.reopen_feed(session)).holdings().items}
 
 
 def test_what_xts_will_not_tell_a_dealer_is_unknown_and_not_asked(
