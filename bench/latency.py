@@ -76,7 +76,8 @@ class Page:
             message = json.loads(text)
             if message["type"] == "PORTFOLIO_DELTA":
                 self.deltas.append(at)
-                self._take(message["data"]["delta"]["positions"], at)
+                delta = message["data"]["delta"]
+                self._take([*delta["positions"], *delta["moved"]], at)
             elif message["type"] == "SNAPSHOT" and message["data"]["portfolio"] is not None:
                 self._take(message["data"]["portfolio"]["positions"], at)
 

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import requests
@@ -137,6 +138,7 @@ def counters(devtools: CDPSession) -> dict[str, float]:
 def updates(front: Front, devtools: CDPSession, rows: int) -> list[Figure]:
     """What one update costs: the counters just before it, and just before the next."""
     costs, tasks, sent = [], [], 0
+    parts: dict[str, list[float]] = {name: [] for name in COUNTED}
     due = time.monotonic()
     for _ in range(UPDATES):
         before = counters(devtools)
@@ -144,11 +146,14 @@ def updates(front: Front, devtools: CDPSession, rows: int) -> list[Figure]:
         due = max(due + TICK_SECONDS, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
         after = counters(devtools)
-        costs.append(1000 * sum(after[name] - before[name] for name in COUNTED))
+        for name, spent in parts.items():
+            spent.append(1000 * (after[name] - before[name]))
+        costs.append(sum(spent[-1] for spent in parts.values()))
         tasks.append(1000 * (after["TaskDuration"] - before["TaskDuration"]))
     costs.sort()
     name = f"screen: main thread per update, {rows} of {ROWS} rows"
-    whole = f"all tasks, painting too: {sorted(tasks)[len(tasks) // 2]:.1f} ms; the message: {sent / 1000:,.0f} kB"
+    told = ", ".join(f"{name.removesuffix('Duration')} {median(spent):.1f}" for name, spent in parts.items())
+    whole = f"{told}; all tasks, painting too: {median(tasks):.1f} ms; the message: {sent / 1000:,.0f} kB"
     return [
         of_rounds(name, costs, "ms", aim=Aim(8), note=whole),
         Figure(name="  p95", value=costs[int(len(costs) * 0.95)], unit="ms", aim=Aim(8)),

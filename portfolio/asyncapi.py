@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from portfolio.client_messages import LONGEST_MESSAGE, MOST_INSTRUMENTS, OPENED_WITH
-from portfolio.deltas import LiveDelta
+from portfolio.deltas import LiveDelta, MovedPart, MovedPosition
 from portfolio.domain import (
     AssetAllocation,
     BrokerBreakdown,
@@ -49,6 +49,8 @@ ROWS: dict[str, Schema] = {
         ConsolidatedPosition,
         Coverage,
         FundsTotal,
+        MovedPart,
+        MovedPosition,
         PnlParts,
         SourceReport,
         TradingPosition,

@@ -18,13 +18,61 @@ from portfolio.domain import (
     Coverage,
     FundsTotal,
     PnlParts,
+    PriceState,
     SourceReport,
     TradingPosition,
     TradingSummary,
     WorthParts,
 )
-from portfolio.presentation import Money, Percent
+from portfolio.presentation import Money, Percent, Price
 from portfolio.sums import EXACT, percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedPart:
+    """What follows from the price in one of the `broker_positions`."""
+
+    current_value: Money | None
+    unrealized_pnl: Money | None
+    day_change: Money | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedPosition:
+    """A share of which the price moved, and nothing else: all that follows from it. `parts` are in the order of its
+    `broker_positions`. Every field is told each time, so that it fits onto whichever state of the row somebody has.
+    """
+
+    key: str
+    current_price: Price | None
+    close_price: Price | None
+    price_source: str | None
+    price_state: PriceState | None
+    price_as_of: datetime | None
+    current_value: Money | None
+    unrealized_pnl: Money | None
+    unrealized_pnl_percent: Percent | None
+    day_change: Money | None
+    day_change_percent: Percent | None
+    parts: tuple[MovedPart, ...]
+
+    @classmethod
+    def of(cls, position: ConsolidatedPosition) -> MovedPosition:
+        parts = tuple(
+            MovedPart(**{name: getattr(part, name) for name in MOVED_IN_PARTS}) for part in position.broker_positions
+        )
+        return cls(**{name: getattr(position, name) for name in MOVED}, parts=parts)
+
+    def onto(self, row: ConsolidatedPosition) -> ConsolidatedPosition:
+        parts = [
+            replace(part, **{name: getattr(moved, name) for name in MOVED_IN_PARTS})
+            for part, moved in zip(row.broker_positions, self.parts, strict=True)
+        ]
+        return replace(row, **{name: getattr(self, name) for name in MOVED}, broker_positions=tuple(parts))
+
+
+MOVED_IN_PARTS = [field.name for field in fields(MovedPart)]
+MOVED = [field.name for field in fields(MovedPosition) if field.name != "parts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +93,10 @@ class PlacedDerivative:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveDelta:
-    """A difference between two portfolios: whole rows, and every field that is a sum.
+    """A difference between two portfolios: rows, and every field that is a sum.
 
-    `positions` replace or join those of the same `key`, `removed` are keys that are gone. Trading rows and derivatives
+    `positions` are whole rows that replace or join those of the same `key`; `moved` are of others, of which the price
+    alone moved, as ticks are the rule and rows are long; `removed` are keys that are gone. Trading rows and derivatives
     have no key: they are placed, and the lists end after `trading_count` and `derivative_count`. `funds` and `sources`
     are None where they are as before; the sources' ages follow from `last_updated`.
     """
@@ -74,6 +123,7 @@ class LiveDelta:
     open_pnl_parts: PnlParts
     coverage: Coverage
     positions: tuple[ConsolidatedPosition, ...]
+    moved: tuple[MovedPosition, ...]
     removed: tuple[str, ...]
     trading_positions: tuple[PlacedTrade, ...]
     trading_count: int
@@ -88,7 +138,7 @@ class LiveDelta:
     @property
     def is_empty(self) -> bool:
         """Nobody touched the book: there is nothing to send."""
-        rows = self.positions or self.removed or self.trading_positions or self.derivatives
+        rows = self.positions or self.moved or self.removed or self.trading_positions or self.derivatives
         return not rows and self.funds is None and self.sources is None
 
 
@@ -100,6 +150,7 @@ def apply_delta(snapshot: ConsolidatedPortfolio, delta: LiveDelta) -> Consolidat
     """What a client does with a delta. Weights are not sent anew for every row: they follow from value and total."""
     rows = {position.key: position for position in snapshot.positions if position.key not in delta.removed}
     rows.update({position.key: position for position in delta.positions})
+    rows.update({moved.key: moved.onto(rows[moved.key]) for moved in delta.moved})
     sources = snapshot.sources if delta.sources is None else delta.sources
     with localcontext(EXACT):
         weighed = [replace(row, weight_percent=percent(row.current_value, delta.total_value)) for row in rows.values()]

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 
 from portfolio.consolidate import Book, by_value, figures, standing, valued
-from portfolio.deltas import Difference, LiveDelta, PlacedDerivative, PlacedTrade, differences
+from portfolio.deltas import Difference, LiveDelta, MovedPosition, PlacedDerivative, PlacedTrade, differences
 from portfolio.domain import (
     BorrowedPrice,
     ConsolidatedPortfolio,
@@ -192,11 +192,13 @@ class LiveBook:
         """What changed since this was last asked, or since the book is held."""
         with localcontext(EXACT):
             state, total_value = self._settled(), self._total_value
-            positions = [row.position(total_value) for row in self.touched if isinstance(row, ShareRow)]
-            is_trading = len(positions) < len(self.touched)
+            shares = [row for row in self.touched if isinstance(row, ShareRow)]
+            positions = [row.position(total_value) for row in shares if row.is_another]
+            is_trading = len(shares) < len(self.touched)
             delta = LiveDelta(
                 user_id=self.user_id,
                 positions=tuple(sorted(positions, key=by_value)),
+                moved=tuple(MovedPosition.of(row.position(None)) for row in shares if not row.is_another),
                 removed=tuple(sorted(self._removed)),
                 trading_positions=tuple(_changed_lines(state.trades)) if is_trading else (),
                 trading_count=sum(len(row.group) for row in state.trades),
@@ -206,7 +208,7 @@ class LiveBook:
                 **(standing(state.book, now) if self._is_replaced else {"funds": None, "sources": None}),
             )
         for row in self.touched:
-            row.touched = False
+            row.touched = row.is_another = False
         self.touched.clear()
         self._removed = set()
         self._is_replaced = False

@@ -86,9 +86,12 @@ class Cell:
 
 
 class Row(ABC):
-    """A line of one user's book that has one price. `cell` is None where no stream could tell it."""
+    """A line of one user's book that has one price. `cell` is None where no stream could tell it.
 
-    __slots__ = ("cell", "mark", "movers", "owner", "touched")
+    Once it is `touched` it waits to be told; as a whole where it `is_another`, of which not the price alone moved.
+    """
+
+    __slots__ = ("cell", "is_another", "mark", "movers", "owner", "touched")
 
     mark: Mark
     movers: Movers
@@ -96,7 +99,7 @@ class Row(ABC):
     def __init__(self, owner: Owner, cell: Cell | None) -> None:
         self.owner = owner
         self.cell = cell
-        self.touched = False
+        self.touched = self.is_another = False
         if cell is not None:
             cell.rows.add(self)
 
@@ -105,6 +108,8 @@ class Row(ABC):
         """Choose the price anew, take the row out of the sums, and count it again."""
 
     def touch(self) -> None:
+        """The brokers tell something else of it."""
+        self.is_another = True
         if not self.touched:
             self.touched = True
             self.owner.touched.append(self)

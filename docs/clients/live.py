@@ -18,14 +18,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-ROWS = {"positions", "removed", "trading_positions", "trading_count", "derivatives", "derivative_count"}
+ROWS = {"positions", "moved", "removed", "trading_positions", "trading_count", "derivatives", "derivative_count"}
 CENT = Decimal("0.01")
 
 
 def apply_delta(portfolio: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
-    """The portfolio after a delta. Rows are whole; `weight_percent` and the order of positions follow from the sums."""
+    """The portfolio after a delta. `weight_percent` and the order of positions follow from the sums."""
     rows = {row["key"]: row for row in portfolio["positions"] if row["key"] not in delta["removed"]}
     rows |= {row["key"]: row for row in delta["positions"]}
+    rows |= {row["key"]: moved(rows[row["key"]], row) for row in delta["moved"]}
     total = delta["total_value"]
     positions = [row | {"weight_percent": weight(row["current_value"], total)} for row in rows.values()]
     kept = {name for name in ("funds", "sources") if delta[name] is None}
@@ -37,6 +38,13 @@ def apply_delta(portfolio: dict[str, Any], delta: dict[str, Any]) -> dict[str, A
         "trading_positions": placed(portfolio["trading_positions"], delta["trading_positions"], delta["trading_count"]),
         "derivatives": placed(portfolio["derivatives"], delta["derivatives"], delta["derivative_count"]),
     }
+
+
+def moved(row: dict[str, Any], prices: dict[str, Any]) -> dict[str, Any]:
+    """A row of which the price alone moved. `parts` are those of its `broker_positions`, in their order."""
+    figures = {name: value for name, value in prices.items() if name != "parts"}
+    parts = [part | told for part, told in zip(row["broker_positions"], prices["parts"], strict=True)]
+    return row | figures | {"broker_positions": parts}
 
 
 def place(row: dict[str, Any]) -> tuple[Decimal, str, str, str]:

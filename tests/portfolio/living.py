@@ -16,6 +16,7 @@ from market.feed import Pace
 from portfolio import live_host, watching
 from portfolio.live_process import LiveProcess
 from portfolio.loading import in_a_thread
+from tests.samples import live_client
 
 PATIENCE = 30.0
 # For what must come by itself: before the brokers are asked for the whole book again, after 15 seconds.
@@ -79,6 +80,7 @@ class Ear:
             delta = data["delta"]
             rows = {row["key"]: row for row in self.portfolio["positions"] if row["key"] not in delta["removed"]}
             rows |= {row["key"]: row for row in delta["positions"]}
+            rows |= {row["key"]: live_client.moved(rows[row["key"]], row) for row in delta["moved"]}
             self.portfolio |= {
                 name: value for name, value in delta.items() if name in self.portfolio and value is not None
             } | {"positions": list(rows.values())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -28,6 +29,7 @@ from portfolio.marks import believed, live_prices
 from portfolio.presentation import present
 from tests.portfolio.sources import INFY, NOW, SBIN, Number, account, decimal, holding, lent, of, position, source
 from tests.portfolio.strategies import PRICES, SHARES, UNKNOWABLE_PRICES, books, loans, positions
+from tests.samples import live_client
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -233,14 +235,14 @@ def test_a_delta_has_what_changed_and_nothing_else() -> None:
     watched.apply(NSE_INFY, told("119"))
     watched.apply(NSE_INFY, told("120"))
     delta = book.changes(NOW)
-    assert [(row.key, row.current_price) for row in delta.positions] == [(INFY, 120)]
-    assert (delta.removed, delta.trading_positions, delta.derivatives) == ((), (), ())
+    assert [(row.key, row.current_price) for row in delta.moved] == [(INFY, 120)]
+    assert (delta.positions, delta.removed, delta.trading_positions, delta.derivatives) == ((), (), (), ())
     assert (delta.funds, delta.sources) == (None, None)
     assert delta.total_value == 1200 + 550
     assert book.changes(NOW).is_empty
     watched.apply(NIFTY_FUTURE, told("24210", exchange=Exchange.NFO))
     delta = book.changes(NOW)
-    assert delta.positions == ()
+    assert (delta.positions, delta.moved) == ((), ())
     assert [(each.place, each.row.current_price) for each in delta.trading_positions] == [(0, 24210)]
     assert [(each.place, each.row.current_price) for each in delta.derivatives] == [(0, 24210)]
 
@@ -254,7 +256,7 @@ def test_a_fresh_answer_yields_the_rows_it_changes() -> None:
     assert book.replace_sources([source("zerodha", account([holding(INFY, 12)], age=1))])
     delta = book.changes(NOW)
     assert [(row.key, row.total_quantity) for row in delta.positions] == [(INFY, 12)]
-    assert delta.removed == (SBIN,)
+    assert (delta.moved, delta.removed) == ((), (SBIN,))
     assert delta.sources is not None
     assert delta.total_value == 1440
     assert apply_delta(before, delta) == book.portfolio(NOW)
@@ -298,9 +300,33 @@ def test_a_delta_is_written_like_a_portfolio() -> None:
     watched.apply(NIFTY_FUTURE, told("24210", exchange=Exchange.NFO))
     shown = present(book.changes(NOW))
     assert shown["total_value"] == "1200.50"
-    assert shown["positions"] == present(book.portfolio(NOW))["positions"]
+    [moved], [row] = shown["moved"], present(book.portfolio(NOW))["positions"]
+    assert live_client.moved(row, moved) == row
+    assert (moved["current_price"], moved["current_value"]) == ("120.05", "1200.50")
+    assert [part["current_value"] for part in moved["parts"]] == ["1200.50"]
     assert shown["derivatives"] == [{"place": 0, "row": present(book.portfolio(NOW))["derivatives"][0]}]
     assert shown["sources"] is None
+
+
+def test_a_moved_row_fits_whatever_of_it_somebody_has_seen() -> None:
+    """Of a price that goes there and back, a snapshot in between shows the one, the delta before it the other."""
+    watched, book = live(source("zerodha", account([holding(INFY, 10)])))
+    watched.apply(NSE_INFY, told("120", "104"))
+    book.changes(NOW)
+    before = book.portfolio(NOW)
+    watched.apply(NSE_INFY, told("121", "104"))
+    between = book.portfolio(NOW)
+    watched.apply(NSE_INFY, told("120", "104"))
+    delta = book.changes(NOW)
+    assert apply_delta(before, delta) == apply_delta(between, delta) == book.portfolio(NOW)
+
+
+def test_a_row_whose_price_moved_is_told_in_a_third_of_its_length() -> None:
+    several = [source(slug, account([holding(INFY, 10)])) for slug in ("zerodha", "upstox")]
+    watched, book = live(*several)
+    watched.apply(NSE_INFY, told("120", "104"))
+    [moved], [row] = present(book.changes(NOW))["moved"], present(book.portfolio(NOW))["positions"]
+    assert len(json.dumps(moved)) * 3 < len(json.dumps(row))
 
 
 def test_differences_name_the_field() -> None:

@@ -3,14 +3,14 @@
 import { paise } from "./exact.js";
 import { compare, ratioPercent } from "./format.js";
 
-const MOVED = ["positions", "removed", "trading_positions", "trading_count", "derivatives", "derivative_count", "funds", "sources"];
+const NO_SUMS = ["positions", "moved", "removed", "trading_positions", "trading_count", "derivatives", "derivative_count", "funds", "sources"];
 const EXACTLY = 2 ** 50; // whole numbers below it divide and round down without an error
 
 /** The portfolio after `delta`. Neither is changed; rows and lists that stay as they are stay the same objects. */
 export function applyDelta(portfolio, delta) {
   const after = { ...portfolio, ...delta };
-  for (const name of MOVED) after[name] = portfolio[name];
-  for (const name of ["removed", "trading_count", "derivative_count"]) delete after[name];
+  for (const name of NO_SUMS) after[name] = portfolio[name];
+  for (const name of ["moved", "removed", "trading_count", "derivative_count"]) delete after[name];
   after.positions = positions(portfolio.positions, delta);
   after.trading_positions = placed(portfolio.trading_positions, delta.trading_positions, delta.trading_count);
   after.derivatives = placed(portfolio.derivatives, delta.derivatives, delta.derivative_count);
@@ -20,19 +20,27 @@ export function applyDelta(portfolio, delta) {
   return after;
 }
 
-function positions(rows, { positions: changed, removed, total_value }) {
+function positions(rows, { positions: changed, moved, removed, total_value }) {
   const news = new Map(changed.map((row) => [row.key, row]));
+  const prices = new Map(moved.map((row) => [row.key, row]));
   const gone = new Set(removed);
   const found = [];
   for (const row of rows) {
     const fresh = news.get(row.key);
+    const price = prices.get(row.key);
     if (fresh) news.delete(row.key);
-    if (fresh || !gone.has(row.key)) found.push(fresh ?? row);
+    if (fresh || !gone.has(row.key)) found.push(fresh ?? (price ? priced(row, price) : row));
   }
   found.push(...news.values());
   const whole = paise(total_value);
   for (let place = 0; place < found.length; place += 1) found[place] = weighed(found[place], total_value, whole);
   return ordered(found);
+}
+
+/** A row of which the price alone moved: what follows from it. `parts` are those of its `broker_positions`, in order. */
+function priced(row, { parts, ...figures }) {
+  const broker_positions = row.broker_positions.map((part, place) => ({ ...part, ...parts[place] }));
+  return { ...row, ...figures, broker_positions };
 }
 
 /** Weights are not sent for every row: they follow from its value and the total. */
