@@ -187,16 +187,27 @@ FEED_SECONDS = 5.0
 def prices_over(connection: BrokerConnection, session: Session, *, now: datetime) -> bool:
     """A stream of prices, or a quote, says that this session is over: ask the broker, and learn what it says.
 
-    Where the account's own stands and prices have one apart, that is opened anew: once, for all who read, as each login
-    ends the one before. Returns whether the connection has another session now, or none. Raises no BrokerError.
+    Returns whether the connection has another session now, or none. Raises no BrokerError.
     """
-    if confirm_session(connection, session, now=now):
-        return True
+    return confirm_session(connection, session, now=now) or reopen_feed(connection, session, now=now)
+
+
+def reopen_feed(connection: BrokerConnection, session: Session, *, now: datetime) -> bool:
+    """Where prices have a session apart, and that of this `session` has ended: log in for them anew.
+
+    Once, for all who read, as each login ends the one before. Returns whether the connection has another session now.
+    Raises no BrokerError: what hinders it is logged.
+    """
     if not registry.load(connection.broker_type).spec.session.feed_apart:
         return False
     connection.refresh_from_db()
     try:
-        return connection.session != session or _feed_reopened(connection, session, now)
+        if connection.session != session:
+            return True
+        if not _is_our_turn(connection):
+            return False
+        # A login that is under way has ended both: what it brings for prices must not be ended from here.
+        return confirm_session(connection, session, now=now) or _feed_reopened(connection, session, now)
     except (BrokerError, ConnectRefused) as error:
         logger.warning("Connection %s has no session for prices: %s", connection.pk, error.code)
         return False
@@ -204,7 +215,7 @@ def prices_over(connection: BrokerConnection, session: Session, *, now: datetime
 
 def _feed_reopened(connection: BrokerConnection, session: Session, now: datetime) -> bool:
     """Under the claim of a renewal, which would log in for prices, too. Raises BrokerError, ConnectRefused."""
-    if not _is_our_turn(connection) or not connection.claim_renewal(now):
+    if not connection.claim_renewal(now):
         return False
     is_kept = False
     try:

@@ -140,7 +140,7 @@ def fill_due(*, now: datetime, seconds: float = BATCH_SECONDS, pause: Callable[[
         for answer in answers:
             filled += _learn(by_id.pop(answer.ask.instrument_id), answer, tellers[key], now)
         if any(isinstance(answer.error, FeedEnded) for answer in answers):
-            sessions.prices_over(tellers[key].connection, tellers[key].client.session, now=now)
+            sessions.reopen_feed(tellers[key].connection, tellers[key].client.session, now=now)
     given = {ask.instrument_id for wanted in asks.values() for ask in wanted}
     for row in by_id.values():
         if row.pk in given:  # else it was put off already

@@ -213,7 +213,7 @@ def _ask(
     broker_services.learn_all([(row, told[row.pk].error) for row in connections if row.pk in told], now)
     for row in connections:
         if row.pk in ready and ready[row.pk].feed_ended.is_set():
-            sessions.prices_over(row, ready[row.pk].session, now=now)
+            sessions.reopen_feed(row, ready[row.pk].session, now=now)
     return answers | refused
 
 

@@ -179,6 +179,16 @@ class TestReopening:
         assert priced(account)
         assert fresh(account).status == ConnectionStatus.CONNECTED
 
+    def test_readings_meanwhile_ask_nothing_more(
+        self, alice: User, account: BrokerConnection, control: Control
+    ) -> None:
+        redis().set(f"feed-login:{account.pk}", 1)
+        elsewhere(account, control)
+        portfolio_services.refresh(alice, now=timezone.now())
+        asked = control.counters(SLUG)
+        assert asked["GET /interactive/portfolio/holdings"] == 1
+        assert {LOGIN, "GET /interactive/user/profile"} & asked.keys() == set()
+
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_that_notice_at_once_one_logs_in(account: BrokerConnection, control: Control) -> None:
