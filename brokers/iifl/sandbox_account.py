@@ -13,7 +13,7 @@ from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Sandbox
 from brokers.simulation.instruments import Listing
 from brokers.simulation.sessions import IST
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply
 
 NO_DATA = "Data Not Available"
 
@@ -107,7 +107,7 @@ class IiflAccount(Sandbox):
             "limitObject": {
                 "RMSSubLimits": {
                     "cashAvailable": plain(cash),
-                    "collateral": float(collateral),
+                    "collateral": double(collateral),
                     "marginUtilized": plain(used),
                     "netMarginAvailable": plain(available),
                     "MTM": "0",
@@ -160,7 +160,7 @@ class IiflAccount(Sandbox):
             "LastUpdatedOn": written,
             "UsedQuantity": row.used_today,
             "IsCollateralHolding": row.pledged > 0,
-            "BuyAvgPrice": float(row.average_price or 0),
+            "BuyAvgPrice": double(row.average_price or 0),
             "IsBuyAvgPriceProvided": row.average_price is not None,
             "AuthorizeQuantity": 0,
             "IsNeedToDelete": False,

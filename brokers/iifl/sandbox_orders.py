@@ -22,7 +22,7 @@ from brokers.simulation.dealing import Deal, DeskOrder, NewOrder, Refused
 from brokers.simulation.dealing import Refusal as Why
 from brokers.simulation.instruments import Listing
 from brokers.simulation.sessions import IST
-from brokers.simulation.wire import Call, Json, Refusal, Reply
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double
 
 ORDER, TRADE = 9004, 9005
 LONGEST_IDENTIFIER = 20
@@ -281,7 +281,7 @@ def stamp(moment: datetime) -> str:
 
 
 def number(price: Decimal | None) -> float | int:
-    return 0 if price is None else float(price)
+    return 0 if price is None else double(price)
 
 
 def average(price: Decimal | None) -> str:

@@ -27,7 +27,7 @@ from brokers.simulation.market import Price
 from brokers.simulation.mqtt import Login, NotAdmitted, OpenSession, ReturnCode
 from brokers.simulation.sessions import IST, next_at, random_text
 from brokers.simulation.web_token import signed_token
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply, redirect
 
 TOKEN_DEATH = time(0, 0)  # IST: one trading day
 QUOTE_LIMIT = 100
@@ -175,16 +175,16 @@ class IiflCapitalSandbox(IiflCapitalOrders):
         return {"exchange": exchange, "instrumentId": int(number), **self._figures(listing, price)}
 
     def _figures(self, listing: Listing, price: Price) -> dict[str, Json]:
-        last = float(price.last)
+        last = double(price.last)
         return {
             "ltp": last,
             "lastTradedQuantity": listing.lot_size,
             "averageTradedPrice": last,
             "tradedVolume": price.volume,
-            "open": float(price.open),
-            "high": float(price.high),
-            "low": float(price.low),
-            "close": float(price.close),
+            "open": double(price.open),
+            "high": double(price.high),
+            "low": double(price.low),
+            "close": double(price.close),
             "bestBidPrice": last,
             "bestBidQuantity": 100 * listing.lot_size,
             "bestAskPrice": last,

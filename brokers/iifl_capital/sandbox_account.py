@@ -12,7 +12,7 @@ from functools import cached_property
 from brokers.simulation.book import Holding, Position
 from brokers.simulation.dialect import Sandbox
 from brokers.simulation.instruments import Listing
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply
 
 EXCHANGES = {"NSE": "NSEEQ", "BSE": "BSEEQ", "NFO": "NSEFO", "BFO": "BSEFO", "CDS": "NSECURR", "MCX": "MCXCOMM"}
 PRODUCTS = {"CNC": "DELIVERY", "MIS": "INTRADAY", "NRML": "NORMAL", "MTF": "BNPL"}
@@ -61,16 +61,16 @@ class IiflCapitalAccount(Sandbox):
         funds = self.book.funds
         return success(
             {
-                "tradingLimit": float(funds.available),
-                "openingCashLimit": float(funds.opening_balance),
-                "intradayPayin": float(funds.added_today),
-                "collateralMargin": float(funds.collateral),
+                "tradingLimit": double(funds.available),
+                "openingCashLimit": double(funds.opening_balance),
+                "intradayPayin": double(funds.added_today),
+                "collateralMargin": double(funds.collateral),
                 "creditForSell": 0,
                 "adhocMargin": 0,
-                "utilizedMargin": float(funds.used),
-                "blockedForPayout": float(funds.withdrawn_today),
-                "utilizedSpanMargin": float(funds.used_span),
-                "utilizedExposureMargin": float(funds.used_exposure),
+                "utilizedMargin": double(funds.used),
+                "blockedForPayout": double(funds.withdrawn_today),
+                "utilizedSpanMargin": double(funds.used_span),
+                "utilizedExposureMargin": double(funds.used_exposure),
             }
         )
 
@@ -121,11 +121,11 @@ class IiflCapitalAccount(Sandbox):
             "overnightQuantity": row.overnight_quantity,
             "overnightPrice": plain(row.overnight_price),
             "buyQuantity": row.buy_quantity,
-            "buyPrice": float(row.buy_price),
+            "buyPrice": double(row.buy_price),
             "sellQuantity": row.sell_quantity,
-            "sellPrice": float(row.sell_price),
+            "sellPrice": double(row.sell_price),
             "dayBuyQuantity": str(row.day_buy_quantity),
-            "dayBuyPrice": float(row.day_buy_price),
+            "dayBuyPrice": double(row.day_buy_price),
             "dayBuyValue": plain(row.day_buy_value * units),
             "daySellQuantity": str(row.day_sell_quantity),
             "daySellPrice": plain(row.day_sell_price),

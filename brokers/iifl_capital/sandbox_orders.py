@@ -29,7 +29,7 @@ from brokers.simulation.book import ZERO
 from brokers.simulation.dealing import Deal, DeskOrder, NewOrder, Refused
 from brokers.simulation.dealing import Refusal as Why
 from brokers.simulation.sessions import IST
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply
 
 ORDER_TYPES = {"MARKET": OrderType.MARKET, "LIMIT": OrderType.LIMIT, "SL": OrderType.SL, "SLM": OrderType.SL_M}
 TYPE_WORDS = {ours: theirs for theirs, ours in ORDER_TYPES.items()}
@@ -360,7 +360,7 @@ def cancelled(order: DeskOrder) -> str:
 
 def figure(price: Decimal | None) -> str:
     """As a double is written; 0.0 where there is none."""
-    return str(float(price or 0))
+    return str(double(price or 0))
 
 
 def paise(value: Decimal) -> str:

@@ -24,7 +24,7 @@ from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST, next_at, random_text
 from brokers.simulation.streams import StreamRoute, StreamSession
 from brokers.simulation.web_token import signed_token
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply, redirect, single_precision
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply, redirect, single_precision
 from brokers.upstox.sandbox_orders import UpstoxOrders
 from brokers.upstox.sandbox_postback import news, postback
 from brokers.upstox.sandbox_stream import MarketDataFeed, PortfolioStream
@@ -240,7 +240,7 @@ class UpstoxSandbox(UpstoxOrders):
                     **ltp(item, price),
                     "ltq": item.lot_size,
                     "volume": price.volume,
-                    "cp": float(price.close),
+                    "cp": double(price.close),
                 }
                 for key, item, price in self._asked(call)
             }
@@ -266,14 +266,14 @@ class UpstoxSandbox(UpstoxOrders):
     def _quote(self, listing: Listing, price: Price) -> Json:
         now = self.now()
         empty: Json = {"quantity": 0, "price": 0, "orders": 0}
-        best: Json = {"quantity": 100 * listing.lot_size, "price": float(price.last), "orders": 3}
+        best: Json = {"quantity": 100 * listing.lot_size, "price": double(price.last), "orders": 3}
         side: list[Json] = [best, empty, empty, empty, empty]
         return {
             "ohlc": {
-                "open": float(price.open),
-                "high": float(price.high),
-                "low": float(price.low),
-                "close": float(price.last),
+                "open": double(price.open),
+                "high": double(price.high),
+                "low": double(price.low),
+                "close": double(price.last),
             },
             "depth": {"buy": side, "sell": side},
             "timestamp": now.astimezone(IST).isoformat(timespec="milliseconds"),
@@ -281,13 +281,13 @@ class UpstoxSandbox(UpstoxOrders):
             "symbol": listing.symbol,
             "last_price": single_precision(price.last),
             "volume": price.volume,
-            "average_price": float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01"))),
+            "average_price": double(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01"))),
             "oi": 0,
-            "net_change": float(price.last) - float(price.close),
+            "net_change": double(price.last) - double(price.close),
             "total_buy_quantity": 100 * listing.lot_size,
             "total_sell_quantity": 100 * listing.lot_size,
-            "lower_circuit_limit": float(price.close * Decimal("0.9")),
-            "upper_circuit_limit": float(price.close * Decimal("1.1")),
+            "lower_circuit_limit": double(price.close * Decimal("0.9")),
+            "upper_circuit_limit": double(price.close * Decimal("1.1")),
             "last_trade_time": str(int(now.timestamp() * 1000)),
             "oi_day_high": 0,
             "oi_day_low": 0,
@@ -315,9 +315,9 @@ class UpstoxSandbox(UpstoxOrders):
             "exchange": SEGMENTS[listing.exchange][1],
             "instrument_key": instrument_key(listing),
             "lot_size": listing.lot_size,
-            "freeze_quantity": float(listing.row["freeze_qty"] or 100_000),
+            "freeze_quantity": double(int(listing.row["freeze_qty"] or 100_000)),
             "exchange_token": listing.exchange_token,
-            "tick_size": float(self.market.tick_size(listing) * 100),  # paise
+            "tick_size": double(self.market.tick_size(listing) * 100),  # paise
         }
         if listing.is_cash:
             return row | {
@@ -343,7 +343,7 @@ class UpstoxSandbox(UpstoxOrders):
             "minimum_lot": listing.lot_size,
             "underlying_type": "INDEX" if index_key else UNDERLYING_TYPES[listing.exchange],
             "trading_symbol": listing.row["upstox_symbol"],
-            "strike_price": float(listing.strike or 0),
+            "strike_price": double(listing.strike or 0),
         }
         return contract | ({"underlying_key": underlying_key} if underlying_key else {})
 
@@ -352,12 +352,12 @@ SANDBOX = UpstoxSandbox
 
 
 def ltp(listing: Listing, price: Price) -> dict[str, Json]:
-    return {"last_price": float(price.last), "instrument_token": instrument_key(listing)}
+    return {"last_price": double(price.last), "instrument_token": instrument_key(listing)}
 
 
 def candle(prices: list[Decimal], volume: int, timestamp: int) -> Json:
     """`prices`: open, high, low, close; `timestamp` in epoch milliseconds."""
-    candle_open, high, low, close = (float(price) for price in prices)
+    candle_open, high, low, close = (double(price) for price in prices)
     return {"open": candle_open, "high": high, "low": low, "close": close, "volume": volume, "ts": timestamp}
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from brokers.simulation.book import ZERO, Holding, Position
 from brokers.simulation.dialect import Sandbox
-from brokers.simulation.wire import Call, Json, Reply
+from brokers.simulation.wire import Call, Json, Reply, double
 from brokers.upstox.sandbox_wire import PRODUCTS, instrument_key, success
 
 
@@ -41,13 +41,13 @@ class UpstoxAccount(Sandbox):
         funds = self.book.funds
         segments = {
             "equity": {
-                "used_margin": float(funds.used),
-                "payin_amount": float(funds.added_today),
-                "span_margin": float(funds.used_span),
+                "used_margin": double(funds.used),
+                "payin_amount": double(funds.added_today),
+                "span_margin": double(funds.used_span),
                 "adhoc_margin": 0.0,
                 "notional_cash": 0.0,
-                "available_margin": float(funds.available),
-                "exposure_margin": float(funds.used_exposure),
+                "available_margin": double(funds.available),
+                "exposure_margin": double(funds.used_exposure),
             },
             "commodity": {
                 "used_margin": 0,
@@ -67,38 +67,38 @@ class UpstoxAccount(Sandbox):
         return success(
             {
                 "available_to_trade": {
-                    "total": float(funds.available),
+                    "total": double(funds.available),
                     "cash_available_to_trade": {
-                        "total": float(funds.cash - funds.cash_used),
+                        "total": double(funds.cash - funds.cash_used),
                         "cash": {
-                            "opening_balance": float(funds.opening_balance),
-                            "added_today": float(funds.added_today),
-                            "withdrawn_today": -float(funds.withdrawn_today),
+                            "opening_balance": double(funds.opening_balance),
+                            "added_today": double(funds.added_today),
+                            "withdrawn_today": -double(funds.withdrawn_today),
                             "amount_from_stock_sale": 0.0,
                             "unpaid_charges": 0,
                         },
                         "margin_used": {
-                            "total": float(funds.cash_used),
-                            "mtf": float(funds.used_mtf),
+                            "total": double(funds.cash_used),
+                            "mtf": double(funds.used_mtf),
                             "loss": {"total": 0.0, "realised": 0.0, "unrealised": 0.0},
-                            "span_exposure": float(funds.used_span + funds.used_exposure),
+                            "span_exposure": double(funds.used_span + funds.used_exposure),
                             "cash_margin_var_elm": 0.0,
                             "premium_present": 0.0,
                             "delivery_margin": delivery_margin(funds.used_delivery),
                         },
                     },
                     "pledge_available_to_trade": {
-                        "total": float(funds.collateral - funds.collateral_used),
+                        "total": double(funds.collateral - funds.collateral_used),
                         "margin_from_pledge": {
-                            "total": float(funds.collateral),
-                            "equity": float(funds.collateral),
+                            "total": double(funds.collateral),
+                            "equity": double(funds.collateral),
                             "mutual_funds": 0.0,
                         },
                         "margin_used": {
-                            "total": float(funds.collateral_used),
+                            "total": double(funds.collateral_used),
                             "mtf": 0.0,
                             "span_exposure": 0.0,
-                            "cash_margin_var_elm": float(funds.collateral_used),
+                            "cash_margin_var_elm": double(funds.collateral_used),
                             "premium_present": 0.0,
                             "delivery_margin": delivery_margin(ZERO),
                         },
@@ -119,7 +119,7 @@ class UpstoxAccount(Sandbox):
     def _holding(self, row: Holding) -> Json:
         """`quantity` is the total, T1 and pledged shares inside; a sale of today is already taken off."""
         listing, price = self.instruments[row.key], self.price(row.key)
-        average = None if row.average_price is None else float(row.average_price)
+        average = None if row.average_price is None else double(row.average_price)
         return {
             "isin": row.isin,
             "cnc_used_quantity": row.used_today,
@@ -130,9 +130,9 @@ class UpstoxAccount(Sandbox):
             "quantity": row.owned,
             "trading_symbol": row.symbol,
             "tradingsymbol": row.symbol,
-            "last_price": float(price.last),
-            "close_price": float(price.close),
-            "pnl": 0 if average is None else (float(price.last) - average) * row.owned,
+            "last_price": double(price.last),
+            "close_price": double(price.close),
+            "pnl": 0 if average is None else (double(price.last) - average) * row.owned,
             "day_change": 0,
             "day_change_percentage": 0,
             "instrument_token": instrument_key(listing),
@@ -157,40 +157,40 @@ class UpstoxAccount(Sandbox):
         day_buy, day_sell = row.day_buy_value * units, row.day_sell_value * units
         paid = row.overnight_buy_quantity * row.overnight_price * units
         received = row.overnight_sell_quantity * row.overnight_price * units
-        pnl = float(day_sell) - float(day_buy) + float(row.quantity * price.last * units)
+        pnl = double(day_sell) - double(day_buy) + double(row.quantity * price.last * units)
         symbol = f"{row.symbol}-EQ" if row.exchange == "NSE" and row.product != "MTF" else row.symbol
         return {
             "exchange": row.exchange,
-            "multiplier": float(units),
-            "value": float(paid + day_buy - received - day_sell),
+            "multiplier": double(units),
+            "value": double(paid + day_buy - received - day_sell),
             "pnl": pnl,
             "product": PRODUCTS[row.product],
             "instrument_token": instrument_key(listing),
-            "average_price": float(row.average_price) if row.overnight_quantity else None,
-            "buy_value": float(day_buy),
+            "average_price": double(row.average_price) if row.overnight_quantity else None,
+            "buy_value": double(day_buy),
             "overnight_quantity": row.overnight_quantity,
-            "day_buy_value": float(day_buy),
-            "day_buy_price": float(row.day_buy_price),
-            "overnight_buy_amount": float(paid),
+            "day_buy_value": double(day_buy),
+            "day_buy_price": double(row.day_buy_price),
+            "overnight_buy_amount": double(paid),
             "overnight_buy_quantity": row.overnight_buy_quantity,
             "day_buy_quantity": row.day_buy_quantity,
-            "day_sell_value": float(day_sell),
-            "day_sell_price": float(row.day_sell_price),
-            "overnight_sell_amount": float(received),
+            "day_sell_value": double(day_sell),
+            "day_sell_price": double(row.day_sell_price),
+            "overnight_sell_amount": double(received),
             "overnight_sell_quantity": row.overnight_sell_quantity,
             "day_sell_quantity": row.day_sell_quantity,
             "quantity": row.quantity,
-            "last_price": float(price.last),
+            "last_price": double(price.last),
             "unrealised": pnl,
             "realised": -0.0,
-            "sell_value": float(day_sell),
+            "sell_value": double(day_sell),
             "trading_symbol": symbol,
             "tradingsymbol": symbol,
-            "close_price": float(price.close),
-            "buy_price": float(row.buy_price),
-            "sell_price": float(row.sell_price),
+            "close_price": double(price.close),
+            "buy_price": double(row.buy_price),
+            "sell_price": double(row.sell_price),
         }
 
 
 def delivery_margin(equity: Decimal) -> Json:
-    return {"total": float(equity), "equity": float(equity), "fo_settlement": 0.0}
+    return {"total": double(equity), "equity": double(equity), "fo_settlement": 0.0}

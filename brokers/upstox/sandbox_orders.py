@@ -20,7 +20,7 @@ from brokers.simulation.dealing import Refusal as Why
 from brokers.simulation.dialect import Route
 from brokers.simulation.instruments import Listing
 from brokers.simulation.sessions import IST
-from brokers.simulation.wire import Call, Json, Refusal, Reply, json_reply
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, json_reply
 from brokers.upstox.sandbox_account import UpstoxAccount
 from brokers.upstox.sandbox_wire import PRODUCTS, error, instrument_key, success
 
@@ -185,7 +185,7 @@ class UpstoxOrders(UpstoxAccount):
         return {
             "exchange": listing.exchange,
             "product": PRODUCTS[asked.product],
-            "price": float(asked.price or 0),
+            "price": double(asked.price or 0),
             "quantity": asked.quantity,
             "status": STATUSES[order.status],
             "guid": None,
@@ -196,10 +196,10 @@ class UpstoxOrders(UpstoxAccount):
             "tradingsymbol": order_symbol(listing),
             "order_type": TYPE_WORDS[asked.order_type],
             "validity": asked.validity.value,
-            "trigger_price": float(asked.trigger_price or 0),
+            "trigger_price": double(asked.trigger_price or 0),
             "disclosed_quantity": asked.disclosed_quantity,
             "transaction_type": asked.side.value,
-            "average_price": float(order.average_price or 0),
+            "average_price": double(order.average_price or 0),
             "filled_quantity": order.filled,
             "pending_quantity": 0 if order.status is OrderStatus.REJECTED else order.remaining,
             "status_message": plain(order.message),
@@ -229,7 +229,7 @@ class UpstoxOrders(UpstoxAccount):
             "exchange_order_id": order.exchange_order_id,
             "order_id": order.order_id,
             "exchange_timestamp": stamp(deal.at),
-            "average_price": float(deal.price),
+            "average_price": double(deal.price),
             "trade_id": deal.trade_id,
             "order_ref_id": order.order_id[::-1],
             "order_timestamp": stamp(order.placed_at),
@@ -241,14 +241,14 @@ class UpstoxOrders(UpstoxAccount):
         if not isinstance(rows, list) or not 0 < len(rows) <= MOST_MARGINS:
             raise Refusal(error(*NO_BODY, property_path="instruments"))
         margins = [self._margin(row) for row in rows]
-        total = sum(float(row["total_margin"]) for row in margins)
+        total = sum(double(row["total_margin"]) for row in margins)
         return success({"margins": margins, "required_margin": total, "final_margin": total})
 
     def _margin(self, row: Mapping[str, Any]) -> dict[str, Any]:
         order_type = "LIMIT" if row.get("price") else "MARKET"
         with worded():
             new = self._ordered({**row, "order_type": order_type, "validity": "DAY"}, "instrument_key")
-            needed = float(self.desk.margin(new))
+            needed = double(self.desk.margin(new))
         return {
             "span_margin": 0,
             "exposure_margin": 0,

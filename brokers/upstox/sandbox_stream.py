@@ -13,7 +13,7 @@ from brokers.simulation.desk import Desk
 from brokers.simulation.instruments import Listing
 from brokers.simulation.market import Market, Price
 from brokers.simulation.streams import Frame, StreamSession
-from brokers.simulation.wire import Json
+from brokers.simulation.wire import Json, double
 from brokers.upstox.feed import (
     FULL_D5,
     INITIAL_FEED,
@@ -104,9 +104,9 @@ class MarketDataFeed(StreamSession):
         self._days(full, listing, price)
         for number in range(LEVELS):
             step(full.marketLevel.bidAskQuote.add(), listing, price, number)
-        full.atp = float(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01")))
+        full.atp = double(((price.high + price.low + price.last) / 3).quantize(Decimal("0.01")))
         full.vtt = price.volume
-        full.tbq = full.tsq = float(100 * listing.lot_size)
+        full.tbq = full.tsq = double(100 * listing.lot_size)
 
     def _days(self, full: Any, listing: Listing, price: Price) -> None:
         """All that is told of an index: the last price, and the day so far."""
@@ -114,17 +114,17 @@ class MarketDataFeed(StreamSession):
         for interval in ("1d", "I1"):
             full.marketOHLC.ohlc.add(
                 interval=interval,
-                open=float(price.open),
-                high=float(price.high),
-                low=float(price.low),
-                close=float(price.last),
+                open=double(price.open),
+                high=double(price.high),
+                low=double(price.low),
+                close=double(price.last),
                 vol=price.volume,
                 ts=self._milliseconds(),
             )
 
     def _last(self, ltpc: Any, listing: Listing, price: Price) -> None:
         """`cp` is the previous day's close."""
-        ltpc.ltp, ltpc.cp = float(price.last), float(price.close)
+        ltpc.ltp, ltpc.cp = double(price.last), double(price.close)
         ltpc.ltt, ltpc.ltq = self._milliseconds(), listing.lot_size
 
     def _milliseconds(self) -> int:
@@ -134,7 +134,7 @@ class MarketDataFeed(StreamSession):
 def step(quote: Any, listing: Listing, price: Price, number: int) -> None:
     """Write one step of the depth, so many ticks from the last price."""
     apart = number * listing.tick(price.last)
-    quote.bidP, quote.askP = float(price.last - apart), float(price.last + apart)
+    quote.bidP, quote.askP = double(price.last - apart), double(price.last + apart)
     quote.bidQ = quote.askQ = listing.lot_size * (number + 1)
 
 

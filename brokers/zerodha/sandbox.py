@@ -24,7 +24,7 @@ from brokers.simulation.market import Price
 from brokers.simulation.postbacks import Told
 from brokers.simulation.sessions import IST, Session, random_text, tomorrow_at
 from brokers.simulation.streams import StreamRoute
-from brokers.simulation.wire import Call, Json, Refusal, Reply, redirect, trimmed
+from brokers.simulation.wire import Call, Json, Refusal, Reply, double, redirect, trimmed
 from brokers.zerodha.sandbox_candles import KiteCandles
 from brokers.zerodha.sandbox_postback import news, postback
 from brokers.zerodha.sandbox_stream import KiteTicker
@@ -238,8 +238,8 @@ class ZerodhaSandbox(KiteCandles):
 
     def _holding(self, row: Holding) -> Json:
         price = self.price(row.key)
-        average = float(row.average_price or 0)
-        last, close = float(price.last), float(price.close)
+        average = double(row.average_price or 0)
+        last, close = double(price.last), double(price.close)
         return {
             "tradingsymbol": row.symbol,
             "exchange": row.exchange,
@@ -286,7 +286,7 @@ class ZerodhaSandbox(KiteCandles):
         buy_m2m = (row.overnight_buy_quantity * price.close + row.day_buy_value) * multiplier
         sell_m2m = (row.overnight_sell_quantity * price.close + row.day_sell_value) * multiplier
         open_value = row.quantity * price.last * multiplier
-        pnl = float(sell_value) - float(buy_value) + float(open_value)
+        pnl = double(sell_value) - double(buy_value) + double(open_value)
         return {
             "tradingsymbol": row.symbol,
             "exchange": row.exchange,
@@ -300,7 +300,7 @@ class ZerodhaSandbox(KiteCandles):
             "last_price": trimmed(price.last),
             "value": trimmed(sell_value - buy_value),
             "pnl": trimmed(pnl),
-            "m2m": trimmed(float(sell_m2m) - float(buy_m2m) + float(open_value)),
+            "m2m": trimmed(double(sell_m2m) - double(buy_m2m) + double(open_value)),
             "unrealised": trimmed(pnl),
             "realised": 0,
             "buy_quantity": row.buy_quantity,
@@ -393,7 +393,7 @@ def segment_margin(
     exposure: Decimal = ZERO,
     delivery: Decimal = ZERO,
 ) -> Json:
-    net = trimmed(float(cash) + float(collateral) - float(debits))
+    net = trimmed(double(cash) + double(collateral) - double(debits))
     return {
         "enabled": True,
         "net": net,
