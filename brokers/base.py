@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from threading import Event
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from brokers.dealing import BrokerGtt, GttRequest, OrderChange, OrderMargin, OrderRequest, StandingOrder
@@ -36,7 +35,6 @@ from brokers.domain import (
 from brokers.drift import Shape, shape_of
 from brokers.errors import (
     BrokerError,
-    FeedEnded,
     NotSupported,
     OutcomeUnknown,
     RequestRefused,
@@ -108,7 +106,6 @@ class SessionPolicy:
 
     With `always_next_day` it lives past the first such hour. Without an hour it `lasts` so long after the login.
     Where there is a `renewal` it is made `renewed_before` the end, spread over as long again.
-    `feed_apart`: prices have a session of their own, which may end alone; the stored keys open another.
     """
 
     ends_at: time | None = None
@@ -116,7 +113,6 @@ class SessionPolicy:
     always_next_day: bool = False
     renewal: Renewal = Renewal.NONE
     renewed_before: timedelta = timedelta(minutes=15)
-    feed_apart: bool = False
 
     def renewal_due(self, expires_at: datetime | None, *, now: datetime, spread: float) -> datetime | None:
         """When to renew a session got `now`; None: never. `spread`, 0 to 1, keeps connections from coming all at once.
@@ -311,13 +307,17 @@ class BrokerAuth(ABC):
         raise NotSupported(f"{self.spec.name} has no refresh: a new login is needed.")
 
     def reopen_feed(self, session: Session) -> Session:
-        """Log in for prices alone: the session with another `feed_token`. It ends the one before; only `feed_apart`."""
+        """Log in for prices alone, where they have a session apart; it ends the one before. Returns `session` with
+        another `feed_token`. Raises NotSupported."""
         raise NotSupported(f"{self.spec.name} has no session for prices alone.")
 
     def revoke(self, session: Session) -> None:
         raise NotSupported(f"{self.spec.name} has no way to end a session.")
 
 
+# Another session for prices in place of one that has ended, by a login of this auth or of somebody else's. Raises
+# FeedEnded.
+ReopenFeed = Callable[[Session, BrokerAuth], Session]
 # Raises UnexpectedResponse.
 ReadPostback = Callable[[bytes, Mapping[str, str], AppCredentials], Postback]
 PortfolioPart = Rows[Holding] | Rows[Position] | Funds
@@ -328,6 +328,7 @@ Answer = TypeVar("Answer")
 class BrokerClient(ABC):
     """Reads one account, and deals in it. Every method is one call, raises a BrokerError, and returns domain objects.
 
+    Where prices have a session apart, `reopen_feed` gets another; without it, FeedEnded is raised.
     Of one segment `quotes` asks for `quotes_at_once` listings in one call. `candles` reaches over `candle_days`
     calendar days in one; 0: the broker tells none.
     """
@@ -341,7 +342,7 @@ class BrokerClient(ABC):
         self.app = app
         self.session = session
         self.shapes: dict[str, Shape] = {}
-        self.feed_ended = Event()  # set where prices were left out for a FeedEnded
+        self.reopen_feed: ReopenFeed | None = None
 
     @abstractmethod
     def authorization(self) -> Secret:
@@ -460,9 +461,6 @@ class BrokerClient(ABC):
             quotes = self.hurried().quotes(listing_of(line) for line in wanted) if wanted else ()
         except SessionEnded:
             raise
-        except FeedEnded:
-            self.feed_ended.set()
-            return rows
         except BrokerError:
             return rows
         found = {(quote.exchange, quote.broker_token): quote for quote in quotes}
@@ -484,7 +482,7 @@ class BrokerClient(ABC):
 
     def _over(self, http: Transport) -> Self:
         client = type(self)(http, self.app, self.session)
-        client.shapes, client.feed_ended = self.shapes, self.feed_ended
+        client.shapes, client.reopen_feed = self.shapes, self.reopen_feed
         return client
 
     def get(self, path: str, params: Any = None) -> Any:

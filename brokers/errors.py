@@ -101,7 +101,7 @@ class CircuitOpen(BrokerUnavailable):
 class FeedEnded(BrokerUnavailable):
     """Prices have a session of their own at this broker, and it has ended. It says nothing of the account.
 
-    Whoever reads never logs in for them: the newest login ends the others. `sessions.reopen_feed` does, for everybody.
+    The newest login for them ends the others: `feed_sessions.reopened` makes one for all who read.
     """
 
     default_code = "feed_session_ended"

@@ -365,20 +365,17 @@ class BrokerConnection(models.Model):
         return moved
 
     def keep_feed(self, session: Session) -> bool:
-        """Store a session in which only that for prices was opened anew; False where a login came first.
+        """Store a session in which that for prices alone was opened anew; False where a login came first.
 
-        The account's own goes on, and with it what is known of it: its health, its end, its next renewal.
+        The account's own goes on, and with it its number and what is known of it.
         """
         row = BrokerConnection.objects.filter(pk=self.pk, session_number=self.session_number)
         kept = row.exclude(status=ConnectionStatus.DISCONNECTED).update(
             feed_token_encrypted=placed(self, "feed_token_encrypted", session.feed_token),
             connection_config=dict(session.facts),
-            session_number=F("session_number") + 1,
             version=F("version") + 1,
-            renewal_lease_until=None,
             updated_at=Now(),
         )
-        self.refresh_from_db()
         return kept == 1
 
     def postpone_renewal(self, until: datetime | None, *, now: datetime, in_doubt: bool = False) -> bool:

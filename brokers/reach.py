@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 
 from accounts.models import User
-from brokers import clocks, registry
+from brokers import clocks, feed_sessions, registry
 from brokers.base import Broker, BrokerClient, BrokerSpec
 from brokers.domain import AppCredentials, ConnectionStatus
 from brokers.errors import BrokerError, RateLimited, RequestRefused, SessionEnded
@@ -110,7 +111,9 @@ def client_for(
     broker = registry.load(connection.broker_type)
     app = app_credentials(connection.user, connection.broker_type)
     http = transport_to(broker, deadline, account=str(connection.pk), in_background=in_background)
-    return broker.client(http, app, session)
+    client = broker.client(http, app, session)
+    client.reopen_feed = partial(feed_sessions.reopened, connection.pk)
+    return client
 
 
 def clients_for(

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.events import Event
-from brokers import registry
+from brokers import feed_sessions, registry
 from brokers.base import Renewal, SessionPolicy
 from brokers.changes import connections_changed
 from brokers.domain import ConnectionStatus, Session
@@ -22,11 +22,10 @@ from brokers.errors import (
     SecretUnreadable,
     SessionEnded,
 )
-from brokers.models import Actor, BrokerConnection
+from brokers.models import READABLE_STATUSES, Actor, BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
 from brokers.secret import curtained
-from brokers.services import announce, change_status, confirm_session, learn, revoke
-from brokers.shared import if_redis_is_there, redis
+from brokers.services import announce, change_status, learn, revoke
 from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)
@@ -35,6 +34,7 @@ logger = logging.getLogger(__name__)
 MOST_ATTEMPTS = 12
 LONGEST_PAUSE = timedelta(minutes=30)
 ENDED_AT_A_TIME = 500
+FEED_SECONDS = 5.0
 
 
 class TokenRefreshFailed(ConnectRefused):
@@ -178,66 +178,22 @@ def due_renewals(now: datetime) -> list[UUID]:
     return list(BrokerConnection.objects.due_for_renewal(now).order_by("renewal_due_at").values_list("pk", flat=True))
 
 
-# --- a session for prices alone ---------------------------------------------------------------------------------------
-# Two programs that log in for prices with the same keys end each other's; ours waits so long before its next turn.
-BETWEEN_FEED_LOGINS = timedelta(minutes=5)
-FEED_SECONDS = 5.0
+def reopen_feed(connection: BrokerConnection, ended: Session, *, now: datetime) -> bool:
+    """A stream of prices says that its session, which is one apart, has ended: have another one.
 
-
-def prices_over(connection: BrokerConnection, session: Session, *, now: datetime) -> bool:
-    """A stream of prices, or a quote, says that this session is over: ask the broker, and learn what it says.
-
-    Returns whether the connection has another session now, or none. Raises no BrokerError.
+    Returns whether the connection has another now. Raises nothing: why there is none is logged.
     """
-    return confirm_session(connection, session, now=now) or reopen_feed(connection, session, now=now)
-
-
-def reopen_feed(connection: BrokerConnection, session: Session, *, now: datetime) -> bool:
-    """Where prices have a session apart, and that of this `session` has ended: log in for them anew.
-
-    Once, for all who read, as each login ends the one before. Returns whether the connection has another session now.
-    Raises no BrokerError: what hinders it is logged.
-    """
-    if not registry.load(connection.broker_type).spec.session.feed_apart:
+    if connection.status not in READABLE_STATUSES or connection.is_over(now):
         return False
-    connection.refresh_from_db()
+    broker = registry.load(connection.broker_type)
     try:
-        if connection.session != session:
-            return True
-        if not _is_our_turn(connection):
-            return False
-        # A login that is under way has ended both: what it brings for prices must not be ended from here.
-        return confirm_session(connection, session, now=now) or _feed_reopened(connection, session, now)
+        http = transport_to(broker, Deadline(FEED_SECONDS), account=str(connection.pk))
+        auth = broker.auth(http, app_credentials(connection.user, connection.broker_type))
+        feed_sessions.reopened(connection.pk, ended, auth)
     except (BrokerError, ConnectRefused) as error:
         logger.warning("Connection %s has no session for prices: %s", connection.pk, error.code)
         return False
-
-
-def _feed_reopened(connection: BrokerConnection, session: Session, now: datetime) -> bool:
-    """Under the claim of a renewal, which would log in for prices, too. Raises BrokerError, ConnectRefused."""
-    if not connection.claim_renewal(now):
-        return False
-    is_kept = False
-    try:
-        broker = registry.load(connection.broker_type)
-        http = transport_to(broker, Deadline(FEED_SECONDS), account=str(connection.pk))
-        auth = broker.auth(http, app_credentials(connection.user, connection.broker_type))
-        is_kept = connection.keep_feed(curtained(auth.reopen_feed)(session))
-    finally:
-        if not is_kept:
-            connection.postpone_renewal(connection.renewal_due_at, now=now)
-    if is_kept:
-        logger.info("Connection %s has another session for prices", connection.pk)
-        connections_changed(connection.user_id)
-    return is_kept
-
-
-def _is_our_turn(connection: BrokerConnection) -> bool:
-    """One turn for all processes; none while Redis is away."""
-    is_ours = False
-    with if_redis_is_there("a login for prices"):
-        is_ours = bool(redis().set(f"feed-login:{connection.pk}", 1, ex=BETWEEN_FEED_LOGINS, nx=True))
-    return is_ours
+    return True
 
 
 def end_expired_sessions(now: datetime) -> int:

@@ -73,8 +73,8 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class SessionOver:
-    """The broker will not serve this session any more, in words of ours. `of_prices`: says a stream of prices, or a
-    quote, which at some brokers have a session of their own."""
+    """The broker will not serve this session any more, in words of ours. `of_prices`: that for prices alone, which some
+    brokers have apart; the account's own may stand."""
 
     reason: str
     of_prices: bool = False
@@ -116,6 +116,7 @@ class BrokerStream(ABC):
     if at all; a stream may change its own, where the broker says how often. `silence_seconds`: after so long without
     any frame, heartbeats included, the connection is dead; None where the broker sends nothing in a quiet market.
     `least_pause`: seconds before it may be opened again, where the broker punishes whoever comes back at once.
+    `has_own_session`: a session apart from the account's, which ends alone, and of which another may be had.
     """
 
     spec: ClassVar[BrokerSpec]
@@ -124,6 +125,7 @@ class BrokerStream(ABC):
     beat_seconds: float | None = None
     silence_seconds: ClassVar[float | None] = None
     least_pause: ClassVar[float] = 0.0
+    has_own_session: ClassVar[bool] = False
 
     def __init__(self, app: AppCredentials, session: Session) -> None:
         self.app = app

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
 
-from brokers import reach, registry, sessions
+from brokers import reach, registry
 from brokers.base import BrokerClient
 from brokers.domain import ConnectionStatus, Exchange, Listing
 from brokers.errors import (
@@ -96,17 +96,10 @@ def want(instrument_ids: Collection[int], *, now: datetime) -> int:
 class Teller:
     """An account that can be asked for daily prices now; `name` is what it rests under."""
 
-    connection: BrokerConnection
+    key: UUID
+    broker: str
     name: str
     client: BrokerClient
-
-    @property
-    def key(self) -> UUID:
-        return self.connection.pk
-
-    @property
-    def broker(self) -> str:
-        return self.connection.broker_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +132,6 @@ def fill_due(*, now: datetime, seconds: float = BATCH_SECONDS, pause: Callable[[
     for key, answers in told.items():
         for answer in answers:
             filled += _learn(by_id.pop(answer.ask.instrument_id), answer, tellers[key], now)
-        if any(isinstance(answer.error, FeedEnded) for answer in answers):
-            sessions.reopen_feed(tellers[key].connection, tellers[key].client.session, now=now)
     given = {ask.instrument_id for wanted in asks.values() for ask in wanted}
     for row in by_id.values():
         if row.pk in given:  # else it was put off already
@@ -166,7 +157,7 @@ def _tellers(deadline: Deadline, now: datetime) -> dict[UUID, Teller]:
     connections = list(rows.prefetch_related("user__broker_apps"))
     clients = reach.clients_for(connections, deadline=deadline, now=now, in_background=True)
     return {
-        row.pk: Teller(row, _name(row.pk, row.session_number), client)
+        row.pk: Teller(row.pk, row.broker_type, _name(row.pk, row.session_number), client)
         for row in connections
         if isinstance(client := clients[row.pk], BrokerClient)
     }

@@ -171,7 +171,8 @@ class Mailbox:
 
 
 class Feed:
-    """Runs one stream, of prices or of orders, until it is over or cancelled. Made and used in one event loop.
+    """Runs one stream, of prices or of orders, until it is over or cancelled; one with a session apart until cancelled.
+    Made and used in one event loop.
 
     `make` gives a fresh stream for every connection. `is_expecting`: whether the market is open, so that ticks of what
     is wished for should come. `on_state` hears of every change of state, at once. With `loopback_only` no other host is
@@ -250,9 +251,11 @@ class Feed:
                     end = _End(FeedState.DOWN, "Something went wrong on our side.")
                 attempts = 1 if self._watch.age(self._clock()) >= self._pace.stable else attempts + 1
                 self._become(end.state, end.reason)
-                if end.state is FeedState.OVER:
+                if end.state is FeedState.OVER and not self._kind.has_own_session:
                     return
-                await self._sleep(self._pace.pause(attempts, self._chance(), end.pause))
+                # Of a session apart another may be had, which makes this feed another one; till then it is tried again.
+                asked = self._pace.longest if end.state is FeedState.OVER else end.pause
+                await self._sleep(self._pace.pause(attempts, self._chance(), asked))
         finally:
             delivery.cancel()
             await asyncio.gather(delivery, return_exceptions=True)

@@ -321,7 +321,7 @@ class StreamProcess:
         elif report.state is not FeedState.CONNECTING:
             self._lose(connection)
         if report.state is FeedState.OVER:
-            news.put(SessionOver(report.reason, of_prices=True))
+            news.put(SessionOver(report.reason, of_prices=_has_own_session(slug)))
         elif of_orders is not None:
             of_orders(report)
 
@@ -394,6 +394,11 @@ class StreamProcess:
 def _room(wanted: Wanted) -> int:
     """How many quotes one call to this broker brings."""
     return registry.load(wanted.broker).client_class.quotes_at_once
+
+
+def _has_own_session(slug: str) -> bool:
+    kind = registry.load(slug).price_stream
+    return kind is not None and kind.has_own_session
 
 
 def _key(each: Streamed | Tick) -> InstrumentKey:

@@ -82,7 +82,7 @@ def document() -> Schema:
         "asyncapi": "3.0.0",
         "info": {
             "title": "TradeMaster, live",
-            "version": "2.0.0",
+            "version": "3.0.0",
             "description": "A trader's portfolio as it moves. In words: docs/websocket.md.",
         },
         "defaultContentType": "application/json",

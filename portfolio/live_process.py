@@ -109,9 +109,11 @@ class LiveProcess:
         """An order or the account changed, or the stream says that this session is over: the broker itself is asked."""
         if isinstance(news, SessionOver):
             now = datetime.now(UTC)
-            # Before anybody is asked: where nobody can be, it is still opened again.
-            self._wishes.resting[connection] = Rest(session, now + DISBELIEVED)
-            is_over = await in_a_thread(_confirm, connection, session, news, now)
+            if not news.of_prices:  # else the account may be well, and its other stream goes on
+                # Before anybody is asked: where nobody can be, it is still opened again.
+                self._wishes.resting[connection] = Rest(session, now + DISBELIEVED)
+            settle = _reopen_feed if news.of_prices else _confirm
+            is_over = await in_a_thread(settle, connection, session, now)
             logger.warning("Connection %s is told that its session is over: %s", connection, _word(is_over))
         else:
             await in_a_thread(order_news.tell, connection, news, datetime.now(UTC))
@@ -140,11 +142,20 @@ class LiveProcess:
             logger.warning("The calendar cannot be read (%s): it stays as it was", type(error).__name__)
 
 
-def _confirm(connection_id: UUID, session: Session, over: SessionOver, now: datetime) -> bool:
+def _confirm(connection_id: UUID, session: Session, now: datetime) -> bool:
     """Whether the session is over by the broker's own word, or replaced, or there is none any more."""
-    connection = BrokerConnection.objects.active().filter(pk=connection_id).select_related("user").first()
-    ask = sessions.prices_over if over.of_prices else broker_services.confirm_session
-    return connection is None or ask(connection, session, now=now)
+    connection = _connection(connection_id)
+    return connection is None or broker_services.confirm_session(connection, session, now=now)
+
+
+def _reopen_feed(connection_id: UUID, session: Session, now: datetime) -> bool:
+    """Whether that for prices is another one by now, or there is none any more."""
+    connection = _connection(connection_id)
+    return connection is None or sessions.reopen_feed(connection, session, now=now)
+
+
+def _connection(connection_id: UUID) -> BrokerConnection | None:
+    return BrokerConnection.objects.active().filter(pk=connection_id).select_related("user").first()
 
 
 def _word(is_over: bool) -> str:

@@ -15,7 +15,7 @@ from django.db import connection as database
 from django.db import transaction
 
 from accounts.models import User
-from brokers import push, reach, registry, sessions
+from brokers import push, reach, registry
 from brokers import services as broker_services
 from brokers.agreements import ConnectionGrant
 from brokers.base import BrokerClient
@@ -211,9 +211,6 @@ def _ask(
     unreadable = {key: answer for key, answer in refused.items() if isinstance(answer.error, SecretUnreadable)}
     told = answers | unreadable
     broker_services.learn_all([(row, told[row.pk].error) for row in connections if row.pk in told], now)
-    for row in connections:
-        if row.pk in ready and ready[row.pk].feed_ended.is_set():
-            sessions.reopen_feed(row, ready[row.pk].session, now=now)
     return answers | refused
 
 

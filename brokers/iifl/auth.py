@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -46,10 +47,11 @@ class IiflAuth(BrokerAuth):
             return session  # an account without prices is still an account; they are asked for again when needed
 
     def reopen_feed(self, session: Session) -> Session:
-        """Log in to the market data application.
-
-        Raises RequestRefused with `market_keys_refused`: a refusal here is not the end of the account's session.
+        """Log in to the market data application. Raises NotSupported without its keys; RequestRefused with
+        `market_keys_refused`, as a refusal here is not the end of the account's session.
         """
+        if not has_market_keys(self.app):
+            raise _without_keys()
         extra = self.app.extra
         try:
             result = _opened(
@@ -67,23 +69,27 @@ class IiflAuth(BrokerAuth):
         return replace(session, feed_token=token, facts={**session.facts, **facts})
 
     def revoke(self, session: Session) -> None:
+        """Both sessions, whatever becomes of the one; that for prices may have ended before."""
         secrets = (session.access_token, self.app.api_secret, self.app.api_key)
-        self.http.call(
-            "DELETE",
-            "/interactive/user/session",
-            params=mapping.client_id(session),
-            authorization=session.access_token,
-            writes=True,
-            secrets=secrets,
-        )
-        if session.feed_token:
+        try:
             self.http.call(
                 "DELETE",
-                "/apimarketdata/auth/logout",
-                authorization=session.feed_token,
+                "/interactive/user/session",
+                params=mapping.client_id(session),
+                authorization=session.access_token,
                 writes=True,
-                secrets=(session.feed_token, *secrets),
+                secrets=secrets,
             )
+        finally:
+            if session.feed_token:
+                with suppress(SessionEnded):
+                    self.http.call(
+                        "DELETE",
+                        "/apimarketdata/auth/logout",
+                        authorization=session.feed_token,
+                        writes=True,
+                        secrets=(session.feed_token, *secrets),
+                    )
 
 
 def has_market_keys(app: AppCredentials) -> bool:
@@ -96,11 +102,15 @@ def feed_token(app: AppCredentials, session: Session) -> Secret:
 
     Raises NotSupported without market data keys; FeedEnded where the login brought no session for prices.
     """
-    if session.feed_token is not None:
-        return session.feed_token
-    if has_market_keys(app):
+    if not has_market_keys(app):
+        raise _without_keys()
+    if session.feed_token is None:
         raise FeedEnded("IIFL has opened no session for prices.")
-    raise NotSupported(
+    return session.feed_token
+
+
+def _without_keys() -> NotSupported:
+    return NotSupported(
         "There are no market data keys for IIFL.", user_action="Store the market data API key and secret."
     )
 

@@ -25,7 +25,7 @@ from brokers.domain import (
 )
 from brokers.errors import FeedEnded, OutcomeUnknown, RequestRefused, SessionEnded
 from brokers.iifl import dealing, instruments, mapping
-from brokers.iifl.auth import feed_token
+from brokers.iifl.auth import IiflAuth, feed_token
 from brokers.iifl.spec import ALREADY_SUBSCRIBED, CANDLE_DAYS, EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
 from brokers.secret import Secret
 from brokers.wire import each
@@ -134,9 +134,16 @@ class IiflClient(BrokerClient):
         )
 
     def _ask_market(self, ask: Callable[[Secret], Any]) -> Any:
-        """One call for prices. Their token dies on a schedule of its own, which is not the end of the account's."""
-        token = feed_token(self.app, self.session)
-        try:
-            return ask(token)
-        except SessionEnded as error:
-            raise FeedEnded("IIFL has ended the session for prices.", vendor_code=error.vendor_code) from None
+        """One call for prices. Their token dies on a schedule of its own, which is not the end of the account's: once
+        more with another one. Raises FeedEnded."""
+        vendor_code = None
+        for attempt in range(2):
+            try:
+                return ask(feed_token(self.app, self.session))
+            except (SessionEnded, FeedEnded) as error:
+                vendor_code = error.vendor_code
+            if attempt or self.reopen_feed is None:
+                break
+            opened = self.reopen_feed(self.session, IiflAuth(self.http, self.app))
+            self.session = replace(self.session, feed_token=opened.feed_token)
+        raise FeedEnded("IIFL has ended the session for prices.", vendor_code=vendor_code)

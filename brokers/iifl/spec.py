@@ -129,7 +129,7 @@ SPEC = BrokerSpec(
         ),
     ),
     # 24 hours by the token's own `exp`. UNCONFIRMED whether a nightly clearing ends it sooner: the 400 decides.
-    session=SessionPolicy(renewal=Renewal.STORED_KEYS, feed_apart=True),
+    session=SessionPolicy(renewal=Renewal.STORED_KEYS),
     guide=Guide(
         console=None,
         app=(

@@ -135,6 +135,7 @@ class IiflStream(_Blaze, PriceStream):
     """Touchlines: the day so far, and the best bid and ask."""
 
     path = "/apimarketdata/socket.io/"
+    has_own_session = True
     # UNCONFIRMED: IIFL publishes no figure. The one published answer leaves 49 after the first; a message of as many
     # is what quotes may ask for.
     limits = StreamLimits(instruments=50, batch=50)

@@ -13,6 +13,7 @@ from brokers.base import BrokerClient
 from brokers.domain import AppCredentials, Candle, Exchange, Listing, Rows, Session
 from brokers.errors import NotSupported, UnexpectedResponse
 from brokers.iifl import BROKER, mapping
+from brokers.iifl.spec import MARKET_API_KEY, MARKET_API_SECRET
 from brokers.secret import Secret
 from tests.brokers.placing import client, replying
 from tests.contract.recorded import API_KEY, API_SECRET, payload
@@ -29,7 +30,8 @@ DAY = 86_400
 
 def with_prices() -> BrokerClient:
     """A session that the market data application opened, too."""
-    app = AppCredentials(api_key=Secret(API_KEY), api_secret=Secret(API_SECRET))
+    keys = {MARKET_API_KEY.name: Secret("market-key"), MARKET_API_SECRET.name: Secret("market-secret")}
+    app = AppCredentials(api_key=Secret(API_KEY), api_secret=Secret(API_SECRET), extra=keys)
     session = Session(access_token=Secret("interactive"), feed_token=Secret("market-data"))
     return BROKER.client(BROKER.transport(), app, session)
 

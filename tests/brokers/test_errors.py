@@ -70,7 +70,13 @@ def test_the_tree() -> None:
 
 
 def test_only_what_changed_nothing_may_be_retried() -> None:
-    assert {kind for kind in KINDS if kind.retryable} == {BrokerUnavailable, RateLimited, BudgetSpent, CircuitOpen}
+    assert {kind for kind in KINDS if kind.retryable} == {
+        BrokerUnavailable,
+        RateLimited,
+        BudgetSpent,
+        CircuitOpen,
+        FeedEnded,
+    }
 
 
 def test_the_brokers_own_words_are_not_in_the_message() -> None:

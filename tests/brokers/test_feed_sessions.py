@@ -1,19 +1,25 @@
-"""A session for prices alone, which ends alone: opened anew once, for everybody, and never by who is behind."""
+"""A session for prices alone, which ends alone: opened anew once, for all who read, and never by who is behind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 
+import msgspec
 import pytest
 from django.db import connection as database
 from django.utils import timezone
 from redis.exceptions import ConnectionError
 
-from accounts.models import User
-from brokers import reach, registry, sessions
-from brokers.domain import AppCredentials, ConnectionStatus, Exchange, Listing, Session
-from brokers.errors import FeedEnded
+from accounts.events import Event
+from accounts.models import AuditEntry, User
+from brokers import feed_sessions, reach, registry, services, sessions
+from brokers.base import BrokerAuth
+from brokers.domain import ConnectionStatus, Exchange, Listing, Session
+from brokers.errors import BrokerUnavailable, BudgetSpent, FeedEnded, NotSupported, OutcomeUnknown, RequestRefused
 from brokers.models import BrokerApp, BrokerConnection
 from brokers.secret import Secret
 from brokers.shared import redis
@@ -22,8 +28,11 @@ from brokers.simulation.server import SimulatedBrokers
 from portfolio import services as portfolio_services
 from tests.people import connect
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 SLUG = "iifl"
 LOGIN = "POST /apimarketdata/auth/login"
+INFY = Listing(exchange=Exchange.NSE, tradingsymbol="INFY", broker_token="1594")
 
 
 @pytest.fixture(autouse=True)
@@ -48,14 +57,14 @@ def session_of(connection: BrokerConnection) -> Session:
     return session
 
 
-def app_of(connection: BrokerConnection) -> AppCredentials:
-    return reach.app_credentials(connection.user, SLUG)
+def auth_of(connection: BrokerConnection) -> BrokerAuth:
+    http = reach.transport_to(registry.load(SLUG), account="test")
+    return registry.load(SLUG).auth(http, reach.app_credentials(connection.user, SLUG))
 
 
 def elsewhere(connection: BrokerConnection, control: Control) -> None:
     """Another program logs in for prices with the same keys."""
-    http = reach.transport_to(registry.load(SLUG), account="elsewhere")
-    registry.load(SLUG).auth(http, app_of(connection)).reopen_feed(session_of(connection))
+    auth_of(connection).reopen_feed(session_of(connection))
     control.reset_counters()
 
 
@@ -63,145 +72,243 @@ def logins(control: Control) -> int:
     return control.counters(SLUG).get(LOGIN, 0)
 
 
-def priced(connection: BrokerConnection) -> bool:
-    """Whether the broker takes the stored session for prices."""
-    client = reach.client_for(fresh(connection), now=timezone.now())
-    return None not in {line.last_price for line in client.holdings().items}
+def asked(connection: BrokerConnection) -> Decimal | None:
+    """What the stored session is told of a price."""
+    [quote] = reach.client_for(fresh(connection), now=timezone.now()).quotes([INFY])
+    return quote.last_price
 
 
-def over(connection: BrokerConnection, session: Session) -> bool:
-    return sessions.prices_over(fresh(connection), session, now=timezone.now())
+def wait_of(connection: BrokerConnection) -> int:
+    return int(redis().ttl(f"feed:{connection.pk}:wait"))
 
 
-@pytest.mark.django_db
-class TestReopening:
-    def test_it_is_opened_anew_and_the_account_s_own_goes_on(self, account: BrokerConnection, control: Control) -> None:
-        before, row = session_of(account), fresh(account)
-        elsewhere(account, control)
-        assert not priced(account)
-        assert over(account, before)
-        after, now = session_of(account), fresh(account)
-        assert after.access_token == before.access_token
-        assert after.feed_token != before.feed_token
-        assert (now.session_number, now.session_began_at) == (row.session_number + 1, row.session_began_at)
-        assert (now.status, now.renewal_due_at) == (ConnectionStatus.CONNECTED, row.renewal_due_at)
-        assert now.renewal_lease_until is None
-        assert logins(control) == 1
-        assert priced(account)
-
-    def test_who_is_behind_logs_nobody_out(self, account: BrokerConnection, control: Control) -> None:
-        before = session_of(account)
-        elsewhere(account, control)
-        assert over(account, before)
-        assert over(account, before)
-        assert logins(control) == 1
-        assert priced(account)
-
-    def test_two_programs_with_the_same_keys_do_not_take_turns_by_the_second(
-        self, account: BrokerConnection, control: Control
-    ) -> None:
-        elsewhere(account, control)
-        assert over(account, session_of(account))
-        elsewhere(account, control)
-        assert not over(account, session_of(account))
-        assert logins(control) == 0
-        assert 0 < redis().ttl(f"feed-login:{account.pk}") <= sessions.BETWEEN_FEED_LOGINS.total_seconds()
-
-    def test_an_old_session_s_reading_does_not_end_the_new_one_s_prices(
-        self, alice: User, account: BrokerConnection, control: Control, brokers: SimulatedBrokers
-    ) -> None:
-        """A login came while prices were asked for: what the market said was of the session before."""
-        client = reach.client_for(fresh(account), now=timezone.now())
-        old = session_of(account)
-        connect(alice, SLUG, brokers)
-        control.reset_counters()
-        with pytest.raises(FeedEnded):
-            client.quotes([Listing(exchange=Exchange.NSE, tradingsymbol="INFY", broker_token="1594")])
-        assert over(account, old)
-        assert logins(control) == 0
-        assert priced(account)
-
-    def test_an_account_whose_own_session_is_over_gets_no_prices(
-        self, account: BrokerConnection, control: Control
-    ) -> None:
-        control.revoke(SLUG)
-        control.reset_counters()
-        assert over(account, session_of(account))
-        assert (fresh(account).status, logins(control)) == (ConnectionStatus.TOKEN_EXPIRED, 0)
-
-    def test_where_it_never_opened_it_is_opened(self, account: BrokerConnection, control: Control) -> None:
-        BrokerConnection.objects.filter(pk=account.pk).update(feed_token_encrypted=None)
-        control.reset_counters()
-        assert over(account, session_of(account))
-        assert logins(control) == 1
-        assert priced(account)
-
-    def test_keys_that_are_refused_leave_the_account_as_it_was(
-        self, account: BrokerConnection, control: Control, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        elsewhere(account, control)
-        app = BrokerApp.objects.get(user=account.user, broker_type=SLUG)
-        app.extra_encrypted = Secret('{"market_api_key": "wrong", "market_api_secret": "wrong-too"}')
-        app.save()
-        before = fresh(account)
-        assert not over(account, session_of(account))
-        after = fresh(account)
-        assert "market_keys_refused" in caplog.text
-        assert (after.status, after.session_number) == (before.status, before.session_number)
-        assert (after.renewal_lease_until, after.renewal_due_at) == (None, before.renewal_due_at)
-
-    def test_while_redis_is_away_nobody_logs_in(
-        self, account: BrokerConnection, control: Control, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def away() -> object:
-            raise ConnectionError("away")
-
-        elsewhere(account, control)
-        monkeypatch.setattr(sessions, "redis", away)
-        assert not over(account, session_of(account))
-        assert logins(control) == 0
-
-    def test_where_prices_have_none_of_their_own_nothing_is_opened(
-        self, alice: User, brokers: SimulatedBrokers
-    ) -> None:
-        connection = connect(alice, "zerodha", brokers)
-        before = fresh(connection)
-        assert before.session is not None
-        assert not sessions.prices_over(before, before.session, now=timezone.now())
-        assert fresh(connection).session_number == before.session_number
-
-    def test_a_reading_has_its_prices_back_by_the_next_one(
-        self, alice: User, account: BrokerConnection, control: Control
-    ) -> None:
-        elsewhere(account, control)
-        portfolio_services.refresh(alice, now=timezone.now())
-        assert logins(control) == 1
-        assert priced(account)
-        assert fresh(account).status == ConnectionStatus.CONNECTED
-
-    def test_readings_meanwhile_ask_nothing_more(
-        self, alice: User, account: BrokerConnection, control: Control
-    ) -> None:
-        redis().set(f"feed-login:{account.pk}", 1)
-        elsewhere(account, control)
-        portfolio_services.refresh(alice, now=timezone.now())
-        asked = control.counters(SLUG)
-        assert asked["GET /interactive/portfolio/holdings"] == 1
-        assert {LOGIN, "GET /interactive/user/profile"} & asked.keys() == set()
+def test_whoever_reads_finds_another_and_the_account_s_own_goes_on(account: BrokerConnection, control: Control) -> None:
+    before, row = session_of(account), fresh(account)
+    elsewhere(account, control)
+    assert asked(account) is not None
+    after, now = session_of(account), fresh(account)
+    assert after == replace(before, feed_token=after.feed_token)
+    assert after.feed_token != before.feed_token
+    assert (now.session_number, now.session_began_at) == (row.session_number, row.session_began_at)
+    assert (now.status, now.renewal_due_at, now.renewal_attempts) == (row.status, row.renewal_due_at, 0)
+    assert (now.renewal_lease_until, now.version) == (None, row.version + 1)
+    assert asked(account) is not None
+    assert logins(control) == 1
+    told = AuditEntry.objects.filter(event=Event.BROKER_RENEWED).latest("sequence")
+    assert told.details == {"part": "prices"}
 
 
-@pytest.mark.django_db(transaction=True)
 def test_of_many_that_notice_at_once_one_logs_in(account: BrokerConnection, control: Control) -> None:
     before = session_of(account)
     elsewhere(account, control)
 
-    def notice(_: int) -> bool:
+    def notice(_: int) -> Session:
         try:
-            return over(account, before)
+            return feed_sessions.reopened(account.pk, before, auth_of(account))
         finally:
             database.close()
 
     with ThreadPoolExecutor(6) as threads:
-        list(threads.map(notice, range(6)))
+        found = list(threads.map(notice, range(6)))
+    assert {each.feed_token for each in found} == {session_of(account).feed_token}
     assert logins(control) == 1
-    assert priced(account)
+    assert asked(account) is not None
+
+
+def test_a_portfolio_has_its_prices_in_the_same_reading(
+    alice: User, account: BrokerConnection, control: Control
+) -> None:
+    """Holdings and positions are read at the same time, and both lack their prices."""
+    elsewhere(account, control)
+    book = msgspec.json.decode(portfolio_services.refresh(alice, now=timezone.now()).include)
+    assert {row["price_source"] for row in book["positions"]} == {SLUG}
+    assert logins(control) == 1
+    assert fresh(account).status == ConnectionStatus.CONNECTED
+
+
+def test_a_reading_of_the_session_before_ends_no_newer_one(
+    alice: User, account: BrokerConnection, control: Control, brokers: SimulatedBrokers
+) -> None:
+    """A login came while it read."""
+    client = reach.client_for(fresh(account), now=timezone.now())
+    connect(alice, SLUG, brokers)
+    control.reset_counters()
+    assert client.quotes([INFY])[0].last_price is not None
+    assert logins(control) == 0
+    assert asked(account) is not None
+
+
+def test_where_it_never_opened_it_is_opened(account: BrokerConnection, control: Control) -> None:
+    BrokerConnection.objects.filter(pk=account.pk).update(feed_token_encrypted=None)
+    control.reset_counters()
+    assert asked(account) is not None
+    assert logins(control) == 1
+
+
+# --- and where it cannot be had ---------------------------------------------------------------------------------------
+def test_two_programs_with_the_same_keys_do_not_take_turns_by_the_second(
+    account: BrokerConnection, control: Control
+) -> None:
+    elsewhere(account, control)
+    assert asked(account) is not None
+    elsewhere(account, control)
+    with pytest.raises(FeedEnded) as ended:
+        asked(account)
+    assert (ended.value.connection_status, ended.value.retryable) == (None, True)
+    assert logins(control) == 0
+    assert 0 < wait_of(account) <= feed_sessions.BETWEEN_LOGINS.total_seconds()
+
+
+def test_keys_that_are_refused_leave_the_account_as_it_was(account: BrokerConnection, control: Control) -> None:
+    elsewhere(account, control)
+    app = BrokerApp.objects.get(user=account.user, broker_type=SLUG)
+    app.extra_encrypted = Secret('{"market_api_key": "wrong", "market_api_secret": "wrong-too"}')
+    app.save()
+    before = fresh(account)
+    with pytest.raises(RequestRefused) as refused:
+        asked(account)
+    assert refused.value.code == "market_keys_refused"
+    with pytest.raises(FeedEnded):
+        asked(account)
+    assert logins(control) == 1
+    assert wait_of(account) > feed_sessions.BETWEEN_LOGINS.total_seconds()
+    after = fresh(account)
+    assert (after.status, after.version) == (before.status, before.version)
+
+
+def test_keys_that_are_taken_away_are_not_tried(account: BrokerConnection, control: Control) -> None:
+    """Prices then come from elsewhere, as the remedy says."""
+    app = BrokerApp.objects.get(user=account.user, broker_type=SLUG)
+    app.extra_encrypted = Secret("{}")
+    app.save()
+    control.reset_counters()
+    with pytest.raises(NotSupported):
+        asked(account)
+    with pytest.raises(NotSupported):
+        auth_of(account).reopen_feed(session_of(account))
+    assert control.counters(SLUG) == {}
+
+
+def test_an_outage_of_its_login_is_no_end_of_anything(account: BrokerConnection, control: Control) -> None:
+    elsewhere(account, control)
+    control.set_fault(SLUG, "server_error", path="/apimarketdata/auth")
+    with pytest.raises(FeedEnded):
+        asked(account)
+    control.clear_faults(SLUG)
+    assert 0 < wait_of(account) <= feed_sessions.BETWEEN_LOGINS.total_seconds()
+    redis().delete(f"feed:{account.pk}:wait")
+    assert asked(account) is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes", "waits"),
+    [
+        (BudgetSpent("Not now.", retry_after=1.0), BudgetSpent, False),
+        (BrokerUnavailable("It is away."), FeedEnded, True),
+        (OutcomeUnknown("Nobody knows."), FeedEnded, True),
+        (RequestRefused("No."), RequestRefused, True),
+    ],
+)
+def test_what_was_never_sent_costs_no_turn(
+    account: BrokerConnection, error: Exception, becomes: type[Exception], waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auth = auth_of(account)
+
+    def fails(session: Session) -> Session:
+        raise error
+
+    monkeypatch.setattr(auth, "reopen_feed", fails)
+    with pytest.raises(becomes):
+        feed_sessions.reopened(account.pk, session_of(account), auth)
+    assert (wait_of(account) > 0) is waits
+
+
+def test_a_login_meanwhile_wins_and_its_prices_come_back(
+    alice: User,
+    account: BrokerConnection,
+    control: Control,
+    brokers: SimulatedBrokers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, auth = session_of(account), auth_of(account)
+    log_in = auth.reopen_feed
+
+    def late(session: Session) -> Session:
+        connect(alice, SLUG, brokers)
+        return log_in(session)
+
+    monkeypatch.setattr(auth, "reopen_feed", late)
+    with pytest.raises(FeedEnded):
+        feed_sessions.reopened(account.pk, before, auth)
+    control.reset_counters()
+    assert session_of(account).access_token != before.access_token
+    assert asked(account) is not None
+    assert logins(control) == 1
+
+
+def test_what_is_opened_for_an_account_that_was_disconnected_is_ended_at_the_broker(
+    account: BrokerConnection, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, auth = session_of(account), auth_of(account)
+    log_in = auth.reopen_feed
+    opened = []
+
+    def late(session: Session) -> Session:
+        services.disconnect(fresh(account), now=timezone.now())
+        opened.append(log_in(session))
+        return opened[0]
+
+    monkeypatch.setattr(auth, "reopen_feed", late)
+    with pytest.raises(FeedEnded):
+        feed_sessions.reopened(account.pk, before, auth)
+    client = registry.load(SLUG).client(auth.http, auth.app, opened[0])
+    with pytest.raises(FeedEnded):
+        client.quotes([INFY])
+    assert fresh(account).session is None
+
+
+def test_while_redis_is_away_nobody_logs_in(
+    account: BrokerConnection, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> object:
+        raise ConnectionError("away")
+
+    elsewhere(account, control)
+    monkeypatch.setattr(feed_sessions, "redis", away)
+    with pytest.raises(FeedEnded):
+        asked(account)
+    assert logins(control) == 0
+
+
+def test_a_connection_that_is_gone_has_none(account: BrokerConnection, control: Control) -> None:
+    before, auth = session_of(account), auth_of(account)
+    BrokerConnection.objects.filter(pk=account.pk).delete()
+    control.reset_counters()
+    with pytest.raises(FeedEnded):
+        feed_sessions.reopened(account.pk, before, auth)
+    assert logins(control) == 0
+
+
+class TestAfterAStreamsWord:
+    def test_another_is_had(self, account: BrokerConnection, control: Control) -> None:
+        elsewhere(account, control)
+        assert sessions.reopen_feed(fresh(account), session_of(account), now=timezone.now())
+        assert logins(control) == 1
+        assert asked(account) is not None
+
+    def test_an_account_that_is_over_gets_none(self, account: BrokerConnection, control: Control) -> None:
+        now = timezone.now()
+        session = session_of(account)
+        assert session.expires_at is not None
+        control.reset_counters()
+        assert not sessions.reopen_feed(fresh(account), session, now=session.expires_at + timedelta(seconds=1))
+        services.disconnect(fresh(account), now=now)
+        assert not sessions.reopen_feed(fresh(account), session, now=now)
+        assert logins(control) == 0
+
+    def test_why_there_is_none_is_logged(
+        self, account: BrokerConnection, control: Control, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        redis().set(f"feed:{account.pk}:wait", 1)
+        assert not sessions.reopen_feed(fresh(account), session_of(account), now=timezone.now())
+        assert "feed_session_ended" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,9 +21,10 @@ from websockets.sync.client import connect as open_socket
 from accounts.models import User
 from brokers import reach, registry
 from brokers.domain import AppCredentials, Exchange, Level, OrderStatus, Product, Session, Side, Streamed, Tick
-from brokers.errors import BrokerUnavailable, NotSupported, RateLimited, SessionEnded
+from brokers.errors import BrokerUnavailable, FeedEnded, NotSupported, RateLimited, SessionEnded
 from brokers.iifl import BROKER
 from brokers.iifl.sandbox_stream import MarketSocket, event
+from brokers.iifl.spec import MARKET_API_KEY, MARKET_API_SECRET
 from brokers.iifl.stream import IiflOrderStream, IiflStream, open_interest
 from brokers.secret import Secret
 from brokers.simulation.control import Control
@@ -37,7 +39,8 @@ from tests.people import connect
 PLACE = Path(__file__).parents[1] / "fixtures" / "iifl"
 HOST = "https://xts.test"
 SUBSCRIPTION = f"{HOST}/apimarketdata/instruments/subscription"
-APP = AppCredentials(api_key=Secret("key"), api_secret=Secret("secret"))
+MARKET_KEYS = {MARKET_API_KEY.name: Secret("market-key"), MARKET_API_SECRET.name: Secret("market-secret")}
+APP = AppCredentials(api_key=Secret("key"), api_secret=Secret("secret"), extra=MARKET_KEYS)
 FACTS = {"userID": "DEMO1", "clientID": "DEMO1", "isInvestor": "yes"}
 SESSION = Session(access_token=Secret("token"), feed_token=Secret("feed"), account_id="DEMO1", facts=FACTS)
 RELIANCE, INFY = Streamed(Exchange.NSE, "2885"), Streamed(Exchange.NSE, "1594")
@@ -302,8 +305,10 @@ class TestOpening:
 
     def test_without_a_market_data_session_there_are_no_prices_but_orders(self) -> None:
         bare = Session(access_token=Secret("token"), account_id="DEMO1", facts=FACTS)
-        with pytest.raises(NotSupported):
+        with pytest.raises(FeedEnded):
             opened(IiflStream(APP, bare))
+        with pytest.raises(NotSupported):
+            opened(IiflStream(replace(APP, extra={}), bare))
         assert opened(IiflOrderStream(APP, bare))[1]["token"] == "token"
 
 

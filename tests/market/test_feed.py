@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from brokers.domain import Exchange, OrderStatus, Streamed, Tick
-from brokers.errors import BrokerUnavailable, RateLimited, SessionEnded
+from brokers.errors import BrokerUnavailable, FeedEnded, RateLimited, SessionEnded
 from brokers.streaming import Alive, BookChanged, Event, OrderUpdate, Refused, SessionOver
 from market.feed import MOST_NEWS, Mailbox, Pace
 from market.mqtt import MqttClosed, MqttRefused
@@ -159,6 +159,21 @@ class TestEnds:
             await rig.clock.forward(3600)
         assert rig.states == [OVER]
         assert rig.wires == []
+
+    @pytest.mark.parametrize("end", [FeedEnded("It has ended."), SessionEnded("It has ended.")])
+    async def test_a_session_apart_is_tried_again_after_the_longest_pause(
+        self, monkeypatch: pytest.MonkeyPatch, end: Exception
+    ) -> None:
+        """Another may be had, and whoever has it is heard of late."""
+        monkeypatch.setattr(WordStream, "has_own_session", True)
+        monkeypatch.setattr(WordStream, "fails", end)
+        rig = Rig(pace=Pace(longest=60))
+        async with rig.running():
+            await rig.until(OVER)
+            assert rig.clock.slept[-1] == 60
+            monkeypatch.setattr(WordStream, "fails", None)
+            await rig.clock.forward(60)
+            await rig.until(LIVE)
 
     async def test_what_refuses_over_mqtt_has_a_code(self) -> None:
         rig = Rig(attempts=[MqttRefused(3), MqttClosed("not connected")])

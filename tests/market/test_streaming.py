@@ -451,7 +451,7 @@ class TestProcesses:
             await house.shows(lambda price: price.stale)
 
 
-OVER = SessionOver("The broker does not accept this session.", of_prices=True)
+OVER = SessionOver("The broker does not accept this session.")
 
 
 def kill(task: asyncio.Task[None], process: StreamProcess) -> None:

@@ -17,7 +17,8 @@ from pytest_django import Settings
 from accounts.models import User
 from brokers import postbacks, reach, registry
 from brokers.domain import ConnectionStatus
-from brokers.models import BrokerConnection
+from brokers.models import BrokerApp, BrokerConnection
+from brokers.secret import Secret
 from brokers.shared import redis
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
@@ -311,6 +312,38 @@ async def test_prices_whose_own_session_ended_stream_again_at_once(
         await in_a_thread(log_in_elsewhere)
         await live_since(begun, connection, process)
         assert await status(connection) == ConnectionStatus.CONNECTED
+
+
+async def test_orders_stream_on_where_the_session_for_prices_cannot_be_opened(
+    alice: User, book: object, brokers: SimulatedBrokers
+) -> None:
+    """Its keys are wrong. Prices come from elsewhere."""
+
+    def spoil() -> BrokerConnection:
+        connection = connect(alice, "iifl", brokers)
+        app = BrokerApp.objects.get(user=alice, broker_type="iifl")
+        app.extra_encrypted = Secret('{"market_api_key": "wrong", "market_api_secret": "wrong-too"}')
+        app.save()
+        connection.refresh_from_db()
+        connection.feed_token_encrypted = Secret("dead")
+        connection.save()
+        return connection
+
+    connection = await in_a_thread(spoil)
+    ear = Ear(alice)
+    await ear.listen()
+
+    def states(process: LiveProcess) -> dict[str, FeedState]:
+        return {name: report.state for name, report in process.streams.reports().get(connection.pk, {}).items()}
+
+    async with running() as process, asyncio.timeout(PATIENCE):
+        while states(process) != {"prices": FeedState.OVER, "orders": FeedState.LIVE}:
+            await asyncio.sleep(0.05)
+        opened = process.streams.reports()[connection.pk]["orders"].since
+        for _ in range(60):  # rounds, in which it might be closed
+            await asyncio.sleep(0.05)
+            assert states(process) == {"prices": FeedState.OVER, "orders": FeedState.LIVE}
+        assert process.streams.reports()[connection.pk]["orders"].since == opened
 
 
 async def test_a_postback_of_an_order_in_the_brokers_book_has_the_account_read_anew(

@@ -14,7 +14,7 @@ import requests
 from hypothesis import given
 
 from brokers.domain import AppCredentials, Contract, Exchange, Instrument, InstrumentKind, Listing, OptionType, Session
-from brokers.errors import NotSupported, RequestRefused, SessionEnded
+from brokers.errors import FeedEnded, NotSupported, RequestRefused, SessionEnded
 from brokers.iifl import BROKER, instruments
 from brokers.iifl.auth import IiflAuth
 from brokers.iifl.client import IiflClient
@@ -85,11 +85,11 @@ def test_a_dead_market_token_costs_the_prices_alone_and_another_is_got_with_the_
     dead = replace(session, feed_token=Secret("long-dead"))
     client = client_of(auth, dead)
     assert {line.last_price for line in client.holdings().items} == {None}
-    assert client.feed_ended.is_set()
+    with pytest.raises(FeedEnded):
+        client.quotes([Listing(exchange=Exchange.NSE, tradingsymbol="INFY", broker_token="1594")])
     assert client.profile().account_id == session.account_id
     client = client_of(auth, auth.reopen_feed(dead))
     assert all(line.last_price and line.close_price for line in client.holdings().items)
-    assert not client.feed_ended.is_set()
 
 
 def test_without_market_keys_prices_are_unknown_and_nothing_else(auth: IiflAuth, session: Session) -> None:
@@ -115,9 +115,7 @@ def test_a_login_outlives_a_market_outage(blaze: SimulatedBrokers, auth: IiflAut
     try:
         session = auth.exchange(callback={}, redirect_uri="", now=clock())
         assert session.feed_token is None
-        client = client_of(auth, session)
-        assert {line.last_price for line in client.holdings().items} == {None}
-        assert client.feed_ended.is_set()
+        assert {line.last_price for line in client_of(auth, session).holdings().items} == {None}
     finally:
         blaze.control.clear_faults("iifl")
     assert None not in {line.last_price for line in client_of(auth, auth.reopen_feed(session)).holdings().items}

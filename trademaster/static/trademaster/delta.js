@@ -20,7 +20,7 @@ export function applyDelta(portfolio, delta) {
   return after;
 }
 
-function positions(rows, { positions: changed, moved, removed, total_value }) {
+function positions(rows, { positions: changed, moved = [], removed, total_value }) {
   const news = new Map(changed.map((row) => [row.key, row]));
   const prices = new Map(moved.map((row) => [row.key, row]));
   const gone = new Set(removed);
