@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from brokers.base import Broker, Renewal
+from brokers.base import Broker
 from brokers.domain import Exchange, OrderType, Product
+from brokers.spec import Renewal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from brokers.base import BrokerSpec
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Segment
+from brokers.spec import BrokerSpec
 from brokers.wire import IST
 
 

@@ -12,12 +12,12 @@ from django.conf import settings
 
 from accounts.models import User
 from brokers import abilities, clearance, reach, registry
-from brokers.base import BrokerSpec, Renewal
 from brokers.clearance import Answer, Light
 from brokers.domain import ConnectionStatus
 from brokers.lights import clearance_of, facts_of
 from brokers.models import BrokerConnection, OAuthState
 from brokers.postback_models import PostbackInbox
+from brokers.spec import BrokerSpec, Renewal
 
 # The words and tones of a status, as every page says them.
 STATUSES = {

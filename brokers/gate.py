@@ -11,10 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from brokers import breaker, governor, token_use
-from brokers.base import BrokerSpec
 from brokers.breaker import Kind, Outcome
 from brokers.errors import BrokerError, BudgetSpent, RateLimited
 from brokers.shared import RedisAway, ledger
+from brokers.spec import BrokerSpec
 from brokers.transport import UNGUARDED, Call, Deadline, Gate, Passage
 
 # A call that had less time than this, and ran out of it, says nothing of the broker.

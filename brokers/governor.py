@@ -24,9 +24,9 @@ from threading import Lock
 from django.conf import settings
 
 from brokers import registry
-from brokers.base import ALL, BrokerSpec, RateLimit
 from brokers.errors import BudgetSpent
 from brokers.shared import RedisAway, ledger
+from brokers.spec import ALL, BrokerSpec, RateLimit
 from brokers.transport import Deadline
 
 # A broker counts on arrival, and a later call may travel faster than an earlier one: windows are longer by this.

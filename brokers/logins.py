@@ -21,7 +21,7 @@ from accounts.audit import Happened
 from accounts.events import Event
 from accounts.models import User
 from brokers import consents, login_news, registry, sessions
-from brokers.base import Broker, BrokerAuth, LoginMethod
+from brokers.base import Broker, BrokerAuth
 from brokers.changes import connections_changed
 from brokers.domain import Profile, Session
 from brokers.errors import RequestRefused, SessionEnded
@@ -29,6 +29,7 @@ from brokers.models import BrokerConnection, OAuthState
 from brokers.reach import ConnectRefused, app_credentials, before_login, own_callback, transport_to
 from brokers.secret import Hidden, curtained
 from brokers.services import announce, capabilities_of
+from brokers.spec import LoginMethod
 
 logger = logging.getLogger(__name__)
 

@@ -22,13 +22,13 @@ from accounts import audit
 from accounts.events import Event
 from accounts.models import Role, User
 from brokers import hours, registry, webhook
-from brokers.base import BrokerSpec, Renewal
 from brokers.domain import ConnectionStatus, Segment
 from brokers.errors import SessionEnded
 from brokers.models import BROKER_IS_AWAY, TROUBLED_STATUSES, BrokerConnection, LoginReminder
 from brokers.reach import ConnectRefused, platform_has_app
 from brokers.secret import Secret
 from brokers.shared import if_redis_is_there, redis
+from brokers.spec import BrokerSpec, Renewal
 from brokers.vault import DecryptionFailed
 from brokers.wire import IST
 

@@ -22,7 +22,6 @@ from django.db.models.functions import Least
 from redis.exceptions import RedisError
 
 from brokers import order_news, reach, registry, services
-from brokers.base import PostbackSpec
 from brokers.changes import connections_changed
 from brokers.domain import BrokerOrder, ConnectionStatus, Postback, Rows
 from brokers.errors import BrokerError, NotSupported, RequestRefused, SecretUnreadable, SessionEnded, UnexpectedResponse
@@ -31,6 +30,7 @@ from brokers.postback_models import BrokerPostback, Outcome, PostbackInbox, Veri
 from brokers.reach import ConnectRefused
 from brokers.secret import Secret
 from brokers.shared import redis
+from brokers.spec import PostbackSpec
 from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)

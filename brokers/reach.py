@@ -11,12 +11,13 @@ from django.conf import settings
 
 from accounts.models import User
 from brokers import clocks, feed_sessions, registry
-from brokers.base import Broker, BrokerClient, BrokerSpec
+from brokers.base import Broker, BrokerClient
 from brokers.domain import AppCredentials, ConnectionStatus
 from brokers.errors import BrokerError, RateLimited, RequestRefused, SessionEnded
 from brokers.gate import gate_for
 from brokers.models import BrokerConnection
 from brokers.secret import Secret
+from brokers.spec import BrokerSpec
 from brokers.transport import Deadline, Endpoints, Transport
 
 

@@ -14,11 +14,11 @@ from rest_framework import serializers
 
 from brokers import consents, logins, registry
 from brokers.agreements import ConnectionGrant
-from brokers.base import APP_FIELDS
 from brokers.lights import plain_clearance
 from brokers.models import BrokerApp, BrokerConnection, LoginReminder
 from brokers.morning import Need
 from brokers.secret import Hidden, Secret
+from brokers.spec import APP_FIELDS
 
 
 class Instant(serializers.DateTimeField):

@@ -19,7 +19,7 @@ from accounts.audit import Happened
 from accounts.events import Event
 from accounts.models import User
 from brokers import consents, drift, reach, registry, trading, vault
-from brokers.base import Broker, Renewal
+from brokers.base import Broker
 from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile, Session
 from brokers.drift import Shape
@@ -28,6 +28,7 @@ from brokers.models import Actor, BrokerApp, BrokerConnection, ReplyDrift, Reply
 from brokers.push import announce as announce
 from brokers.reach import ConnectRefused, app_credentials, own_callback, platform_has_app, transport_to
 from brokers.secret import Secret, curtained
+from brokers.spec import Renewal
 from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)

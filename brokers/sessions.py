@@ -11,7 +11,6 @@ from django.db import transaction
 from accounts import audit
 from accounts.events import Event
 from brokers import feed_sessions, registry
-from brokers.base import Renewal, SessionPolicy
 from brokers.changes import connections_changed
 from brokers.domain import ConnectionStatus, Session
 from brokers.errors import (
@@ -26,6 +25,7 @@ from brokers.models import READABLE_STATUSES, Actor, BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
 from brokers.secret import curtained
 from brokers.services import announce, change_status, learn, revoke
+from brokers.spec import Renewal, SessionPolicy
 from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)

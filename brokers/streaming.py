@@ -22,9 +22,9 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from brokers.base import BrokerSpec
 from brokers.domain import AppCredentials, BrokerOrder, OrderStatus, Session, Streamed, Tick
 from brokers.secret import Secret
+from brokers.spec import BrokerSpec
 from brokers.transport import Transport
 
 Frame = str | bytes

@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 
 from brokers import hours
-from brokers.base import DailyWindow
+from brokers.spec import DailyWindow
 from brokers.wire import IST
 from health.models import CheckType
 

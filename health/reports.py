@@ -13,8 +13,8 @@ from django.db.models import Max
 
 from accounts.models import User
 from brokers import registry
-from brokers.base import BrokerSpec
 from brokers.models import BrokerConnection
+from brokers.spec import BrokerSpec
 from brokers.wire import IST
 from health import tallies
 from health.circuits import Circuits

@@ -2,20 +2,6 @@
 
 from datetime import time
 
-from brokers.base import (
-    API_KEY,
-    BrokerSpec,
-    CallbackSpec,
-    Capabilities,
-    FormField,
-    LoginMethod,
-    OrderRules,
-    PostbackSpec,
-    RateClasses,
-    RateLimit,
-    Renewal,
-    SessionPolicy,
-)
 from brokers.dealing import GttStatus, reversed_table
 from brokers.domain import ConnectionStatus, Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
@@ -34,6 +20,20 @@ from brokers.errors import (
 )
 from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
+from brokers.spec import (
+    API_KEY,
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    FormField,
+    LoginMethod,
+    OrderRules,
+    PostbackSpec,
+    RateClasses,
+    RateLimit,
+    Renewal,
+    SessionPolicy,
+)
 from brokers.transport import Endpoints
 
 # The broker wants to know whose machine calls. No value is checked: the official SDK sends made-up addresses too.

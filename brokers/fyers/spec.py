@@ -2,17 +2,6 @@
 
 from datetime import time
 
-from brokers.base import (
-    BrokerSpec,
-    CallbackSpec,
-    Capabilities,
-    FormField,
-    OrderRules,
-    PostbackSpec,
-    RateClasses,
-    RateLimit,
-    SessionPolicy,
-)
 from brokers.dealing import GttKind, GttStatus, reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
@@ -30,6 +19,17 @@ from brokers.errors import (
 )
 from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
+from brokers.spec import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    FormField,
+    OrderRules,
+    PostbackSpec,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.transport import Endpoints
 
 QUOTES_PER_CALL = 50

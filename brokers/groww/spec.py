@@ -2,17 +2,6 @@
 
 from datetime import time, timedelta
 
-from brokers.base import (
-    API_SECRET,
-    BrokerSpec,
-    Capabilities,
-    FormField,
-    LoginMethod,
-    OrderRules,
-    RateClasses,
-    RateLimit,
-    SessionPolicy,
-)
 from brokers.dealing import UNBOUNDED, GttStatus, reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
@@ -28,6 +17,17 @@ from brokers.errors import (
 )
 from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
+from brokers.spec import (
+    API_SECRET,
+    BrokerSpec,
+    Capabilities,
+    FormField,
+    LoginMethod,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.transport import Endpoints
 
 CODES = ("GA000", "GA001", "GA003", "GA004", "GA005", "GA006", "GA007")

@@ -1,16 +1,5 @@
 """IIFL's XTS as data. Source: Symphony XTS docs and SDKs, September 2026; little was seen at IIFL itself."""
 
-from brokers.base import (
-    BrokerSpec,
-    Capabilities,
-    FormField,
-    LoginMethod,
-    OrderRules,
-    RateClasses,
-    RateLimit,
-    Renewal,
-    SessionPolicy,
-)
 from brokers.dealing import UNBOUNDED, reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
@@ -30,6 +19,17 @@ from brokers.errors import (
 )
 from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
+from brokers.spec import (
+    BrokerSpec,
+    Capabilities,
+    FormField,
+    LoginMethod,
+    OrderRules,
+    RateClasses,
+    RateLimit,
+    Renewal,
+    SessionPolicy,
+)
 from brokers.transport import Endpoints
 
 KEYS_REFUSED = Verdict(

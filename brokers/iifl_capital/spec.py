@@ -2,15 +2,6 @@
 
 from datetime import time
 
-from brokers.base import (
-    BrokerSpec,
-    CallbackSpec,
-    Capabilities,
-    OrderRules,
-    RateClasses,
-    RateLimit,
-    SessionPolicy,
-)
 from brokers.dealing import reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
@@ -29,6 +20,7 @@ from brokers.errors import (
 )
 from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
+from brokers.spec import BrokerSpec, CallbackSpec, Capabilities, OrderRules, RateClasses, RateLimit, SessionPolicy
 from brokers.transport import Endpoints
 
 

@@ -2,17 +2,6 @@
 
 from datetime import time
 
-from brokers.base import (
-    BrokerSpec,
-    CallbackSpec,
-    Capabilities,
-    DailyWindow,
-    OrderRules,
-    PostbackSpec,
-    RateClasses,
-    RateLimit,
-    SessionPolicy,
-)
 from brokers.dealing import reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Segment, Validity
 from brokers.errors import (
@@ -31,6 +20,17 @@ from brokers.errors import (
 )
 from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
+from brokers.spec import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    DailyWindow,
+    OrderRules,
+    PostbackSpec,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.transport import Endpoints
 
 

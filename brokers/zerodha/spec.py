@@ -2,16 +2,6 @@
 
 from datetime import time
 
-from brokers.base import (
-    BrokerSpec,
-    CallbackSpec,
-    Capabilities,
-    OrderRules,
-    PostbackSpec,
-    RateClasses,
-    RateLimit,
-    SessionPolicy,
-)
 from brokers.dealing import GttKind, GttStatus, reversed_table
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Validity
 from brokers.errors import (
@@ -30,6 +20,16 @@ from brokers.errors import (
 )
 from brokers.guide import Guide
 from brokers.masters import MasterFile, MasterSpec
+from brokers.spec import (
+    BrokerSpec,
+    CallbackSpec,
+    Capabilities,
+    OrderRules,
+    PostbackSpec,
+    RateClasses,
+    RateLimit,
+    SessionPolicy,
+)
 from brokers.transport import Endpoints
 
 CALLBACK = CallbackSpec(code="request_token", success={"status": "success"})

@@ -15,9 +15,9 @@ from accounts import audit, audit_check
 from accounts.events import Event
 from accounts.models import AuditEntry, User
 from brokers import consents, registry, rotation, services, sessions, vault
-from brokers.base import Renewal
 from brokers.models import BrokerConnection
 from brokers.simulation.server import SimulatedBrokers
+from brokers.spec import Renewal
 from tests.people import connect, own_app
 
 API = "/api/v1/brokers"

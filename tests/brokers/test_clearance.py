@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers import clearance, registry
-from brokers.base import BrokerSpec
 from brokers.clearance import Answer, Clearance, ConnectionFacts, Light
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Segment
 from brokers.services import capabilities_of
+from brokers.spec import BrokerSpec
 from brokers.wire import IST
 
 NOW = datetime(2026, 11, 23, 10, 30, tzinfo=IST)

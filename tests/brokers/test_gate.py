@@ -14,7 +14,7 @@ from redis import Redis
 
 from accounts.models import User
 from brokers import breaker, governor, reach, registry
-from brokers.base import BrokerClient, Renewal, listing_of
+from brokers.base import BrokerClient, listing_of
 from brokers.breaker import Kind, State
 from brokers.domain import ConnectionStatus
 from brokers.errors import (
@@ -30,6 +30,7 @@ from brokers.models import BrokerConnection
 from brokers.shared import Ledger
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
+from brokers.spec import Renewal
 from brokers.transport import Call, Deadline, Passage, Transport
 from orders import calling
 from portfolio.fetching import fetch_all

@@ -23,9 +23,9 @@ from pytest_django import Settings
 from redis import Redis
 
 from brokers import governor, registry, shared
-from brokers.base import BrokerSpec, RateLimit
 from brokers.errors import BudgetSpent
 from brokers.gate import gate_for
+from brokers.spec import BrokerSpec, RateLimit
 from brokers.transport import Call, Deadline
 from tests.brokers import hammer
 from tests.brokers.ageing import grow_older

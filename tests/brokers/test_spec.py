@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from brokers import registry
-from brokers.base import CallbackSpec, SessionPolicy
 from brokers.errors import BrokerError, RequestRefused
+from brokers.spec import CallbackSpec, SessionPolicy
 from brokers.wire import IST
 
 every_broker = pytest.mark.parametrize("slug", registry.slugs())

@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from brokers.base import API_KEY, API_SECRET, Broker, BrokerAuth, BrokerClient
+from brokers.base import Broker, BrokerAuth, BrokerClient
 from brokers.domain import AppCredentials, BrokerPortfolio, Session
 from brokers.secret import Secret
 from brokers.simulation.book import Book, book_from_json
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
+from brokers.spec import API_KEY, API_SECRET
 from brokers.transport import Deadline, Endpoints, Transport
 from tests.contract.recorded import NOW
 

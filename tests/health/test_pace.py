@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 import pytest
 
 from brokers import registry
-from brokers.base import DailyWindow
+from brokers.spec import DailyWindow
 from health.models import CheckType
 from health.pace import EVERY, Intervals, Phase, maintenance_ends, next_due, phase_of, spread_of
 

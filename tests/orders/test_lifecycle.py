@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers import registry
-from brokers.base import BrokerSpec
 from brokers.domain import BrokerOrder, Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     BrokerError,
@@ -30,6 +29,7 @@ from brokers.errors import (
     SessionEnded,
     UnexpectedResponse,
 )
+from brokers.spec import BrokerSpec
 from brokers.transport import Failure, Transport
 from orders import lifecycle
 from orders.lifecycle import ENDED, FOLLOWS, LIVE, POSSIBLY_LIVE, STANDING, Known, Reading, State, Word, merged

@@ -2,15 +2,6 @@
 
 from datetime import time
 
-from brokers.base import (
-    BrokerSpec,
-    CallbackSpec,
-    Capabilities,
-    OrderRules,
-    RateClasses,
-    RateLimit,
-    SessionPolicy,
-)
 from brokers.domain import Exchange, OrderStatus, OrderType, Product, Side, Validity
 from brokers.errors import (
     MAINTENANCE,
@@ -24,6 +15,7 @@ from brokers.errors import (
     Verdict,
 )
 from brokers.guide import Guide
+from brokers.spec import BrokerSpec, CallbackSpec, Capabilities, OrderRules, RateClasses, RateLimit, SessionPolicy
 from brokers.transport import Endpoints
 
 # Kuber's codes mean the same under every HTTP status; most failures come with 200.
