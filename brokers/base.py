@@ -31,7 +31,8 @@ from brokers.drift import Shape, shape_of
 from brokers.errors import BrokerError, NotSupported, OutcomeUnknown, SessionEnded, UnexpectedResponse
 from brokers.secret import Secret
 from brokers.spec import BrokerSpec
-from brokers.transport import UNGUARDED, Deadline, Endpoints, Failure, Gate, Transport
+from brokers.transport import UNGUARDED, Deadline, Endpoints, Gate, Transport
+from brokers.verdicts import Failure
 from brokers.wire import Row
 
 if TYPE_CHECKING:

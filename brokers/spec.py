@@ -13,7 +13,8 @@ from brokers.errors import RequestRefused
 from brokers.guide import Guide
 from brokers.masters import MasterSpec
 from brokers.secret import Secret
-from brokers.transport import Endpoints, ErrorTable
+from brokers.transport import Endpoints
+from brokers.verdicts import ErrorTable
 from brokers.wire import IST
 
 ALL = "all"

@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
@@ -25,30 +23,19 @@ import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
-from brokers.errors import (
-    RATE_LIMITED,
-    UNAVAILABLE,
-    BrokerError,
-    BrokerUnavailable,
-    NotSupported,
-    OutcomeUnknown,
-    RateLimited,
-    UnexpectedResponse,
-    Verdict,
-)
+from brokers.errors import BrokerError, BrokerUnavailable, NotSupported, UnexpectedResponse
 from brokers.secret import Secret, curtained
+from brokers.verdicts import ErrorTable, Failure, error_of, no_answer, unreadable
 
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 10.0
 HURRIED_PART = 0.7
+LONGEST_REASON = 300
 LARGEST_BODY = 16 * 1024 * 1024
 STALL_SECONDS = 30.0
-LONGEST_REASON = 300
-LONGEST_PAUSE = 86400.0
 
-ErrorTable = Mapping[tuple[int | None, str | None], Verdict]
 _json = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -75,14 +62,6 @@ class Endpoints:
 
     def address(self, path: str) -> str:
         return self.elsewhere.get(path, self.base_url).rstrip("/") + path
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What an error envelope says: the broker's own code and words."""
-
-    code: str | None
-    message: str | None = None
 
 
 class Deadline:
@@ -172,8 +151,8 @@ class Transport:
     """Speaks HTTP to one broker.
 
     `failure` reads the dialect's error envelope out of a decoded body (None: no error there); `errors` is the spec's
-    table, looked up by (status, code), then (None, code), then (status, None); `order_errors` are asked first where a
-    write is answered. `secrets` are cut out of every reason.
+    table, and `order_errors` are asked first where a write is answered: `verdicts` makes an error of them.
+    `secrets` are cut out of every reason.
     With `loopback_only`, which the demo and the tests set, no other host is ever spoken to. Calls pass the `gate`, and
     then the `look` of whoever may still stop them.
     """
@@ -355,17 +334,17 @@ class Transport:
             except requests.ConnectTimeout:
                 raise BrokerUnavailable("The broker cannot be reached in time.") from None
             except requests.Timeout:
-                raise self._no_answer(writes, "The broker did not answer in time.") from None
+                raise no_answer("The broker did not answer in time.", writes=writes) from None
             except requests.ConnectionError as error:
                 if _never_left(error):
                     raise BrokerUnavailable("The broker cannot be reached.") from None
                 if attempts and deadline.remaining() > 0 and passage.again():
                     continue
-                raise self._no_answer(writes, "The broker cut the connection.") from None
+                raise no_answer("The broker cut the connection.", writes=writes) from None
             except requests.RequestException:
-                raise self._no_answer(writes, "The broker's answer broke off.") from None
+                raise no_answer("The broker's answer broke off.", writes=writes) from None
             except UnexpectedResponse as error:
-                raise (self._unreadable(writes) if writes else error) from None
+                raise (unreadable(writes=writes) if writes else error) from None
 
     def _send(
         self, method: str, url: str, request: Mapping[str, Any], deadline: Deadline
@@ -393,60 +372,18 @@ class Transport:
         except (msgspec.DecodeError, RecursionError, ArithmeticError):
             body = None
             if status < 400:
-                raise self._unreadable(writes) from None
+                raise unreadable(writes=writes) from None
         failure = self._failure(body)
         if status < 300 and failure is None:
             return body
-        raise self._error(status, headers, failure or Failure(None), writes=writes, secrets=secrets)
-
-    def _error(
-        self, status: int, headers: Mapping[str, str], failure: Failure, *, writes: bool, secrets: Sequence[Secret]
-    ) -> BrokerError:
-        verdict = self._verdict(status, failure, self._order_errors if writes else self._errors)
-        if writes and (status >= 500 or _leaves_open(verdict)):
-            return OutcomeUnknown(
-                "The broker failed while it was writing.",
-                vendor_code=failure.code,
-                reason=_redacted(failure.message, secrets),
-            )
-        if verdict.error is UnexpectedResponse:
-            return UnexpectedResponse(f"HTTP {status}", "is not an answer we know", vendor_code=failure.code)
-        error = verdict.error(
-            f"{verdict.error.default_message} (HTTP {status}, code {failure.code or 'none'}).",
-            code=verdict.code,
-            vendor_code=failure.code,
-            reason=_redacted(failure.message, secrets),
-            connection_status=verdict.connection_status,
-            user_action=verdict.user_action,
-        )
-        if isinstance(error, RateLimited):
-            error.retry_after = _retry_after(headers.get("Retry-After"))
-        return error
-
-    @staticmethod
-    def _verdict(status: int, failure: Failure, errors: ErrorTable) -> Verdict:
-        # A proxy answers 400, too: without the broker's own words it is nobody's no.
-        is_told = failure.code is not None or failure.message is not None
-        for key in ((status, failure.code), (None, failure.code), (status, None)):
-            if key != (None, None) and key in errors and (is_told or key != (400, None)):
-                return errors[key]
-        if status == 429:
-            return RATE_LIMITED
-        return UNAVAILABLE if status >= 500 else Verdict(UnexpectedResponse)
+        failure = failure or Failure(None)
+        errors = self._order_errors if writes else self._errors
+        reason = _redacted(failure.message, secrets)
+        raise error_of(status, headers, failure, errors, writes=writes, reason=reason)
 
     def _refuse_live_hosts(self, url: str) -> None:
         if self._loopback_only and not is_loopback(urlsplit(url).hostname or ""):
             raise NotSupported("This installation is a simulation: it refuses to talk to a live broker.")
-
-    @staticmethod
-    def _no_answer(writes: bool, message: str) -> BrokerError:
-        return OutcomeUnknown(message) if writes else BrokerUnavailable(message)
-
-    @staticmethod
-    def _unreadable(writes: bool) -> BrokerError:
-        if writes:
-            return OutcomeUnknown("The broker's answer to a write cannot be read.")
-        return UnexpectedResponse("body", "is not JSON")
 
 
 def as_json(value: Any) -> bytes:
@@ -502,13 +439,6 @@ def _never_left(error: requests.ConnectionError) -> bool:
     return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError)
 
 
-def _leaves_open(verdict: Verdict) -> bool:
-    """Whether such an answer to a write says nothing of what became of it: an outage, or words we do not know."""
-    if issubclass(verdict.error, RateLimited):
-        return False
-    return verdict.error is UnexpectedResponse or issubclass(verdict.error, BrokerUnavailable)
-
-
 def _redacted(message: str | None, secrets: Sequence[Secret]) -> str | None:
     if not message:
         return None
@@ -516,20 +446,6 @@ def _redacted(message: str | None, secrets: Sequence[Secret]) -> str | None:
         if secret:
             message = message.replace(secret.reveal(), "…")
     return message[:LONGEST_REASON]
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait, from either form of the header; a day at most, whatever a proxy may write."""
-    if not value:
-        return None
-    try:
-        if value.strip().isdecimal():
-            seconds = float(value)
-        else:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):
-        return None
-    return min(max(0.0, seconds), LONGEST_PAUSE)
 
 
 def is_loopback(host: str) -> bool:

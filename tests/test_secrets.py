@@ -216,7 +216,7 @@ def traps(slug: str) -> list[tuple[Any, str]]:
         *places,
         (requests.adapters.HTTPAdapter, "send"),
         (urllib3.connectionpool.HTTPConnectionPool, "_make_request"),
-        (transport.Transport, "_error"),
+        (transport, "_redacted"),
         (BrokerConnection, "begin_session"),
         (vault, "encrypt"),
     ]
@@ -241,7 +241,7 @@ def trapped(slug: str, page: Recorder, user: User, brokers: SimulatedBrokers, tr
     secrets: dict[str, str] = {}
     connection = BrokerConnection.objects.get(user=user)
     path = f"/api/v1/brokers/connections/{connection.pk}"
-    if trap[1] == "_error":
+    if trap[1] == "_redacted":
         brokers.control.set_fault(slug, "server_error")
     known = brokers.brokers[slug]
     fields = {field.name: known.get(field.name, "") for field in registry.load(slug).spec.app_fields}

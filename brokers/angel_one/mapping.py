@@ -39,7 +39,7 @@ from brokers.domain import (
 )
 from brokers.errors import UnexpectedResponse
 from brokers.secret import Secret
-from brokers.transport import Failure
+from brokers.verdicts import Failure
 from brokers.web_token import expiry as token_expiry
 from brokers.wire import (
     Row,

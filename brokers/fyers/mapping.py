@@ -32,7 +32,7 @@ from brokers.errors import UnexpectedResponse
 from brokers.fyers.instruments import contract, exchange, exchange_token, plain_symbol, quote_key
 from brokers.fyers.spec import ORDER_TYPES, PRODUCTS, SIDES, SPEC, STATUSES, VALIDITIES
 from brokers.secret import Secret
-from brokers.transport import Failure
+from brokers.verdicts import Failure
 from brokers.wire import (
     IST,
     Row,

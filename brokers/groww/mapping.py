@@ -35,7 +35,7 @@ from brokers.errors import UnexpectedResponse
 from brokers.groww.instruments import plain_symbol, quote_key
 from brokers.groww.spec import EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, TRADING_HOURS, VALIDITIES
 from brokers.secret import Secret
-from brokers.transport import Failure
+from brokers.verdicts import Failure
 from brokers.wire import (
     IST,
     Row,

@@ -53,7 +53,7 @@ from brokers.iifl.spec import (
     VALIDITIES,
 )
 from brokers.secret import Secret
-from brokers.transport import Failure
+from brokers.verdicts import Failure
 from brokers.wire import (
     IST,
     Row,

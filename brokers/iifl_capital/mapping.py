@@ -46,7 +46,7 @@ from brokers.iifl_capital.spec import (
     VALIDITIES,
 )
 from brokers.secret import Secret
-from brokers.transport import Failure
+from brokers.verdicts import Failure
 from brokers.wire import (
     Row,
     amount,

@@ -28,9 +28,9 @@ from brokers.domain import (
     Side,
 )
 from brokers.secret import Secret
-from brokers.transport import Failure
 from brokers.upstox.instruments import exchange_token, isin, plain_symbol
 from brokers.upstox.spec import EXCHANGES, ORDER_TYPES, PRODUCTS, STATUSES, VALIDITIES
+from brokers.verdicts import Failure
 from brokers.web_token import expiry
 from brokers.wire import (
     Row,

@@ -28,7 +28,7 @@ from brokers.domain import (
     Side,
 )
 from brokers.secret import Secret
-from brokers.transport import Failure
+from brokers.verdicts import Failure
 from brokers.wire import (
     Row,
     amount,

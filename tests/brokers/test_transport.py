@@ -32,16 +32,8 @@ from brokers.errors import (
     UnexpectedResponse,
 )
 from brokers.secret import Hidden, Secret
-from brokers.transport import (
-    LARGEST_BODY,
-    LONGEST_PAUSE,
-    LONGEST_REASON,
-    Deadline,
-    Endpoints,
-    Failure,
-    Transport,
-    is_loopback,
-)
+from brokers.transport import LARGEST_BODY, LONGEST_REASON, Deadline, Endpoints, Transport, is_loopback
+from brokers.verdicts import LONGEST_PAUSE, Failure
 
 URL = "https://broker.example"
 TOKEN = "token-that-nobody-may-see"

@@ -30,7 +30,8 @@ from brokers.errors import (
     UnexpectedResponse,
 )
 from brokers.spec import BrokerSpec
-from brokers.transport import Failure, Transport
+from brokers.transport import Transport
+from brokers.verdicts import Failure
 from orders import lifecycle
 from orders.lifecycle import ENDED, FOLLOWS, LIVE, POSSIBLY_LIVE, STANDING, Known, Reading, State, Word, merged
 

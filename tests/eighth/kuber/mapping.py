@@ -19,7 +19,7 @@ from brokers.domain import (
     Session,
 )
 from brokers.secret import Secret
-from brokers.transport import Failure
+from brokers.verdicts import Failure
 from brokers.wire import (
     Row,
     amount,
