@@ -16,49 +16,15 @@ from brokers import postback_models  # noqa: F401 - Django finds a room's rows b
 from brokers.app_models import BrokerApp, unreadable
 from brokers.columns import NamedIndex, broker_choices
 from brokers.domain import ConnectionStatus, Session
-from brokers.errors import BrokerError, BrokerUnavailable, CircuitOpen, SecretUnreadable
+from brokers.errors import BrokerError, SecretUnreadable
+from brokers.statuses import ACTIVE_STATUSES, ENTERED_FROM, READABLE_STATUSES, STATUS_CHOICES, TROUBLED_STATUSES, Actor
 from brokers.vault import DecryptionFailed, StrictEncryptedTextField, is_empty, placed
-
-STATUS_CHOICES = [(status.value, status.value.replace("_", " ").capitalize()) for status in ConnectionStatus]
-# What we ask of a broker on our own account: everything but what the trader ended, or must mend first.
-READABLE_STATUSES = frozenset(ConnectionStatus) - {ConnectionStatus.DISCONNECTED, ConnectionStatus.TOKEN_EXPIRED}
-# What belongs to the trader's book, answering or not.
-ACTIVE_STATUSES = frozenset(ConnectionStatus) - {ConnectionStatus.DISCONNECTED}
-# In trouble that passes, or that somebody else must mend: the session itself stands.
-TROUBLED_STATUSES = READABLE_STATUSES - {ConnectionStatus.CONNECTED}
-
-# From which statuses each may be entered. ARCHITECTURE.md draws it.
-ENTERED_FROM: dict[ConnectionStatus, frozenset[ConnectionStatus]] = {
-    # by a success, a renewal, or a login
-    ConnectionStatus.CONNECTED: frozenset(ConnectionStatus),
-    # by how a call ended
-    **{status: READABLE_STATUSES - {status} for status in TROUBLED_STATUSES},
-    # by the clock or the broker's word; by a renewal that failed also where the session had ended before
-    ConnectionStatus.TOKEN_EXPIRED: ACTIVE_STATUSES,
-    # by the trader, or support
-    ConnectionStatus.DISCONNECTED: ACTIVE_STATUSES,
-}
-
-# The broker does not answer. What an account's owner must mend, such as a missing key, is no trouble of the broker's.
-BROKER_IS_AWAY = models.Q(status=ConnectionStatus.MAINTENANCE) | models.Q(
-    status=ConnectionStatus.ERROR, error_code__in=(BrokerUnavailable.default_code, CircuitOpen.default_code)
-)
 
 # How long a worker may take to renew a session before another one takes over.
 RENEWAL_LEASE = timedelta(seconds=60)
 
 # What a success leaves of an earlier failure.
 HEALTHY: dict[str, Any] = {"consecutive_failures": 0, "error_code": "", "error_message": "", "retry_after": None}
-
-
-class Actor(models.TextChoices):
-    """By whom a status was changed."""
-
-    TRADER = "TRADER", "The trader"
-    SUPPORT = "SUPPORT", "Support"
-    CLOCK = "CLOCK", "The clock"
-    CALL = "CALL", "A call to the broker"
-    RENEWAL = "RENEWAL", "A renewal"
 
 
 def _being_renewed(now: datetime) -> models.Q:
@@ -516,7 +482,7 @@ from brokers.upkeep_models import KeyProof, ReplyDrift, ReplyShape  # noqa: E402
 
 # What is asked for here, wherever it stands.
 __all__ = [
-    "Actor", "AlertWebhook", "BrokerApp", "BrokerConnection", "ConnectionChange", "ConnectionConsent",
+    "AlertWebhook", "BrokerApp", "BrokerConnection", "ConnectionChange", "ConnectionConsent",
     "ConnectionGrant", "KeyProof", "LoginReminder", "NamedIndex", "OAuthState", "ReplyDrift", "ReplyShape",
     "broker_choices",
 ]  # fmt: skip

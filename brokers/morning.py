@@ -24,11 +24,12 @@ from accounts.models import Role, User
 from brokers import hours, registry, webhook
 from brokers.domain import ConnectionStatus, Segment
 from brokers.errors import SessionEnded
-from brokers.models import BROKER_IS_AWAY, TROUBLED_STATUSES, BrokerConnection, LoginReminder
+from brokers.models import BrokerConnection, LoginReminder
 from brokers.reach import ConnectRefused, platform_has_app
 from brokers.secret import Secret
 from brokers.shared import if_redis_is_there, redis
 from brokers.spec import BrokerSpec, Renewal
+from brokers.statuses import BROKER_IS_AWAY, TROUBLED_STATUSES
 from brokers.vault import DecryptionFailed
 from brokers.wire import IST
 

@@ -24,11 +24,12 @@ from brokers.changes import connections_changed
 from brokers.domain import SEGMENT_OF, ConnectionStatus, Exchange, Profile, Session
 from brokers.drift import Shape
 from brokers.errors import BrokerError, SecretUnreadable, SessionEnded
-from brokers.models import Actor, BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
+from brokers.models import BrokerApp, BrokerConnection, ReplyDrift, ReplyShape
 from brokers.push import announce as announce
 from brokers.reach import ConnectRefused, app_credentials, own_callback, platform_has_app, transport_to
 from brokers.secret import Secret, curtained
 from brokers.spec import Renewal
+from brokers.statuses import Actor
 from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)

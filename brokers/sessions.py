@@ -21,11 +21,12 @@ from brokers.errors import (
     SecretUnreadable,
     SessionEnded,
 )
-from brokers.models import READABLE_STATUSES, Actor, BrokerConnection
+from brokers.models import BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
 from brokers.secret import curtained
 from brokers.services import announce, change_status, learn, revoke
 from brokers.spec import Renewal, SessionPolicy
+from brokers.statuses import READABLE_STATUSES, Actor
 from brokers.transport import Deadline
 
 logger = logging.getLogger(__name__)

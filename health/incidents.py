@@ -16,14 +16,8 @@ from django.db.models import Count, Max, Q
 from brokers import registry
 from brokers.domain import ConnectionStatus
 from brokers.errors import UnexpectedResponse
-from brokers.models import (
-    BROKER_IS_AWAY,
-    READABLE_STATUSES,
-    TROUBLED_STATUSES,
-    Actor,
-    BrokerConnection,
-    ConnectionChange,
-)
+from brokers.models import BrokerConnection, ConnectionChange
+from brokers.statuses import BROKER_IS_AWAY, READABLE_STATUSES, TROUBLED_STATUSES, Actor
 from health.circuits import HALF_OPEN, TRIED_BY_CHECKS, Circuit, Circuits
 from health.models import HealthCursor, Incident, IncidentKind
 from health.services import maintenance_ends

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self
 from django.db import connection, models
 from django.db.models import Q
 
-from brokers.models import STATUS_CHOICES, BrokerConnection, NamedIndex, broker_choices
+from brokers.models import BrokerConnection, NamedIndex, broker_choices
+from brokers.statuses import STATUS_CHOICES
 
 
 class CheckType(models.TextChoices):

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from brokers.models import STATUS_CHOICES, Actor
+from brokers.statuses import STATUS_CHOICES, Actor
 from health.models import CheckType, IncidentKind
 
 STATES = ("UP", "DEGRADED", "DOWN", "MAINTENANCE", "UNKNOWN")

@@ -21,7 +21,8 @@ from brokers import services as broker_services
 from brokers.base import BrokerClient
 from brokers.domain import ConnectionStatus, Segment
 from brokers.errors import BrokerError, CircuitOpen, NotSupported
-from brokers.models import READABLE_STATUSES, BrokerConnection
+from brokers.models import BrokerConnection
+from brokers.statuses import READABLE_STATUSES
 from brokers.transport import Deadline
 from health import asking, pace, verdict
 from health.asking import Measured

@@ -9,7 +9,7 @@ from typing import Any
 
 from brokers.connecting import STATUSES
 from brokers.domain import ConnectionStatus
-from brokers.models import Actor
+from brokers.statuses import Actor
 from health.models import CheckType, IncidentKind
 
 READ = {

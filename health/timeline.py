@@ -9,7 +9,8 @@ from django.db import connection as database
 from django.db.models import Max
 
 from brokers.domain import ConnectionStatus
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
+from brokers.statuses import Actor
 from brokers.wire import IST
 from health.models import BrokerHealthLog, Incident
 

@@ -508,7 +508,7 @@ SPECTACULAR_SETTINGS = {
         "ExchangeEnum": "brokers.domain.Exchange",
         "ProductEnum": "brokers.domain.Product",
         "ValidityEnum": "brokers.domain.Validity",
-        "ConnectionStatusEnum": "brokers.models.STATUS_CHOICES",
+        "ConnectionStatusEnum": "brokers.statuses.STATUS_CHOICES",
         "OrderStatusEnum": "brokers.domain.OrderStatus",
         "OrderStateEnum": "orders.lifecycle.State",
         "GttKindEnum": "brokers.dealing.GttKind",

@@ -20,8 +20,9 @@ from brokers.errors import (
     SessionEnded,
     UnexpectedResponse,
 )
-from brokers.models import Actor, BrokerConnection
+from brokers.models import BrokerConnection
 from brokers.secret import Secret
+from brokers.statuses import Actor
 
 UNREADABLE = {ConnectionStatus.DISCONNECTED, ConnectionStatus.TOKEN_EXPIRED}
 

@@ -13,8 +13,9 @@ from redis.exceptions import ConnectionError as RedisAway
 from accounts.models import User
 from brokers import push, services
 from brokers.domain import ConnectionStatus
-from brokers.models import Actor, BrokerConnection
+from brokers.models import BrokerConnection
 from brokers.simulation.server import SimulatedBrokers
+from brokers.statuses import Actor
 from tests.people import connect
 
 Sent = list[tuple[str, dict[str, Any]]]

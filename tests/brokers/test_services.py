@@ -16,11 +16,12 @@ from accounts.models import User
 from brokers import logins, reach, services, sessions
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerError, RateLimited, SessionEnded
-from brokers.models import Actor, BrokerApp, BrokerConnection, OAuthState
+from brokers.models import BrokerApp, BrokerConnection, OAuthState
 from brokers.reach import ConnectRefused
 from brokers.registry import UnsupportedBroker
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
+from brokers.statuses import Actor
 from tests.people import SLUGS, Callback, begin, connect, log_in, own_app
 
 PROFILES = {"zerodha": "GET /user/profile", "upstox": "GET /v2/user/profile"}

@@ -14,11 +14,12 @@ from accounts.models import User
 from brokers import morning, reach, registry, services, sessions, tasks
 from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerError, BrokerUnavailable, OutcomeUnknown, SessionEnded
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
 from brokers.secret import Secret
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from brokers.spec import Renewal, SessionPolicy
+from brokers.statuses import Actor
 from brokers.wire import IST
 from tests.people import connect, own_app
 

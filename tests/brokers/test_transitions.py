@@ -13,8 +13,9 @@ from django.utils import timezone
 from accounts.models import User
 from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerUnavailable, RateLimited, RequestRefused, SessionEnded
-from brokers.models import ENTERED_FROM, READABLE_STATUSES, Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
 from brokers.secret import Secret
+from brokers.statuses import ENTERED_FROM, READABLE_STATUSES, Actor
 
 Status = ConnectionStatus
 BY_CALLS = {

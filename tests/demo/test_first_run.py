@@ -13,7 +13,8 @@ from accounts.management.commands.demo_users import support_group
 from accounts.models import User
 from brokers import registry
 from brokers.domain import ConnectionStatus
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
+from brokers.statuses import Actor
 from orders.lifecycle import State
 from orders.models import ChildOrder, OrderEvent, OrderIntent, RoutingDecision, SeenOrder, Teller
 from portfolio.models import BrokerSnapshot

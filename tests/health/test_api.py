@@ -13,7 +13,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from brokers import registry
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
+from brokers.statuses import Actor
 from health import circuits as circuit_module
 from health import reports, rollups, services, timeline
 from health.circuits import Circuits

@@ -15,8 +15,9 @@ from pytest_django import Settings
 from accounts.models import User
 from brokers.domain import ConnectionStatus, Session
 from brokers.errors import BrokerUnavailable, RequestRefused, SessionEnded
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
 from brokers.secret import Secret
+from brokers.statuses import Actor
 from health import incidents
 from health.circuits import Circuits
 from health.models import HealthCursor, Incident

@@ -18,9 +18,10 @@ from brokers import services as brokers_services
 from brokers.base import BrokerClient
 from brokers.domain import ConnectionStatus
 from brokers.errors import BrokerError, BrokerUnavailable, BudgetSpent, CircuitOpen, NotSupported
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
+from brokers.statuses import Actor
 from brokers.transport import Deadline
 from health import asking, services, tasks
 from health.circuits import Circuits

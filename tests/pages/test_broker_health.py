@@ -15,7 +15,8 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from accounts.models import User
 from brokers import breaker, registry
 from brokers.breaker import Kind, State
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
+from brokers.statuses import Actor
 from health.models import BrokerHealthLog, CheckSchedule, Incident
 from tests.conftest import signed_in
 

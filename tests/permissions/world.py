@@ -53,7 +53,6 @@ from brokers.agreements import Act, ConnectionConsent, ConnectionGrant
 from brokers.dealing import GttKind, GttStatus
 from brokers.domain import BrokerPortfolio, ConnectionStatus, OrderStatus
 from brokers.models import (
-    Actor,
     BrokerApp,
     BrokerConnection,
     ConnectionChange,
@@ -65,6 +64,7 @@ from brokers.models import (
 )
 from brokers.postback_models import BrokerPostback, Outcome, PostbackInbox, Verified
 from brokers.secret import Secret
+from brokers.statuses import Actor
 from health.models import (
     BrokerHealthLog,
     BrokerRollup,

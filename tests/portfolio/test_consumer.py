@@ -14,8 +14,9 @@ from django.utils import timezone
 from accounts.models import User
 from brokers import services as brokers_services
 from brokers.domain import ConnectionStatus
-from brokers.models import Actor, BrokerConnection
+from brokers.models import BrokerConnection
 from brokers.simulation.control import Control
+from brokers.statuses import Actor
 from portfolio import consumers, services, watching
 from tests.portfolio.sockets import (
     PATIENCE,

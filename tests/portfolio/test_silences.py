@@ -10,7 +10,8 @@ from django.test import Client
 
 from accounts.models import User
 from brokers.domain import ConnectionStatus as Status
-from brokers.models import Actor, ConnectionChange
+from brokers.models import ConnectionChange
+from brokers.statuses import Actor
 from portfolio.silences import Change, spans
 from tests.attention.rows import account
 

@@ -14,8 +14,9 @@ from brokers import hours, morning
 from brokers.clearance import Answer
 from brokers.domain import ConnectionStatus
 from brokers.lights import clearance_of
-from brokers.models import TROUBLED_STATUSES, BrokerConnection
+from brokers.models import BrokerConnection
 from brokers.morning import Entry, Need
+from brokers.statuses import TROUBLED_STATUSES
 from brokers.wire import IST
 from portfolio.models import BrokerSnapshot
 from trademaster.attention.words import Item, Method, Remedy, Tone, listed

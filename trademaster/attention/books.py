@@ -14,7 +14,7 @@ from django.urls import reverse
 from accounts.models import User
 from brokers import hours
 from brokers.domain import SEGMENT_OF, Contract, Exchange, InstrumentKind, RowProblem, Segment
-from brokers.models import ACTIVE_STATUSES
+from brokers.statuses import ACTIVE_STATUSES
 from brokers.wire import IST
 from market.models import Instrument
 from portfolio.models import BrokerSnapshot, UnmatchedInstrument

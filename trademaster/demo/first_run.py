@@ -14,7 +14,8 @@ from accounts.events import Event
 from accounts.models import AuditEntry, User
 from brokers import registry
 from brokers.domain import ConnectionStatus
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
+from brokers.statuses import Actor
 from orders.lifecycle import State
 from orders.models import ChildOrder, OrderEvent, SeenOrder
 from portfolio.models import BrokerSnapshot

@@ -18,9 +18,10 @@ from django.core.cache import cache
 from accounts.models import User
 from brokers import breaker, governor, logins, reach, registry, services, sessions
 from brokers.domain import ConnectionStatus
-from brokers.models import Actor, BrokerConnection, ConnectionChange
+from brokers.models import BrokerConnection, ConnectionChange
 from brokers.simulation.server import SimulatedBrokers
 from brokers.spec import BrokerSpec, Renewal
+from brokers.statuses import Actor
 from brokers.wire import IST
 from health import circuits, incidents
 from health import services as health
