@@ -26,10 +26,11 @@ from brokers.models import BrokerConnection
 from brokers.reach import app_credentials, transport_to
 from brokers.simulation.instruments import load_instruments
 from brokers.streaming import Frame, PriceStream
+from market.mailbox import News
 from market.pricing import PriceBook
 from market.publishing import MOST_REST_SECONDS, PricePublisher, PriceReader
 from market.sockets import opened
-from market.streaming import News, StreamProcess, StreamUrls, Wanted
+from market.streaming import StreamProcess, StreamUrls, Wanted
 from trademaster.environment import redis_database
 from trademaster.local.house import House
 

@@ -1,20 +1,18 @@
 """One connection to one broker's stream: opened, kept alive, watched, and opened again.
 
 A dialect (`brokers/<slug>/stream.py`) says what is sent and what frames mean; all else is here, the same for every
-broker. What comes in is handed to a sink; where the sink is slow the latest of each instrument waits for it, so that
-nothing grows.
+broker. How patient it is says `patience`. What comes in is handed to a sink; where that is slow the latest of each
+instrument waits for it in a `mailbox`, so that nothing grows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,18 +36,14 @@ from brokers.streaming import (
     Wish,
 )
 from brokers.transport import Transport, is_loopback
+from market.mailbox import Mailbox, News
 from market.mqtt import MqttClosed, MqttRefused
+from market.patience import Pace, Watch
 from market.pricing import InstrumentKey
 from market.sockets import OpenSocket, Socket, opened
 
 logger = logging.getLogger(__name__)
 
-MOST_NEWS = 500
-SURE = 14.0  # a silence is a fault that comes by chance once in a million times: e⁻¹⁴
-SECONDS_REMEMBERED = 30
-MOST_DOUBTS = 8
-
-News = OrderUpdate | BookChanged | SessionOver
 Sink = Callable[[Sequence[Tick | News]], Awaitable[None]]
 
 
@@ -80,38 +74,6 @@ class FeedReport:
     overwritten: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """Seconds. Pauses between attempts double from `first` to `longest`, are cut by chance to no less than half, and
-    are never below `least`, for brokers that punish whoever comes back at once. They begin anew after a `stable` life.
-
-    While ticks are expected, a silence is a fault where chance would hardly bring it about: after `tick_silence` in a
-    stream that ticks all the time, later the rarer it ticks, after `longest_silence` at the latest. Brokers tell the
-    last price at once, so a stream that has told none is at fault after `first_tick`, and each time twice as long.
-    """
-
-    first: float = 0.5
-    longest: float = 60.0
-    least: float = 0.0
-    stable: float = 60.0
-    watch: float = 1.0
-    tick_silence: float = 6.0
-    longest_silence: float = 600.0
-    first_tick: float = 30.0
-
-    def patience(self, activity: float) -> float:
-        """How long a stream may be without ticks that had some in such a part of its recent seconds, 0…1."""
-        if not 0 < activity < 1:
-            return self.tick_silence if activity else self.longest_silence
-        likely = SURE / -math.log1p(-activity) * self.watch
-        return min(max(likely, self.tick_silence), self.longest_silence)
-
-    def pause(self, attempts: int, chance: float, asked: float = 0.0) -> float:
-        """After so many failed attempts, at least 1; `chance` is in 0…1, `asked` what the broker asked for."""
-        doubled = min(self.longest, self.first * 2.0 ** min(attempts - 1, 30))
-        return max(doubled * (0.5 + chance / 2), self.least, asked)
-
-
 @dataclass(frozen=True, slots=True)
 class _End:
     """How a connection ended."""
@@ -119,55 +81,6 @@ class _End:
     state: FeedState
     reason: str
     pause: float = 0.0
-
-
-class Mailbox:
-    """Events that wait for a slow reader: the latest tick of each instrument, the latest of each order.
-
-    With too many orders, one word that the book has changed stands for all of them.
-    """
-
-    def __init__(self) -> None:
-        self.overwritten = 0
-        self._ticks: dict[InstrumentKey, Tick] = {}
-        self._orders: OrderedDict[str, OrderUpdate] = OrderedDict()
-        self._is_changed = False
-        self._over: SessionOver | None = None
-        self._filled = asyncio.Event()
-
-    def put(self, event: Tick | News) -> None:
-        if isinstance(event, Tick):
-            key = event.exchange, event.exchange_token
-            before = self._ticks.get(key)
-            if before is not None:
-                self.overwritten += 1
-                if event.close_price is None:
-                    event = event._replace(close_price=before.close_price)
-            self._ticks[key] = event
-        elif isinstance(event, BookChanged):
-            self._is_changed = True
-        elif isinstance(event, SessionOver):
-            self._over = event
-        else:
-            self._orders[event.broker_order_id] = event
-            self._orders.move_to_end(event.broker_order_id)
-            if len(self._orders) > MOST_NEWS:
-                self._orders.clear()
-                self._is_changed = True
-        self._filled.set()
-
-    async def take(self) -> list[Tick | News]:
-        """Everything that waits; waits until there is something."""
-        await self._filled.wait()
-        self._filled.clear()
-        taken: list[Tick | News] = [*self._ticks.values(), *self._orders.values()]
-        if self._is_changed:
-            taken.append(BookChanged())
-        if self._over is not None:
-            taken.append(self._over)
-        self._ticks, self._is_changed, self._over = {}, False, None
-        self._orders.clear()
-        return taken
 
 
 class Feed:
@@ -211,7 +124,7 @@ class Feed:
         self._mailbox = Mailbox()
         self._wished: dict[InstrumentKey, Streamed] = {}
         self._wishes_changed = asyncio.Event()
-        self._watch = _Watch(self._pace, clock())
+        self._watch = Watch(self._pace, clock())
         self._report = FeedReport(state=FeedState.CONNECTING, since=clock())
 
     @property
@@ -243,7 +156,7 @@ class Feed:
         try:
             while True:
                 self._become(FeedState.CONNECTING, self._report.reason)
-                self._watch = _Watch(self._pace, self._clock(), self._watch)
+                self._watch = Watch(self._pace, self._clock(), self._watch)
                 try:
                     end = await self._connection()
                 except Exception:
@@ -427,69 +340,6 @@ class Feed:
         if state is not self._report.state:
             self._report = replace(self._report, state=state, reason=reason, since=self._clock())
             self._on_state(self.report)
-
-
-class _Watch:
-    """When a connection was last heard, and how often it usually ticks."""
-
-    def __init__(self, pace: Pace, now: datetime, before: _Watch | None = None) -> None:
-        self.last_frame: datetime | None = before.last_frame if before else None
-        self.last_tick: datetime | None = before.last_tick if before else None
-        self._pace = pace
-        self._opened_at: datetime | None = None
-        self._asked_at = self._heard_at = now
-        self._expecting_since: datetime | None = None
-        self._ticked_at: datetime | None = None  # on this connection, while ticks are expected
-        # The part of the recent seconds that had ticks: up to the last such second, and up to the one before it, which
-        # is not flattered by having just ticked.
-        self._activity: float = before._activity if before else 0.0
-        self._activity_before: float = before._activity_before if before else 0.0
-        self._doubts: int = before._doubts if before else 0
-
-    def age(self, now: datetime) -> float:
-        """Seconds since it was opened; 0 if it never was."""
-        return (now - self._opened_at).total_seconds() if self._opened_at is not None else 0.0
-
-    def opened(self, now: datetime) -> None:
-        self._opened_at = self._asked_at = self._heard_at = now
-
-    def asked(self, now: datetime) -> None:
-        """For prices of something more."""
-        self._asked_at = now
-
-    def heard(self, now: datetime, *, has_ticked: bool) -> None:
-        self.last_frame = self._heard_at = now
-        if not has_ticked:
-            return
-        self.last_tick = now
-        if self._ticked_at is None:
-            self._ticked_at, self._doubts = now, 0
-            return
-        silent = int((now - self._ticked_at).total_seconds() / self._pace.watch)
-        if silent:
-            self._activity_before = self._activity * (1 - 1 / SECONDS_REMEMBERED) ** (silent - 1)
-            self._activity = self._activity_before + (1 - self._activity_before) / SECONDS_REMEMBERED
-            self._ticked_at = now
-
-    def fault(self, now: datetime, silence_seconds: float | None, *, is_expecting: bool) -> str | None:
-        """Why it is taken for mute, if it is."""
-        if silence_seconds is not None and now - self._heard_at > timedelta(seconds=silence_seconds):
-            return f"Nothing was heard for {silence_seconds:g} seconds."
-        if not is_expecting:
-            self._expecting_since = self._ticked_at = None
-            self._activity = self._activity_before = 0.0
-            return None
-        self._expecting_since = self._expecting_since or now
-        if self._ticked_at is None:
-            since, patience = max(self._asked_at, self._expecting_since), self._pace.first_tick * 2.0**self._doubts
-        else:
-            since = max(self.last_tick or self._ticked_at, self._expecting_since)
-            patience = self._pace.patience(self._activity_before)
-        if now - since <= timedelta(seconds=patience):
-            return None
-        if self._ticked_at is None:
-            self._doubts = min(self._doubts + 1, MOST_DOUBTS)
-        return f"No price for {patience:.0f} seconds."
 
 
 def _turned_away(stream: BrokerStream, status: int, headers: Any, *, protocol: str = "HTTP") -> _End:

@@ -22,8 +22,10 @@ from brokers import registry
 from brokers.domain import AppCredentials, Exchange, Session, Streamed, Tick
 from brokers.reach import transport_to
 from brokers.streaming import BookChanged, BrokerStream, SessionOver
-from market.feed import Feed, FeedReport, FeedState, Mailbox, News, Pace
+from market.feed import Feed, FeedReport, FeedState
 from market.leases import Leases
+from market.mailbox import Mailbox, News
+from market.patience import Pace
 from market.polling import Poll, Polled, batch
 from market.pricing import InstrumentKey, PriceBook, Rules
 from market.publishing import PricePublisher, PriceReader

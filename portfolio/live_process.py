@@ -23,9 +23,9 @@ from brokers.domain import Session
 from brokers.models import BrokerConnection
 from brokers.streaming import SessionOver
 from market import streaming
-from market.feed import News
 from market.feed_states import FeedStates
 from market.hours import Hours
+from market.mailbox import News
 from market.polling import Polling
 from market.streaming import StreamProcess, Wanted
 from portfolio import fetching, live_host, watching

@@ -33,7 +33,8 @@ from brokers.streaming import (
 )
 from brokers.transport import Transport
 from brokers.zerodha.spec import SPEC
-from market.feed import Feed, FeedReport, FeedState, Pace
+from market.feed import Feed, FeedReport, FeedState
+from market.patience import Pace
 
 START = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
 CONNECTING, LIVE, STALLED, DOWN, OVER = FeedState

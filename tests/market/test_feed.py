@@ -12,8 +12,9 @@ import pytest
 from brokers.domain import Exchange, OrderStatus, Streamed, Tick
 from brokers.errors import BrokerUnavailable, FeedEnded, RateLimited, SessionEnded
 from brokers.streaming import Alive, BookChanged, Event, OrderUpdate, Refused, SessionOver
-from market.feed import MOST_NEWS, Mailbox, Pace
+from market.mailbox import MOST_NEWS, Mailbox
 from market.mqtt import MqttClosed, MqttRefused
+from market.patience import Pace
 from tests.market.feed_rig import (
     APP,
     CONNECTING,

@@ -20,7 +20,8 @@ from brokers import reach, registry
 from brokers.domain import Tick
 from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import SessionOver
-from market.feed import Feed, FeedReport, FeedState, Pace
+from market.feed import Feed, FeedReport, FeedState
+from market.patience import Pace
 from tests.contract.test_streams import KINDS, OTHER_SHARE, PRICES, SHARE, moved, streamed
 from tests.market.feed_rig import APP, DOWN, LIVE, OVER, SESSION, STALLED, Rig, WordStream, eventually
 from tests.people import connect

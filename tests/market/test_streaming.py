@@ -26,7 +26,8 @@ from brokers.secret import Secret
 from brokers.simulation.instruments import load_instruments
 from brokers.simulation.server import SimulatedBrokers
 from brokers.streaming import BookChanged, SessionOver
-from market.feed import FeedState, Pace
+from market.feed import FeedState
+from market.patience import Pace
 from market.polling import Polled, Polling
 from market.pricing import Price, Rules
 from market.publishing import PriceReader

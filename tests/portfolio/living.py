@@ -12,7 +12,7 @@ from typing import Any
 from accounts.models import User
 from brokers.push import channels, group_of
 from market import streaming
-from market.feed import Pace
+from market.patience import Pace
 from portfolio import live_host, watching
 from portfolio.live_process import LiveProcess
 from portfolio.loading import in_a_thread
