@@ -1,4 +1,4 @@
-"""The Celery application. Tasks live in each app's `tasks.py`; the timetable is in settings."""
+"""The Celery application. Tasks live in each app's `tasks.py`; `timetable.py` says when beat has which of them done."""
 
 import os
 

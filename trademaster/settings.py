@@ -28,6 +28,7 @@ from trademaster.environment import (
     mail_server,
     redis_database,
 )
+from trademaster.timetable import timetable
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -165,156 +166,18 @@ ORDERS_TICK_SECONDS = env_number("ORDERS_TICK_SECONDS", 1)
 # What stops trading by itself: more rejections by brokers than this within a minute; a book that contradicts ours.
 HALT_REJECTS_PER_MINUTE = int(env_number("HALT_REJECTS_PER_MINUTE", 20))
 HALT_ON_BREAK = env_bool("HALT_ON_BREAK", True)
-CELERY_BEAT_SCHEDULE = {
-    "check-due-connections": {
-        "task": "health.check_due",
-        "schedule": HEALTH_TICK_SECONDS,
-        "options": {"expires": HEALTH_TICK_SECONDS, "queue": "health"},
-    },
-    "roll-up-health": {
-        "task": "health.roll_up",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300, "queue": "health"},
-    },
-    "prune-health": {
-        "task": "health.prune",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 3600, "queue": "health"},
-    },
-    "end-expired-sessions": {
-        "task": "brokers.end_expired_sessions",
-        "schedule": SESSION_TICK_SECONDS,
-        "options": {"expires": SESSION_TICK_SECONDS},
-    },
-    "renew-due-sessions": {
-        "task": "brokers.renew_due_sessions",
-        "schedule": SESSION_TICK_SECONDS,
-        "options": {"expires": SESSION_TICK_SECONDS},
-    },
-    "compare-clocks": {
-        "task": "brokers.compare_clocks",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60},
-    },
-    "purge-states": {
-        "task": "brokers.purge_states",
-        "schedule": timedelta(minutes=10),
-        "options": {"expires": 600},
-    },
-    "read-due-postbacks": {
-        "task": "brokers.read_due_postbacks",
-        "schedule": SESSION_TICK_SECONDS,
-        "options": {"expires": SESSION_TICK_SECONDS},
-    },
-    "prune-postbacks": {
-        "task": "brokers.prune_postbacks",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 3600},
-    },
-    "send-login-reminders": {
-        "task": "brokers.send_login_reminders",
-        "schedule": REMINDER_TICK_SECONDS,
-        "options": {"expires": REMINDER_TICK_SECONDS},
-    },
-    "deliver-due-alerts": {
-        "task": "brokers.deliver_due_alerts",
-        "schedule": SESSION_TICK_SECONDS,
-        "options": {"expires": SESSION_TICK_SECONDS},
-    },
-    "prune-the-front-door": {
-        "task": "accounts.prune",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 3600},
-    },
-    # From 08:00 IST on, when the brokers have rebuilt them; asked again until each of them is there.
-    "load-due-masters": {
-        "task": "market.load_due_masters",
-        "schedule": timedelta(seconds=MASTERS_TICK_SECONDS),
-        "options": {"expires": MASTERS_TICK_SECONDS, "queue": "market"},
-    },
-    "fill-candles": {
-        "task": "market.fill_candles",
-        "schedule": timedelta(seconds=CANDLES_TICK_SECONDS),
-        "options": {"expires": CANDLES_TICK_SECONDS, "queue": "market"},
-    },
-    "want-held": {
-        "task": "portfolio.want_held",
-        "schedule": timedelta(seconds=CANDLES_TICK_SECONDS),
-        "options": {"expires": CANDLES_TICK_SECONDS, "queue": "portfolio"},
-    },
-    "note-equity-days": {
-        "task": "portfolio.note_equity_days",
-        "schedule": timedelta(seconds=EQUITY_DAYS_TICK_SECONDS),
-        "options": {"expires": EQUITY_DAYS_TICK_SECONDS, "queue": "portfolio"},
-    },
-    "reconcile-orders": {
-        "task": "orders.reconcile_orders",
-        "schedule": ORDERS_TICK_SECONDS,
-        "options": {"expires": ORDERS_TICK_SECONDS},
-    },
-    "settle-gtts": {
-        "task": "orders.settle_gtts",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
-    },
-    "move-orders": {
-        "task": "orders.move_orders",
-        "schedule": ORDERS_TICK_SECONDS,
-        "options": {"expires": ORDERS_TICK_SECONDS},
-    },
-    "end-unsent-orders": {
-        "task": "orders.end_unsent",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
-    },
-    "expire-orders": {
-        "task": "orders.expire_orders",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60},
-    },
-    "look-after-halts": {
-        "task": "orders.look_after_halts",
-        "schedule": ORDERS_TICK_SECONDS,
-        "options": {"expires": ORDERS_TICK_SECONDS},
-    },
-    "watch-feeds": {
-        "task": "orders.watch_feeds",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
-    },
-    "sum-up-calls": {
-        "task": "brokers.sum_up_calls",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},
-    },
-    "look-after-audit": {
-        "task": "trademaster.look_after_audit",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 3600},
-    },
-    "finish-deletions": {
-        "task": "trademaster.finish_deletions",
-        "schedule": timedelta(minutes=10),
-        "options": {"expires": 600},
-    },
-    "watch-limits": {
-        "task": "portfolio.watch_limits",
-        "schedule": LIMITS_TICK_SECONDS,
-        "options": {"expires": LIMITS_TICK_SECONDS, "queue": "portfolio"},
-    },
-    "refresh-watched-portfolios": {
-        "task": "portfolio.refresh_watched",
-        "schedule": PORTFOLIO_REFRESH_SECONDS,
-        "options": {"expires": PORTFOLIO_REFRESH_SECONDS, "queue": "portfolio"},
-    },
-}
-
-if SIMULATED_BROKERS:
-    CELERY_BEAT_SCHEDULE["keep-market-open"] = {
-        "task": "trademaster.keep_market_open",
-        "schedule": timedelta(minutes=10),
-        "options": {"expires": 600},
-    }
+CELERY_BEAT_SCHEDULE = timetable(
+    health=HEALTH_TICK_SECONDS,
+    sessions=SESSION_TICK_SECONDS,
+    reminders=REMINDER_TICK_SECONDS,
+    masters=MASTERS_TICK_SECONDS,
+    candles=CANDLES_TICK_SECONDS,
+    portfolios=PORTFOLIO_REFRESH_SECONDS,
+    limits=LIMITS_TICK_SECONDS,
+    equity_days=EQUITY_DAYS_TICK_SECONDS,
+    orders=ORDERS_TICK_SECONDS,
+    is_simulated=SIMULATED_BROKERS,
+)
 
 # --- mail -------------------------------------------------------------------------------------------------------------
 EMAIL_URL = env_secret("EMAIL_URL", "")
