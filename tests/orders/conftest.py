@@ -13,7 +13,7 @@ from accounts.models import User
 from brokers.domain import Exchange, InstrumentKind, OrderType, Product, Segment, Side, Validity
 from brokers.models import BrokerConnection
 from market.models import Instrument, InstrumentListing
-from orders import failover
+from orders import failover, reconciling, sending
 from orders.models import ChildOrder, IntentStatus, OrderIntent, RoutingDecision
 from tests.orders.cleared import stored_run
 from tests.orders.fakes import Desk, Desks
@@ -118,6 +118,25 @@ def decide(intent: OrderIntent, *parts: tuple[BrokerConnection, int]) -> Routing
         solver="test",
         microseconds=0,
     )
+
+
+@pytest.fixture
+def placed(wish: Wish, desk: Desk, desks: Desks) -> OrderIntent:
+    return sent(wish, desks)
+
+
+def sent(wish: Wish, desks: Desks, *parts: tuple[str, int]) -> OrderIntent:
+    intent, decision = wish(*(parts or (("zerodha", 10),)))
+    sending.send(intent=intent, decision=decision, now=NOW, clients=desks, pause=lambda seconds: None)
+    return intent
+
+
+def pass_seconds(desks: Desks, until: float, since: float = 0.0, step: float = 1.0) -> None:
+    """What beat does, second by second."""
+    moment = since
+    while moment <= until:
+        reconciling.run(later(moment), desks)
+        moment += step
 
 
 def child_of(intent: OrderIntent, number: int = 1) -> ChildOrder:
