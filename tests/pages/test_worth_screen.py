@@ -18,8 +18,7 @@ from portfolio.domain import Source, SourceState
 from portfolio.presentation import present
 from tests.pages.served import HOME, window
 from tests.pages.test_screens import CONNECTION, House
-from tests.portfolio.sources import INFY, NOW, SBIN, account, holding, merged, position, source
-from tests.portfolio.test_live import future
+from tests.portfolio.sources import INFY, NOW, SBIN, account, future, holding, merged, position, source
 
 pytestmark = pytest.mark.browser
 

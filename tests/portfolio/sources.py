@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from brokers import registry
-from brokers.domain import BrokerPortfolio, Exchange, Funds, Holding, Position, Product, Rows
+from brokers.domain import BrokerPortfolio, Contract, Exchange, Funds, Holding, Position, Product, Rows
 from portfolio.consolidate import consolidate
-from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, ConsolidatedPosition, Source, SourceState
+from portfolio.domain import (
+    BorrowedPrice,
+    ConsolidatedPortfolio,
+    ConsolidatedPosition,
+    InstrumentKey,
+    LivePrice,
+    Source,
+    SourceState,
+)
 from tests.contract.recorded import cases, replay
 
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 USER = 7
 Number = int | str | Decimal
 INFY, SBIN, RELIANCE, GILT, AARON = "INE009A01021", "INE062A01020", "INE002A01018", "INF204KC1089", "INE721Z01010"
+NSE_INFY, BSE_INFY = (Exchange.NSE, "1594"), (Exchange.BSE, "500209")
+NSE_SBIN = (Exchange.NSE, "3045")
+NIFTY_FUTURE = (Exchange.NFO, "53001")
+LISTINGS: dict[InstrumentKey, str] = {NSE_INFY: INFY, BSE_INFY: INFY, NSE_SBIN: SBIN}
 
 
 def recorded(slug: str, *files: str) -> BrokerPortfolio:
@@ -126,6 +138,35 @@ def position(
         last_price=decimal(last),
         close_price=decimal(close),
         **{**facts, **changed},
+    )
+
+
+def future(quantity: int = 75, *, token: str | None = "53001", **changed: Any) -> Position:
+    return position(
+        quantity,
+        price="24000",
+        last=changed.pop("last", "24100"),
+        close=changed.pop("close", "24050"),
+        exchange=Exchange.NFO,
+        symbol="NIFTY26DECFUT",
+        product=Product.NRML,
+        exchange_token=token,
+        contract=Contract(underlying="NIFTY", expiry=date(2026, 12, 29)),
+        **changed,
+    )
+
+
+def told(
+    price: Number, close: Number | None = None, *, exchange: Exchange = Exchange.NSE, age: int = 0, stale: bool = False
+) -> LivePrice:
+    """The price that streams, `age` seconds old."""
+    return LivePrice(
+        exchange=exchange,
+        price=Decimal(price),
+        close=decimal(close),
+        source="zerodha",
+        as_of=NOW - timedelta(seconds=age),
+        stale=stale,
     )
 
 

@@ -17,9 +17,23 @@ from portfolio.live import LiveBooks
 from portfolio.presentation import present
 from portfolio.sums import known_sum, percent
 from portfolio.worth import NO_PNL
-from tests.portfolio.sources import INFY, NOW, RELIANCE, SBIN, USER, account, holding, merged, position, source
+from tests.portfolio.sources import (
+    INFY,
+    LISTINGS,
+    NOW,
+    NSE_INFY,
+    RELIANCE,
+    SBIN,
+    USER,
+    account,
+    future,
+    holding,
+    merged,
+    position,
+    source,
+    told,
+)
 from tests.portfolio.strategies import SHARES, books
-from tests.portfolio.test_live import LISTINGS, NSE_INFY, future, told
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 D = Decimal
