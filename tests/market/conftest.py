@@ -1,19 +1,22 @@
-"""The simulated brokers' masters, within reach of the settings."""
+"""The simulated brokers' masters, within reach of the settings, and connections to them that stream."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
 import msgspec
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 from pytest_django import Settings
 
-from brokers import registry
+from accounts.models import User
+from brokers import reach, registry
 from brokers.domain import Contract, Exchange, Instrument, InstrumentKind, OptionType
 from brokers.fyers import instruments as fyers
 from brokers.fyers.spec import MASTER_NAMES as FYERS_FILES
@@ -21,6 +24,11 @@ from brokers.groww import instruments as groww
 from brokers.simulation.server import SimulatedBrokers
 from market.masters import load_master
 from market.models import LoadOutcome, MasterLoad
+from market.streaming import StreamUrls, Wanted
+from tests.contract.test_streams import OTHER_SHARE, SHARE, streamed
+from tests.market.house import FIRST, SECOND, House
+from tests.market.redis import emptied
+from tests.people import connect
 
 NOW = datetime.fromisoformat("2026-11-26T08:00:00+05:30")
 Load = Callable[..., MasterLoad]
@@ -49,6 +57,26 @@ def load(masters: SimulatedBrokers, db: None) -> Load:
         return done
 
     return loaded
+
+
+@pytest.fixture
+async def house(alice: User, brokers: SimulatedBrokers) -> AsyncIterator[House]:
+    """Alice's two connections, which want the same two shares."""
+    async with emptied() as redis:
+        house = House(redis, brokers)
+        for slug in (FIRST, SECOND):
+            connection = await sync_to_async(connect)(alice, slug, brokers)
+            assert connection.session is not None
+            url = str(brokers.brokers[slug]["stream_url"])
+            house.wanted[connection.pk] = Wanted(
+                broker=slug,
+                app=await sync_to_async(reach.app_credentials)(alice, slug),
+                session=connection.session,
+                base_urls=StreamUrls(url, url),
+                instruments=frozenset({streamed(SHARE), streamed(OTHER_SHARE)}),
+            )
+        await sync_to_async(connections.close_all)()
+        yield house
 
 
 class Publisher:
