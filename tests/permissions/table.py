@@ -25,7 +25,7 @@ from tests.permissions.cells import (
     staff,
     traders,
 )
-from tests.permissions.world import CONNECTION, GIVEN_GRANT, GTT, ORDER, POSTBACK_SECRET, RECEIVED_GRANT
+from tests.permissions.rows import CONNECTION, GIVEN_GRANT, GTT, ORDER, POSTBACK_SECRET, RECEIVED_GRANT
 
 DESK = "302 /admin/"
 HOME = "302 /"

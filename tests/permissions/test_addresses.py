@@ -20,8 +20,9 @@ from portfolio.risk_models import RiskBreach, RiskLimit, UserScenario
 from tests.permissions import routes
 from tests.permissions.asking import ask
 from tests.permissions.cells import Address
+from tests.permissions.rows import HERS
 from tests.permissions.table import SECTIONS, TABLE
-from tests.permissions.world import HERS, PEOPLE, World
+from tests.permissions.world import PEOPLE, World
 
 BY_ALL = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Alice herself, and the two who work for everybody, in the admin.

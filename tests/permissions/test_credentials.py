@@ -26,7 +26,8 @@ from tests.permissions.cells import (
     Cells,
 )
 from tests.permissions.cells import REFUSED as NO_SUCH_METHOD
-from tests.permissions.world import CONNECTION, World, undone
+from tests.permissions.rows import CONNECTION
+from tests.permissions.world import World, undone
 
 # Of Alice: access tokens of a login just now, and of one whose proof is too old; personal tokens. `another's` is of
 # Mallory, `no trader's` of somebody whose role was TRADER when it was made.
