@@ -225,3 +225,48 @@ def test_a_connection_that_is_deleted_meanwhile_is_passed_over(
     monkeypatch.setattr(CheckSchedule.objects, "take", and_delete)
     assert sum(services.check_chunk(ids, now=now) for ids in chunks) == 0
     assert not BrokerHealthLog.objects.exists()
+
+
+def test_chunks_are_of_one_broker_and_keep_connections_together(alice: User) -> None:
+    now = timezone.now()
+    BrokerConnection.objects.bulk_create(
+        BrokerConnection(user=alice, broker_type=slug, account_id=str(number), next_health_check_at=now)
+        for slug in SLUGS
+        for number in range(30)
+    )
+    services.enrol(now)
+    chunks = services.claim_chunks(now, NO_CIRCUITS)
+    assert sorted(len(chunk) for chunk in chunks) == [24, 24, 48, 48, 48, 48]
+    seen: set[object] = set()
+    for chunk in chunks:
+        rows = CheckSchedule.objects.filter(pk__in=chunk)
+        assert len({row.broker_type for row in rows}) == 1
+        connections = {row.broker_connection_id for row in rows}
+        assert len(connections) * 4 == len(chunk)
+        assert not connections & seen
+        seen |= connections
+
+
+def test_a_task_that_comes_twice_finds_nothing_to_do(alices: dict[str, BrokerConnection]) -> None:
+    now = timezone.now()
+    services.enrol(now)
+    chunks = services.claim_chunks(now, NO_CIRCUITS)
+    for _ in range(2):
+        for chunk in chunks:
+            services.check_chunk(chunk, now=now)
+    assert BrokerHealthLog.objects.count() == 8
+
+
+def test_the_tick_sends_ids_and_nothing_else(
+    alices: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(tasks.check_chunk, "apply_async", lambda arguments, **options: sent.append(arguments))
+    tasks.check_due()
+    ids = [ids for (ids,) in sent]
+    assert sorted(key for chunk in ids for key in chunk) == sorted(CheckSchedule.objects.values_list("pk", flat=True))
+    for (chunk,) in sent:
+        tasks.check_chunk(chunk)
+    assert BrokerHealthLog.objects.count() == 8
+    tasks.check_connection(str(alices["zerodha"].pk))
+    assert BrokerHealthLog.objects.count() == 9

@@ -23,7 +23,7 @@ from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
 from brokers.statuses import Actor
 from brokers.transport import Deadline
-from health import asking, services, tasks
+from health import asking, services
 from health.circuits import Circuits
 from health.models import BrokerHealthLog, CheckSchedule, CheckType
 from tests.people import SLUGS, connect, own_app, trader
@@ -389,36 +389,6 @@ def test_healthy_checks_cost_the_same_queries_however_many(
     assert costs[0] == costs[1] <= 12
 
 
-def test_chunks_are_of_one_broker_and_keep_connections_together(alice: User) -> None:
-    now = timezone.now()
-    BrokerConnection.objects.bulk_create(
-        BrokerConnection(user=alice, broker_type=slug, account_id=str(number), next_health_check_at=now)
-        for slug in SLUGS
-        for number in range(30)
-    )
-    services.enrol(now)
-    chunks = services.claim_chunks(now, NO_CIRCUITS)
-    assert sorted(len(chunk) for chunk in chunks) == [24, 24, 48, 48, 48, 48]
-    seen: set[object] = set()
-    for chunk in chunks:
-        rows = CheckSchedule.objects.filter(pk__in=chunk)
-        assert len({row.broker_type for row in rows}) == 1
-        connections = {row.broker_connection_id for row in rows}
-        assert len(connections) * 4 == len(chunk)
-        assert not connections & seen
-        seen |= connections
-
-
-def test_a_task_that_comes_twice_finds_nothing_to_do(alices: dict[str, BrokerConnection]) -> None:
-    now = timezone.now()
-    services.enrol(now)
-    chunks = services.claim_chunks(now, NO_CIRCUITS)
-    for _ in range(2):
-        for chunk in chunks:
-            services.check_chunk(chunk, now=now)
-    assert BrokerHealthLog.objects.count() == 8
-
-
 def test_a_secret_that_no_key_reads_fails_only_its_own_connection(
     alices: dict[str, BrokerConnection], brokers: SimulatedBrokers
 ) -> None:
@@ -468,21 +438,6 @@ def test_the_profile_comes_back_from_the_threads(alices: dict[str, BrokerConnect
     assert profiles["SESSION"] is not None
     assert profiles["SESSION"].account_id == alices["zerodha"].account_id
     assert profiles["HOLDINGS"] is None
-
-
-def test_the_tick_sends_ids_and_nothing_else(
-    alices: dict[str, BrokerConnection], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(tasks.check_chunk, "apply_async", lambda arguments, **options: sent.append(arguments))
-    tasks.check_due()
-    ids = [ids for (ids,) in sent]
-    assert sorted(key for chunk in ids for key in chunk) == sorted(CheckSchedule.objects.values_list("pk", flat=True))
-    for (chunk,) in sent:
-        tasks.check_chunk(chunk)
-    assert BrokerHealthLog.objects.count() == 8
-    tasks.check_connection(str(alices["zerodha"].pk))
-    assert BrokerHealthLog.objects.count() == 9
 
 
 def is_of(slug: str, ids: list[int]) -> bool:
