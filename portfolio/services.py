@@ -25,7 +25,7 @@ from brokers.models import BrokerConnection, BrokerConnectionQuerySet
 from brokers.serializers import ConnectionSerializer
 from brokers.shared import if_redis_is_there, redis
 from brokers.transport import Deadline
-from portfolio import company_names, limit_turns, naming, prices, sharing
+from portfolio import limit_turns, naming, prices, sharing
 from portfolio.consolidate import Book, valued
 from portfolio.domain import BorrowedPrice, ConsolidatedPortfolio, Source, SourceState, Unpriced
 from portfolio.fetching import Answer, fetch_all
@@ -159,7 +159,7 @@ def known_sources(user: User, *, now: datetime, recent: timedelta) -> Sequence[S
     """
     connections = _connections(user)
     snapshots = _snapshots(connections)
-    sources = company_names.named([_source(row, None, snapshots.get(row.pk)) for row in connections])
+    sources = naming.with_companies([_source(row, None, snapshots.get(row.pk)) for row in connections], now)
     well = {str(row.pk) for row in connections if row.status == ConnectionStatus.CONNECTED}
     return [
         replace(source, state=SourceState.LIVE)
@@ -178,7 +178,7 @@ def _asked(connections: Sequence[BrokerConnection], now: datetime) -> tuple[Book
     answers = naming.named(_ask(connections, clients, deadline, now), slugs, now)
     kept = _keep(connections, answers, snapshots, now)
     sources = [_asked_source(row, answers[row.pk], kept.get(row.pk), now) for row in connections]
-    book = Book.of(company_names.named(sources))
+    book = Book.of(naming.with_companies(sources, now))
     _release_database()
     lenders = {key: client for key, client in clients.items() if answers[key].portfolio is not None}
     borrowed = prices.borrowed(_unpriced(book, _without_stale(book)), lenders, deadline, now=now)

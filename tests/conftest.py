@@ -25,7 +25,7 @@ from brokers.simulation.control import Control
 from brokers.simulation.login import LoginField
 from brokers.simulation.server import SimulatedBrokers
 from brokers.simulation.sessions import random_text
-from portfolio.naming import share_names
+from portfolio import naming
 from tests.people import SLUGS, connect, support, trader
 
 # Nothing is timed in tests, and what fails once fails again.
@@ -131,7 +131,6 @@ def brokers(
         for slug, broker in running_brokers.brokers.items()
     }
     cache.clear()
-    share_names.forget()
     control.reset_counters()
     yield running_brokers
     if control.moved:
@@ -145,6 +144,13 @@ def brokers(
         if broker["live_sessions"]:
             control.revoke(slug)
     control.changed.clear()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """Of the master of the test before, which is gone."""
+    for memory in (naming.share_names, naming.company_names):
+        memory.forget()
 
 
 @pytest.fixture(autouse=True)

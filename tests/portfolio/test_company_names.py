@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -13,9 +15,11 @@ from accounts.models import User
 from brokers.domain import InstrumentKind, Segment
 from brokers.models import BrokerConnection
 from market.models import Instrument
-from portfolio import company_names, services
+from market.remembered import KEPT, UNKNOWN_KEPT
+from portfolio import services
 from portfolio.domain import Source
-from tests.portfolio.sources import INFY, SBIN, account, holding, source
+from portfolio.naming import with_companies
+from tests.portfolio.sources import INFY, NOW, SBIN, account, holding, source
 
 pytestmark = pytest.mark.django_db
 
@@ -52,24 +56,53 @@ def test_it_is_called_as_the_exchange_calls_it(django_assert_num_queries: Django
         source("groww", None),
     ]
     with django_assert_num_queries(1):
-        assert told(company_names.named(sources)) == ["INFOSYS LIMITED", None, "As Upstox calls it"]
+        assert told(with_companies(sources, NOW)) == ["INFOSYS LIMITED", None, "As Upstox calls it"]
 
 
 def test_where_all_is_told_nothing_is_asked(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     own = replace(holding(INFY, 5), company_name="As Upstox calls it")
     with django_assert_num_queries(0):
-        assert told(company_names.named([source("upstox", account([own]))])) == ["As Upstox calls it"]
+        assert told(with_companies([source("upstox", account([own]))], NOW)) == ["As Upstox calls it"]
+
+
+def test_a_name_is_asked_for_once_in_a_while(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    listed("NSE", INFY, "INFOSYS LIMITED")
+    sources = [source("zerodha", account([holding(INFY, 10), holding(SBIN, 1, symbol="SBIN")]))]
+    with django_assert_num_queries(1):
+        for _ in range(2):
+            assert told(with_companies(sources, NOW)) == ["INFOSYS LIMITED", None]
+    listed("NSE", SBIN, "STATE BANK OF INDIA")  # as a master is loaded
+    Instrument.objects.filter(isin=INFY).update(name="INFOSYS LTD")
+    soon = NOW + UNKNOWN_KEPT
+    with django_assert_num_queries(1):
+        assert told(with_companies(sources, soon)) == ["INFOSYS LIMITED", "STATE BANK OF INDIA"]
+    with django_assert_num_queries(1):
+        assert told(with_companies(sources, NOW + KEPT)) == ["INFOSYS LTD", "STATE BANK OF INDIA"]
+    with django_assert_num_queries(0):
+        assert told(with_companies(sources, soon + KEPT - timedelta(seconds=1)))[1] == "STATE BANK OF INDIA"
 
 
 def test_the_book_has_it(alice: User, alices: dict[str, BrokerConnection]) -> None:
-    def called() -> dict[str | None, str | None]:
-        services.refresh(alice, now=timezone.now())
-        book = services.latest_book(alice, now=timezone.now(), recent=timedelta(minutes=1))
+    def called(now: datetime) -> dict[str | None, str | None]:
+        services.refresh(alice, now=now)
+        book = services.latest_book(alice, now=now, recent=timedelta(minutes=1))
         return {row.isin: row.company_name for row in book.positions}
 
-    nameless = [isin for isin, name in called().items() if isin and not name]
+    began = timezone.now()
+    nameless = [isin for isin, name in called(began).items() if isin and not name]
     assert nameless
     for isin in nameless:
         listed("NSE", isin, f"{isin} LIMITED")
-    names = called()
+    names = called(began + UNKNOWN_KEPT)
     assert [names[isin] for isin in nameless] == [f"{isin} LIMITED" for isin in nameless]
+
+
+def test_a_second_refresh_asks_the_master_nothing(alice: User, alices: dict[str, BrokerConnection]) -> None:
+    def asked() -> list[str]:
+        with CaptureQueriesContext(database) as captured:
+            services.fetched_sources(alice, now=timezone.now())
+            services.known_sources(alice, now=timezone.now(), recent=timedelta(minutes=1))
+        return [query["sql"] for query in captured if "market_instrument" in query["sql"]]
+
+    assert len(asked()) == 1
+    assert asked() == []

@@ -18,20 +18,16 @@ from brokers.domain import BrokerPortfolio, Exchange, InstrumentKind, Product
 from brokers.simulation.server import SimulatedBrokers
 from market.masters import load_master
 from market.models import Instrument, InstrumentListing, LoadOutcome
+from market.remembered import KEPT, UNKNOWN_KEPT
 from portfolio import services
 from portfolio.fetching import Answer
-from portfolio.naming import NAMES_KEPT, UNKNOWN_KEPT, named, share_names
+from portfolio.naming import named
 from tests.people import connect
 from tests.portfolio.sources import INFY, NOW, SBIN, account, holding, position
 from tests.portfolio.test_wanted import with_masters
 
 WIPRO = "INE075A01022"
 BSE = Exchange.BSE
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered() -> None:
-    share_names.forget()
 
 
 def listed(symbol: str, isin: str | None, *, exchange: Exchange = BSE, **changed: Any) -> InstrumentListing:
@@ -97,7 +93,7 @@ class TestNames:
         with django_assert_num_queries(1):
             assert told(*both, now=NOW + UNKNOWN_KEPT) == [[WIPRO], [SBIN]]
         with django_assert_num_queries(1):
-            assert told(*both, now=NOW + NAMES_KEPT + timedelta(seconds=1)) == [[WIPRO], [SBIN]]
+            assert told(*both, now=NOW + KEPT + timedelta(seconds=1)) == [[WIPRO], [SBIN]]
 
 
 @pytest.mark.parametrize("slug", registry.slugs())
