@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Lock
 from uuid import UUID
 
 import msgspec
@@ -36,6 +35,7 @@ from market.feed import FeedState
 from market.feed_states import Told, told_now
 from market.models import Instrument, InstrumentListing
 from market.polling import Polled
+from market.remembered import Remembered
 from market.streaming import StreamUrls, Wanted
 from market.strip import Watched
 from portfolio.domain import InstrumentKey
@@ -44,7 +44,6 @@ from portfolio.models import BrokerSnapshot
 
 # Of each instrument a first choice, and one that stands by.
 CONNECTIONS_PER_INSTRUMENT = 2
-LISTINGS_KEPT = timedelta(minutes=10)
 SHARES_AT = (Exchange.NSE, Exchange.BSE)
 # A feed that opens, or comes back at once, needs no quotes in between.
 UNFED_FOR = timedelta(seconds=2)
@@ -116,64 +115,46 @@ class Listings:
     """Which listings a share has at NSE and BSE, by the instrument master, remembered for a while. For many threads."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._of: dict[str, tuple[Streamed, ...]] = {}
-        self._known_until: dict[str, datetime] = {}
+        self._of = Remembered(_listings)
 
     def of(self, isins: Collection[str], now: datetime) -> list[Streamed]:
         """Every listing of these shares; asks the database for those that are not known."""
-        with self._lock:
-            unknown = [isin for isin in isins if isin not in self._known_until or self._known_until[isin] <= now]
-            if unknown:
-                self._learn(unknown, now)
-            return [listing for isin in isins for listing in self._of[isin]]
-
-    def _learn(self, isins: Collection[str], now: datetime) -> None:
-        found: dict[str, list[Streamed]] = defaultdict(list)
-        rows = Instrument.objects.filter(
-            isin__in=isins, exchange__in=SHARES_AT, kind=InstrumentKind.EQUITY, ended_on=None
-        ).exclude(exchange_token=None)
-        for exchange, token, isin in rows.values_list("exchange", "exchange_token", "isin"):
-            assert token is not None and isin is not None  # noqa: S101, PT018 - by the query
-            found[isin].append(Streamed(Exchange(exchange), token, isin=isin))
-        for isin in isins:
-            self._of[isin] = tuple(found[isin])
-            # A share without listings may be one whose master is still being loaded.
-            self._known_until[isin] = now + (LISTINGS_KEPT if found[isin] else LISTINGS_KEPT / 20)
+        known = self._of.of(isins, now)
+        return [listing for isin in isins for listing in known.get(isin, ())]
 
 
-class Names:
-    """What each broker calls an instrument, by its master, remembered for a while. For one thread at a time."""
+def _listings(isins: Collection[str]) -> dict[str, list[Streamed]]:
+    found: dict[str, list[Streamed]] = defaultdict(list)
+    rows = Instrument.objects.filter(
+        isin__in=isins, exchange__in=SHARES_AT, kind=InstrumentKind.EQUITY, ended_on=None
+    ).exclude(exchange_token=None)
+    for exchange, token, isin in rows.values_list("exchange", "exchange_token", "isin"):
+        assert token is not None and isin is not None  # noqa: S101, PT018 - by the query
+        found[isin].append(Streamed(Exchange(exchange), token, isin=isin))
+    return found
+
+
+class Names(Remembered[InstrumentKey, Mapping[str, Listing]]):
+    """What each broker calls an instrument, by its master: by instrument, and then by broker."""
 
     def __init__(self) -> None:
-        self._of: dict[InstrumentKey, dict[str, Listing]] = {}
-        self._known_until: dict[InstrumentKey, datetime] = {}
+        super().__init__(_names)
 
-    def of(self, keys: Collection[InstrumentKey], now: datetime) -> Mapping[InstrumentKey, Mapping[str, Listing]]:
-        """By instrument, and then by broker; asks the database for those that are not known."""
-        unknown = {key for key in keys if key not in self._known_until or self._known_until[key] <= now}
-        if unknown:
-            self._learn(unknown, now)
-        return {key: self._of[key] for key in keys}
 
-    def _learn(self, keys: Collection[InstrumentKey], now: datetime) -> None:
-        found: dict[InstrumentKey, dict[str, Listing]] = {key: {} for key in keys}
-        rows = InstrumentListing.objects.filter(
-            instrument__exchange_token__in=[token for _, token in keys], instrument__ended_on=None, withdrawn_on=None
-        ).select_related("instrument")
-        for row in rows:
-            exchange, token = Exchange(row.instrument.exchange), str(row.instrument.exchange_token)
-            if (exchange, token) in found:
-                listing = Listing(
-                    exchange=exchange,
-                    tradingsymbol=row.tradingsymbol,
-                    broker_token=row.broker_token,
-                    isin=row.instrument.isin,
-                )
-                found[exchange, token][row.broker_type] = listing
-        for key, listings in found.items():
-            self._of[key] = listings
-            self._known_until[key] = now + (LISTINGS_KEPT if listings else LISTINGS_KEPT / 20)
+def _names(keys: Collection[InstrumentKey]) -> dict[InstrumentKey, dict[str, Listing]]:
+    found: dict[InstrumentKey, dict[str, Listing]] = defaultdict(dict)
+    rows = InstrumentListing.objects.filter(
+        instrument__exchange_token__in=[token for _, token in keys], instrument__ended_on=None, withdrawn_on=None
+    ).select_related("instrument")
+    for row in rows:
+        key = Exchange(row.instrument.exchange), str(row.instrument.exchange_token)
+        found[key][row.broker_type] = Listing(
+            exchange=key[0],
+            tradingsymbol=row.tradingsymbol,
+            broker_token=row.broker_token,
+            isin=row.instrument.isin,
+        )
+    return found
 
 
 class Keys:
@@ -305,7 +286,7 @@ class Wishes:
             slug: frozenset(
                 Polled(each, named[slug])
                 for each in waiting
-                if slug in (named := names[each.exchange, each.exchange_token])
+                if slug in (named := names.get((each.exchange, each.exchange_token), {}))
             )
             for slug in slugs
         }
