@@ -94,9 +94,7 @@ def latest(user: User, *, now: datetime) -> Rendered:
     found = sharing.cached(sharing.own(user.pk))
     if found is not None:
         return found
-    connections = _connections(user)
-    snapshots = _snapshots(connections)
-    book = Book.of([_source(row, None, snapshots.get(row.pk)) for row in connections])
+    book = Book.of(_kept_sources(_connections(user), now))
     return _rendered(user, book, _without_stale(book), now, {})[0]
 
 
@@ -158,14 +156,12 @@ def known_sources(user: User, *, now: datetime, recent: timedelta) -> Sequence[S
     Raises NoBrokerConnections.
     """
     connections = _connections(user)
-    snapshots = _snapshots(connections)
-    sources = naming.with_companies([_source(row, None, snapshots.get(row.pk)) for row in connections], now)
     well = {str(row.pk) for row in connections if row.status == ConnectionStatus.CONNECTED}
     return [
         replace(source, state=SourceState.LIVE)
         if source.portfolio and source.connection_id in well and now - source.portfolio.as_of <= recent
         else source
-        for source in sources
+        for source in _kept_sources(connections, now)
     ]
 
 
@@ -223,6 +219,12 @@ def _release_database() -> None:
 # --- last good answers ------------------------------------------------------------------------------------------------
 def _snapshots(connections: Sequence[BrokerConnection]) -> dict[UUID, BrokerSnapshot]:
     return {row.pk: row for row in BrokerSnapshot.objects.filter(connection__in=connections)}
+
+
+def _kept_sources(connections: Sequence[BrokerConnection], now: datetime) -> list[Source]:
+    """The last good answers, each stale; missing where there is none."""
+    snapshots = _snapshots(connections)
+    return naming.with_companies([_source(row, None, snapshots.get(row.pk)) for row in connections], now)
 
 
 def _keep(

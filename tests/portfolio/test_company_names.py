@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -90,6 +91,21 @@ def test_the_book_has_it(alice: User, alices: dict[str, BrokerConnection]) -> No
 
     began = timezone.now()
     nameless = [isin for isin, name in called(began).items() if isin and not name]
+    assert nameless
+    for isin in nameless:
+        listed("NSE", isin, f"{isin} LIMITED")
+    names = called(began + UNKNOWN_KEPT)
+    assert [names[isin] for isin in nameless] == [f"{isin} LIMITED" for isin in nameless]
+
+
+def test_a_page_that_opens_on_the_last_good_answers_has_it(alice: User, alices: dict[str, BrokerConnection]) -> None:
+    def called(now: datetime) -> dict[str, str | None]:
+        told = json.loads(services.latest(alice, now=now).include)
+        return {row["isin"]: row["company_name"] for row in told["positions"] if row["isin"]}
+
+    began = timezone.now()
+    services.fetched_sources(alice, now=began)
+    nameless = [isin for isin, name in called(began).items() if not name]
     assert nameless
     for isin in nameless:
         listed("NSE", isin, f"{isin} LIMITED")
