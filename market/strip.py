@@ -5,7 +5,7 @@ Prices are those that streams told, or that were asked for while a page was open
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -22,10 +22,11 @@ from market.days import day_of, days_of
 from market.indices import SHOWN, Index
 from market.models import DayKind, Instrument, MarketDay
 from market.quotes import Quote, quotes
+from market.remembered import Remembered
 
 PAISE = Decimal("0.01")
-KEPT = timedelta(minutes=10)
 SOON = timedelta(days=6)
+IDENTITIES = tuple(index.identity for index in SHOWN)
 # Whose hours stand for a segment's.
 HOUSES = {
     Segment.EQUITY: Exchange.NSE,
@@ -125,7 +126,7 @@ class Strip:
 
 
 def strip(*, now: datetime) -> Strip:
-    """Of this moment: four queries, and one round trip to Redis, without which the indices are unknown."""
+    """Of this moment: three queries, or four, and one round trip to Redis, without which the indices are unknown."""
     segments = segment_hours(now=now)
     return Strip(as_of=now, segments=segments, indices=levels(now=now))
 
@@ -133,7 +134,7 @@ def strip(*, now: datetime) -> Strip:
 # --- indices ----------------------------------------------------------------------------------------------------------
 def levels(*, now: datetime) -> tuple[Level, ...]:
     """The four of the strip, in its order."""
-    ids = _ids()
+    ids = index_ids.of(IDENTITIES, now)
     told: Mapping[str, Quote] = {}
     is_read = False
     with if_redis_is_there("the levels of the indices"):
@@ -196,27 +197,27 @@ def _instrument(index: Index) -> str:
     return f"{index.exchange}:{index.exchange_token}"
 
 
-def _ids() -> dict[str, int]:
-    rows = Instrument.objects.filter(identity__in=[index.identity for index in SHOWN], ended_on=None)
+def _ids(identities: Collection[str]) -> dict[str, int]:
+    rows = Instrument.objects.filter(identity__in=identities, ended_on=None)
     return dict(rows.values_list("identity", "pk"))
 
 
+# By identity, for all pages.
+index_ids = Remembered(_ids)
+
+
 class Watched:
-    """What is streamed for the strip while any page is open: those of the four that a master lists. For one thread."""
+    """What is streamed for the strip while any page is open: those of the four that a master lists."""
 
     def __init__(self) -> None:
-        self._known: frozenset[Streamed] = frozenset()
-        self._until: datetime | None = None
+        self._ids = Remembered(_ids)
 
     def now(self, now: datetime) -> frozenset[Streamed]:
         """Remembered for a while; asks the database where it is not known."""
-        if self._until is None or self._until <= now:
-            listed = _ids()
-            self._known = frozenset(
-                Streamed(*index.key, index_name=index.streamed_as) for index in SHOWN if index.identity in listed
-            )
-            self._until = now + (KEPT if len(listed) == len(SHOWN) else KEPT / 20)
-        return self._known
+        listed = self._ids.of(IDENTITIES, now)
+        return frozenset(
+            Streamed(*index.key, index_name=index.streamed_as) for index in SHOWN if index.identity in listed
+        )
 
 
 # --- hours ------------------------------------------------------------------------------------------------------------

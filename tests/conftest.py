@@ -25,6 +25,7 @@ from brokers.simulation.control import Control
 from brokers.simulation.login import LoginField
 from brokers.simulation.server import SimulatedBrokers
 from brokers.simulation.sessions import random_text
+from market import strip
 from portfolio import naming
 from tests.people import SLUGS, connect, support, trader
 
@@ -149,7 +150,7 @@ def brokers(
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     """Of the master of the test before, which is gone."""
-    for memory in (naming.share_names, naming.company_names):
+    for memory in (naming.share_names, naming.company_names, strip.index_ids):
         memory.forget()
 
 

@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.conf import settings as known_settings
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 from redis.asyncio import Redis
 
 from brokers.domain import Exchange, InstrumentKind, Segment, Streamed
@@ -128,6 +129,14 @@ class TestIndices:
     def test_what_is_listed_and_was_never_told(self) -> None:
         listed("INDIA VIX")
         assert levels(now=NOON)[3].reason == "None of the connected brokers has told it yet."
+
+    @pytest.mark.django_db
+    def test_which_instruments_they_are_is_asked_once(self, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+        pks = [listed(index.name) for index in SHOWN]
+        with django_assert_num_queries(4):
+            assert [each.instrument_id for each in strip(now=NOON).indices] == pks
+        with django_assert_num_queries(3):
+            assert [each.instrument_id for each in strip(now=NOON).indices] == pks
 
     @pytest.mark.django_db
     def test_in_a_closed_market_the_last_level_is_no_fault(self, published: None) -> None:
