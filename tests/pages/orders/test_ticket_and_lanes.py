@@ -250,6 +250,21 @@ def test_whoever_asks_again_after_a_lost_answer_of_ours_orders_once(
     assert len(set(keys)) == 2
 
 
+def test_what_is_refused_for_now_is_looked_at_again_by_itself(page: Page, last_price: Any) -> None:
+    """No price was known; then one comes, and nobody has to type anything anew."""
+    last_price("1500", at=NOW - timedelta(hours=1))
+    page.goto("/orders/")
+    fill(page)
+    preview, place = page.get_by_test_id("preview"), page.get_by_test_id("place")
+    expect(preview).to_contain_text("It would be refused, and nothing sent.")
+    expect(place).to_be_disabled()
+    preview.locator("summary").first.click()
+    last_price("1500", at=NOW + timedelta(minutes=10))
+    expect(place).to_be_enabled()
+    expect(preview).to_contain_text("You pay at most")
+    expect(preview.locator("details[open] > summary")).to_have_text("12 checks before the order")
+
+
 def test_the_same_order_again_asks_first(page: Page, errors: list[str]) -> None:
     page.goto("/orders/")
     answer = page.get_by_test_id("ticket-answer")

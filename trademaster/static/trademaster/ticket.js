@@ -10,6 +10,8 @@ import { el, previewed, reason } from "./ticket_preview.js";
 import { mistakes } from "./ticket_typed.js";
 
 const PREVIEW_WAIT_MS = 250;
+const AGAIN_MS = 5_000; // what is refused now may be taken soon: a price comes, a broker answers
+const AWAY = ["unreachable", "unreadable"];
 const NUMBER = /^\d+(\.\d{1,4})?$/;
 const NEEDS = { LIMIT: ["price"], MARKET: [], SL: ["price", "trigger_price"], SL_M: ["trigger_price"] };
 const SAID = {
@@ -99,19 +101,29 @@ function changed() {
 }
 
 async function look(body, mine) {
-  let told;
+  let [told, decision, isFinal] = [[], null, false];
   try {
-    const { decision } = await call("POST", "orders/preview", body);
+    ({ decision } = await call("POST", "orders/preview", body));
     told = previewed(decision, body, isContract());
-    if (mine === state.asked) state.decision = decision;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     told = [el("p", "notice bad", ...figures(wrong(error)))];
+    isFinal = !AWAY.includes(error.code);
   }
-  if (mine !== state.asked) return;
+  if (mine !== state.asked || placing.pending || state.isSending) return;
+  state.decision = decision;
+  show(told);
+  place.disabled = decision === null || decision.refusals.length > 0;
+  if (place.disabled && !isFinal) state.timer = setTimeout(() => look(body, mine), AGAIN_MS);
+}
+
+/** What was opened to be read stays open. */
+function show(told) {
+  const titles = (selector) => [...preview.querySelectorAll(selector)].map((node) => node.textContent);
+  const open = new Set(titles("details[open] > summary"));
   preview.replaceChildren(...told);
+  for (const title of preview.querySelectorAll("details > summary")) title.parentElement.open = open.has(title.textContent);
   preview.removeAttribute("aria-busy");
-  place.disabled = state.decision === null || state.decision.refusals.length > 0;
 }
 
 /** An error, with the fields that it names. */
