@@ -313,6 +313,8 @@ class TestUse:
     def test_a_pause_is_kept_to_the_second(self, alices: dict[str, BrokerConnection]) -> None:
         connection = alices["upstox"]
         now = timezone.now()
+        connection.token_expires_at = now + timedelta(hours=1)  # whatever the hour of the test
+        connection.save()
         error = RateLimited("Too many.")
         error.retry_after = 30.0
         services.learn(connection, error, now)
