@@ -24,7 +24,7 @@ from brokers.errors import (
 from brokers.models import BrokerConnection
 from brokers.reach import ConnectRefused, app_credentials, transport_to
 from brokers.secret import curtained
-from brokers.services import announce, change_status, learn, revoke
+from brokers.services import announce, change_status, confirm_session, learn, revoke
 from brokers.spec import Renewal, SessionPolicy
 from brokers.statuses import READABLE_STATUSES, Actor
 from brokers.transport import Deadline
@@ -180,12 +180,15 @@ def due_renewals(now: datetime) -> list[UUID]:
 
 
 def reopen_feed(connection: BrokerConnection, ended: Session, *, now: datetime) -> bool:
-    """A stream of prices says that its session, which is one apart, has ended: have another one.
+    """A stream of prices, or a quote, says that its session, which is one apart, has ended: have another one.
 
-    Returns whether the connection has another now. Raises nothing: why there is none is logged.
+    A login anew ends both, and is about to store what it brought: so the account's own is asked first. Returns whether
+    the connection has another now, or none. Raises no BrokerError: why there is none is logged.
     """
-    if connection.status not in READABLE_STATUSES or connection.is_over(now):
+    if connection.is_paused(now):
         return False
+    if connection.status not in READABLE_STATUSES or confirm_session(connection, ended, now=now):
+        return True
     broker = registry.load(connection.broker_type)
     try:
         http = transport_to(broker, Deadline(FEED_SECONDS), account=str(connection.pk))

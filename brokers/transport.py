@@ -197,14 +197,15 @@ class Transport:
 
     def hurried(self) -> Transport:
         """The same transport with a part of the time that is left, so that what was read before is not lost with it."""
-        return self._until(Deadline(self._remaining() * HURRIED_PART))
+        return self._until(Deadline(self.remaining() * HURRIED_PART))
 
     def within(self, seconds: float) -> Transport:
         """The same transport with so much time from now, and never more than is left."""
-        left = self._remaining()
+        left = self.remaining()
         return self._until(Deadline(min(seconds, left), is_cut=left < seconds))
 
-    def _remaining(self) -> float:
+    def remaining(self) -> float:
+        """Seconds that are left for its calls."""
         return self._deadline.remaining() if self._deadline else TOTAL_SECONDS
 
     def _until(self, deadline: Deadline) -> Transport:

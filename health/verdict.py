@@ -10,8 +10,8 @@ from health.models import CheckType
 
 # These say everything of a connection: the rest is about one service of the broker, or one permission of the app.
 JUDGES = (CheckType.SESSION, CheckType.HOLDINGS)
-# Refusals of our own: no broker was asked, so nothing was measured.
-OUR_OWN = frozenset({"rate_budget_spent", "circuit_open"})
+# Refusals of our own: no broker was asked, or not with a session that stands, so nothing was measured.
+OUR_OWN = frozenset({"rate_budget_spent", "circuit_open", "feed_session_ended"})
 HEALTHY = frozenset({"", ConnectionStatus.CONNECTED})
 
 Errors = Mapping[CheckType, BrokerError | None]

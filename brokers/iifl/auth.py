@@ -43,7 +43,7 @@ class IiflAuth(BrokerAuth):
             return session
         try:
             return self.reopen_feed(session)
-        except (BrokerUnavailable, OutcomeUnknown):
+        except (BrokerUnavailable, OutcomeUnknown, UnexpectedResponse):
             return session  # an account without prices is still an account; they are asked for again when needed
 
     def reopen_feed(self, session: Session) -> Session:

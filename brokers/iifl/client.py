@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from brokers.base import BrokerClient, PortfolioPart
 from brokers.dealing import OrderChange, OrderRequest, StandingOrder
 from brokers.domain import (
+    AppCredentials,
     BrokerOrder,
     BrokerPortfolio,
     BrokerTrade,
@@ -22,12 +23,14 @@ from brokers.domain import (
     Profile,
     Quote,
     Rows,
+    Session,
 )
 from brokers.errors import FeedEnded, OutcomeUnknown, RequestRefused, SessionEnded
 from brokers.iifl import dealing, instruments, mapping
 from brokers.iifl.auth import IiflAuth, feed_token
 from brokers.iifl.spec import ALREADY_SUBSCRIBED, CANDLE_DAYS, EMPTY_BOOK, QUOTE_BATCH, SPEC, TOUCHLINE
 from brokers.secret import Secret
+from brokers.transport import Transport
 from brokers.wire import each
 
 # Refusals of reads, which say nothing of a write.
@@ -37,6 +40,10 @@ NO_VERDICT = frozenset({EMPTY_BOOK.code, ALREADY_SUBSCRIBED.code})
 class IiflClient(BrokerClient):
     spec = SPEC
     candle_days = CANDLE_DAYS
+
+    def __init__(self, http: Transport, app: AppCredentials, session: Session) -> None:
+        super().__init__(http, app, session)
+        self._feed = _Feed(session)
 
     def authorization(self) -> Secret:
         """Raw, without "Bearer"."""
@@ -139,11 +146,22 @@ class IiflClient(BrokerClient):
         vendor_code = None
         for attempt in range(2):
             try:
-                return ask(feed_token(self.app, self.session))
+                return ask(feed_token(self.app, self._feed.session))
             except (SessionEnded, FeedEnded) as error:
                 vendor_code = error.vendor_code
             if attempt or self.reopen_feed is None:
                 break
-            opened = self.reopen_feed(self.session, IiflAuth(self.http, self.app))
-            self.session = replace(self.session, feed_token=opened.feed_token)
+            self._feed.session = self.reopen_feed(self._feed.session, IiflAuth(self.http, self.app))
         raise FeedEnded("IIFL has ended the session for prices.", vendor_code=vendor_code)
+
+    def _over(self, http: Transport) -> Self:
+        client = super()._over(http)
+        client._feed = self._feed
+        return client
+
+
+@dataclass(slots=True)
+class _Feed:
+    """With which session prices are asked for: what one client has opened serves those made of it, and it of them."""
+
+    session: Session

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from django.db import OperationalError
 from django.db import connection as database
 from django.utils import timezone
 from redis.exceptions import ConnectionError
@@ -19,12 +20,22 @@ from accounts.models import AuditEntry, User
 from brokers import feed_sessions, reach, registry, services, sessions
 from brokers.base import BrokerAuth
 from brokers.domain import ConnectionStatus, Exchange, Listing, Session
-from brokers.errors import BrokerUnavailable, BudgetSpent, FeedEnded, NotSupported, OutcomeUnknown, RequestRefused
+from brokers.errors import (
+    BrokerUnavailable,
+    BudgetSpent,
+    CircuitOpen,
+    FeedEnded,
+    NotSupported,
+    OutcomeUnknown,
+    RequestRefused,
+    UnexpectedResponse,
+)
 from brokers.models import BrokerApp, BrokerConnection
 from brokers.secret import Secret
 from brokers.shared import redis
 from brokers.simulation.control import Control
 from brokers.simulation.server import SimulatedBrokers
+from brokers.transport import Deadline
 from portfolio import services as portfolio_services
 from tests.people import connect
 
@@ -78,8 +89,12 @@ def asked(connection: BrokerConnection) -> Decimal | None:
     return quote.last_price
 
 
+def turn_of(connection: BrokerConnection) -> str:
+    return f"feed:{connection.pk}:{fresh(connection).session_number}:taken"
+
+
 def wait_of(connection: BrokerConnection) -> int:
-    return int(redis().ttl(f"feed:{connection.pk}:wait"))
+    return int(redis().ttl(turn_of(connection)))
 
 
 def test_whoever_reads_finds_another_and_the_account_s_own_goes_on(account: BrokerConnection, control: Control) -> None:
@@ -157,6 +172,9 @@ def test_two_programs_with_the_same_keys_do_not_take_turns_by_the_second(
     assert (ended.value.connection_status, ended.value.retryable) == (None, True)
     assert logins(control) == 0
     assert 0 < wait_of(account) <= feed_sessions.BETWEEN_LOGINS.total_seconds()
+    redis().delete(turn_of(account))
+    assert asked(account) is not None
+    assert wait_of(account) > feed_sessions.BETWEEN_LOGINS.total_seconds()
 
 
 def test_keys_that_are_refused_leave_the_account_as_it_was(account: BrokerConnection, control: Control) -> None:
@@ -165,13 +183,11 @@ def test_keys_that_are_refused_leave_the_account_as_it_was(account: BrokerConnec
     app.extra_encrypted = Secret('{"market_api_key": "wrong", "market_api_secret": "wrong-too"}')
     app.save()
     before = fresh(account)
-    with pytest.raises(RequestRefused) as refused:
-        asked(account)
-    assert refused.value.code == "market_keys_refused"
-    with pytest.raises(FeedEnded):
-        asked(account)
+    for code in ("market_keys_refused", "feed_session_ended"):
+        with pytest.raises(FeedEnded) as refused:
+            asked(account)
+        assert (refused.value.code, refused.value.connection_status) == (code, None)
     assert logins(control) == 1
-    assert wait_of(account) > feed_sessions.BETWEEN_LOGINS.total_seconds()
     after = fresh(account)
     assert (after.status, after.version) == (before.status, before.version)
 
@@ -196,7 +212,7 @@ def test_an_outage_of_its_login_is_no_end_of_anything(account: BrokerConnection,
         asked(account)
     control.clear_faults(SLUG)
     assert 0 < wait_of(account) <= feed_sessions.BETWEEN_LOGINS.total_seconds()
-    redis().delete(f"feed:{account.pk}:wait")
+    redis().delete(turn_of(account))
     assert asked(account) is not None
 
 
@@ -206,7 +222,9 @@ def test_an_outage_of_its_login_is_no_end_of_anything(account: BrokerConnection,
         (BudgetSpent("Not now.", retry_after=1.0), BudgetSpent, False),
         (BrokerUnavailable("It is away."), FeedEnded, True),
         (OutcomeUnknown("Nobody knows."), FeedEnded, True),
-        (RequestRefused("No."), RequestRefused, True),
+        (CircuitOpen("Later.", retry_at=timezone.now()), CircuitOpen, False),
+        (UnexpectedResponse("token", "is absent"), FeedEnded, True),
+        (RequestRefused("No."), FeedEnded, True),
     ],
 )
 def test_what_was_never_sent_costs_no_turn(
@@ -242,6 +260,7 @@ def test_a_login_meanwhile_wins_and_its_prices_come_back(
         feed_sessions.reopened(account.pk, before, auth)
     control.reset_counters()
     assert session_of(account).access_token != before.access_token
+    assert wait_of(account) < 0
     assert asked(account) is not None
     assert logins(control) == 1
 
@@ -264,7 +283,6 @@ def test_what_is_opened_for_an_account_that_was_disconnected_is_ended_at_the_bro
     client = registry.load(SLUG).client(auth.http, auth.app, opened[0])
     with pytest.raises(FeedEnded):
         client.quotes([INFY])
-    assert fresh(account).session is None
 
 
 def test_while_redis_is_away_nobody_logs_in(
@@ -278,6 +296,27 @@ def test_while_redis_is_away_nobody_logs_in(
     with pytest.raises(FeedEnded):
         asked(account)
     assert logins(control) == 0
+
+
+def test_while_the_database_is_away_nobody_logs_in(
+    account: BrokerConnection, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> Session:
+        raise OperationalError("away")
+
+    session, auth = session_of(account), auth_of(account)
+    monkeypatch.setattr(feed_sessions, "_reopened", away)
+    with pytest.raises(FeedEnded):
+        feed_sessions.reopened(account.pk, session, auth)
+
+
+def test_another_s_login_is_waited_for_within_the_time_there_is(account: BrokerConnection) -> None:
+    session = session_of(account)
+    http = reach.transport_to(registry.load(SLUG), Deadline(0.2), account="test")
+    auth = registry.load(SLUG).auth(http, reach.app_credentials(account.user, SLUG))
+    with redis().lock(f"feed:{account.pk}", timeout=20), pytest.raises(FeedEnded):
+        feed_sessions.reopened(account.pk, session, auth)
+    assert http.remaining() >= 0
 
 
 def test_a_connection_that_is_gone_has_none(account: BrokerConnection, control: Control) -> None:
@@ -296,19 +335,43 @@ class TestAfterAStreamsWord:
         assert logins(control) == 1
         assert asked(account) is not None
 
-    def test_an_account_that_is_over_gets_none(self, account: BrokerConnection, control: Control) -> None:
+    def test_an_account_that_is_over_gets_none(
+        self, account: BrokerConnection, control: Control, brokers: SimulatedBrokers
+    ) -> None:
         now = timezone.now()
         session = session_of(account)
         assert session.expires_at is not None
         control.reset_counters()
-        assert not sessions.reopen_feed(fresh(account), session, now=session.expires_at + timedelta(seconds=1))
-        services.disconnect(fresh(account), now=now)
-        assert not sessions.reopen_feed(fresh(account), session, now=now)
+        sessions.reopen_feed(fresh(account), session, now=session.expires_at + timedelta(seconds=1))
         assert logins(control) == 0
+        connect(account.user, SLUG, brokers)
+        services.disconnect(fresh(account), now=now)
+        control.reset_counters()
+        sessions.reopen_feed(fresh(account), session, now=now)
+        assert control.counters(SLUG) == {}
+
+    def test_nor_one_that_a_login_has_ended_and_not_yet_replaced(
+        self, account: BrokerConnection, control: Control
+    ) -> None:
+        """What that login brought for prices must not be ended from here."""
+        old, http = session_of(account), reach.transport_to(registry.load(SLUG), account="test")
+        new = registry.load(SLUG).auth(http, reach.app_credentials(account.user, SLUG)).refresh(old, now=timezone.now())
+        control.reset_counters()
+        assert sessions.reopen_feed(fresh(account), old, now=timezone.now())
+        assert logins(control) == 0
+        client = registry.load(SLUG).client(http, reach.app_credentials(account.user, SLUG), new)
+        assert client.quotes([INFY])[0].last_price is not None
+
+    def test_nor_one_whose_broker_wants_a_pause(self, account: BrokerConnection, control: Control) -> None:
+        now = timezone.now()
+        BrokerConnection.objects.filter(pk=account.pk).update(retry_after=now + timedelta(minutes=10))
+        control.reset_counters()
+        assert not sessions.reopen_feed(fresh(account), session_of(account), now=now)
+        assert control.counters(SLUG) == {}
 
     def test_why_there_is_none_is_logged(
         self, account: BrokerConnection, control: Control, caplog: pytest.LogCaptureFixture
     ) -> None:
-        redis().set(f"feed:{account.pk}:wait", 1)
+        redis().set(turn_of(account), 1)
         assert not sessions.reopen_feed(fresh(account), session_of(account), now=timezone.now())
         assert "feed_session_ended" in caplog.text

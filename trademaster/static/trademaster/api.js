@@ -1,9 +1,15 @@
 // The REST API, with the session cookie and the CSRF token of the page's own form.
 
 export class ApiError extends Error {
-  constructor({ code, message, remedy, details = null }) {
+  /** `status`: HTTP's; null where no answer came. */
+  constructor({ code, message, remedy, details = null, status = null }) {
     super([message, remedy].filter(Boolean).join(" "));
-    Object.assign(this, { code, details });
+    Object.assign(this, { code, details, status });
+  }
+
+  /** Whether the same, asked again, would be answered in the same way. */
+  get isFinal() {
+    return this.status >= 400 && this.status < 500 && this.status !== 429;
   }
 }
 
@@ -22,12 +28,13 @@ export async function call(method, path, body, more = {}) {
     throw error;
   }
   if (response.status === 204) return null;
-  if (!response.headers.get("Content-Type")?.includes("json")) throw new ApiError(UNREADABLE);
+  const { status } = response;
+  if (!response.headers.get("Content-Type")?.includes("json")) throw new ApiError({ ...UNREADABLE, status });
   const answer = await response.json();
   if (answer.error?.code === "step_up_required") {
     location.assign(`${answer.error.details.url}?next=${encodeURIComponent(location.pathname + location.search + location.hash)}`);
   }
-  if (!response.ok) throw new ApiError(answer.error ?? UNREADABLE);
+  if (!response.ok) throw new ApiError({ ...(answer.error ?? UNREADABLE), status });
   return answer;
 }
 

@@ -10,8 +10,9 @@ import { el, previewed, reason } from "./ticket_preview.js";
 import { mistakes } from "./ticket_typed.js";
 
 const PREVIEW_WAIT_MS = 250;
-const AGAIN_MS = 5_000; // what is refused now may be taken soon: a price comes, a broker answers
-const AWAY = ["unreachable", "unreadable"];
+// What is refused now may be taken soon: a price comes, a broker answers. It is looked at again, later each time.
+const AGAIN_MS = 5_000;
+const LATEST_AGAIN_MS = 60_000;
 const NUMBER = /^\d+(\.\d{1,4})?$/;
 const NEEDS = { LIMIT: ["price"], MARKET: [], SL: ["price", "trigger_price"], SL_M: ["trigger_price"] };
 const SAID = {
@@ -25,7 +26,7 @@ const fields = byId("ticket-fields");
 const [preview, answer, place] = [byId("ticket-preview"), byId("ticket-answer"), byId("ticket-place")];
 const EMPTY = preview.innerHTML;
 const placing = new Placing(form.dataset.user);
-const state = { instrument: null, closes: null, decision: null, asked: 0, opened: 0, isSending: false, timer: null };
+const state = { instrument: null, closes: null, decision: null, asked: 0, opened: 0, isSending: false, timer: null, looks: 0 };
 
 const search = searchIn(byId("ticket-search"), byId("ticket-found"), { onChosen: chosen, onTrouble: (words) => tell(reason({ words }, "bad")) });
 
@@ -83,8 +84,7 @@ function changed() {
   const needs = NEEDS[value("order_type")];
   for (const label of form.querySelectorAll("[data-needs]")) label.hidden = !needs.includes(label.dataset.needs);
   if (placing.pending || state.closes) return;
-  clearTimeout(state.timer);
-  state.asked += 1;
+  asksNothing();
   const body = wanted();
   state.decision = null;
   place.disabled = true;
@@ -100,6 +100,13 @@ function changed() {
   state.timer = setTimeout(() => look(body, state.asked), PREVIEW_WAIT_MS);
 }
 
+/** What was asked is not wanted any more, nor is it asked again. */
+function asksNothing() {
+  clearTimeout(state.timer);
+  state.asked += 1;
+  state.looks = 0;
+}
+
 async function look(body, mine) {
   let [told, decision, isFinal] = [[], null, false];
   try {
@@ -108,22 +115,29 @@ async function look(body, mine) {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     told = [el("p", "notice bad", ...figures(wrong(error)))];
-    isFinal = !AWAY.includes(error.code);
+    isFinal = error.isFinal;
   }
   if (mine !== state.asked || placing.pending || state.isSending) return;
   state.decision = decision;
   show(told);
   place.disabled = decision === null || decision.refusals.length > 0;
-  if (place.disabled && !isFinal) state.timer = setTimeout(() => look(body, mine), AGAIN_MS);
+  if (place.disabled && !isFinal) later(body, mine, Math.min(LATEST_AGAIN_MS, AGAIN_MS * 2 ** state.looks++));
 }
 
-/** What was opened to be read stays open. */
+/** Not for a ticket that nobody sees: each look may ask the brokers. */
+function later(body, mine, wait) {
+  const isSeen = () => !document.hidden && form.checkVisibility();
+  state.timer = setTimeout(() => (isSeen() ? look(body, mine) : later(body, mine, wait)), wait);
+}
+
+/** What was opened to be read stays open; the same words stay as they are. */
 function show(told) {
+  preview.removeAttribute("aria-busy");
+  if (preview.textContent === told.map((node) => node.textContent).join("")) return;
   const titles = (selector) => [...preview.querySelectorAll(selector)].map((node) => node.textContent);
   const open = new Set(titles("details[open] > summary"));
   preview.replaceChildren(...told);
   for (const title of preview.querySelectorAll("details > summary")) title.parentElement.open = open.has(title.textContent);
-  preview.removeAttribute("aria-busy");
 }
 
 /** An error, with the fields that it names. */
@@ -250,6 +264,7 @@ export async function open(side, deal = null) {
 
 /** Closing a position is no free order: it goes to the broker that holds it, and nowhere else. */
 function close({ connection, broker, product, quantity, symbol }, instrument) {
+  asksNothing();
   state.closes = { connection, instrument: instrument.id, product };
   form.elements.product.value = product;
   form.elements.order_type.value = "MARKET";
