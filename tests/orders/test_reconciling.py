@@ -37,7 +37,7 @@ def test_an_order_whose_reply_was_lost_is_adopted_and_never_sent_again(wish: Wis
     desk.faults.append(LOST_REPLY)
     intent = sent(wish, desks)
     assert child_of(intent).state == State.UNKNOWN
-    reconciling.run(later(1.5), desks)
+    reconciling.run(later(10), desks)
     child = child_of(intent)
     assert (child.state, child.broker_order_id, child.absences) == (State.OPEN, "z-1", 0)
     assert len(desk.placed) == len(desk.orders) == 1
