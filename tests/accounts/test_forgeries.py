@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings as installed
-from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from pytest_django import Settings
@@ -27,21 +26,9 @@ from accounts.access_tokens import ACCESS, REFRESH
 from accounts.models import ApiSession, User
 from tests.accounts.api_door import PORTFOLIO, REMINDER, ask, begun, code_of, lets_in, refresh
 from tests.conftest import signed_in
-from tests.people import trader
 from trademaster.environment import env_signing_keys
 
 pytestmark = pytest.mark.usefixtures("nothing_counted")
-
-
-@pytest.fixture
-def nothing_counted(db: None) -> None:
-    cache.clear()
-
-
-@pytest.fixture
-def carol(db: None) -> User:
-    """Without a password, which takes its time."""
-    return trader("carol")
 
 
 def our_key() -> tuple[str, Ed25519PrivateKey]:

@@ -13,7 +13,6 @@ from uuid import UUID
 import pytest
 import time_machine
 from django.core import mail
-from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -26,20 +25,8 @@ from accounts.models import ApiSession, User
 from tests.accounts.api_door import AUTH, PORTFOLIO, ask, begun, code_of, lets_in, log_in, pair, refresh
 from tests.accounts.door import PASSWORD, code_now, person, with_app, with_recovery_codes, wrong_code
 from tests.conftest import signed_in
-from tests.people import trader
 
 pytestmark = pytest.mark.usefixtures("nothing_counted")
-
-
-@pytest.fixture
-def nothing_counted(db: None) -> None:
-    cache.clear()
-
-
-@pytest.fixture
-def carol(db: None) -> User:
-    """Without a password, which takes its time."""
-    return trader("carol")
 
 
 @pytest.fixture
